@@ -1,0 +1,164 @@
+//! Case files: JSON to read and edit, postcard to be small. Both say which format version they have.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{Case, MAX_STEPS, Step};
+use crate::wire::Vocabulary;
+
+/// The format version that is written. Every older one keeps loading.
+pub const FORMAT: u32 = 1;
+
+/// What a postcard file begins with; a byte with the format version follows.
+const MAGIC: &[u8; 4] = b"cclb";
+
+/// Why a case file could not be read or written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CaseError {
+    /// The file could not be read.
+    #[error("cannot read the case {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file could not be written.
+    #[error("cannot write the case {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Something in a named file is wrong.
+    #[error("{}: {source}", path.display())]
+    In {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<CaseError>,
+    },
+    /// The bytes are neither form of a case.
+    #[error("not a case: {0}")]
+    NotACase(String),
+    /// The case is of a later format.
+    #[error(
+        "a case of format {found}; this version reads formats up to {FORMAT}: update cc-lb-fuzz"
+    )]
+    Format {
+        /// The format that it says it has.
+        found: u32,
+    },
+    /// The case is too long.
+    #[error("a case of {steps} steps; {MAX_STEPS} at most")]
+    TooLong {
+        /// Its number of steps.
+        steps: usize,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, bound = "R: Vocabulary")]
+struct File<R> {
+    format: u32,
+    steps: Vec<Step<R>>,
+}
+
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: u32,
+}
+
+impl<R: Vocabulary> Case<R> {
+    /// The readable form: pretty JSON with a newline at its end.
+    ///
+    /// # Errors
+    /// [`CaseError::NotACase`] where a request does not serialize.
+    pub fn to_json(&self) -> Result<String, CaseError> {
+        let file = File {
+            format: FORMAT,
+            steps: self.steps.clone(),
+        };
+        serde_json::to_string_pretty(&file)
+            .map(|json| json + "\n")
+            .map_err(|error| CaseError::NotACase(error.to_string()))
+    }
+
+    /// The compact form: postcard behind a magic number and the format version.
+    ///
+    /// # Errors
+    /// [`CaseError::NotACase`] where a request does not serialize.
+    pub fn to_postcard(&self) -> Result<Vec<u8>, CaseError> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.push(FORMAT as u8);
+        postcard::to_extend(&self.steps, bytes)
+            .map_err(|error| CaseError::NotACase(error.to_string()))
+    }
+
+    /// Reads either form.
+    ///
+    /// # Errors
+    /// [`CaseError`] where the bytes are no case, of a later format, or too long.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CaseError> {
+        let steps = match bytes.strip_prefix(MAGIC) {
+            Some([format, rest @ ..]) => {
+                check_format(u32::from(*format))?;
+                postcard::from_bytes(rest).map_err(|e| CaseError::NotACase(e.to_string()))?
+            }
+            Some([]) => return Err(CaseError::NotACase("it is cut short".to_owned())),
+            None => decode_json(bytes)?,
+        };
+        let case = Self { steps };
+        match case.steps.len() {
+            0 => Err(CaseError::NotACase("it has no steps".to_owned())),
+            steps if steps > MAX_STEPS => Err(CaseError::TooLong { steps }),
+            _ => Ok(case),
+        }
+    }
+
+    /// Reads a file of either form.
+    ///
+    /// # Errors
+    /// [`CaseError`], naming the file.
+    pub fn read(path: &Path) -> Result<Self, CaseError> {
+        let bytes = std::fs::read(path).map_err(|source| CaseError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::decode(&bytes).map_err(|source| CaseError::In {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Writes the readable form to a file.
+    ///
+    /// # Errors
+    /// [`CaseError`], naming the file.
+    pub fn write(&self, path: &Path) -> Result<(), CaseError> {
+        std::fs::write(path, self.to_json()?).map_err(|source| CaseError::Write {
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+fn decode_json<R: Vocabulary>(bytes: &[u8]) -> Result<Vec<Step<R>>, CaseError> {
+    let not_a_case = |error: serde_json::Error| CaseError::NotACase(error.to_string());
+    let FormatOnly { format } = serde_json::from_slice(bytes).map_err(not_a_case)?;
+    check_format(format)?;
+    let file: File<R> = serde_json::from_slice(bytes).map_err(not_a_case)?;
+    Ok(file.steps)
+}
+
+fn check_format(found: u32) -> Result<(), CaseError> {
+    match found {
+        1..=FORMAT => Ok(()),
+        0 => Err(CaseError::NotACase("format 0 never was".to_owned())),
+        found => Err(CaseError::Format { found }),
+    }
+}

@@ -1,0 +1,141 @@
+//! The case: what is tried.
+//!
+//! A [`Case`] is a sequence of steps for one session, a value with a file format of its own and not a
+//! string of fuzzer bytes: corpora and findings keep their meaning when a generator changes.
+//!
+//! A discrepancy here is a case that does not mean the same after it was written and read.
+
+use arbitrary::Unstructured;
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::puppet::Program;
+use crate::wire::{Request, Vocabulary};
+
+mod file;
+mod mutate;
+mod shrink;
+mod tree;
+
+pub use file::{CaseError, FORMAT};
+pub use shrink::{ShrinkLimits, Shrunk};
+
+/// The most steps that a case may have.
+pub const MAX_STEPS: usize = 1024;
+
+/// The most steps that a generated case has.
+const GENERATED_STEPS: usize = 8;
+
+/// A sequence of steps for one session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case<R = Request> {
+    /// The steps, in the order in which they are dispatched.
+    pub steps: Vec<Step<R>>,
+}
+
+/// One dispatch of a case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, bound = "R: Vocabulary")]
+pub struct Step<R = Request> {
+    /// The request.
+    pub request: R,
+    /// What the request tells the puppet to do; without a program it answers healthily. Other plugins
+    /// take it for a strange string.
+    #[serde(default)]
+    pub program: Option<Program>,
+}
+
+impl<R: Vocabulary> Step<R> {
+    /// The healthy call of a function, given by its place in [`Vocabulary::functions`]: its dry-run
+    /// request without a program.
+    pub fn healthy(place: usize) -> Self {
+        Self {
+            request: R::dry_run(place),
+            program: None,
+        }
+    }
+
+    /// The request with the program in it.
+    pub fn told(&self) -> R {
+        let mut request = self.request.clone();
+        if let Some(program) = &self.program {
+            request.carry(program.encode());
+        }
+        request
+    }
+}
+
+/// What generated cases are made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Menu {
+    /// The functions to call, by their places in [`Vocabulary::functions`]. Never empty.
+    pub functions: Vec<usize>,
+    /// Whether requests carry programs for the puppet.
+    pub programs: bool,
+}
+
+impl Menu {
+    /// All functions of the vocabulary, with programs.
+    pub fn puppet<R: Vocabulary>() -> Self {
+        Self {
+            functions: (0..R::functions().len()).collect(),
+            programs: true,
+        }
+    }
+
+    /// An arbitrary step.
+    ///
+    /// # Errors
+    /// Those of `arbitrary`.
+    pub fn step<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
+        let place = *u.choose(&self.functions)?;
+        let request = R::arbitrary_of(place, u)?;
+        let program = if self.programs && u.int_in_range(0..=2u8)? != 0 {
+            Some(Program::arbitrary_for(&R::functions()[place], u)?)
+        } else {
+            None
+        };
+        Ok(Step { request, program })
+    }
+
+    /// An arbitrary case: mostly a few steps.
+    ///
+    /// # Errors
+    /// Those of `arbitrary`.
+    pub fn case<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Case<R>> {
+        let most = *u.choose(&[1, 2, 4, GENERATED_STEPS])?;
+        let mut steps = vec![self.step(u)?];
+        for _ in 1..u.int_in_range(1..=most)? {
+            // Without entropy every step is the same.
+            if u.is_empty() {
+                break;
+            }
+            steps.push(self.step(u)?);
+        }
+        Ok(Case { steps })
+    }
+
+    /// Arbitrary steps of one function as a strategy that shrinks.
+    pub fn strategy<R: Vocabulary>(&self, place: usize) -> BoxedStrategy<Case<R>> {
+        let program: BoxedStrategy<Option<Program>> = if self.programs {
+            proptest::option::of(Program::strategy_for(&R::functions()[place])).boxed()
+        } else {
+            Just(None).boxed()
+        };
+        let step = (R::strategy_of(place), program);
+        proptest::collection::vec(step, 1..=GENERATED_STEPS)
+            .prop_map(|steps| Case {
+                steps: steps
+                    .into_iter()
+                    .map(|(request, program)| Step { request, program })
+                    .collect(),
+            })
+            .boxed()
+    }
+}
+
+impl<'a> arbitrary::Arbitrary<'a> for Case {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        Menu::puppet::<Request>().case(u)
+    }
+}

@@ -1,0 +1,161 @@
+//! Requests and programs as trees of JSON: shrinking and mutation work on these, so that no request type
+//! needs code of its own for either. A tree that does not read back is no candidate.
+
+use arbitrary::Unstructured;
+use serde_json::Value;
+
+/// Makes the tree smaller, towards `target`, as long as `keep` accepts the result. From the root down,
+/// every node is replaced by its counterpart in the target, then by simpler values of its own.
+///
+/// Returns whether anything was accepted.
+pub(super) fn shrink(
+    root: &mut Value,
+    target: &Value,
+    keep: &mut dyn FnMut(&Value) -> bool,
+) -> bool {
+    shrink_at(root, "", Some(target), keep)
+}
+
+fn shrink_at(
+    root: &mut Value,
+    path: &str,
+    target: Option<&Value>,
+    keep: &mut dyn FnMut(&Value) -> bool,
+) -> bool {
+    let mut shrunk = false;
+    // Each accepted candidate is strictly simpler, so this ends.
+    while let Some(node) = root.pointer(path).cloned() {
+        if Some(&node) == target {
+            return shrunk;
+        }
+        let accepted = candidates(&node, target).into_iter().any(|candidate| {
+            place(root, path, candidate);
+            keep(root)
+        });
+        if !accepted {
+            place(root, path, node);
+            break;
+        }
+        shrunk = true;
+    }
+    let children: Vec<String> = match root.pointer(path) {
+        // From the back, so that removals do not move what is still to come.
+        Some(Value::Array(items)) => (0..items.len()).rev().map(|i| i.to_string()).collect(),
+        Some(Value::Object(fields)) => fields.keys().cloned().collect(),
+        _ => Vec::new(),
+    };
+    for key in children {
+        let child_target = target.and_then(|target| match target {
+            Value::Object(fields) => fields.get(&key),
+            Value::Array(items) => items.get(key.parse::<usize>().ok()?),
+            _ => None,
+        });
+        shrunk |= shrink_at(root, &child_path(path, &key), child_target, keep);
+    }
+    shrunk
+}
+
+fn child_path(path: &str, key: &str) -> String {
+    // The escapes of JSON pointers, RFC 6901.
+    format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+fn place(root: &mut Value, path: &str, value: Value) {
+    if let Some(node) = root.pointer_mut(path) {
+        *node = value;
+    }
+}
+
+/// Simpler values than this one, the boldest first.
+fn candidates(value: &Value, target: Option<&Value>) -> Vec<Value> {
+    let mut simpler: Vec<Value> = target.cloned().into_iter().collect();
+    match value {
+        Value::Null => {}
+        Value::Bool(_) => simpler.push(Value::Null),
+        Value::Number(number) => {
+            simpler.push(Value::Null);
+            if let Some(n) = number.as_u64() {
+                // Zero, then half of the way, then ever smaller steps: the number is found by halving.
+                let steps = (0..64)
+                    .map(|halvings| n >> halvings)
+                    .take_while(|&step| step > 0);
+                simpler.extend(steps.map(|step| Value::from(n - step)));
+            } else if let Some(n) = number.as_i64() {
+                simpler.extend([0, n / 2, n + 1].into_iter().map(Value::from));
+            } else {
+                simpler.push(Value::from(0));
+            }
+        }
+        Value::String(text) => {
+            simpler.push(Value::Null);
+            simpler.extend(shorter(text).into_iter().map(Value::from));
+        }
+        Value::Array(items) => {
+            simpler.push(Value::Null);
+            let mut chunk = items.len();
+            while chunk > 0 {
+                for start in (0..items.len()).step_by(chunk) {
+                    let end = (start + chunk).min(items.len());
+                    simpler.push([&items[..start], &items[end..]].concat().into());
+                }
+                chunk /= 2;
+            }
+        }
+        Value::Object(fields) => {
+            simpler.push(Value::Null);
+            // What a field holds may do in place of the whole: an inner value, a repeated text's unit.
+            simpler.extend(fields.values().cloned());
+            simpler.extend(fields.keys().map(|key| {
+                let mut fields = fields.clone();
+                fields.remove(key);
+                Value::Object(fields)
+            }));
+        }
+    }
+    simpler.retain(|candidate| candidate != value);
+    simpler
+}
+
+/// Shorter texts: none of it, halves, and without each of the first characters; then plainer ones.
+fn shorter(text: &str) -> Vec<String> {
+    let chars: Vec<char> = text.chars().collect();
+    let mut simpler = vec![String::new()];
+    if chars.len() > 1 {
+        let (front, back) = chars.split_at(chars.len() / 2);
+        simpler.extend([front.iter().collect(), back.iter().collect()]);
+        for skip in 0..chars.len().min(64) {
+            let rest = chars.iter().enumerate().filter(|(i, _)| *i != skip);
+            simpler.push(rest.map(|(_, c)| c).collect());
+        }
+    }
+    simpler.retain(|candidate| candidate.len() < text.len());
+    simpler
+}
+
+/// Replaces one random subtree by its counterpart in `donor`.
+pub(super) fn splice(
+    root: &mut Value,
+    donor: &Value,
+    u: &mut Unstructured<'_>,
+) -> arbitrary::Result<()> {
+    let mut path = String::new();
+    let (mut here, mut there) = (&*root, donor);
+    while u.int_in_range(0..=3u8)? != 0 {
+        let key = match here {
+            Value::Object(fields) if !fields.is_empty() => {
+                let keys: Vec<&String> = fields.keys().collect();
+                (*u.choose(&keys)?).clone()
+            }
+            Value::Array(items) if !items.is_empty() => u.choose_index(items.len())?.to_string(),
+            _ => break,
+        };
+        let step = child_path("", &key);
+        let (Some(next), Some(other)) = (here.pointer(&step), there.pointer(&step)) else {
+            break;
+        };
+        (here, there) = (next, other);
+        path += &step;
+    }
+    place(root, &path, there.clone());
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! The dispatch session: one wire call at a time, and every failure becomes the function's fallback.
+//!
+//! It has the interface and the meaning of `cc_lb_plugin_conformance::dispatch` 0.1.0: code written
+//! against that module compiles against this one. A discrepancy here is the harness's own subject: a
+//! failing call that is not `Fallback(F::FALLBACK)`, or an `Ok` that the guest did not answer.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use cc_lb_plugin_wire::augmented_metadata::AugmentedMetadata;
+pub use cc_lb_plugin_wire::wire_function::FallbackPolicy;
+use cc_lb_plugin_wire::wire_function::WireFunction;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::failure::{Cause, Decoding};
+use super::handshake::{self, HandshakeError};
+use super::plugin::{self, Call, Instance, Observed, PluginHost};
+use super::{Host, Session};
+
+/// The key of the version in the JSON envelope of requests and answers.
+pub const VERSION_KEY: &str = "_v";
+
+/// Opens a session, dispatches one request, and closes it.
+///
+/// # Errors
+/// [`RunError`] where the plugin cannot be compiled or fails the handshake. A failing call is no error
+/// but `Ok(DispatchOutcome::Fallback(_))`.
+pub fn run<F: WireFunction>(
+    wasm: &[u8],
+    request: F::Request,
+) -> Result<DispatchOutcome<F::Response>, RunError> {
+    let compiled = plugin::compile(wasm).map_err(|reason| RunError::Build { reason })?;
+    let offer = handshake::build_offer(&BTreeSet::new());
+    let host = PluginHost::negotiate(Arc::new(compiled), wasm, &offer);
+    let mut session = host
+        .and_then(|host| host.open())
+        .map_err(RunError::Handshake)?;
+    Ok(session.dispatch::<F>(request))
+}
+
+/// A plugin instance that answers one wire call after the other.
+///
+/// It cannot be cloned: an instance is state that calls change.
+///
+/// ```compile_fail
+/// fn needs_clone<T: Clone>() {}
+/// needs_clone::<cc_lb_fuzz::dispatch::PluginSession>();
+/// ```
+#[non_exhaustive]
+pub struct PluginSession {
+    instance: Instance,
+    metadata: Arc<AugmentedMetadata>,
+}
+
+impl PluginSession {
+    /// Compiles the module, shakes hands with no host capabilities, and opens a session.
+    ///
+    /// For more than one session of a plugin, compile once with [`PluginHost`].
+    ///
+    /// # Errors
+    /// As [`PluginHost::new`].
+    pub fn new(wasm: &[u8]) -> Result<Self, HandshakeError> {
+        PluginHost::new(wasm)?.open()
+    }
+
+    /// The same with host capabilities.
+    ///
+    /// # Errors
+    /// As [`PluginHost::new`].
+    pub fn new_with_caps(
+        wasm: &[u8],
+        host_capabilities: &BTreeSet<String>,
+    ) -> Result<Self, HandshakeError> {
+        PluginHost::new_with_caps(wasm, host_capabilities)?.open()
+    }
+
+    pub(super) fn on(instance: Instance, metadata: Arc<AugmentedMetadata>) -> Self {
+        Self { instance, metadata }
+    }
+
+    /// Dispatches one request: at most one call of the guest, never an error, never a panic.
+    pub fn dispatch<F: WireFunction>(
+        &mut self,
+        request: F::Request,
+    ) -> DispatchOutcome<F::Response> {
+        self.observe::<F>(request).outcome
+    }
+
+    /// Dispatches one request and tells what was observed beside the outcome.
+    pub fn observe<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
+        let start = Instant::now();
+        let mut call = Call::default();
+        let attempt = catch_unwind(AssertUnwindSafe(|| self.attempt::<F>(request, &mut call)))
+            .unwrap_or_else(|payload| Err(Cause::Panic(panic_text(payload.as_ref()))));
+        let outcome = match attempt {
+            Ok(response) => DispatchOutcome::Ok(response),
+            Err(cause) => {
+                tracing::warn!(
+                    target: "cc_lb_plugin.dispatch",
+                    function = F::NAME,
+                    stage = ?cause.stage(),
+                    %cause,
+                    "dispatch failed, applying fallback {:?}",
+                    F::FALLBACK
+                );
+                call.cause = Some(cause);
+                DispatchOutcome::Fallback(F::FALLBACK)
+            }
+        };
+        call.time = start.elapsed();
+        Observed { outcome, call }
+    }
+
+    fn attempt<F: WireFunction>(
+        &mut self,
+        request: F::Request,
+        call: &mut Call,
+    ) -> Result<F::Response, Cause> {
+        let negotiated = self.metadata.negotiated_functions.get(F::NAME);
+        let version = *negotiated.ok_or(Cause::NotNegotiated)?;
+        let input = seal(&request, version)?;
+        call.input_bytes = Some(input.len());
+        let output = self.instance.call(F::NAME, input.as_bytes());
+        call.fuel = self.instance.fuel_used();
+        let output = output?;
+        let answer = unseal(&output, version).and_then(|answer| {
+            serde_json::from_value(Value::Object(answer))
+                .map_err(|error| Decoding::NotResponse(error.to_string()))
+        });
+        call.output = Some(output);
+        answer.map_err(Cause::Undecodable)
+    }
+}
+
+impl Session for PluginSession {
+    fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
+        self.observe::<F>(request)
+    }
+}
+
+/// The guest's input for a request: its JSON object with `_v`, keys sorted.
+pub(crate) fn seal<T: serde::Serialize>(request: &T, version: u32) -> Result<String, Cause> {
+    let unserializable = |error: serde_json::Error| Cause::RequestUnserializable(error.to_string());
+    match serde_json::to_value(request).map_err(unserializable)? {
+        Value::Object(mut object) => {
+            object.insert(VERSION_KEY.to_owned(), Value::from(version));
+            serde_json::to_string(&object).map_err(unserializable)
+        }
+        _ => Err(Cause::RequestNotObject),
+    }
+}
+
+/// The answer's JSON object without its `_v`, which must be the negotiated one.
+fn unseal(output: &[u8], version: u32) -> Result<Map<String, Value>, Decoding> {
+    let text = std::str::from_utf8(output).map_err(|_| Decoding::NotUtf8)?;
+    let value = serde_json::from_str(text).map_err(|e| Decoding::NotJson(e.to_string()))?;
+    let Value::Object(mut answer) = value else {
+        return Err(Decoding::NotObject);
+    };
+    let sealed = answer
+        .remove(VERSION_KEY)
+        .ok_or(Decoding::VersionMissing)?
+        .as_u64()
+        .ok_or(Decoding::VersionNotInteger)?;
+    if sealed != u64::from(version) {
+        return Err(Decoding::VersionMismatch {
+            expected: version,
+            actual: sealed,
+        });
+    }
+    Ok(answer)
+}
+
+/// The text of a panic's payload.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a payload that is no text".to_owned())
+}
+
+/// What a dispatch came to.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DispatchOutcome<R> {
+    /// The guest answered with this response.
+    Ok(R),
+    /// The call failed; this is the function's policy, a constant of its type.
+    Fallback(FallbackPolicy),
+}
+
+/// Why [`run`] did not get as far as the wire call.
+#[non_exhaustive]
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The plugin could not be compiled.
+    #[error("plugin instantiation failed: {reason}")]
+    Build {
+        /// What the runtime said.
+        reason: String,
+    },
+    /// The plugin failed the handshake, or has no valid identity.
+    #[error("handshake failed: {0}")]
+    Handshake(HandshakeError),
+}

@@ -1,0 +1,241 @@
+//! Why a dispatch fell back, as types.
+//!
+//! This is the one place that reads Extism's errors. A discrepancy here is a cause that names the wrong
+//! reason; the outcome of the dispatch does not depend on it.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use thiserror::Error;
+
+/// The stage of a dispatch that failed. The names are those of the reference's `stage` metric label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Stage {
+    /// Looking up the negotiated version of the function.
+    VersionLookup,
+    /// Turning the request into a JSON object.
+    RequestEnvelope,
+    /// Calling the guest.
+    PluginCall,
+    /// Reading the guest's answer as JSON.
+    DeserializeResponse,
+    /// Checking that the answer is an object of the negotiated version.
+    ResponseEnvelope,
+    /// Reading the object as the function's response.
+    ResponseDecode,
+    /// Any stage, left by a panic.
+    Panic,
+}
+
+/// Why a dispatch fell back.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Cause {
+    /// The plugin did not negotiate the function.
+    #[error("the plugin did not negotiate this function")]
+    NotNegotiated,
+    /// The request does not serialize.
+    #[error("the request does not serialize: {0}")]
+    RequestUnserializable(String),
+    /// The request serializes to something other than a JSON object.
+    #[error("the request is not a JSON object")]
+    RequestNotObject,
+    /// The guest trapped.
+    #[error("the guest trapped: {0}")]
+    Trap(TrapKind),
+    /// The guest used up its fuel.
+    #[error("the guest ran out of fuel")]
+    OutOfFuel,
+    /// The guest ran longer than the wall-clock limit.
+    #[error("the guest ran into the wall-clock limit")]
+    Timeout,
+    /// The guest returned a code other than 0. A guest error worded exactly as Extism words an exit
+    /// code reads as one.
+    #[error("the guest returned exit code {0}")]
+    ExitCode(i32),
+    /// The guest set an error. Guests say so when they refuse a request.
+    #[error("the guest set an error: {0:?}")]
+    GuestError(String),
+    /// The guest's answer is not one.
+    #[error("the guest's answer is undecodable: {0}")]
+    Undecodable(Decoding),
+    /// Extism failed in some other way, such as an input that did not fit.
+    #[error("the plugin runtime failed: {0}")]
+    Runtime(String),
+    /// The dispatch panicked.
+    #[error("the dispatch panicked: {0}")]
+    Panic(String),
+}
+
+/// The step at which an answer turned out to be undecodable.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Decoding {
+    /// Not UTF-8.
+    #[error("not UTF-8")]
+    NotUtf8,
+    /// Not JSON, or JSON with something behind it, or nested past the parser's limit.
+    #[error("not JSON: {0}")]
+    NotJson(String),
+    /// JSON, but no object.
+    #[error("not a JSON object")]
+    NotObject,
+    /// No `_v`.
+    #[error("no _v")]
+    VersionMissing,
+    /// A `_v` that is no unsigned integer.
+    #[error("_v is no unsigned integer")]
+    VersionNotInteger,
+    /// A `_v` other than the negotiated one.
+    #[error("_v is {actual}, negotiated was {expected}")]
+    VersionMismatch {
+        /// The negotiated version.
+        expected: u32,
+        /// The version in the answer.
+        actual: u64,
+    },
+    /// An object of the right version that is not the function's response.
+    #[error("not the function's response: {0}")]
+    NotResponse(String),
+}
+
+/// The kind of a trap: WebAssembly's own, named as in wasmtime's `Trap`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TrapKind {
+    /// An `unreachable` instruction: panics and aborts of most languages.
+    Unreachable,
+    /// An integer division by zero.
+    IntegerDivisionByZero,
+    /// An integer division whose result does not fit.
+    IntegerOverflow,
+    /// A float with no integer equivalent.
+    BadConversionToInteger,
+    /// A load or store outside the memory.
+    MemoryOutOfBounds,
+    /// An access outside a table.
+    TableOutOfBounds,
+    /// An indirect call of an empty table entry.
+    IndirectCallToNull,
+    /// An indirect call of a function of another type.
+    BadSignature,
+    /// The guest's call stack is exhausted.
+    StackOverflow,
+    /// A kind that this version has no name for; wasmtime's words.
+    Other(String),
+}
+
+impl TrapKind {
+    fn from_wasmtime(trap: wasmtime::Trap) -> Self {
+        use wasmtime::Trap;
+        match trap {
+            Trap::UnreachableCodeReached => Self::Unreachable,
+            Trap::IntegerDivisionByZero => Self::IntegerDivisionByZero,
+            Trap::IntegerOverflow => Self::IntegerOverflow,
+            Trap::BadConversionToInteger => Self::BadConversionToInteger,
+            Trap::MemoryOutOfBounds => Self::MemoryOutOfBounds,
+            Trap::TableOutOfBounds => Self::TableOutOfBounds,
+            Trap::IndirectCallToNull => Self::IndirectCallToNull,
+            Trap::BadSignature => Self::BadSignature,
+            Trap::StackOverflow => Self::StackOverflow,
+            other => Self::Other(other.to_string()),
+        }
+    }
+
+    /// The stable short name, as used in reports.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::IntegerDivisionByZero => "division by zero",
+            Self::IntegerOverflow => "integer overflow",
+            Self::BadConversionToInteger => "bad conversion to integer",
+            Self::MemoryOutOfBounds => "memory out of bounds",
+            Self::TableOutOfBounds => "table out of bounds",
+            Self::IndirectCallToNull => "indirect call to null",
+            Self::BadSignature => "bad signature",
+            Self::StackOverflow => "stack overflow",
+            Self::Other(words) => words,
+        }
+    }
+}
+
+impl fmt::Display for TrapKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Cause {
+    /// The stage that failed.
+    pub fn stage(&self) -> Stage {
+        match self {
+            Self::NotNegotiated => Stage::VersionLookup,
+            Self::RequestUnserializable(_) | Self::RequestNotObject => Stage::RequestEnvelope,
+            Self::Undecodable(Decoding::NotJson(_)) => Stage::DeserializeResponse,
+            Self::Undecodable(Decoding::NotResponse(_)) => Stage::ResponseDecode,
+            // Extism's conversion to a string is part of the call.
+            Self::Undecodable(Decoding::NotUtf8) => Stage::PluginCall,
+            Self::Undecodable(_) => Stage::ResponseEnvelope,
+            Self::Panic(_) => Stage::Panic,
+            _ => Stage::PluginCall,
+        }
+    }
+
+    /// The stable short name of the kind of cause, without its details: a column of the run's table.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NotNegotiated => "not negotiated",
+            Self::RequestUnserializable(_) | Self::RequestNotObject => "bad request",
+            Self::Trap(_) => "trap",
+            Self::OutOfFuel => "out of fuel",
+            Self::Timeout => "timeout",
+            Self::ExitCode(_) => "exit code",
+            Self::GuestError(_) => "guest error",
+            Self::Undecodable(_) => "undecodable",
+            Self::Runtime(_) => "runtime",
+            Self::Panic(_) => "panic",
+        }
+    }
+
+    /// Reads the error of an `extism::Plugin::call`.
+    ///
+    /// Extism gives its own verdicts as messages made of `&'static str` ("timeout", "plugin ran out of
+    /// fuel"), a trap as a [`wasmtime::Trap`], and everything that comes from the guest as a `String`: so
+    /// a guest that sets the error "timeout" is still told from one that ran into the limit. Source:
+    /// `Plugin::raw_call` and `Plugin::call` of extism 1.30.0, plugin.rs.
+    pub(super) fn of_call(error: &extism::Error) -> Self {
+        if let Some(verdict) = error.downcast_ref::<&'static str>() {
+            return match *verdict {
+                "timeout" => Self::Timeout,
+                "plugin ran out of fuel" => Self::OutOfFuel,
+                other => Self::Runtime(other.to_owned()),
+            };
+        }
+        // Where the guest had set an error too, the trap is the context of that error.
+        let context = error.downcast_ref::<wasmtime::Error>();
+        let trap = error
+            .downcast_ref::<wasmtime::Trap>()
+            .or_else(|| context.and_then(|context| context.downcast_ref()));
+        if let Some(trap) = trap {
+            return match trap {
+                wasmtime::Trap::Interrupt => Self::Timeout,
+                wasmtime::Trap::OutOfFuel => Self::OutOfFuel,
+                trap => Self::Trap(TrapKind::from_wasmtime(*trap)),
+            };
+        }
+        match error.downcast_ref::<String>() {
+            Some(message) => match message.strip_prefix("Returned non-zero exit code: ") {
+                Some(code) => match code.parse() {
+                    Ok(code) => Self::ExitCode(code),
+                    Err(_) => Self::GuestError(message.clone()),
+                },
+                None => Self::GuestError(message.clone()),
+            },
+            None => Self::Runtime(format!("{error:#}")),
+        }
+    }
+}

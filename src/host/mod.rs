@@ -1,0 +1,62 @@
+//! The host: what runs a case's requests on a plugin.
+//!
+//! [`Host`] opens sessions of one plugin and [`Session`] dispatches requests on one of them. The rest
+//! of the harness only knows these two traits, so that it can judge any host: [`PluginHost`] here, the
+//! faulty ones of the tests, or yours.
+//!
+//! A discrepancy that lies in this room is a broken promise of the host itself: a failing call that did
+//! not become the function's fallback, or that changed what a later call gets.
+
+use cc_lb_plugin_wire::wire_function::WireFunction;
+
+pub mod dispatch;
+pub mod failure;
+pub mod handshake;
+pub mod identity;
+mod plugin;
+
+pub use dispatch::{DispatchOutcome, FallbackPolicy, PluginSession, RunError};
+pub use failure::{Cause, Decoding, Stage, TrapKind};
+pub use handshake::HandshakeError;
+pub use plugin::{Call, Observed, PluginHost};
+
+/// Opens sessions of one plugin.
+///
+/// # Obligations
+/// - Every session behaves as if no other had ever been opened: sessions share no state that a plugin
+///   can change.
+/// - Opening is cheap enough to do for every few hundred cases.
+pub trait Host {
+    /// The sessions that this host opens.
+    type Session: Session;
+
+    /// Opens a session on a fresh instance of the plugin.
+    ///
+    /// # Errors
+    /// [`HandshakeError`] where the plugin cannot be instantiated.
+    fn open(&self) -> Result<Self::Session, HandshakeError>;
+
+    /// The version that was negotiated for the wire function of this name, and `None` where the plugin
+    /// does not implement it.
+    fn negotiated(&self, function: &str) -> Option<u32>;
+}
+
+/// One session: a plugin instance that answers one request after the other.
+///
+/// # Obligations
+/// - [`Session::dispatch`] never unwinds; a call that fails for whatever reason gives
+///   `Fallback(F::FALLBACK)`, and `Ok` means that the guest answered with exactly that response.
+/// - One dispatch is at most one call of the guest.
+/// - Every dispatch has the whole of [`HANDSHAKE_FUEL`] and [`HANDSHAKE_WALL_MS`], and no more.
+/// - Whatever a dispatch ended with, the next one behaves as on a fresh session, but for state that the
+///   plugin keeps on purpose.
+///
+/// [`HANDSHAKE_FUEL`]: cc_lb_plugin_wire::limits::HANDSHAKE_FUEL
+/// [`HANDSHAKE_WALL_MS`]: cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS
+pub trait Session {
+    /// Dispatches one request and tells what was observed beside the outcome.
+    ///
+    /// A host that cannot observe returns [`Call::default`] beside the outcome: checks that need what is
+    /// missing pass over it.
+    fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response>;
+}

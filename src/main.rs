@@ -1,0 +1,268 @@
+//! The command line tool. What it does is in the library; this reads flags and files, and prints.
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use cc_lb_fuzz::campaign::{self, Budget, Event, Plan, Summary};
+use cc_lb_fuzz::case::{Case, Menu};
+use cc_lb_fuzz::exit_code;
+use cc_lb_fuzz::finding::Finding;
+use cc_lb_fuzz::host::PluginHost;
+use cc_lb_fuzz::observation::{Runner, Subject};
+use cc_lb_fuzz::wire::{Request, Vocabulary};
+use cc_lb_fuzz::{puppet, report};
+use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use thiserror::Error;
+
+/// Property-based fuzzing for cc-lb plugins and the host that runs them.
+///
+/// Without a command it runs a campaign of 10 seconds against the host itself.
+///
+/// Exit codes: 0 nothing found, 1 findings, 2 could not run.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a campaign: arbitrary requests for every wire function through one reused session
+    Run(RunArgs),
+    /// Run one stored case and show what each of its steps comes to
+    Replay(ReplayArgs),
+}
+
+#[derive(Args, Default)]
+struct RunArgs {
+    /// The plugin to fuzz, .wasm or .wat; without one, the host is fuzzed with the built-in puppet
+    plugin: Option<PathBuf>,
+    /// Stop after this many cases
+    #[arg(long, conflicts_with = "time")]
+    cases: Option<u64>,
+    /// Stop after this time, such as 10s or 5m [default: 10s]
+    #[arg(long, value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
+    /// The seed that decides all cases [default: a random one, which is printed]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Only this function: its name, such as shape, or with its version, such as shape_v2; repeatable
+    #[arg(long = "function", value_name = "FUNCTION")]
+    functions: Vec<String>,
+    /// Where to write the cases of findings
+    #[arg(long, value_name = "DIR", default_value = "artifacts")]
+    artifacts: PathBuf,
+}
+
+#[derive(Args)]
+struct ReplayArgs {
+    /// The case to run
+    file: PathBuf,
+    /// The plugin to run it on [default: the built-in puppet]
+    #[arg(long)]
+    plugin: Option<PathBuf>,
+}
+
+/// Why the tool could not run.
+#[derive(Debug, Error)]
+enum CliError {
+    #[error("cannot read the plugin {}: {source}", path.display())]
+    ReadPlugin {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{} is no WebAssembly module: {reason}", path.display())]
+    NotWasm { path: PathBuf, reason: String },
+    #[error("{} cannot be opened: {source}", path.display())]
+    Plugin {
+        path: PathBuf,
+        source: cc_lb_fuzz::host::HandshakeError,
+    },
+    #[error("there is no function {name}; there are: {}", labels.join(", "))]
+    NoSuchFunction {
+        name: String,
+        labels: Vec<&'static str>,
+    },
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        None => run(&RunArgs {
+            artifacts: "artifacts".into(),
+            ..RunArgs::default()
+        }),
+        Some(Command::Run(args)) => run(&args),
+        Some(Command::Replay(args)) => replay(&args),
+    };
+    ExitCode::from(result.unwrap_or_else(|error| {
+        // One line, whatever the parts of the message were made of.
+        let message = error.to_string();
+        let words: Vec<_> = message.split_whitespace().collect();
+        eprintln!("cc-lb-fuzz: {}", words.join(" "));
+        exit_code::COULD_NOT_RUN
+    }))
+}
+
+fn run(args: &RunArgs) -> Result<u8, Box<dyn Error>> {
+    let (host, subject) = open(args.plugin.as_deref())?;
+    let plan = Plan {
+        seed: args
+            .seed
+            .unwrap_or_else(|| RandomState::new().build_hasher().finish()),
+        budget: match (args.cases, args.time) {
+            (Some(cases), _) => Budget::Cases(cases),
+            (None, time) => Budget::Time(time.unwrap_or(Duration::from_secs(10))),
+        },
+        menu: Menu {
+            functions: functions(&args.functions)?,
+            programs: subject == Subject::Puppet,
+        },
+    };
+    let what = match &args.plugin {
+        Some(path) => path.display().to_string(),
+        None => "the host, with the puppet".to_owned(),
+    };
+    println!("fuzzing {what}; seed {}\n", plan.seed);
+    let progress = progress_bar();
+    let mut failed = None;
+    let summary = campaign::run::<_, Request>(&host, subject, &plan, &mut |event| match event {
+        Event::Progress(summary) => progress.set_message(progress_text(summary)),
+        Event::Finding(finding) => {
+            let told = progress.suspend(|| tell(finding, args));
+            failed = failed.take().or(told.err());
+        }
+    })?;
+    progress.finish_and_clear();
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    print!("{}", report::summary_text(&summary));
+    Ok(match summary.findings {
+        0 => exit_code::CLEAN,
+        _ => exit_code::FINDINGS,
+    })
+}
+
+/// Writes a finding's case and prints it with the command that replays it.
+fn tell(finding: &Finding, args: &RunArgs) -> Result<(), Box<dyn Error>> {
+    let write = |source| CliError::Write {
+        path: args.artifacts.clone(),
+        source,
+    };
+    std::fs::create_dir_all(&args.artifacts).map_err(write)?;
+    let path = args.artifacts.join(finding.file_stem() + ".json");
+    finding.case.write(&path)?;
+    let mut replay = format!("{} replay {}", program_name(), quoted(&path));
+    if let Some(plugin) = &args.plugin {
+        replay += &format!(" --plugin {}", quoted(plugin));
+    }
+    println!("{}", report::finding_text(finding, &replay));
+    std::io::stdout().flush().map_err(write)?;
+    Ok(())
+}
+
+fn replay(args: &ReplayArgs) -> Result<u8, Box<dyn Error>> {
+    let case = Case::<Request>::read(&args.file)?;
+    let (host, subject) = open(args.plugin.as_deref())?;
+    let mut runner = Runner::new(&host, subject)?;
+    let violations = campaign::violations(&mut runner, &case)?;
+    let record = runner.run_alone(&case)?;
+    print!("{}", report::replay_text(&case, &record, &violations));
+    Ok(match violations.len() {
+        0 => exit_code::CLEAN,
+        _ => exit_code::FINDINGS,
+    })
+}
+
+/// Opens the plugin, or the puppet without one.
+fn open(plugin: Option<&Path>) -> Result<(PluginHost, Subject), CliError> {
+    let Some(path) = plugin else {
+        let host = PluginHost::new(puppet::wasm()).map_err(|source| CliError::Plugin {
+            path: "the puppet".into(),
+            source,
+        })?;
+        return Ok((host, Subject::Puppet));
+    };
+    let bytes = std::fs::read(path).map_err(|source| CliError::ReadPlugin {
+        path: path.to_owned(),
+        source,
+    })?;
+    let wasm = wat::parse_bytes(&bytes).map_err(|error| CliError::NotWasm {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let host = PluginHost::new(&wasm).map_err(|source| CliError::Plugin {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok((host, Subject::Plugin))
+}
+
+/// The places of the functions of these names or labels; all without one.
+fn functions(names: &[String]) -> Result<Vec<usize>, CliError> {
+    let all = Request::functions();
+    for name in names {
+        if !all.iter().any(|f| f.label == name || f.name == name) {
+            return Err(CliError::NoSuchFunction {
+                name: name.clone(),
+                labels: all.iter().map(|f| f.label).collect(),
+            });
+        }
+    }
+    let wanted = |place: &usize| {
+        let f = &all[*place];
+        names.is_empty() || names.iter().any(|name| f.label == name || f.name == name)
+    };
+    Ok((0..all.len()).filter(wanted).collect())
+}
+
+fn progress_bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn progress_text(summary: &Summary) -> String {
+    format!(
+        "{} cases, {} dispatches, {} findings",
+        summary.cases,
+        summary.dispatches(),
+        summary.findings
+    )
+}
+
+/// How this program was called, so that a printed command can be pasted.
+fn program_name() -> String {
+    std::env::args_os()
+        .next()
+        .map_or_else(|| "cc-lb-fuzz".to_owned(), |name| quoted(Path::new(&name)))
+}
+
+/// A path as a word of a shell command.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
+    if text.chars().all(plain) && !text.is_empty() {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}

@@ -1,0 +1,262 @@
+//! Running cases on a host.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::knocks::Ear;
+use super::{CaseRecord, ProbeRecord, Reaction, StepRecord};
+use crate::case::{Case, Step};
+use crate::host::dispatch::{VERSION_KEY, panic_text};
+use crate::host::{Call, DispatchOutcome, HandshakeError, Host, Observed};
+use crate::puppet::{Op, predict};
+use crate::wire::{Function, Request, Vocabulary};
+
+/// The largest input that is dispatched, in bytes; a larger request is passed over. Extism zeroes what a
+/// call allocated at the expense of the next one's fuel, so larger ones would fail the next call.
+pub const INPUT_MAX_BYTES: usize = 1 << 20;
+
+/// Who answers the requests of a campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The puppet: what it must come to is known, and it keeps no state.
+    Puppet,
+    /// Somebody's plugin, which may keep state on purpose.
+    Plugin,
+}
+
+/// How much is done beside the steps of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// The session that is open, and a healthy call behind each step that did not answer.
+    Light,
+    /// The same, a healthy call of every function at the end, and the whole case on fresh sessions for
+    /// comparison.
+    Thorough,
+}
+
+/// Runs cases on a host, one after the other on one session.
+pub struct Runner<'h, H: Host, R = Request> {
+    host: &'h H,
+    subject: Subject,
+    session: H::Session,
+    /// What the session's last call allocated: see [`predict`].
+    carried: u64,
+    healthy: Vec<Healthy<R>>,
+    ear: Ear,
+}
+
+/// A function that the plugin negotiated.
+struct Healthy<R> {
+    place: usize,
+    function: &'static Function,
+    version: u32,
+    step: Step<R>,
+    /// The puppet's healthy answer.
+    answer: Vec<u8>,
+    /// What the healthy call comes to on a fresh session.
+    reaction: Reaction,
+}
+
+impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
+    /// Opens a session and learns what healthy calls come to.
+    ///
+    /// # Errors
+    /// [`HandshakeError`] where the host opens no session.
+    pub fn new(host: &'h H, subject: Subject) -> Result<Self, HandshakeError> {
+        let mut runner = Self {
+            host,
+            subject,
+            session: host.open()?,
+            carried: 0,
+            healthy: Vec::new(),
+            ear: Ear::new(),
+        };
+        for (place, function) in R::functions().iter().enumerate() {
+            let Some(version) = host.negotiated(function.name) else {
+                continue;
+            };
+            let step = Step::healthy(place);
+            let mut session = host.open()?;
+            let (reaction, _) = react(step.told(), &mut session);
+            runner.healthy.push(Healthy {
+                place,
+                function,
+                version,
+                step,
+                answer: healthy_answer(function, version),
+                reaction,
+            });
+        }
+        Ok(runner)
+    }
+
+    /// The places of the functions that the plugin negotiated.
+    pub fn negotiated(&self) -> Vec<usize> {
+        self.healthy.iter().map(|healthy| healthy.place).collect()
+    }
+
+    /// Who answers.
+    pub fn subject(&self) -> Subject {
+        self.subject
+    }
+
+    /// Goes on with a fresh session.
+    ///
+    /// # Errors
+    /// [`HandshakeError`] where the host opens none.
+    pub fn renew(&mut self) -> Result<(), HandshakeError> {
+        self.session = self.host.open()?;
+        self.carried = 0;
+        Ok(())
+    }
+
+    /// Runs a case on the session that is open.
+    ///
+    /// # Errors
+    /// [`HandshakeError`] where the host opens no session for comparison.
+    pub fn run(&mut self, case: &Case<R>, depth: Depth) -> Result<CaseRecord, HandshakeError> {
+        let mut record = CaseRecord {
+            subject: self.subject,
+            steps: Vec::with_capacity(case.steps.len()),
+            probes: Vec::new(),
+            fresh: Vec::new(),
+        };
+        for step in &case.steps {
+            let Some(seen) = self.step(step) else {
+                continue;
+            };
+            let answered = matches!(seen.reaction.outcome(), Some(DispatchOutcome::Ok(_)));
+            record.steps.push(seen);
+            if !answered {
+                let function = step.request.function();
+                let own = self.healthy.iter().position(|h| h.function == function);
+                record
+                    .probes
+                    .extend(own.map(|own| self.probe(own, record.steps.len())));
+            }
+        }
+        if depth == Depth::Thorough {
+            for place in 0..self.healthy.len() {
+                record.probes.push(self.probe(place, record.steps.len()));
+            }
+            record.fresh.push(self.on_fresh_session(case)?);
+            let differs = |(step, fresh): (&StepRecord, &Reaction)| step.reaction != *fresh;
+            if record.steps.iter().zip(&record.fresh[0]).any(differs) {
+                record.fresh.push(self.on_fresh_session(case)?);
+            }
+        }
+        Ok(record)
+    }
+
+    /// Runs a case alone on a fresh session, thoroughly.
+    ///
+    /// # Errors
+    /// [`HandshakeError`] where the host opens no session.
+    pub fn run_alone(&mut self, case: &Case<R>) -> Result<CaseRecord, HandshakeError> {
+        self.renew()?;
+        self.run(case, Depth::Thorough)
+    }
+
+    /// Dispatches a step; `None` where its input is larger than [`INPUT_MAX_BYTES`].
+    fn step(&mut self, step: &Step<R>) -> Option<StepRecord> {
+        let request = step.told();
+        let function = request.function();
+        let healthy = self.healthy.iter().find(|h| h.function == function);
+        let input = healthy.and_then(|healthy| guest_input(&request, healthy.version));
+        if input.as_ref().is_some_and(|i| i.len() > INPUT_MAX_BYTES) {
+            return None;
+        }
+        let prediction = match (self.subject, healthy, &input) {
+            (Subject::Puppet, Some(healthy), Some(input)) => {
+                Some(predict(input, &healthy.answer, self.carried))
+            }
+            _ => None,
+        };
+        let version = healthy.map(|healthy| healthy.version);
+        let knocking = step
+            .program
+            .as_ref()
+            .is_some_and(|p| p.0.contains(&Op::Knock));
+        let start = Instant::now();
+        let ((reaction, call), knocks) = if knocking {
+            let (seen, knocks) = self.ear.listen(|| react(request, &mut self.session));
+            (seen, Some(knocks))
+        } else {
+            (react(request, &mut self.session), None)
+        };
+        let elapsed = start.elapsed();
+        self.carried = prediction.as_ref().map_or(0, |p| p.allocates);
+        Some(StepRecord {
+            function,
+            version,
+            input,
+            reaction,
+            call,
+            elapsed,
+            knocks,
+            prediction,
+        })
+    }
+
+    /// Makes the healthy call of a negotiated function.
+    fn probe(&mut self, negotiated: usize, after: usize) -> ProbeRecord {
+        let healthy = &self.healthy[negotiated];
+        let (reaction, _) = react(healthy.step.told(), &mut self.session);
+        self.carried = 0;
+        ProbeRecord {
+            function: healthy.function,
+            after,
+            reaction,
+            fresh: healthy.reaction.clone(),
+        }
+    }
+
+    fn on_fresh_session(&self, case: &Case<R>) -> Result<Vec<Reaction>, HandshakeError> {
+        let mut session = self.host.open()?;
+        let fits = |request: &R| {
+            let healthy = self
+                .healthy
+                .iter()
+                .find(|h| h.function == request.function());
+            let input = healthy.and_then(|healthy| guest_input(request, healthy.version));
+            input.is_none_or(|input| input.len() <= INPUT_MAX_BYTES)
+        };
+        let requests = case.steps.iter().map(Step::told).filter(fits);
+        Ok(requests
+            .map(|request| react(request, &mut session).0)
+            .collect())
+    }
+}
+
+/// Dispatches a request and catches what must not unwind.
+fn react<R: Vocabulary>(request: R, session: &mut impl crate::host::Session) -> (Reaction, Call) {
+    match catch_unwind(AssertUnwindSafe(|| request.dispatch(session))) {
+        Ok(Observed { outcome, call }) => (Reaction::Outcome(outcome), call),
+        Err(payload) => (
+            Reaction::Panic(panic_text(payload.as_ref())),
+            Call::default(),
+        ),
+    }
+}
+
+/// The input that the guest must get: the request's JSON object and the negotiated `_v`.
+///
+/// On purpose not the function that the session seals requests with.
+fn guest_input<R: Vocabulary>(request: &R, version: u32) -> Option<Vec<u8>> {
+    let mut envelope = request.to_json().ok()?;
+    envelope
+        .as_object_mut()?
+        .insert(VERSION_KEY.into(), version.into());
+    serde_json::to_vec(&envelope).ok()
+}
+
+/// The puppet's healthy answer: the dry-run response in the negotiated version.
+fn healthy_answer(function: &Function, version: u32) -> Vec<u8> {
+    let mut answer = function.dry_run_response().unwrap_or(Value::Null);
+    if let Value::Object(answer) = &mut answer {
+        answer.insert(VERSION_KEY.to_owned(), version.into());
+    }
+    answer.to_string().into_bytes()
+}

@@ -1,0 +1,35 @@
+//! `deterministic`: the same case on a fresh session comes to the same. A violation makes findings that
+//! cannot be replayed.
+
+use super::{Oracle, Violation, quote};
+use crate::observation::CaseRecord;
+
+/// Holds when two fresh sessions agree on the case.
+#[derive(Debug)]
+pub struct Deterministic;
+
+impl Oracle for Deterministic {
+    fn name(&self) -> &'static str {
+        "deterministic"
+    }
+
+    fn check(&self, record: &CaseRecord) -> Vec<Violation> {
+        let [one, other] = &record.fresh[..] else {
+            return Vec::new();
+        };
+        let pairs = record.steps.iter().zip(one.iter().zip(other));
+        let differ = pairs.filter(|(_, (one, other))| one != other);
+        differ
+            .map(|(step, (one, other))| Violation {
+                check: self.name().to_owned(),
+                function: step.function.name.to_owned(),
+                class: String::new(),
+                detail: format!(
+                    "came to {} on one fresh session and to {} on another",
+                    quote(one),
+                    quote(other)
+                ),
+            })
+            .collect()
+    }
+}

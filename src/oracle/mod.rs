@@ -1,0 +1,105 @@
+//! The oracles: what must hold of everything that was observed.
+//!
+//! One file for each check. A check reads a [`CaseRecord`] and returns what is wrong with it. What all but
+//! one of them find is a broken promise of the host, whoever the plugin is; [`PluginFault`] finds what is
+//! wrong with the plugin.
+
+use std::fmt::Debug;
+
+use serde::{Deserialize, Serialize};
+
+use crate::observation::CaseRecord;
+
+mod decode;
+mod deterministic;
+mod fallback_policy;
+mod no_panic;
+mod no_poison;
+mod no_retry;
+mod plugin_fault;
+mod request_fidelity;
+mod sound_ok;
+mod within_fuel;
+mod within_wall;
+
+pub use deterministic::Deterministic;
+pub use fallback_policy::FallbackPolicy;
+pub use no_panic::NoPanic;
+pub use no_poison::NoPoison;
+pub use no_retry::NoRetry;
+pub use plugin_fault::{ORDINARY_INPUT_BYTES, PluginFault};
+pub use request_fidelity::RequestFidelity;
+pub use sound_ok::SoundOk;
+pub use within_fuel::WithinFuel;
+pub use within_wall::{WALL_SLACK, WithinWall};
+
+/// A check.
+///
+/// # Obligations
+/// - It depends on nothing but the record, so that the same record gives the same violations.
+/// - Of a record that a sound host and a sound plugin left, it returns nothing.
+pub trait Oracle: Debug + Sync {
+    /// The check's stable name: the vocabulary of the command line and the reports.
+    fn name(&self) -> &'static str;
+
+    /// Everything in the record that must not be.
+    fn check(&self, record: &CaseRecord) -> Vec<Violation>;
+
+    /// Whether the check judges the clock. What it finds counts only if it shows every time.
+    fn is_timing(&self) -> bool {
+        false
+    }
+}
+
+/// Something that must not be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    /// The name of the check.
+    pub check: String,
+    /// The name of the wire function.
+    pub function: String,
+    /// What sets it apart from other violations of the same check and function, such as the kind of a
+    /// trap; empty if nothing.
+    pub class: String,
+    /// What was seen, for people.
+    pub detail: String,
+}
+
+impl Violation {
+    /// Violations with equal keys are the same finding.
+    pub fn key(&self) -> (&str, &str, &str) {
+        (&self.check, &self.function, &self.class)
+    }
+}
+
+/// All checks: nine of the host, and the plugin's own, which has nothing to say about the puppet.
+pub const CHECKS: [&dyn Oracle; 10] = [
+    &NoPanic,
+    &FallbackPolicy,
+    &SoundOk,
+    &RequestFidelity,
+    &NoPoison,
+    &NoRetry,
+    &WithinFuel,
+    &WithinWall,
+    &Deterministic,
+    &PluginFault,
+];
+
+/// Everything that the checks find in a record, in the order of the checks.
+pub fn check_all(checks: &[&dyn Oracle], record: &CaseRecord) -> Vec<Violation> {
+    checks
+        .iter()
+        .flat_map(|check| check.check(record))
+        .collect()
+}
+
+/// Shortens what a violation quotes.
+fn quote(value: &impl Debug) -> String {
+    const MOST: usize = 400;
+    let text = format!("{value:?}");
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
+        None => text,
+    }
+}

@@ -1,0 +1,78 @@
+//! `no_poison`: whatever a call did, the next one is as on a fresh session. A violation lets one request
+//! take others down.
+
+use super::{Oracle, Violation, quote};
+use crate::host::DispatchOutcome;
+use crate::observation::{CaseRecord, ProbeRecord, Reaction, StepRecord, Subject};
+use crate::puppet::Ending;
+
+/// Holds when every healthy call in between gets what a fresh session gives, and, where the case ran on
+/// fresh sessions too, its steps came to the same there.
+///
+/// A plugin other than the puppet may keep state, so of it only the healthy calls are compared, and only
+/// whether they are answered.
+#[derive(Debug)]
+pub struct NoPoison;
+
+impl Oracle for NoPoison {
+    fn name(&self) -> &'static str {
+        "no_poison"
+    }
+
+    fn check(&self, record: &CaseRecord) -> Vec<Violation> {
+        let poisoned = |probe: &&ProbeRecord| match record.subject {
+            Subject::Puppet => probe.reaction != probe.fresh,
+            Subject::Plugin => answers(&probe.fresh) && !answers(&probe.reaction),
+        };
+        let probes = record
+            .probes
+            .iter()
+            .filter(poisoned)
+            .map(|probe| Violation {
+                check: self.name().to_owned(),
+                function: probe.function.name.to_owned(),
+                class: String::new(),
+                detail: format!(
+                    "after step {} the healthy call came to {}, on a fresh session to {}",
+                    probe.after,
+                    quote(&probe.reaction),
+                    quote(&probe.fresh)
+                ),
+            });
+        probes.chain(self.compare_sessions(record)).collect()
+    }
+}
+
+impl NoPoison {
+    fn compare_sessions(&self, record: &CaseRecord) -> Option<Violation> {
+        // Where two fresh sessions differ too, it is no matter of what came before.
+        let [fresh, again] = &record.fresh[..] else {
+            return None;
+        };
+        if record.subject == Subject::Plugin || fresh != again {
+            return None;
+        }
+        // Extism zeroes what a call allocated at the expense of the next one's fuel: where that may decide,
+        // the model is not sure.
+        let sure = |step: &StepRecord| {
+            let prediction = step.prediction.as_ref();
+            prediction.is_none_or(|prediction| prediction.ending != Ending::Unknown)
+        };
+        let mut steps = record.steps.iter().zip(fresh);
+        let (step, fresh) = steps.find(|(step, fresh)| step.reaction != **fresh && sure(step))?;
+        Some(Violation {
+            check: self.name().to_owned(),
+            function: step.function.name.to_owned(),
+            class: "against a fresh session".to_owned(),
+            detail: format!(
+                "came to {}, on a fresh session to {}",
+                quote(&step.reaction),
+                quote(fresh)
+            ),
+        })
+    }
+}
+
+fn answers(reaction: &Reaction) -> bool {
+    matches!(reaction.outcome(), Some(DispatchOutcome::Ok(_)))
+}

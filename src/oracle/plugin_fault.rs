@@ -1,0 +1,62 @@
+//! `plugin_fault`: what a plugin gets wrong. The host turned it into a fallback, as it must; the plugin's
+//! author wants to know.
+
+use super::{Oracle, Violation};
+use crate::host::{Cause, Decoding};
+use crate::observation::{CaseRecord, StepRecord, Subject};
+
+/// Up to this size of input, in bytes, a plugin must not run out of fuel or time. Beyond it that is a limit
+/// and no fault: reading a byte at a time, as the cc-lb guest runtime does, costs 50 to 120 fuel a byte.
+pub const ORDINARY_INPUT_BYTES: usize = 32 * 1024;
+
+/// Holds when every call of a plugin is answered or refused: no trap, no exit code, no answer that does not
+/// decode, and no end of fuel or time at an ordinary size of request. A guest error is a refusal.
+#[derive(Debug)]
+pub struct PluginFault;
+
+impl Oracle for PluginFault {
+    fn name(&self) -> &'static str {
+        "plugin_fault"
+    }
+
+    fn check(&self, record: &CaseRecord) -> Vec<Violation> {
+        if record.subject == Subject::Puppet {
+            return Vec::new();
+        }
+        record
+            .steps
+            .iter()
+            .filter_map(|step| self.judge(step))
+            .collect()
+    }
+}
+
+impl PluginFault {
+    fn judge(&self, step: &StepRecord) -> Option<Violation> {
+        let cause = step.call.cause.as_ref()?;
+        let ordinary = step
+            .call
+            .input_bytes
+            .is_none_or(|bytes| bytes <= ORDINARY_INPUT_BYTES);
+        let class = match cause {
+            Cause::Trap(kind) => format!("trap: {kind}"),
+            Cause::ExitCode(code) => format!("exit code {code}"),
+            Cause::OutOfFuel | Cause::Timeout if ordinary => cause.kind().to_owned(),
+            Cause::Undecodable(Decoding::NotJson(_)) => "undecodable: not JSON".to_owned(),
+            Cause::Undecodable(Decoding::NotResponse(_)) => {
+                "undecodable: not the response".to_owned()
+            }
+            Cause::Undecodable(Decoding::VersionMismatch { .. }) => {
+                "undecodable: wrong _v".to_owned()
+            }
+            Cause::Undecodable(step) => format!("undecodable: {step}"),
+            _ => return None,
+        };
+        Some(Violation {
+            check: self.name().to_owned(),
+            function: step.function.name.to_owned(),
+            class,
+            detail: cause.to_string(),
+        })
+    }
+}

@@ -1,0 +1,60 @@
+//! `sound_ok`: `Ok` is what the guest answered, and a sound answer is `Ok`. A violation hands on a
+//! response that nobody gave, or loses one.
+
+use super::decode::sound_response;
+use super::{Oracle, Violation, quote};
+use crate::host::DispatchOutcome;
+use crate::observation::{CaseRecord, StepRecord};
+use crate::puppet::Ending;
+
+/// Holds when a call that the guest answered is `Ok(r)` exactly where the answer is a JSON object with the
+/// negotiated `_v`, and `r` equals it.
+///
+/// What the puppet answers is known; another plugin's answer is known where the host tells it. Answers
+/// that echo the input are left to `request_fidelity`.
+#[derive(Debug)]
+pub struct SoundOk;
+
+impl Oracle for SoundOk {
+    fn name(&self) -> &'static str {
+        "sound_ok"
+    }
+
+    fn check(&self, record: &CaseRecord) -> Vec<Violation> {
+        record
+            .steps
+            .iter()
+            .filter_map(|step| self.judge(step))
+            .collect()
+    }
+}
+
+impl SoundOk {
+    fn judge(&self, step: &StepRecord) -> Option<Violation> {
+        let answer = match &step.prediction {
+            Some(prediction) if prediction.echoes => None,
+            Some(prediction) if prediction.ending == Ending::Answer => Some(&prediction.output[..]),
+            Some(_) => None,
+            None => step.call.output.as_deref(),
+        }?;
+        let sound = sound_response(step.function, step.version?, answer);
+        let detail = match (step.reaction.outcome()?, sound) {
+            (DispatchOutcome::Ok(response), Some(sound)) if *response == sound => return None,
+            (DispatchOutcome::Fallback(_), None) => return None,
+            (DispatchOutcome::Ok(response), _) => format!("the outcome is Ok({})", quote(response)),
+            (DispatchOutcome::Fallback(_), _) => match &step.call.cause {
+                Some(cause) => format!("the outcome is a fallback: {cause}"),
+                None => "the outcome is a fallback".to_owned(),
+            },
+        };
+        Some(Violation {
+            check: self.name().to_owned(),
+            function: step.function.name.to_owned(),
+            class: String::new(),
+            detail: format!(
+                "the guest answered {}, {detail}",
+                quote(&String::from_utf8_lossy(answer))
+            ),
+        })
+    }
+}

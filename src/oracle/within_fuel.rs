@@ -1,0 +1,48 @@
+//! `within_fuel`: one dispatch takes no more than `HANDSHAKE_FUEL`. A violation lets a guest hold the host.
+
+use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
+
+use super::{Oracle, Violation};
+use crate::host::DispatchOutcome;
+use crate::observation::{CaseRecord, StepRecord};
+use crate::puppet::Ending;
+
+/// Holds when no call tells of more fuel, and a call that takes more is a fallback.
+#[derive(Debug)]
+pub struct WithinFuel;
+
+impl Oracle for WithinFuel {
+    fn name(&self) -> &'static str {
+        "within_fuel"
+    }
+
+    fn check(&self, record: &CaseRecord) -> Vec<Violation> {
+        record
+            .steps
+            .iter()
+            .filter_map(|step| self.judge(step))
+            .collect()
+    }
+}
+
+impl WithinFuel {
+    fn judge(&self, step: &StepRecord) -> Option<Violation> {
+        let ending = step
+            .prediction
+            .as_ref()
+            .map(|prediction| &prediction.ending);
+        let detail = match (step.call.fuel, ending, step.reaction.outcome()) {
+            (Some(fuel), _, _) if fuel > HANDSHAKE_FUEL => format!("the call took {fuel} fuel"),
+            (_, Some(Ending::OutOfFuel), Some(DispatchOutcome::Ok(_))) => {
+                "a call that takes more fuel than there is was answered".to_owned()
+            }
+            _ => return None,
+        };
+        Some(Violation {
+            check: self.name().to_owned(),
+            function: step.function.name.to_owned(),
+            class: String::new(),
+            detail: format!("{detail}; the limit is {HANDSHAKE_FUEL}"),
+        })
+    }
+}

@@ -1,0 +1,43 @@
+//! `within_wall`: one dispatch takes no longer than `HANDSHAKE_WALL_MS`. A violation lets a guest hold the
+//! host.
+
+use std::time::Duration;
+
+use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
+
+use super::{Oracle, Violation};
+use crate::observation::CaseRecord;
+
+/// What a dispatch may take beyond `HANDSHAKE_WALL_MS`: for JSON, for waking the thread that keeps the
+/// time, and for the guest to come to a place where it can be stopped.
+pub const WALL_SLACK: Duration = Duration::from_millis(50);
+
+/// Holds when no dispatch took longer than the limit and [`WALL_SLACK`].
+#[derive(Debug)]
+pub struct WithinWall;
+
+impl Oracle for WithinWall {
+    fn name(&self) -> &'static str {
+        "within_wall"
+    }
+
+    fn check(&self, record: &CaseRecord) -> Vec<Violation> {
+        let limit = Duration::from_millis(HANDSHAKE_WALL_MS) + WALL_SLACK;
+        let slow = record.steps.iter().filter(|step| step.elapsed > limit);
+        slow.map(|step| Violation {
+            check: self.name().to_owned(),
+            function: step.function.name.to_owned(),
+            class: String::new(),
+            detail: format!(
+                "the dispatch took {} ms; the limit is {} ms",
+                step.elapsed.as_millis(),
+                limit.as_millis()
+            ),
+        })
+        .collect()
+    }
+
+    fn is_timing(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,127 @@
+//! Arbitrary programs.
+
+use arbitrary::Unstructured;
+use proptest::prelude::*;
+
+use super::answer;
+use super::bytes::Bytes;
+use super::program::{Op, Program, TrapOp};
+use crate::wire::Function;
+
+/// About one in so many programs stalls: each takes the whole wall-clock limit, 200 ms.
+const STALL_ONE_IN: u32 = 4_000;
+
+/// About one in so many programs spins: each takes all the fuel, some 10 ms.
+const SPIN_ONE_IN: u32 = 400;
+
+/// The longest run of one byte that a generated program emits.
+const REPEAT_MAX: u32 = 64 * 1024;
+
+/// The errors that guests set.
+const ERRORS: [&str; 6] = [
+    "unsupported model",
+    "",
+    "timeout",
+    "Returned non-zero exit code: 3",
+    "plugin ran out of fuel",
+    "\0",
+];
+
+/// The codes that guests return.
+const CODES: [i32; 8] = [1, -1, 0, 2, 134, 256, i32::MIN, i32::MAX];
+
+impl Program {
+    /// An arbitrary program for a call of this function.
+    ///
+    /// # Errors
+    /// Those of `arbitrary`.
+    pub fn arbitrary_for(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        let mut ops = Vec::new();
+        if one_in(8, u)? {
+            ops.push(Op::Knock);
+        }
+        match u.int_in_range(0..=9)? {
+            0..=3 => ops.push(Op::Emit(Bytes(answer::arbitrary(function, u)?))),
+            4 => echo(function, u, &mut ops)?,
+            5 | 6 => ops.push(ending(u)?),
+            _ => {
+                for _ in 0..u.int_in_range(0..=6)? {
+                    ops.push(anything(function, u)?);
+                }
+            }
+        }
+        Ok(Self(ops))
+    }
+
+    /// The same as a strategy, from bytes that shrink.
+    pub fn strategy_for(function: &'static Function) -> BoxedStrategy<Self> {
+        proptest::collection::vec(any::<u8>(), 0..256)
+            .prop_map(|bytes| {
+                // Never fails: what the bytes do not decide is 0.
+                Self::arbitrary_for(function, &mut Unstructured::new(&bytes)).unwrap_or_default()
+            })
+            .boxed()
+    }
+}
+
+/// Sends the input back: in a string of the response, where that has one, or as it is.
+fn echo(function: &Function, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
+    match answer::around_a_string(function) {
+        Some((before, behind)) if u.ratio(3, 4)? => {
+            ops.extend([
+                Op::Emit(before.into()),
+                Op::QuoteInput,
+                Op::Emit(behind.into()),
+            ]);
+        }
+        _ => ops.push(Op::EmitInput),
+    }
+    Ok(())
+}
+
+/// An operation that ends the call.
+fn ending(u: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
+    if one_in(STALL_ONE_IN / 4, u)? {
+        return Ok(Op::Stall);
+    }
+    if one_in(SPIN_ONE_IN / 4, u)? {
+        return Ok(Op::Spin);
+    }
+    Ok(match u.int_in_range(0..=2)? {
+        0 => Op::Trap(*u.choose(&TrapOp::ALL)?),
+        1 => Op::SetError(error(u)?),
+        _ => Op::Return(*u.choose(&CODES)?),
+    })
+}
+
+fn anything(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
+    Ok(match u.int_in_range(0..=10)? {
+        0 => Op::Knock,
+        1 | 2 => Op::EmitHealthy,
+        3 => Op::Emit(Bytes(answer::arbitrary(function, u)?)),
+        4 => Op::Repeat {
+            byte: *u.choose(b" [{\"0\0\xff")?,
+            times: *u.choose(&[0, 1, 127, 128, 129, 4096, REPEAT_MAX])?,
+        },
+        5 => Op::Publish,
+        6 => Op::SetError(error(u)?),
+        7 => Op::Grow(*u.choose(&[0, 1, 16, 65_536, u32::MAX])?),
+        // Half of the fuel, nearly all of it, more than there is.
+        8 if one_in(20, u)? => Op::Burn(*u.choose(&[625_000, 1_230_000, 1_300_000])?),
+        8 => Op::Burn(u.int_in_range(0..=1000)?),
+        9 => Op::EmitInput,
+        _ => ending(u)?,
+    })
+}
+
+/// Never where the entropy has run out, unlike `Unstructured::ratio`.
+fn one_in(n: u32, u: &mut Unstructured<'_>) -> arbitrary::Result<bool> {
+    Ok(u.int_in_range(0..=n - 1)? == n - 1)
+}
+
+fn error(u: &mut Unstructured<'_>) -> arbitrary::Result<Bytes> {
+    Ok(match u.int_in_range(0..=3)? {
+        0..=2 => (*u.choose(&ERRORS)?).into(),
+        _ => Bytes(u.bytes(u.len().min(4))?.to_vec()),
+    })
+}

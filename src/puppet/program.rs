@@ -1,0 +1,199 @@
+//! Programs: what a request tells the puppet to do, and how that is written into a string field.
+
+use serde::{Deserialize, Serialize};
+
+use super::bytes::Bytes;
+
+/// What a program in a request begins with; hex digits follow.
+pub const MARK: &str = "puppet:";
+
+/// The longest program in bytes before it is written in hex. The puppet traps on a longer one.
+pub const PROGRAM_MAX_BYTES: usize = 64 * 1024;
+
+/// A program for the puppet: operations in the order in which they happen. At its end the puppet sets
+/// what it emitted as its output and returns 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Program(pub Vec<Op>);
+
+/// One operation of the puppet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// Log that the guest was called. The harness counts these: one dispatch is at most one knock for
+    /// each in the program.
+    Knock,
+    /// Append bytes to the answer.
+    Emit(Bytes),
+    /// Append a byte to the answer, many times.
+    Repeat {
+        /// The byte.
+        byte: u8,
+        /// How often.
+        times: u32,
+    },
+    /// Append the input to the answer.
+    EmitInput,
+    /// Append the input to the answer as the inside of a JSON string.
+    QuoteInput,
+    /// Append the function's healthy answer.
+    EmitHealthy,
+    /// Set the answer so far as the output.
+    Publish,
+    /// Set an error. An empty text sets none.
+    SetError(Bytes),
+    /// Grow the memory by a number of pages, if it can.
+    Grow(u32),
+    /// Count down from a number: takes fuel and ends.
+    Burn(u32),
+    /// Trap.
+    Trap(TrapOp),
+    /// Loop until the fuel is used up.
+    Spin,
+    /// Loop until the time is used up.
+    Stall,
+    /// Set the answer so far as the output and return this code.
+    Return(i32),
+}
+
+/// The ways in which the puppet traps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, arbitrary::Arbitrary)]
+#[serde(rename_all = "snake_case")]
+pub enum TrapOp {
+    /// `unreachable`.
+    Unreachable,
+    /// Division by zero.
+    DivisionByZero,
+    /// Division whose result does not fit.
+    DivisionOverflow,
+    /// Conversion of a float that is no integer.
+    BadConversion,
+    /// A load outside the memory.
+    Memory,
+    /// An indirect call outside the table.
+    Table,
+    /// An indirect call of an empty entry.
+    NullCall,
+    /// An indirect call of a function of another type.
+    BadSignature,
+    /// Recursion without end.
+    StackOverflow,
+}
+
+impl TrapOp {
+    /// All of them, in the order of their codes.
+    pub const ALL: [Self; 9] = [
+        Self::Unreachable,
+        Self::DivisionByZero,
+        Self::DivisionOverflow,
+        Self::BadConversion,
+        Self::Memory,
+        Self::Table,
+        Self::NullCall,
+        Self::BadSignature,
+        Self::StackOverflow,
+    ];
+}
+
+impl Program {
+    /// The text that carries the program: the mark and hex digits.
+    pub fn encode(&self) -> String {
+        let mut bytes = Vec::new();
+        for op in &self.0 {
+            op.assemble(&mut bytes);
+        }
+        let mut text = String::with_capacity(MARK.len() + 2 * bytes.len());
+        text.push_str(MARK);
+        for byte in bytes {
+            for nibble in [byte >> 4, byte & 15] {
+                text.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
+            }
+        }
+        text
+    }
+
+    /// Whether what the guest answers depends on its input.
+    pub fn echoes(&self) -> bool {
+        let echo = |op: &Op| matches!(op, Op::EmitInput | Op::QuoteInput);
+        self.0.iter().any(echo)
+    }
+}
+
+impl Op {
+    fn assemble(&self, to: &mut Vec<u8>) {
+        // The codes of puppet.wat.
+        match self {
+            Self::Knock => to.push(1),
+            Self::Emit(bytes) => assemble_bytes(2, bytes, to),
+            Self::Repeat { byte, times } => {
+                to.extend([3, *byte]);
+                to.extend(times.to_le_bytes());
+            }
+            Self::EmitInput => to.push(4),
+            Self::QuoteInput => to.push(5),
+            Self::EmitHealthy => to.push(6),
+            Self::Publish => to.push(7),
+            Self::SetError(bytes) => assemble_bytes(8, bytes, to),
+            Self::Grow(pages) => assemble_number(9, *pages, to),
+            Self::Burn(loops) => assemble_number(10, *loops, to),
+            Self::Trap(kind) => to.extend([11, *kind as u8]),
+            Self::Spin => to.push(12),
+            Self::Stall => to.push(13),
+            Self::Return(code) => assemble_number(14, *code as u32, to),
+        }
+    }
+}
+
+fn assemble_number(code: u8, number: u32, to: &mut Vec<u8>) {
+    to.push(code);
+    to.extend(number.to_le_bytes());
+}
+
+fn assemble_bytes(code: u8, bytes: &Bytes, to: &mut Vec<u8>) {
+    // Programs are bounded far below 4 GiB: the puppet traps on longer ones.
+    assemble_number(code, bytes.0.len() as u32, to);
+    to.extend(&bytes.0);
+}
+
+/// Reads the next operation of assembled bytes as the puppet does: `None` where it traps.
+pub(super) fn disassemble(bytes: &mut &[u8]) -> Option<Op> {
+    Some(match take(bytes, 1)?[0] {
+        1 => Op::Knock,
+        2 => Op::Emit(take_bytes(bytes)?),
+        3 => Op::Repeat {
+            byte: take(bytes, 1)?[0],
+            times: take_number(bytes)?,
+        },
+        4 => Op::EmitInput,
+        5 => Op::QuoteInput,
+        6 => Op::EmitHealthy,
+        7 => Op::Publish,
+        8 => Op::SetError(take_bytes(bytes)?),
+        9 => Op::Grow(take_number(bytes)?),
+        10 => Op::Burn(take_number(bytes)?),
+        11 => {
+            let kind = usize::from(take(bytes, 1)?[0]);
+            Op::Trap(*TrapOp::ALL.get(kind).unwrap_or(&TrapOp::Unreachable))
+        }
+        12 => Op::Spin,
+        13 => Op::Stall,
+        14 => Op::Return(take_number(bytes)? as i32),
+        _ => return None,
+    })
+}
+
+fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (head, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(head)
+}
+
+fn take_number(bytes: &mut &[u8]) -> Option<u32> {
+    let number = take(bytes, 4)?;
+    Some(u32::from_le_bytes(number.try_into().ok()?))
+}
+
+fn take_bytes(bytes: &mut &[u8]) -> Option<Bytes> {
+    let length = take_number(bytes)?;
+    Some(Bytes(take(bytes, length as usize)?.to_vec()))
+}

@@ -1,0 +1,231 @@
+//! Plain text for a terminal.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::Value;
+
+use crate::campaign::{FunctionStats, Summary};
+use crate::case::{Case, Step};
+use crate::finding::{Finding, Origin};
+use crate::host::DispatchOutcome;
+use crate::observation::{CaseRecord, Reaction, StepRecord};
+use crate::oracle::Violation;
+use crate::wire::Vocabulary;
+
+/// The longest value that is shown of a request, in characters.
+const VALUE_MAX_CHARS: usize = 120;
+
+/// The table of a campaign: a row for each function with its outcomes, fallbacks by cause, and rate; then a
+/// line with the totals.
+pub fn summary_text(summary: &Summary) -> String {
+    let causes: BTreeSet<&str> = summary
+        .functions
+        .iter()
+        .flat_map(|stats| stats.fallbacks.keys().copied())
+        .collect();
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let fixed = ["function", "dispatches", "ok"].into_iter();
+    table.set_header(fixed.chain(causes.iter().copied()).chain(["per second"]));
+    for stats in &summary.functions {
+        table.add_row(row(stats, &causes));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let rate = per_second(summary.dispatches(), summary.elapsed);
+    let mut text = table
+        .lines()
+        .map(|line| line.trim_end().to_owned() + "\n")
+        .collect::<String>();
+    let _ = write!(
+        text,
+        "\n{} in {} cases, {} dispatches, {:.1} s ({rate} dispatches/s, slowest {} ms)\n",
+        count(summary.findings as u64, "finding"),
+        summary.cases,
+        summary.dispatches(),
+        summary.elapsed.as_secs_f64(),
+        summary.slowest.as_millis(),
+    );
+    if summary.unconfirmed > 0 {
+        let _ = writeln!(
+            text,
+            "{} did not show again: the machine was busy",
+            count(summary.unconfirmed, "slow dispatch")
+        );
+    }
+    text
+}
+
+fn row(stats: &FunctionStats, causes: &BTreeSet<&str>) -> Vec<String> {
+    let mut row = vec![
+        stats.function.label.to_owned(),
+        stats.dispatches.to_string(),
+        stats.ok.to_string(),
+    ];
+    let fallbacks = causes
+        .iter()
+        .map(|cause| stats.fallbacks.get(cause).copied());
+    row.extend(fallbacks.map(|fallbacks| fallbacks.unwrap_or(0).to_string()));
+    row.push(per_second(stats.dispatches, stats.time).to_string());
+    row
+}
+
+fn per_second(count: u64, time: Duration) -> u64 {
+    (count as f64 / time.as_secs_f64().max(1e-9)) as u64
+}
+
+fn count(n: u64, what: &str) -> String {
+    let plural = match (n, what.ends_with("ch")) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{n} {what}{plural}")
+}
+
+/// A finding: its check, function and class, what was seen, its case, and the command that replays it.
+pub fn finding_text<R: Vocabulary>(finding: &Finding<R>, replay: &str) -> String {
+    let Violation {
+        check,
+        function,
+        class,
+        detail,
+    } = &finding.violation;
+    let class = match &class[..] {
+        "" => String::new(),
+        class => format!(" ({class})"),
+    };
+    let origin = match finding.origin {
+        Origin::Case if finding.minimal => "the smallest case that shows it",
+        Origin::Case => "a case that shows it; shrinking ran into its limit",
+        Origin::History => "the smallest sequence of cases that shows it",
+        Origin::Unreproduced => "the session's cases; they did not show it again",
+    };
+    format!(
+        "finding: {check} in {function}{class}\n  {detail}\n  {origin}:\n{}  replay: {replay}\n",
+        indent(&case_text(&finding.case), 4)
+    )
+}
+
+/// A case: each step as its function, the fields that differ from the dry-run sample, and its program.
+pub fn case_text<R: Vocabulary>(case: &Case<R>) -> String {
+    let steps = case.steps.iter().enumerate();
+    steps
+        .map(|(place, step)| format!("step {}: {}", place + 1, step_text(step)))
+        .collect()
+}
+
+fn step_text<R: Vocabulary>(step: &Step<R>) -> String {
+    let function = step.request.function();
+    let mut text = format!("{}\n", function.label);
+    let own = R::functions().iter().position(|other| other == function);
+    let sample = own.and_then(|place| serde_json::to_value(R::dry_run(place)).ok());
+    let request = serde_json::to_value(&step.request).unwrap_or(Value::Null);
+    let mut changes = Vec::new();
+    changed(&request, sample.as_ref(), String::new(), &mut changes);
+    if changes.is_empty() {
+        text += "  the dry-run sample\n";
+    }
+    for (path, value) in changes {
+        // The first part is the function's label once more.
+        let path = path.splitn(3, '.').nth(2).unwrap_or("the request");
+        let _ = writeln!(text, "  {path} = {}", shorten(&value.to_string()));
+    }
+    if let Some(program) = &step.program {
+        let program = serde_json::to_string(program).unwrap_or_default();
+        let _ = writeln!(text, "  program {}", shorten(&program));
+    }
+    text
+}
+
+/// The outermost places in which a value differs from the sample.
+fn changed<'v>(
+    value: &'v Value,
+    sample: Option<&Value>,
+    path: String,
+    changes: &mut Vec<(String, &'v Value)>,
+) {
+    match (value, sample) {
+        (value, Some(sample)) if value == sample => {}
+        (Value::Object(fields), Some(Value::Object(of_sample)))
+            if fields.keys().eq(of_sample.keys()) =>
+        {
+            for (key, field) in fields {
+                changed(field, of_sample.get(key), format!("{path}.{key}"), changes);
+            }
+        }
+        _ => changes.push((path, value)),
+    }
+}
+
+/// A replay: each step of the case with what it came to, and what the checks say.
+pub fn replay_text<R: Vocabulary>(
+    case: &Case<R>,
+    record: &CaseRecord,
+    violations: &[Violation],
+) -> String {
+    let mut text = String::new();
+    let mut seen = record.steps.iter().peekable();
+    for (place, step) in case.steps.iter().enumerate() {
+        let _ = write!(text, "step {}: {}", place + 1, step_text(step));
+        // A step whose input is too large leaves no record.
+        match seen.next_if(|seen| seen.function == step.request.function()) {
+            Some(seen) => text += &indent(&record_text(seen), 2),
+            None => text += "  passed over: the input is too large\n",
+        }
+    }
+    for violation in violations {
+        let class = match &violation.class[..] {
+            "" => String::new(),
+            class => format!(" ({class})"),
+        };
+        let _ = writeln!(
+            text,
+            "finding: {} in {}{class}\n  {}",
+            violation.check, violation.function, violation.detail
+        );
+    }
+    let _ = writeln!(text, "{}", count(violations.len() as u64, "finding"));
+    text
+}
+
+fn record_text(seen: &StepRecord) -> String {
+    let outcome = match &seen.reaction {
+        Reaction::Outcome(DispatchOutcome::Ok(response)) => {
+            format!("Ok {}", shorten(&response.to_string()))
+        }
+        Reaction::Outcome(DispatchOutcome::Fallback(policy)) => format!("Fallback({policy:?})"),
+        Reaction::Panic(text) => format!("panic: {text}"),
+    };
+    let mut text = format!("came to {outcome}\n");
+    if let Some(cause) = &seen.call.cause {
+        let _ = writeln!(text, "cause: {cause}");
+    }
+    let fuel = seen.call.fuel.map(|fuel| format!("{fuel} fuel, "));
+    let _ = writeln!(
+        text,
+        "{}{} µs, {} bytes in, {} bytes out",
+        fuel.unwrap_or_default(),
+        seen.elapsed.as_micros(),
+        seen.call.input_bytes.unwrap_or(0),
+        seen.call.output.as_ref().map_or(0, Vec::len),
+    );
+    text
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(VALUE_MAX_CHARS) {
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
+        None => text.to_owned(),
+    }
+}
+
+fn indent(text: &str, by: usize) -> String {
+    text.lines()
+        .map(|line| format!("{:by$}{line}\n", ""))
+        .collect()
+}

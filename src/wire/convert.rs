@@ -1,0 +1,84 @@
+//! Between generated types and the wire types of each version.
+
+/// Conversion to and from a wire type. The wire types of versions 1 and 2 differ as types but not in
+/// their fields, so one list of fields serves both.
+pub(super) trait Wire<U> {
+    /// The wire value.
+    fn to_wire(self) -> U;
+
+    /// The generated value; the way to a function's dry-run sample.
+    fn from_wire(wire: U) -> Self;
+}
+
+impl<T: Wire<U>, U> Wire<Option<U>> for Option<T> {
+    fn to_wire(self) -> Option<U> {
+        self.map(T::to_wire)
+    }
+
+    fn from_wire(wire: Option<U>) -> Self {
+        wire.map(T::from_wire)
+    }
+}
+
+/// Implements [`Wire`] for a newtype of the wire type itself.
+macro_rules! newtype_wire {
+    ($name:ident($inner:ty)) => {
+        impl $crate::wire::convert::Wire<$inner> for $name {
+            fn to_wire(self) -> $inner {
+                self.0
+            }
+
+            fn from_wire(wire: $inner) -> Self {
+                Self(wire)
+            }
+        }
+    };
+}
+
+/// Implements [`Wire`] for a struct, field by field, for each of the named wire types.
+macro_rules! struct_wire {
+    ($name:ident: $($wire:path),+; $fields:tt) => {
+        $(struct_wire!(@one $name: $wire; $fields);)+
+    };
+    (@one $name:ident: $wire:path; { $($field:ident),* $(,)? }) => {
+        impl $crate::wire::convert::Wire<$wire> for $name {
+            fn to_wire(self) -> $wire {
+                $wire { $($field: $crate::wire::convert::Wire::to_wire(self.$field)),* }
+            }
+
+            fn from_wire(wire: $wire) -> Self {
+                Self { $($field: $crate::wire::convert::Wire::from_wire(wire.$field)),* }
+            }
+        }
+    };
+}
+
+/// Implements [`Wire`] for an enum, variant by variant, for each of the named wire types.
+macro_rules! enum_wire {
+    ($name:ident: $($wire:path),+; $variants:tt) => {
+        $(enum_wire!(@one $name: $wire; $variants);)+
+    };
+    (@one $name:ident: $wire:path; { $($variant:ident { $($field:ident),* $(,)? }),* $(,)? }) => {
+        impl $crate::wire::convert::Wire<$wire> for $name {
+            fn to_wire(self) -> $wire {
+                use $wire as Other;
+                match self {
+                    $(Self::$variant { $($field),* } => Other::$variant {
+                        $($field: $crate::wire::convert::Wire::to_wire($field)),*
+                    },)*
+                }
+            }
+
+            fn from_wire(wire: $wire) -> Self {
+                use $wire as Other;
+                match wire {
+                    $(Other::$variant { $($field),* } => Self::$variant {
+                        $($field: $crate::wire::convert::Wire::from_wire($field)),*
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+pub(super) use {enum_wire, newtype_wire, struct_wire};

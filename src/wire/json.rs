@@ -1,0 +1,264 @@
+//! JSON fields: claims and the signers' states.
+//!
+//! In a case file such a field is the JSON itself. One that is nested deeper than a JSON parser follows
+//! is written as `{"$json": "<text>"}`.
+
+use std::sync::LazyLock;
+
+use arbitrary::Unstructured;
+use proptest::prelude::*;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::{Map, Value, json};
+
+use super::convert::newtype_wire;
+use super::domain::{Domain, generated};
+
+/// The depth up to which a value is written as plain JSON: serde_json follows 128 levels, of which the
+/// case around it takes some.
+const PLAIN_DEPTH: usize = 96;
+
+/// The deepest nesting that a case may hold.
+const MAX_DEPTH: usize = 512;
+
+const TEXT_KEY: &str = "$json";
+
+/// Nesting depths around the limit of serde_json's parser, which is 128. The request around the field
+/// adds one or two levels.
+const DEPTHS: [usize; 6] = [64, 125, 126, 127, 128, 200];
+
+/// Any JSON value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Json(pub Value);
+
+/// Any JSON object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Json", into = "Json")]
+pub struct JsonObject(pub Map<String, Value>);
+
+impl TryFrom<Json> for JsonObject {
+    type Error = &'static str;
+
+    fn try_from(json: Json) -> Result<Self, Self::Error> {
+        match json.0 {
+            Value::Object(object) => Ok(Self(object)),
+            _ => Err("claims are a JSON object"),
+        }
+    }
+}
+
+impl From<JsonObject> for Json {
+    fn from(object: JsonObject) -> Self {
+        Self(Value::Object(object.0))
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let ambiguous = self.0.get(TEXT_KEY).is_some();
+        if !s.is_human_readable() {
+            self.0.to_string().serialize(s)
+        } else if ambiguous || depth(&self.0) > PLAIN_DEPTH {
+            json!({ TEXT_KEY: self.0.to_string() }).serialize(s)
+        } else {
+            self.0.serialize(s)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        if !d.is_human_readable() {
+            return parse(&String::deserialize(d)?).map_err(D::Error::custom);
+        }
+        let value = Value::deserialize(d)?;
+        match value.get(TEXT_KEY) {
+            Some(Value::String(text)) => parse(text).map_err(D::Error::custom),
+            _ => Ok(Self(value)),
+        }
+    }
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Parses JSON of up to [`MAX_DEPTH`] levels, deeper than serde_json does by itself.
+fn parse(text: &str) -> Result<Json, String> {
+    // Counts brackets in strings too: that only refuses more than it must.
+    let mut open = 0usize;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open > MAX_DEPTH {
+            return Err(format!("JSON nested deeper than {MAX_DEPTH} levels"));
+        }
+    }
+    let mut parser = serde_json::Deserializer::from_str(text);
+    parser.disable_recursion_limit();
+    let value = Value::deserialize(&mut parser).map_err(|error| error.to_string())?;
+    parser.end().map_err(|error| error.to_string())?;
+    Ok(Json(value))
+}
+
+fn nested(levels: usize) -> impl Iterator<Item = Value> {
+    let array = (1..levels).fold(json!([]), |inner, _| json!([inner]));
+    let object = (1..levels).fold(json!({}), |inner, _| json!({ "a": inner }));
+    [array, object].into_iter()
+}
+
+fn rubbish(u: &mut Unstructured<'_>, levels: usize) -> arbitrary::Result<Value> {
+    let scalars = 5u8;
+    let highest = if levels == 0 {
+        scalars - 1
+    } else {
+        scalars + 1
+    };
+    Ok(match u.int_in_range(0..=highest)? {
+        0 => Value::Null,
+        1 => Value::Bool(u.arbitrary()?),
+        2 => Value::from(u.arbitrary::<i64>()?),
+        3 => Value::from(u.arbitrary::<f64>()?),
+        4 => Value::from(u.arbitrary::<&str>()?),
+        5 => {
+            let length = u.int_in_range(0..=3)?;
+            let items = (0..length).map(|_| rubbish(u, levels - 1));
+            Value::Array(items.collect::<arbitrary::Result<_>>()?)
+        }
+        _ => Value::Object(rubbish_object(u, levels - 1)?),
+    })
+}
+
+fn rubbish_object(
+    u: &mut Unstructured<'_>,
+    levels: usize,
+) -> arbitrary::Result<Map<String, Value>> {
+    let length = u.int_in_range(0..=3)?;
+    (0..length)
+        .map(|_| Ok((u.arbitrary()?, rubbish(u, levels)?)))
+        .collect()
+}
+
+fn rubbish_strategy() -> impl Strategy<Value = Value> {
+    let scalar = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+    ];
+    scalar.prop_recursive(3, 16, 3, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..=3).prop_map(Value::from),
+            object_strategy(inner).prop_map(Value::Object),
+        ]
+    })
+}
+
+fn object_strategy(
+    value: impl Strategy<Value = Value>,
+) -> impl Strategy<Value = Map<String, Value>> {
+    proptest::collection::vec((".{0,8}", value), 0..=3).prop_map(Map::from_iter)
+}
+
+impl Domain for Json {
+    fn realistic() -> &'static [Self] {
+        static VALUES: LazyLock<Vec<Json>> = LazyLock::new(|| {
+            [
+                Value::Null,
+                json!({}),
+                json!({"key_id": "sk-ant-01", "expires_at": 1_767_225_600}),
+                json!({"access_token": "AAAA", "refresh_token": "BBBB", "scopes": ["user:inference"]}),
+                json!("opaque-state"),
+            ]
+            .map(Json)
+            .into()
+        });
+        &VALUES
+    }
+
+    fn boundary() -> &'static [Self] {
+        static VALUES: LazyLock<Vec<Json>> = LazyLock::new(|| {
+            let mut values = vec![
+                json!(false),
+                json!(0),
+                json!(-1),
+                json!(u64::MAX),
+                json!(i64::MIN),
+                json!((1u64 << 53) + 1),
+                json!(1e308),
+                json!(0.1),
+                json!(""),
+                json!("\0"),
+                json!("é🦀"),
+                json!("a".repeat(4096)),
+                json!([]),
+                json!({"": null}),
+                json!({"_v": 2}),
+                json!({"\0": {"\u{202e}": []}}),
+                json!(vec![0; 256]),
+            ];
+            values.extend(DEPTHS.into_iter().flat_map(nested));
+            values.into_iter().map(Json).collect()
+        });
+        &VALUES
+    }
+
+    fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        rubbish(u, 4).map(Self)
+    }
+
+    fn rubbish_strategy() -> BoxedStrategy<Self> {
+        rubbish_strategy().prop_map(Self).boxed()
+    }
+}
+
+impl Domain for JsonObject {
+    fn realistic() -> &'static [Self] {
+        static VALUES: LazyLock<Vec<JsonObject>> = LazyLock::new(|| {
+            let claims = [
+                json!({}),
+                json!({"sub": "user_01", "scope": ["messages:write"], "exp": 1_767_225_600}),
+                json!({"org": "org-4a1f", "roles": ["admin"], "limits": {"rpm": 50}}),
+            ];
+            claims.into_iter().filter_map(object).collect()
+        });
+        &VALUES
+    }
+
+    fn boundary() -> &'static [Self] {
+        static VALUES: LazyLock<Vec<JsonObject>> = LazyLock::new(|| {
+            Json::boundary()
+                .iter()
+                .cloned()
+                .filter_map(|json| object(json.0))
+                .collect()
+        });
+        &VALUES
+    }
+
+    fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        rubbish_object(u, 3).map(Self)
+    }
+
+    fn rubbish_strategy() -> BoxedStrategy<Self> {
+        object_strategy(rubbish_strategy()).prop_map(Self).boxed()
+    }
+}
+
+fn object(value: Value) -> Option<JsonObject> {
+    JsonObject::try_from(Json(value)).ok()
+}
+
+generated!(Json);
+generated!(JsonObject);
+
+newtype_wire!(Json(Value));
+
+newtype_wire!(JsonObject(Map<String, Value>));

@@ -1,0 +1,30 @@
+//! `observe`: is told what happened to requests.
+
+use cc_lb_plugin_wire::{v1, v2};
+
+use super::common::{Event, wire_struct};
+use super::convert::struct_wire;
+use super::list::List;
+use super::text::Message;
+use super::{Carrier, generates};
+
+wire_struct! {
+    /// The request of `observe`.
+    Observe {
+        /// What happened.
+        pub events: List<Event>,
+    }
+}
+struct_wire!(Observe: v1::observe::ObserveRequest, v2::observe::ObserveRequest; { events });
+generates!(Observe: v1::observe::ObserveFn, v2::observe::ObserveFn);
+
+impl Carrier for Observe {
+    /// An event of its own, for the dry-run sample has none.
+    fn carry(&mut self, text: String) {
+        self.events.0.push(Event::Error {
+            code: Message(String::new()),
+            message: Message(text),
+            source: Message(String::new()),
+        });
+    }
+}

@@ -1,0 +1,275 @@
+//! Text fields: one type for each meaning that a string has in the protocol.
+//!
+//! In a case file a text is a JSON string; one long run of the same character is written as
+//! `{"$repeat": ["a", 1024]}`.
+
+use std::sync::LazyLock;
+
+use arbitrary::Unstructured;
+use proptest::prelude::*;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use super::convert::newtype_wire;
+use super::domain::{Domain, generated};
+
+/// The longest text that `$repeat` may stand for, in bytes.
+const REPEAT_MAX_BYTES: usize = 1 << 20;
+
+/// Runs of at least this many characters are written as `$repeat`.
+const REPEAT_MIN_CHARS: usize = 64;
+
+/// The edges of every text field.
+const EDGES: [&str; 17] = [
+    "",
+    "\0",
+    "a\0b",
+    " ",
+    "é",
+    "日本語",
+    "🦀",
+    "\u{feff}a",
+    "\u{202e}a",
+    "\u{ffff}",
+    "\u{10ffff}",
+    "\"",
+    "\\",
+    "\\u0000",
+    "\n\r\t",
+    "\u{1}\u{1f}\u{7f}",
+    // Close to the mark of the puppet's programs, but none.
+    "puppet",
+];
+
+/// The lengths of the long texts among the edges.
+const LONG: [usize; 3] = [255, 256, 1024];
+
+fn edges(own: &[&str]) -> Vec<String> {
+    let long = LONG.iter().map(|&length| "a".repeat(length));
+    let all = own.iter().chain(&EDGES).map(|&text| text.to_owned());
+    all.chain(long).collect()
+}
+
+fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
+    let length = u.int_in_range(0..=24)?;
+    (0..length)
+        .map(|_| match u.int_in_range(0..=2u8)? {
+            0 | 1 => u.int_in_range(b' '..=b'~').map(char::from),
+            _ => u.arbitrary(),
+        })
+        .collect()
+}
+
+fn rubbish_strategy() -> impl Strategy<Value = String> {
+    let character = prop_oneof![2 => proptest::char::range(' ', '~'), 1 => any::<char>()];
+    proptest::collection::vec(character, 0..=24).prop_map(String::from_iter)
+}
+
+/// `{"$repeat": [unit, times]}`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Repeat {
+    #[serde(rename = "$repeat")]
+    repeat: (String, usize),
+}
+
+/// How a text is written to and read from a case file.
+pub(crate) mod form {
+    use super::*;
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Readable {
+        Plain(String),
+        Repeat(Repeat),
+    }
+
+    pub(crate) fn serialize<S: Serializer>(text: &str, s: S) -> Result<S::Ok, S::Error> {
+        let mut chars = text.chars();
+        let first = chars.next();
+        let times = 1 + chars.clone().count();
+        match first {
+            Some(c)
+                if s.is_human_readable()
+                    && times >= REPEAT_MIN_CHARS
+                    && chars.all(|other| other == c) =>
+            {
+                let repeat = (c.to_string(), times);
+                Repeat { repeat }.serialize(s)
+            }
+            _ => text.serialize(s),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+        if !d.is_human_readable() {
+            return String::deserialize(d);
+        }
+        match Readable::deserialize(d)? {
+            Readable::Plain(text) => Ok(text),
+            Readable::Repeat(Repeat {
+                repeat: (unit, times),
+            }) => match unit.len().checked_mul(times) {
+                Some(length) if length <= REPEAT_MAX_BYTES => Ok(unit.repeat(times)),
+                _ => Err(D::Error::custom(format!(
+                    "$repeat stands for more than {REPEAT_MAX_BYTES} bytes"
+                ))),
+            },
+        }
+    }
+}
+
+macro_rules! text_fields {
+    ($($(#[$doc:meta])* $name:ident { realistic: [$($real:expr),+ $(,)?], boundary: [$($edge:expr),* $(,)?] $(,)? })+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct $name(#[serde(with = "form")] pub String);
+
+        impl Domain for $name {
+            fn realistic() -> &'static [Self] {
+                static VALUES: LazyLock<Vec<$name>> =
+                    LazyLock::new(|| [$($real),+].map(|text| $name(text.to_owned())).into());
+                &VALUES
+            }
+
+            fn boundary() -> &'static [Self] {
+                static VALUES: LazyLock<Vec<$name>> =
+                    LazyLock::new(|| edges(&[$($edge),*]).into_iter().map($name).collect());
+                &VALUES
+            }
+
+            fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+                rubbish(u).map(Self)
+            }
+
+            fn rubbish_strategy() -> BoxedStrategy<Self> {
+                rubbish_strategy().prop_map(Self).boxed()
+            }
+        }
+
+        generated!($name);
+
+        newtype_wire!($name(String));
+    )+};
+}
+
+text_fields! {
+    /// A request's id.
+    RequestId {
+        realistic: [
+            "dry-run-request",
+            "req_011CSHoEeqs5C35K2UUqR7Fy",
+            "7f9c24e8-3b12-4fef-91e0-5d1a2c6b8e47",
+        ],
+        boundary: ["00000000-0000-0000-0000-000000000000", "7F9C24E8-3B12-4FEF-91E0-5D1A2C6B8E47"],
+    }
+
+    /// A header's name.
+    HeaderName {
+        realistic: [
+            "content-type",
+            "x-api-key",
+            "authorization",
+            "anthropic-version",
+            "anthropic-beta",
+            "user-agent",
+            "accept-encoding",
+            "x-stainless-lang",
+            "x-request-id",
+            "x-cc-lb-dry-run",
+        ],
+        boundary: [":authority", "Content-Type", "x api key", "x-a:", "transfer-encoding"],
+    }
+
+    /// An HTTP method.
+    Method {
+        realistic: ["POST", "GET", "OPTIONS", "HEAD", "PUT", "PATCH", "DELETE"],
+        boundary: ["post", "CONNECT", "TRACE", "P O", "PRI * HTTP/2.0"],
+    }
+
+    /// The path of a request.
+    Path {
+        realistic: [
+            "/v1/messages",
+            "/v1/messages/count_tokens",
+            "/v1/messages/batches",
+            "/v1/models",
+            "/v1/complete",
+        ],
+        boundary: ["/", "//", "*", "/v1/../admin", "/%00", "/%ff%fe", "v1/messages", "/v1/messages?"],
+    }
+
+    /// A query string, without its question mark.
+    Query {
+        realistic: ["beta=true", "limit=20", "after_id=msg_01&limit=1000"],
+        boundary: ["=", "&&", "a=1&a=2", "%zz", "?", "#fragment"],
+    }
+
+    /// A URL.
+    Url {
+        realistic: ["https://api.anthropic.com/v1/messages", "https://api.anthropic.com"],
+        boundary: [
+            "http://",
+            "https://user:pass@example.invalid:99999/",
+            "file:///etc/passwd",
+            "https://[::1]:0/",
+            "https://example.invalid/\r\nx-injected: 1",
+        ],
+    }
+
+    /// A principal's id.
+    PrincipalId {
+        realistic: ["dry-run-principal", "user_01", "org-4a1f/team-7"],
+        boundary: ["root", "*"],
+    }
+
+    /// A principal's kind.
+    PrincipalKind {
+        realistic: ["api_key", "oauth", "service_account", "anonymous"],
+        boundary: ["API_KEY", "api_key "],
+    }
+
+    /// An upstream's id, a UUID where it is realistic.
+    UpstreamId {
+        realistic: [
+            "00000000-0000-0000-0000-000000000000",
+            "0b9d8a52-6c1e-4f0e-8a71-2f3f6f0f9a10",
+            "c2a7e3d4-92b1-4c55-b0de-11aa22bb33cc",
+        ],
+        boundary: ["ffffffff-ffff-ffff-ffff-ffffffffffff", "0b9d8a52"],
+    }
+
+    /// A name that people gave: of an upstream, a rate limit's kind, a window, a claim, a reason.
+    Label {
+        realistic: [
+            "dry-run-upstream",
+            "requests",
+            "input_tokens",
+            "5h",
+            "7d",
+            "missing",
+            "fresh",
+            "anthropic_api_key",
+            "subscription",
+            "allowed_warning",
+        ],
+        boundary: ["0", "null", "true"],
+    }
+
+    /// A point in time as text.
+    Timestamp {
+        realistic: ["2026-01-31T23:59:59Z", "2026-06-01T00:00:00.000Z"],
+        boundary: ["1970-01-01T00:00:00Z", "2026-02-30T25:61:61Z", "99999-01-01T00:00:00Z", "0"],
+    }
+
+    /// A user agent.
+    UserAgent {
+        realistic: ["claude-cli/2.0.14 (external, cli)", "anthropic-sdk-python/0.71.0"],
+        boundary: ["-"],
+    }
+
+    /// An error's code or message.
+    Message {
+        realistic: ["overloaded_error", "Overloaded", "upstream connect timed out", "proxy"],
+        boundary: ["%s%n", "{}"],
+    }
+}

@@ -1,0 +1,247 @@
+//! The puppet does what it is told, and the model knows it beforehand.
+
+use cc_lb_fuzz::case::{Case, Step};
+use cc_lb_fuzz::host::{Cause, Decoding, DispatchOutcome, PluginHost, TrapKind};
+use cc_lb_fuzz::observation::{Depth, Runner, StepRecord, Subject};
+use cc_lb_fuzz::puppet::{self, Bytes, Ending, Op, Program, TrapOp};
+use cc_lb_fuzz::wire::{Request, Vocabulary};
+
+/// Runs steps on one session and returns what was seen.
+fn observe(steps: Vec<Step>) -> Vec<StepRecord> {
+    let host = PluginHost::new(puppet::wasm()).expect("the puppet opens");
+    let mut runner = Runner::new(&host, Subject::Puppet).expect("the puppet opens");
+    let record = runner.run(&Case { steps }, Depth::Light);
+    record.expect("the puppet opens").steps
+}
+
+/// The dry-run request of the first function with this program in it.
+fn told(ops: impl Into<Vec<Op>>) -> Step {
+    Step {
+        request: Request::dry_run(0),
+        program: Some(Program(ops.into())),
+    }
+}
+
+fn cause_of(ops: impl Into<Vec<Op>>) -> Option<Cause> {
+    observe(vec![told(ops)]).remove(0).call.cause
+}
+
+/// A step whose request has a body of this many bytes.
+fn large(bytes: usize) -> Step {
+    let mut step = Step::<Request>::healthy(2);
+    let Request::NormalizeErrorV1(request) = &mut step.request else {
+        panic!("the third function is normalize_error");
+    };
+    request.body_base64.0 = "a".repeat(bytes);
+    step
+}
+
+#[test]
+fn without_a_program_every_function_answers_with_its_dry_run_response() {
+    for (place, function) in Request::functions().iter().enumerate() {
+        let seen = observe(vec![Step::healthy(place)]).remove(0);
+        let response = function.dry_run_response().expect("it serializes");
+        assert_eq!(
+            seen.reaction.outcome(),
+            Some(&DispatchOutcome::Ok(response))
+        );
+        let prediction = seen.prediction.expect("the puppet is foretold");
+        assert_eq!(
+            seen.call.output.as_deref(),
+            prediction.answer(),
+            "{function:?}"
+        );
+    }
+}
+
+#[test]
+fn every_kind_of_trap_is_the_trap_it_says() {
+    let kinds = TrapOp::ALL.map(|op| match cause_of([Op::Trap(op)]) {
+        Some(Cause::Trap(kind)) => kind,
+        other => panic!("{op:?} came to {other:?}"),
+    });
+    assert_eq!(
+        kinds,
+        [
+            TrapKind::Unreachable,
+            TrapKind::IntegerDivisionByZero,
+            TrapKind::IntegerOverflow,
+            TrapKind::BadConversionToInteger,
+            TrapKind::MemoryOutOfBounds,
+            TrapKind::TableOutOfBounds,
+            TrapKind::IndirectCallToNull,
+            TrapKind::BadSignature,
+            TrapKind::StackOverflow,
+        ]
+    );
+}
+
+#[test]
+fn every_other_way_to_fail_has_its_own_cause() {
+    assert_eq!(cause_of([Op::Spin]), Some(Cause::OutOfFuel));
+    assert_eq!(cause_of([Op::Stall]), Some(Cause::Timeout));
+    assert_eq!(
+        cause_of([Op::EmitHealthy, Op::Return(7)]),
+        Some(Cause::ExitCode(7))
+    );
+    assert_eq!(cause_of([Op::EmitHealthy, Op::Return(0)]), None);
+    assert_eq!(
+        cause_of([Op::EmitHealthy, Op::SetError("no".into())]),
+        Some(Cause::GuestError("no".to_owned()))
+    );
+    assert_eq!(cause_of([Op::EmitHealthy, Op::SetError("".into())]), None);
+}
+
+#[test]
+fn an_error_that_is_worded_like_a_verdict_of_extism_is_still_the_guests() {
+    for text in ["timeout", "plugin ran out of fuel", "oom"] {
+        let cause = cause_of([Op::SetError(text.into())]);
+        assert_eq!(cause, Some(Cause::GuestError(text.to_owned())));
+    }
+}
+
+#[test]
+fn a_trap_behind_an_error_is_still_the_trap() {
+    let cause = cause_of([Op::SetError("no".into()), Op::Trap(TrapOp::Memory)]);
+    assert_eq!(cause, Some(Cause::Trap(TrapKind::MemoryOutOfBounds)));
+    let cause = cause_of([Op::SetError("no".into()), Op::Stall]);
+    assert_eq!(cause, Some(Cause::Timeout));
+    let cause = cause_of([Op::SetError("no".into()), Op::Spin]);
+    assert_eq!(cause, Some(Cause::OutOfFuel));
+}
+
+#[test]
+fn every_step_of_decoding_has_its_own_cause() {
+    let undecodable = |answer: &[u8]| match cause_of([Op::Emit(Bytes(answer.to_vec()))]) {
+        Some(Cause::Undecodable(decoding)) => decoding,
+        other => panic!("{answer:?} came to {other:?}"),
+    };
+    assert_eq!(undecodable(b"\xff"), Decoding::NotUtf8);
+    assert!(matches!(undecodable(b""), Decoding::NotJson(_)));
+    assert!(matches!(undecodable(b"{\"_v\":1} x"), Decoding::NotJson(_)));
+    assert_eq!(undecodable(b"[]"), Decoding::NotObject);
+    assert_eq!(undecodable(b"{}"), Decoding::VersionMissing);
+    assert_eq!(undecodable(b"{\"_v\":1.0}"), Decoding::VersionNotInteger);
+    assert_eq!(undecodable(b"{\"_v\":\"1\"}"), Decoding::VersionNotInteger);
+    assert_eq!(
+        undecodable(b"{\"_v\":2}"),
+        Decoding::VersionMismatch {
+            expected: 1,
+            actual: 2
+        }
+    );
+    assert!(matches!(
+        undecodable(b"{\"_v\":1}"),
+        Decoding::NotResponse(_)
+    ));
+}
+
+#[test]
+fn a_mark_that_got_into_the_request_by_accident_is_foretold() {
+    for text in [
+        "puppet:",
+        "puppet:0",
+        "puppet:06",
+        "puppet:ff",
+        "puppet:0b00",
+        "xpuppet:06zz",
+    ] {
+        let mut step = Step::<Request>::healthy(2);
+        step.request.carry(text.to_owned());
+        let seen = observe(vec![step]).remove(0);
+        let ending = seen.prediction.expect("the puppet is foretold").ending;
+        match seen.call.cause {
+            None => assert_eq!(ending, Ending::Answer, "{text}"),
+            Some(Cause::Trap(kind)) => assert_eq!(ending, Ending::Trap(kind), "{text}"),
+            Some(Cause::Undecodable(_)) => assert_eq!(ending, Ending::Answer, "{text}"),
+            Some(other) => panic!("{text} came to {other}"),
+        }
+    }
+}
+
+#[test]
+fn a_program_or_an_answer_that_is_too_long_traps_as_foretold() {
+    let too_long = [
+        told([Op::Emit("a".repeat(70_000).into())]),
+        told([Op::Repeat {
+            byte: 0,
+            times: (1 << 21) + 1,
+        }]),
+        told([
+            Op::Repeat {
+                byte: 0,
+                times: u32::MAX,
+            },
+            Op::Return(0),
+        ]),
+    ];
+    for seen in observe(too_long.into()) {
+        assert_eq!(seen.call.cause, Some(Cause::Trap(TrapKind::Unreachable)));
+        let ending = seen.prediction.expect("the puppet is foretold").ending;
+        assert_eq!(ending, Ending::Trap(TrapKind::Unreachable));
+    }
+}
+
+#[test]
+fn the_models_bounds_of_fuel_hold() {
+    let emit = |bytes: usize| told([Op::Emit("a".repeat(bytes).into())]);
+    let repeat = |times| told([Op::Repeat { byte: b'a', times }]);
+    let steps = vec![
+        told([]),
+        told(vec![Op::QuoteInput; 8]),
+        told(vec![Op::EmitInput; 8]),
+        told(vec![Op::Knock; 16]),
+        told([Op::SetError("a".repeat(10_000).into())]),
+        emit(10_000),
+        emit(30_000),
+        repeat(200_000),
+        large(100_000),
+        Step::healthy(2),
+        large(100_000),
+        large(100_000),
+        // Extism zeroes what a call allocated at the expense of the next one.
+        Step::healthy(2),
+        told([Op::EmitHealthy, Op::Burn(1_230_000)]),
+    ];
+    for seen in observe(steps) {
+        // Where the model is sure of an answer, there is one; and it is sure of all of these.
+        let prediction = seen.prediction.expect("the puppet is foretold");
+        assert_ne!(prediction.ending, Ending::Unknown, "{:?}", seen.call);
+        assert_ne!(seen.call.cause, Some(Cause::OutOfFuel), "{prediction:?}");
+    }
+}
+
+#[test]
+fn a_loop_takes_the_fuel_that_the_model_says() {
+    let fuel = |loops| {
+        observe(vec![told([Op::Burn(loops)])])[0]
+            .call
+            .fuel
+            .expect("it is told")
+    };
+    assert_eq!(fuel(2_000) - fuel(1_000), 8_000);
+    let beyond = observe(vec![told([Op::EmitHealthy, Op::Burn(1_300_000)])]).remove(0);
+    assert_eq!(beyond.call.cause, Some(Cause::OutOfFuel));
+    assert_eq!(beyond.prediction.map(|p| p.ending), Some(Ending::OutOfFuel));
+}
+
+#[test]
+fn knocks_are_heard_once_for_each() {
+    let seen = observe(vec![
+        told([Op::Knock]),
+        told([Op::Knock, Op::Knock, Op::Trap(TrapOp::Memory)]),
+    ]);
+    let knocks: Vec<_> = seen.iter().map(|step| step.knocks).collect();
+    assert_eq!(knocks, [Some(1), Some(2)]);
+}
+
+#[test]
+fn growing_the_memory_changes_no_answer() {
+    let seen = observe(vec![
+        told([Op::Grow(1), Op::EmitHealthy]),
+        told([Op::Grow(u32::MAX), Op::EmitHealthy]),
+        told([Op::Grow(65_536 - 67), Op::EmitHealthy]),
+        told([Op::Grow(1), Op::EmitHealthy]),
+    ]);
+    assert!(seen.iter().all(|step| step.call.cause.is_none()));
+}
