@@ -9,10 +9,10 @@ use super::program::{Op, Program, TrapOp};
 use crate::wire::Function;
 
 /// About one in so many programs stalls: each takes the whole wall-clock limit, 200 ms.
-const STALL_ONE_IN: u32 = 4_000;
+const STALL_ONE_IN: u32 = 16_000;
 
 /// About one in so many programs spins: each takes all the fuel, some 10 ms.
-const SPIN_ONE_IN: u32 = 400;
+const SPIN_ONE_IN: u32 = 2_000;
 
 /// The longest run of one byte that a generated program emits.
 const REPEAT_MAX: u32 = 64 * 1024;
@@ -107,7 +107,7 @@ fn anything(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<
         6 => Op::SetError(error(u)?),
         7 => Op::Grow(*u.choose(&[0, 1, 16, 65_536, u32::MAX])?),
         // Half of the fuel, nearly all of it, more than there is.
-        8 if one_in(20, u)? => Op::Burn(*u.choose(&[625_000, 1_230_000, 1_300_000])?),
+        8 if one_in(100, u)? => Op::Burn(*u.choose(&[625_000, 1_230_000, 1_300_000])?),
         8 => Op::Burn(u.int_in_range(0..=1000)?),
         9 => Op::EmitInput,
         _ => ending(u)?,

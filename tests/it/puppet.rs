@@ -1,14 +1,16 @@
 //! The puppet does what it is told, and the model knows it beforehand.
 
 use cc_lb_fuzz::case::{Case, Step};
-use cc_lb_fuzz::host::{Cause, Decoding, DispatchOutcome, PluginHost, TrapKind};
+use cc_lb_fuzz::host::{Cause, Decoding, DispatchOutcome, TrapKind};
 use cc_lb_fuzz::observation::{Depth, Runner, StepRecord, Subject};
-use cc_lb_fuzz::puppet::{self, Bytes, Ending, Op, Program, TrapOp};
+use cc_lb_fuzz::puppet::{Bytes, Ending, Op, Program, TrapOp};
 use cc_lb_fuzz::wire::{Request, Vocabulary};
+
+use crate::common::puppet_host;
 
 /// Runs steps on one session and returns what was seen.
 fn observe(steps: Vec<Step>) -> Vec<StepRecord> {
-    let host = PluginHost::new(puppet::wasm()).expect("the puppet opens");
+    let host = puppet_host();
     let mut runner = Runner::new(&host, Subject::Puppet).expect("the puppet opens");
     let record = runner.run(&Case { steps }, Depth::Light);
     record.expect("the puppet opens").steps

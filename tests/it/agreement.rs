@@ -1,0 +1,96 @@
+//! The session agrees with that of `cc-lb-plugin-conformance` 0.1.0 on every outcome.
+
+use std::collections::BTreeSet;
+
+use cc_lb_fuzz::campaign::{Budget, Plan, nth_case};
+use cc_lb_fuzz::case::{Case, Menu, Step};
+use cc_lb_fuzz::host::{
+    Call, DispatchOutcome, HandshakeError, Host, Observed, PluginSession, Session,
+};
+use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::wire::{Request, Vocabulary};
+use cc_lb_plugin_conformance::dispatch as reference;
+use cc_lb_plugin_wire::wire_function::WireFunction;
+
+use crate::common::{cases, puppet_host};
+
+/// Cases that share a session; the reference takes milliseconds to open one.
+const CASES_PER_SESSION: u64 = 256;
+
+struct ReferenceSession(reference::PluginSession);
+
+impl Session for ReferenceSession {
+    fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
+        let outcome = match self.0.dispatch::<F>(request) {
+            reference::DispatchOutcome::Ok(response) => DispatchOutcome::Ok(response),
+            reference::DispatchOutcome::Fallback(policy) => DispatchOutcome::Fallback(policy),
+            _ => unreachable!("the reference has these two outcomes"),
+        };
+        Observed {
+            outcome,
+            call: Call::default(),
+        }
+    }
+}
+
+#[test]
+fn both_sessions_come_to_the_same_outcomes() {
+    let cases = cases(2_000);
+    let plan = Plan {
+        seed: 1,
+        budget: Budget::Cases(cases),
+        menu: Menu::puppet::<Request>(),
+    };
+    let host = puppet_host();
+    let (mut dispatches, mut ok) = (0u64, 0u64);
+    let mut own: Option<PluginSession> = None;
+    let mut theirs = None;
+    for index in 0..cases {
+        if index % CASES_PER_SESSION == 0 {
+            own = Some(host.open().expect("the puppet opens"));
+            theirs = Some(ReferenceSession(
+                reference::PluginSession::new(puppet::wasm()).expect("the puppet opens"),
+            ));
+        }
+        let (Some(own), Some(theirs)) = (&mut own, &mut theirs) else {
+            unreachable!("the first case opens sessions");
+        };
+        let case: Case = nth_case(&plan, index);
+        for (place, step) in case.steps.iter().enumerate() {
+            let one = Step::told(step).dispatch(own).outcome;
+            let other = Step::told(step).dispatch(theirs).outcome;
+            dispatches += 1;
+            ok += u64::from(matches!(one, DispatchOutcome::Ok(_)));
+            assert_eq!(one, other, "case {index} of seed 1, step {place}: {step:?}");
+        }
+    }
+    println!("{cases} cases, {dispatches} dispatches, {ok} ok: the sessions agree");
+    assert!(ok > 0 && ok < dispatches, "both outcomes occurred");
+}
+
+/// What a call of `PluginSession::new` came to, without the words of reasons.
+fn verdict(result: Result<(), (String, String)>) -> String {
+    match result {
+        Ok(()) => "a session".to_owned(),
+        Err((variant, _)) => variant,
+    }
+}
+
+/// The name of the variant of an error, and its fields that are no words.
+fn variant(error: &dyn std::fmt::Debug) -> (String, String) {
+    let text = format!("{error:?}");
+    let fields = text.split("reason: ").next().unwrap_or_default();
+    (fields.to_owned(), text.clone())
+}
+
+/// Opens a module on both hosts with these capabilities; asserts that they agree, and returns what the
+/// session here came to.
+pub fn open_on_both(wasm: &[u8], capabilities: &[&str]) -> Result<(), HandshakeError> {
+    let capabilities: BTreeSet<String> = capabilities.iter().map(|c| (*c).to_owned()).collect();
+    let own = PluginSession::new_with_caps(wasm, &capabilities).map(|_| ());
+    let theirs = reference::PluginSession::new_with_caps(wasm, &capabilities).map(|_| ());
+    let theirs = theirs.map_err(|error| variant(&error));
+    let verdict_here = verdict(own.clone().map_err(|error| variant(&error)));
+    assert_eq!(verdict_here, verdict(theirs.clone()), "{own:?}\n{theirs:?}");
+    own
+}

@@ -1,0 +1,299 @@
+//! The command line tool, as its users meet it.
+
+use std::path::Path;
+use std::process::Output;
+
+use assert_cmd::Command;
+use cc_lb_fuzz::exit_code;
+use tempfile::TempDir;
+
+use crate::common::{Guest, accept, case, healthy, set_output, told};
+use cc_lb_fuzz::puppet::{Op, TrapOp};
+
+fn tool(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::cargo_bin("cc-lb-fuzz").expect("it is built");
+    command
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .expect("it runs")
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("there is room")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("it prints UTF-8")
+}
+
+fn code(output: &Output) -> u8 {
+    output
+        .status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .expect("it exits")
+}
+
+/// A plugin whose `shape` traps when the request has a query: in its input, `"query":` is not followed by
+/// `null`.
+fn traps_on_a_query() -> Vec<u8> {
+    let answer = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#;
+    let pattern = b"\"query\":";
+    let compare: String = (0u64..)
+        .zip(pattern)
+        .map(|(at, byte)| {
+            format!(
+                "(br_if $next (i32.ne (call $input_load_u8 (i64.add (local.get $at) (i64.const {at}))) \
+                 (i32.const {byte})))"
+            )
+        })
+        .collect();
+    let mut guest = Guest::shape(answer);
+    guest.functions = format!(
+        r#"(func (export "shape") (result i32)
+            (local $at i64)
+            (block $absent (loop $more
+                (br_if $absent (i64.ge_u (local.get $at) (call $input_length)))
+                (block $next
+                    {compare}
+                    (if (i32.ne
+                            (call $input_load_u8 (i64.add (local.get $at) (i64.const 8)))
+                            (i32.const 110))
+                        (then (unreachable))))
+                (local.set $at (i64.add (local.get $at) (i64.const 1)))
+                (br $more)))
+            {} (i32.const 0))"#,
+        set_output(answer)
+    );
+    guest.wasm()
+}
+
+#[test]
+fn a_plugin_with_one_bug_has_one_finding_shrunk_to_the_field_and_replayable() {
+    let folder = folder();
+    std::fs::write(folder.path().join("plugin.wasm"), traps_on_a_query())
+        .expect("it can be written");
+    let run = tool(
+        folder.path(),
+        &["run", "plugin.wasm", "--cases", "300", "--seed", "1"],
+    );
+    let printed = text(&run.stdout);
+    assert_eq!(
+        code(&run),
+        exit_code::FINDINGS,
+        "{printed}{}",
+        text(&run.stderr)
+    );
+    let finding = printed
+        .split("replay:")
+        .next()
+        .expect("there is one")
+        .split("seed 1")
+        .nth(1);
+    insta::assert_snapshot!(finding.expect("there is one").trim());
+    assert!(printed.contains("\n1 finding in 300 cases"), "{printed}");
+
+    let command = printed
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("replay: "));
+    let words: Vec<&str> = command.expect("it is printed").split(' ').skip(1).collect();
+    let replay = tool(folder.path(), &words);
+    let printed = text(&replay.stdout);
+    assert_eq!(code(&replay), exit_code::FINDINGS, "{printed}");
+    assert!(
+        printed.contains("finding: plugin_fault in shape (trap: unreachable)"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_healthy_plugin_has_no_finding() {
+    let folder = folder();
+    let answer = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#;
+    let plugin = folder.path().join("plugin.wasm");
+    std::fs::write(plugin, Guest::shape(answer).wasm()).expect("it can be written");
+    let run = tool(folder.path(), &["run", "plugin.wasm", "--cases", "200"]);
+    let printed = text(&run.stdout);
+    assert_eq!(code(&run), exit_code::CLEAN, "{printed}");
+    assert!(
+        printed.contains("shape_v1") && printed.contains("shape_v2"),
+        "{printed}"
+    );
+    assert!(
+        !printed.contains("sign"),
+        "only what was negotiated: {printed}"
+    );
+    assert!(!folder.path().join("artifacts").exists());
+}
+
+#[test]
+fn the_host_itself_has_no_finding_and_every_function_shows_both_outcomes() {
+    let run = tool(folder().path(), &["run", "--cases", "1500", "--seed", "3"]);
+    let printed = text(&run.stdout);
+    assert_eq!(code(&run), exit_code::CLEAN, "{printed}");
+    let rows = printed.lines().filter(|line| line.contains("_v"));
+    let mut functions = 0;
+    for row in rows {
+        let mut numbers = row
+            .split_whitespace()
+            .skip(1)
+            .map(|n| n.parse::<u64>().expect("a number"));
+        let (dispatches, ok) = (numbers.next(), numbers.next());
+        assert!(ok > Some(0) && ok < dispatches, "{row}");
+        functions += 1;
+    }
+    assert_eq!(functions, 13);
+}
+
+#[test]
+fn the_same_seed_prints_the_same_counts() {
+    let counts = || {
+        let run = tool(folder().path(), &["run", "--cases", "300", "--seed", "9"]);
+        let printed = text(&run.stdout);
+        let rows = printed.lines().filter(|line| line.contains("_v"));
+        // All but the rate.
+        rows.map(|row| {
+            row.rsplit_once(' ')
+                .expect("there are columns")
+                .0
+                .trim()
+                .to_owned()
+        })
+        .collect::<Vec<_>>()
+    };
+    assert_eq!(counts(), counts());
+}
+
+#[test]
+fn only_the_functions_asked_for_are_called() {
+    let run = tool(
+        folder().path(),
+        &[
+            "run",
+            "--cases",
+            "50",
+            "--function",
+            "sign",
+            "--function",
+            "observe_v2",
+        ],
+    );
+    let printed = text(&run.stdout);
+    let labels = printed
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    let labels: Vec<&str> = labels.filter(|word| word.contains("_v")).collect();
+    assert_eq!(labels, ["sign_v1", "sign_v2", "observe_v2"]);
+}
+
+#[test]
+fn a_case_replays_step_by_step() {
+    let folder = folder();
+    let file = folder.path().join("case.json");
+    let case = case([
+        told("sign_v1", [Op::EmitHealthy, Op::Trap(TrapOp::Memory)]),
+        healthy("observe_v1"),
+    ]);
+    case.write(&file).expect("it can be written");
+    let replay = tool(folder.path(), &["replay", "case.json"]);
+    assert_eq!(code(&replay), exit_code::CLEAN);
+    let printed = text(&replay.stdout);
+    // Times differ from run to run.
+    let stable: Vec<&str> = printed
+        .lines()
+        .filter(|line| !line.contains("µs"))
+        .collect();
+    insta::assert_snapshot!(stable.join("\n"));
+}
+
+#[test]
+fn what_cannot_run_is_one_line_and_exit_code_2() {
+    let folder = folder();
+    let put = |name: &str, bytes: &[u8]| {
+        std::fs::write(folder.path().join(name), bytes).expect("it can be written");
+    };
+    let sound = Guest::shape("{}");
+    let wasm = sound.wasm();
+    put("no.wasm", b"not wasm");
+    put("empty.wasm", b"");
+    put("truncated.wasm", &wasm[..wasm.len() / 2]);
+    put("no_handshake.wasm", b"\0asm\x01\0\0\0");
+    put("plugin.wasm", &wasm);
+    let mut refuses = Guest::shape("{}");
+    refuses.handshake = accept("", "", "", r#""kv:read""#);
+    put("refuses.wasm", &refuses.wasm());
+    put("later.json", br#"{"format":2,"steps":[]}"#);
+    put("broken.json", b"{\"format\":1,");
+    let attempts: [&[&str]; 13] = [
+        &["run", "missing.wasm"],
+        &["run", "."],
+        &["run", "no.wasm"],
+        &["run", "empty.wasm"],
+        &["run", "truncated.wasm"],
+        &["run", "no_handshake.wasm"],
+        &["run", "refuses.wasm"],
+        &["run", "plugin.wasm", "--function", "sign"],
+        &["run", "--function", "route"],
+        &["replay", "missing.json"],
+        &["replay", "later.json"],
+        &["replay", "broken.json"],
+        &["replay", "plugin.wasm"],
+    ];
+    let mut lines = Vec::new();
+    for attempt in attempts {
+        let output = tool(folder.path(), attempt);
+        let error = text(&output.stderr);
+        assert_eq!(
+            code(&output),
+            exit_code::COULD_NOT_RUN,
+            "{attempt:?}: {error}"
+        );
+        assert_eq!(error.lines().count(), 1, "{attempt:?}: {error}");
+        assert!(error.starts_with("cc-lb-fuzz: "), "{error}");
+        lines.push(format!("{}\n  {}", attempt.join(" "), error.trim()));
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn a_wrong_flag_is_exit_code_2() {
+    for flags in [
+        &["run", "--bogus"][..],
+        &["run", "--time", "soon"],
+        &["run", "--cases", "-1"],
+        &["fly"],
+    ] {
+        assert_eq!(
+            code(&tool(folder().path(), flags)),
+            exit_code::COULD_NOT_RUN
+        );
+    }
+}
+
+#[test]
+fn a_case_that_cannot_be_written_is_told() {
+    let folder = folder();
+    std::fs::write(folder.path().join("plugin.wasm"), traps_on_a_query())
+        .expect("it can be written");
+    std::fs::write(folder.path().join("taken"), "").expect("it can be written");
+    let run = tool(
+        folder.path(),
+        &[
+            "run",
+            "plugin.wasm",
+            "--cases",
+            "100",
+            "--seed",
+            "1",
+            "--artifacts",
+            "taken",
+        ],
+    );
+    let error = text(&run.stderr);
+    assert_eq!(code(&run), exit_code::COULD_NOT_RUN);
+    assert!(
+        error.starts_with("cc-lb-fuzz: cannot write taken"),
+        "{error}"
+    );
+}

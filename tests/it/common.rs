@@ -1,0 +1,139 @@
+//! What several tests need.
+
+use cc_lb_fuzz::case::{Case, Step};
+use cc_lb_fuzz::host::PluginHost;
+use cc_lb_fuzz::puppet::{self, Op, Program};
+use cc_lb_fuzz::wire::{Request, Vocabulary};
+
+/// A host of the puppet. Every test makes its own: sessions of one host that run at the same time share a
+/// clock, and a call that runs out of time interrupts the others.
+pub fn puppet_host() -> PluginHost {
+    PluginHost::new(puppet::wasm()).expect("the puppet opens")
+}
+
+/// The place of a function, by its label.
+pub fn place(label: &str) -> usize {
+    let mut functions = Request::functions().iter();
+    functions
+        .position(|function| function.label == label)
+        .expect("there is such a function")
+}
+
+/// A dry-run request with this program in it.
+pub fn told(label: &str, ops: impl Into<Vec<Op>>) -> Step {
+    Step {
+        request: Request::dry_run(place(label)),
+        program: Some(Program(ops.into())),
+    }
+}
+
+/// A dry-run request without a program.
+pub fn healthy(label: &str) -> Step {
+    Step::healthy(place(label))
+}
+
+/// A case of these steps.
+pub fn case(steps: impl Into<Vec<Step>>) -> Case {
+    Case {
+        steps: steps.into(),
+    }
+}
+
+/// How many cases a suite runs: `CC_LB_FUZZ_CASES` where that is set.
+pub fn cases(default: u64) -> u64 {
+    let set = std::env::var("CC_LB_FUZZ_CASES").ok();
+    set.map_or(default, |n| {
+        n.parse().expect("CC_LB_FUZZ_CASES is a number")
+    })
+}
+
+/// Everything about a small plugin that a test wants to have otherwise.
+pub struct Guest {
+    /// The text of the identity section, once for each section.
+    pub identities: Vec<String>,
+    /// What the handshake answers.
+    pub handshake: String,
+    /// WebAssembly text of further functions and exports.
+    pub functions: String,
+}
+
+impl Guest {
+    /// A plugin that implements `shape` and answers it with `answer`.
+    pub fn shape(answer: &str) -> Self {
+        Self {
+            identities: vec![
+                r#"{"magic":[204,27,112,16,0,1,0,0],"abi_envelope":1,"plugin_name":"guest","plugin_version":"1.0.0"}"#
+                    .to_owned(),
+            ],
+            handshake: accept(r#""shape":1"#, r#""shape":[1]"#, r#""shape""#, ""),
+            functions: format!(
+                r#"(func (export "shape") (result i32) {} (i32.const 0))"#,
+                set_output(answer)
+            ),
+        }
+    }
+
+    /// The module.
+    pub fn wasm(&self) -> Vec<u8> {
+        let identities = self
+            .identities
+            .iter()
+            .map(|identity| format!("(@custom \"cc_lb.plugin.v1\" \"{}\")", escape(identity)));
+        let text = format!(
+            r#"(module
+                (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
+                (import "extism:host/env" "store_u8" (func $store_u8 (param i64 i32)))
+                (import "extism:host/env" "output_set" (func $output_set (param i64 i64)))
+                (import "extism:host/env" "error_set" (func $error_set (param i64)))
+                (import "extism:host/env" "input_length" (func $input_length (result i64)))
+                (import "extism:host/env" "input_load_u8" (func $input_load_u8 (param i64) (result i32)))
+                (global $block (mut i64) (i64.const 0))
+                {}
+                (func (export "cc_lb_handshake") (result i32) {} (i32.const 0))
+                {})"#,
+            identities.collect::<String>(),
+            set_output(&self.handshake),
+            self.functions,
+        );
+        wat::parse_str(text).expect("the guest is valid")
+    }
+}
+
+/// The text of a handshake's answer.
+pub fn accept(chosen: &str, supported: &str, implemented: &str, capabilities: &str) -> String {
+    format!(
+        r#"{{"handshake_schema_version":1,"envelope_version":1,"chosen_versions":{{{chosen}}},"plugin_supported":{{{supported}}},"implemented_functions":[{implemented}],"required_capabilities":[{capabilities}]}}"#
+    )
+}
+
+/// Instructions that set the output to this text.
+pub fn set_output(text: &str) -> String {
+    let length = text.len();
+    format!(
+        "{} (call $output_set (global.get $block) (i64.const {length}))",
+        block(text)
+    )
+}
+
+/// Instructions that set the error to this text.
+pub fn set_error(text: &str) -> String {
+    format!("{} (call $error_set (global.get $block))", block(text))
+}
+
+/// Instructions that leave the handle of a new block with this text in `$block`.
+fn block(text: &str) -> String {
+    let stores = text.bytes().enumerate().map(|(at, byte)| {
+        format!(
+            "(call $store_u8 (i64.add (global.get $block) (i64.const {at})) (i32.const {byte}))"
+        )
+    });
+    format!(
+        "(global.set $block (call $alloc (i64.const {}))) {}",
+        text.len(),
+        stores.collect::<String>()
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.bytes().map(|byte| format!("\\{byte:02x}")).collect()
+}

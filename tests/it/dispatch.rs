@@ -1,0 +1,285 @@
+//! The dispatch session: its interface, and what no puppet can show.
+
+use std::collections::BTreeSet;
+
+use cc_lb_fuzz::dispatch::{DispatchOutcome, FallbackPolicy, PluginSession, RunError, run};
+use cc_lb_fuzz::host::{Cause, Host, PluginHost, Stage};
+use cc_lb_fuzz::puppet;
+use cc_lb_plugin_wire::v1::shape::{ShapeFn, ShapeRequest, ShapeResponse};
+use cc_lb_plugin_wire::v1::sign::SignFn;
+use cc_lb_plugin_wire::wire_function::WireFunction;
+use serde::ser::Error as _;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::common::{Guest, puppet_host, set_output};
+
+/// The same code against either crate: what compiles against the reference compiles against this.
+macro_rules! written_against {
+    ($name:ident, $krate:ident) => {
+        mod $name {
+            use std::collections::BTreeSet;
+
+            use cc_lb_plugin_wire::v1::sign::SignFn;
+            use cc_lb_plugin_wire::wire_function::WireFunction;
+            use $krate::dispatch::{
+                self, DispatchOutcome, FallbackPolicy, PluginSession, RunError,
+            };
+            use $krate::handshake::HandshakeError;
+
+            pub fn sign(wasm: &[u8], caps: &BTreeSet<String>) -> Result<String, HandshakeError> {
+                let mut session: PluginSession = match caps.is_empty() {
+                    true => PluginSession::new(wasm)?,
+                    false => PluginSession::new_with_caps(wasm, caps)?,
+                };
+                Ok(
+                    match session.dispatch::<SignFn>(SignFn::dry_run_request()) {
+                        DispatchOutcome::Ok(response) => format!("{response:?}"),
+                        DispatchOutcome::Fallback(FallbackPolicy::FailRequest) => {
+                            "failed".to_owned()
+                        }
+                        other => format!("{other:?}"),
+                    },
+                )
+            }
+
+            pub fn run_once(wasm: &[u8]) -> String {
+                match dispatch::run::<SignFn>(wasm, SignFn::dry_run_request()) {
+                    Ok(outcome) => format!("{:?}", outcome.clone() == outcome),
+                    Err(RunError::Build { reason: _ }) => "no plugin".to_owned(),
+                    Err(RunError::Handshake(error)) => match error {
+                        HandshakeError::Instantiate { reason } => reason,
+                        HandshakeError::MissingExport => "no handshake".to_owned(),
+                        HandshakeError::InvalidIdentity { field, reason: _ } => field.to_owned(),
+                        HandshakeError::FunctionMissing { name } => name,
+                        HandshakeError::DowngradeAttempt {
+                            function,
+                            host_offered_max,
+                            plugin_chose,
+                        } => format!("{function} {host_offered_max} {plugin_chose}"),
+                        HandshakeError::MissingCapability { name } => name,
+                        HandshakeError::Serialization { reason } => reason,
+                        HandshakeError::WasmTrap { reason } => reason,
+                        other => other.to_string(),
+                    },
+                    Err(other) => other.to_string(),
+                }
+            }
+        }
+    };
+}
+written_against!(here, cc_lb_fuzz);
+written_against!(reference, cc_lb_plugin_conformance);
+
+#[test]
+fn code_written_against_the_reference_does_the_same_here() {
+    let none = BTreeSet::new();
+    let some = BTreeSet::from(["kv:read".to_owned()]);
+    let shape_only = Guest::shape("{}").wasm();
+    let no_handshake = wat::parse_str("(module)").expect("it is valid");
+    for wasm in [puppet::wasm(), &shape_only, &no_handshake, b"not wasm"] {
+        for caps in [&none, &some] {
+            let (one, other) = (here::sign(wasm, caps), reference::sign(wasm, caps));
+            assert_eq!(one.is_ok(), other.is_ok());
+            if let (Ok(one), Ok(other)) = (one, other) {
+                assert_eq!(one, other);
+            }
+        }
+        assert_eq!(here::run_once(wasm), reference::run_once(wasm));
+    }
+}
+
+#[test]
+fn run_tells_a_plugin_that_does_not_compile_from_one_that_fails_the_handshake() {
+    let request = SignFn::dry_run_request;
+    assert!(matches!(
+        run::<SignFn>(b"not wasm", request()),
+        Err(RunError::Build { .. })
+    ));
+    let no_handshake = wat::parse_str("(module)").expect("it is valid");
+    assert!(matches!(
+        run::<SignFn>(&no_handshake, request()),
+        Err(RunError::Handshake(_))
+    ));
+    let outcome = run::<SignFn>(puppet::wasm(), request()).expect("the puppet opens");
+    assert_eq!(outcome, DispatchOutcome::Ok(SignFn::dry_run_response()));
+}
+
+#[test]
+fn a_function_that_was_not_negotiated_falls_back_without_a_call() {
+    let mut session = PluginSession::new(&Guest::shape("{}").wasm()).expect("it opens");
+    let observed = session.observe::<SignFn>(SignFn::dry_run_request());
+    assert_eq!(
+        observed.outcome,
+        DispatchOutcome::Fallback(FallbackPolicy::FailRequest)
+    );
+    assert_eq!(observed.call.cause, Some(Cause::NotNegotiated));
+    assert_eq!(
+        (observed.call.fuel, observed.call.input_bytes),
+        (None, None)
+    );
+}
+
+/// `shape` with a request that serializes as it is told to.
+struct Told;
+
+#[derive(Deserialize)]
+enum ToldRequest {
+    Sound,
+    Number,
+    Fails,
+    Panics,
+}
+
+impl Serialize for ToldRequest {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Sound => ShapeRequest::dry_run_sample().serialize(s),
+            Self::Number => s.serialize_u8(1),
+            Self::Fails => Err(S::Error::custom("no")),
+            Self::Panics => panic!("the request panics"),
+        }
+    }
+}
+
+impl WireFunction for Told {
+    const NAME: &'static str = "shape";
+    const FALLBACK: FallbackPolicy = FallbackPolicy::UseDefault;
+    const SUPPORTED_VERSIONS: &'static [u32] = &[1];
+    type Request = ToldRequest;
+    type Response = ShapeResponse;
+
+    fn dry_run_request() -> ToldRequest {
+        ToldRequest::Sound
+    }
+
+    fn dry_run_response() -> ShapeResponse {
+        ShapeResponse::dry_run_sample()
+    }
+}
+
+#[test]
+fn a_request_that_panics_or_does_not_serialize_falls_back_and_harms_nothing() {
+    let mut session = puppet_host().open().expect("the puppet opens");
+    for (request, cause, stage) in [
+        (
+            ToldRequest::Panics,
+            Cause::Panic("the request panics".into()),
+            Stage::Panic,
+        ),
+        (
+            ToldRequest::Fails,
+            Cause::RequestUnserializable("no".into()),
+            Stage::RequestEnvelope,
+        ),
+        (
+            ToldRequest::Number,
+            Cause::RequestNotObject,
+            Stage::RequestEnvelope,
+        ),
+    ] {
+        let observed = session.observe::<Told>(request);
+        assert_eq!(
+            observed.outcome,
+            DispatchOutcome::Fallback(FallbackPolicy::UseDefault)
+        );
+        assert_eq!(observed.call.cause.as_ref(), Some(&cause));
+        assert_eq!(cause.stage(), stage);
+        let outcome = session.dispatch::<Told>(ToldRequest::Sound);
+        assert_eq!(
+            outcome,
+            DispatchOutcome::Ok(ShapeResponse::dry_run_sample())
+        );
+    }
+}
+
+#[test]
+fn every_dispatch_has_its_own_fuel() {
+    // Each call takes about 6 of the 10 million.
+    let burn = "(local $n i32) (local.set $n (i32.const 750000))
+        (block $done (loop $more
+            (br_if $done (i32.eqz (local.get $n)))
+            (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+            (br $more)))";
+    let answer = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#;
+    let mut guest = Guest::shape(answer);
+    guest.functions = format!(
+        r#"(func (export "shape") (result i32) {burn} {} (i32.const 0))"#,
+        set_output(answer)
+    );
+    let mut session = PluginSession::new(&guest.wasm()).expect("it opens");
+    for _ in 0..4 {
+        let observed = session.observe::<ShapeFn>(ShapeFn::dry_run_request());
+        assert!(
+            matches!(observed.outcome, DispatchOutcome::Ok(_)),
+            "{:?}",
+            observed.call
+        );
+        let fuel = observed.call.fuel.expect("it is told");
+        assert!((6_000_000..7_000_000).contains(&fuel), "{fuel}");
+    }
+}
+
+#[test]
+fn sessions_of_one_host_share_nothing() {
+    let source = Guest {
+        functions: r#"
+            (global $calls (mut i32) (i32.const 0))
+            (func (export "shape") (result i32)
+                (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+                (global.get $calls))"#
+            .to_owned(),
+        ..Guest::shape("")
+    };
+    let host = PluginHost::new(&source.wasm()).expect("it opens");
+    let mut sessions = [
+        host.open().expect("it opens"),
+        host.open().expect("it opens"),
+    ];
+    for calls in 1..=3 {
+        for session in &mut sessions {
+            let cause = session
+                .observe::<ShapeFn>(ShapeFn::dry_run_request())
+                .call
+                .cause;
+            assert_eq!(cause, Some(Cause::ExitCode(calls)));
+        }
+    }
+}
+
+#[test]
+fn a_guest_has_no_wasi_no_files_and_no_network() {
+    let request = r#"(import "wasi_snapshot_preview1" "fd_write"
+        (func (param i32 i32 i32 i32) (result i32)))"#;
+    let wasm = wat::parse_str(format!("(module {request})")).expect("it is valid");
+    assert!(PluginHost::new(&wasm).is_err());
+    // `http_request` is there to import; without HTTP in the build, and with no host allowed, it fails.
+    let fetch = r#"(module
+        (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
+        (import "extism:host/env" "store_u8" (func $store_u8 (param i64 i32)))
+        (import "extism:host/env" "output_set" (func $output_set (param i64 i64)))
+        (import "extism:host/env" "error_set" (func $error_set (param i64)))
+        (import "extism:host/env" "http_request" (func $http_request (param i64 i64) (result i64)))
+        (global $block (mut i64) (i64.const 0))"#;
+    let guest = Guest::shape("");
+    let handshake = set_output(&guest.handshake);
+    let identity = guest.identities[0].replace('"', "\\22");
+    let meta = set_output(r#"{"url":"http://127.0.0.1:9/"}"#);
+    let source = format!(
+        r#"{fetch}
+        (@custom "cc_lb.plugin.v1" "{identity}")
+        (func (export "cc_lb_handshake") (result i32) {handshake} (i32.const 0))
+        (func (export "shape") (result i32) {meta}
+            (drop (call $http_request (global.get $block) (i64.const 0))) (i32.const 0)))"#
+    );
+    let wasm = wat::parse_str(source).expect("it is valid");
+    let mut session = PluginSession::new(&wasm).expect("it opens");
+    let observed = session.observe::<ShapeFn>(ShapeFn::dry_run_request());
+    assert!(
+        matches!(
+            &observed.call.cause,
+            Some(Cause::GuestError(_) | Cause::Runtime(_) | Cause::Trap(_))
+        ),
+        "{:?}",
+        observed.call
+    );
+}

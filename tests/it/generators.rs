@@ -1,0 +1,362 @@
+//! The generators reach what they are there for, in the proportions that they state.
+
+use std::collections::BTreeMap;
+
+use arbitrary::{Arbitrary as _, Unstructured};
+use cc_lb_fuzz::campaign::{Budget, Plan, nth_case};
+use cc_lb_fuzz::case::{Case, Menu};
+use cc_lb_fuzz::puppet::{Ending, Op, Prediction, Program, TrapOp, predict};
+use cc_lb_fuzz::wire::*;
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
+use serde_json::Value;
+
+/// How many values each statistic is made of.
+const VALUES: usize = 4_000;
+
+/// Asserts that each kind has its stated share of the values, within a third and one percent: rubbish can
+/// be realistic by chance.
+fn shares<T: Domain>(name: &str, engine: &str, values: impl Iterator<Item = T>) {
+    let mut counts = BTreeMap::new();
+    for value in values.take(VALUES) {
+        *counts.entry(value.kind()).or_insert(0u32) += 1;
+    }
+    for (kind, share) in Kind::SHARES {
+        let seen = f64::from(counts.get(&kind).copied().unwrap_or(0)) * 100.0 / VALUES as f64;
+        let slack = f64::from(share) / 3.0 + 1.0;
+        assert!(
+            (seen - f64::from(share)).abs() < slack,
+            "{name} by {engine}: {seen:.1} % {kind:?}, stated are {share} %"
+        );
+    }
+}
+
+/// The entropy of case `index` of a fixed seed.
+fn entropy(index: usize) -> Vec<u8> {
+    // Any well-mixed bytes do: SplitMix64, Steele et al. 2014.
+    let mut state = index as u64;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    next();
+    (0..64).flat_map(|_| next().to_le_bytes()).collect()
+}
+
+macro_rules! every_field {
+    ($($field:ident),+ $(,)?) => {
+        #[test]
+        fn every_field_takes_each_kind_of_value_in_its_proportion() {
+            $({
+                let name = stringify!($field);
+                let values = (0..).map(|index| {
+                    $field::arbitrary(&mut Unstructured::new(&entropy(index))).expect("it generates")
+                });
+                shares(name, "arbitrary", values);
+                let mut runner = TestRunner::deterministic();
+                let strategy = proptest::arbitrary::any::<$field>();
+                let values = std::iter::repeat_with(|| {
+                    strategy.new_tree(&mut runner).expect("it generates").current()
+                });
+                shares(name, "proptest", values);
+            })+
+        }
+    };
+}
+
+every_field! {
+    RequestId, HeaderName, Method, Path, Query, Url, PrincipalId, PrincipalKind, UpstreamId, Label, Timestamp,
+    UserAgent, Message, Body, HeaderValue, Json, JsonObject, Status, Count, SmallCount, Share, Confidence,
+}
+
+/// Counts what occurs in the cases of a fixed seed.
+fn census() -> BTreeMap<&'static str, u64> {
+    let plan = Plan {
+        seed: 11,
+        budget: Budget::Cases(0),
+        menu: Menu::puppet::<Request>(),
+    };
+    let mut census = BTreeMap::new();
+    let mut see = |what, times: usize| *census.entry(what).or_insert(0) += times as u64;
+    for index in 0..20_000 {
+        let case: Case = nth_case(&plan, index);
+        see("one step", usize::from(case.steps.len() == 1));
+        see("several steps", usize::from(case.steps.len() > 1));
+        for step in &case.steps {
+            see(
+                "steps without a program",
+                usize::from(step.program.is_none()),
+            );
+            let ops = step.program.iter().flat_map(|program| &program.0);
+            ops.for_each(|op| see(op_name(op), 1));
+            let json = step.request.to_json().expect("it serializes");
+            visit(&json, 0, &mut see);
+            if let Request::FilterV3(filter) = &step.request {
+                let scores = filter
+                    .candidates
+                    .0
+                    .iter()
+                    .flat_map(|c| &c.subscription_quotas.0);
+                let shares = scores.filter_map(|quota| quota.utilization);
+                see(
+                    "float: not finite",
+                    shares.filter(|share| !share.0.is_finite()).count(),
+                );
+                see(length_name(filter.candidates.0.len()), 1);
+            }
+            if let Request::ShapeV1(shape) = &step.request {
+                let body = &shape.request.body_base64;
+                see("body: no base64", usize::from(!is_base64(&body.0)));
+                see(
+                    "body: a Messages API request",
+                    usize::from(is_messages(&body.0)),
+                );
+                see("query", usize::from(shape.request.query.is_some()));
+                see("no query", usize::from(shape.request.query.is_none()));
+            }
+        }
+    }
+    census
+}
+
+fn is_base64(text: &str) -> bool {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    BASE64_STANDARD.decode(text).is_ok()
+}
+
+fn is_messages(text: &str) -> bool {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    let body = BASE64_STANDARD.decode(text).unwrap_or_default();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    body["messages"].is_array() && body["max_tokens"].is_u64()
+}
+
+fn length_name(length: usize) -> &'static str {
+    match length {
+        0 => "list: empty",
+        1 => "list: one",
+        2..=4 => "list: a few",
+        _ => "list: many",
+    }
+}
+
+fn op_name(op: &Op) -> &'static str {
+    match op {
+        Op::Knock => "op: knock",
+        Op::Emit(_) => "op: emit",
+        Op::Repeat { .. } => "op: repeat",
+        Op::EmitInput => "op: emit_input",
+        Op::QuoteInput => "op: quote_input",
+        Op::EmitHealthy => "op: emit_healthy",
+        Op::Publish => "op: publish",
+        Op::SetError(_) => "op: set_error",
+        Op::Grow(_) => "op: grow",
+        Op::Burn(_) => "op: burn",
+        Op::Trap(TrapOp::Unreachable) => "op: trap unreachable",
+        Op::Trap(TrapOp::DivisionByZero) => "op: trap division by zero",
+        Op::Trap(TrapOp::DivisionOverflow) => "op: trap division overflow",
+        Op::Trap(TrapOp::BadConversion) => "op: trap bad conversion",
+        Op::Trap(TrapOp::Memory) => "op: trap memory",
+        Op::Trap(TrapOp::Table) => "op: trap table",
+        Op::Trap(TrapOp::NullCall) => "op: trap null call",
+        Op::Trap(TrapOp::BadSignature) => "op: trap bad signature",
+        Op::Trap(TrapOp::StackOverflow) => "op: trap stack overflow",
+        Op::Spin => "op: spin",
+        Op::Stall => "op: stall",
+        Op::Return(0) => "op: return 0",
+        Op::Return(_) => "op: return a code",
+    }
+}
+
+fn visit(json: &Value, depth: usize, see: &mut impl FnMut(&'static str, usize)) {
+    match json {
+        Value::String(text) => {
+            see("text: empty", usize::from(text.is_empty()));
+            see("text: NUL", usize::from(text.contains('\0')));
+            see("text: not ASCII", usize::from(!text.is_ascii()));
+            see("text: long", usize::from(text.len() >= 1024));
+            see("text: very long", usize::from(text.len() >= 65_536));
+        }
+        Value::Number(number) => {
+            see("number: 0", usize::from(number.as_u64() == Some(0)));
+            see("number: 1", usize::from(number.as_u64() == Some(1)));
+            see(
+                "number: MAX",
+                usize::from(number.as_u64() == Some(u64::MAX)),
+            );
+            see(
+                "number: beyond f64",
+                usize::from(number.as_u64() == Some((1 << 53) + 1)),
+            );
+        }
+        Value::Array(items) => {
+            see(
+                "JSON: nested past the parser's limit",
+                usize::from(depth == 128),
+            );
+            items.iter().for_each(|item| visit(item, depth + 1, see));
+        }
+        Value::Object(fields) => {
+            see(
+                "JSON: nested past the parser's limit",
+                usize::from(depth == 128),
+            );
+            fields
+                .values()
+                .for_each(|value| visit(value, depth + 1, see));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn everything_that_cases_are_to_hold_occurs() {
+    let census = census();
+    let expected = [
+        "one step",
+        "several steps",
+        "steps without a program",
+        "query",
+        "no query",
+        "list: empty",
+        "list: one",
+        "list: a few",
+        "list: many",
+        "text: empty",
+        "text: NUL",
+        "text: not ASCII",
+        "text: long",
+        "text: very long",
+        "number: 0",
+        "number: 1",
+        "number: MAX",
+        "number: beyond f64",
+        "float: not finite",
+        "body: no base64",
+        "body: a Messages API request",
+        "JSON: nested past the parser's limit",
+        "op: knock",
+        "op: emit",
+        "op: repeat",
+        "op: emit_input",
+        "op: quote_input",
+        "op: emit_healthy",
+        "op: publish",
+        "op: set_error",
+        "op: grow",
+        "op: burn",
+        "op: trap unreachable",
+        "op: trap division by zero",
+        "op: trap division overflow",
+        "op: trap bad conversion",
+        "op: trap memory",
+        "op: trap table",
+        "op: trap null call",
+        "op: trap bad signature",
+        "op: trap stack overflow",
+        "op: spin",
+        "op: stall",
+        "op: return 0",
+        "op: return a code",
+    ];
+    for what in expected {
+        let seen = census.get(what).copied().unwrap_or(0);
+        assert!(seen >= 3, "{what}: {seen} times");
+    }
+}
+
+/// Nobody needs 20,000 guests to know that every way to be undecodable occurs.
+#[test]
+fn answers_are_sound_and_spoiled_in_every_way() {
+    let function = &Request::functions()[0];
+    let mut seen = BTreeMap::new();
+    for index in 0..5_000 {
+        let program = Program::arbitrary_for(function, &mut Unstructured::new(&entropy(index)))
+            .expect("it generates");
+        let Prediction { ending, output, .. } = predict(program.encode().as_bytes(), b"{}", 0);
+        if ending != Ending::Answer {
+            continue;
+        }
+        let what = match std::str::from_utf8(&output).map(serde_json::from_str::<Value>) {
+            Err(_) => "not UTF-8",
+            Ok(Err(_)) => "not JSON",
+            Ok(Ok(Value::Object(mut object))) => match object.remove("_v") {
+                None => "no version",
+                Some(Value::Number(n)) if n.as_u64() == Some(1) => match function.decode(object) {
+                    Ok(_) => "sound",
+                    Err(_) => "not the response",
+                },
+                Some(Value::Number(n)) if n.is_u64() => "another version",
+                Some(_) => "no version number",
+            },
+            Ok(Ok(_)) => "not an object",
+        };
+        *seen.entry(what).or_insert(0) += 1;
+    }
+    for what in [
+        "not UTF-8",
+        "not JSON",
+        "not an object",
+        "no version",
+        "no version number",
+        "another version",
+        "not the response",
+        "sound",
+    ] {
+        let seen = seen.get(what).copied().unwrap_or(0);
+        assert!(seen >= 10, "{what}: {seen} times");
+    }
+}
+
+#[test]
+fn requests_convert_to_the_wire_and_back_to_the_same_json() {
+    for place in 0..Request::functions().len() {
+        let request = Request::dry_run(place);
+        let own = serde_json::to_value(&request).expect("it serializes");
+        let function = Request::functions()[place];
+        assert!(own.get(function.label).is_some(), "{own}");
+        // The dry-run sample of the wire crate itself, written by its own serializer.
+        let wire = request.to_json().expect("it serializes");
+        assert!(wire.is_object(), "{wire}");
+    }
+    let sample = |place| Request::dry_run(place).to_json().expect("it serializes");
+    use cc_lb_plugin_wire::wire_function::WireFunction as _;
+    let wire = |json: Result<Value, _>| json.expect("it serializes");
+    use cc_lb_plugin_wire::{v1, v2, v3};
+    let expected = [
+        wire(serde_json::to_value(v1::shape::ShapeFn::dry_run_request())),
+        wire(serde_json::to_value(v2::shape::ShapeFn::dry_run_request())),
+        wire(serde_json::to_value(
+            v1::normalize_error::NormalizeErrorFn::dry_run_request(),
+        )),
+        wire(serde_json::to_value(
+            v2::normalize_error::NormalizeErrorFn::dry_run_request(),
+        )),
+        wire(serde_json::to_value(
+            v1::build_signer::BuildSignerFn::dry_run_request(),
+        )),
+        wire(serde_json::to_value(
+            v2::build_signer::BuildSignerFn::dry_run_request(),
+        )),
+        wire(serde_json::to_value(v1::sign::SignFn::dry_run_request())),
+        wire(serde_json::to_value(v2::sign::SignFn::dry_run_request())),
+        wire(serde_json::to_value(
+            v1::on_unauthorized::OnUnauthorizedFn::dry_run_request(),
+        )),
+        wire(serde_json::to_value(
+            v2::on_unauthorized::OnUnauthorizedFn::dry_run_request(),
+        )),
+        wire(serde_json::to_value(
+            v1::observe::ObserveFn::dry_run_request(),
+        )),
+        wire(serde_json::to_value(
+            v2::observe::ObserveFn::dry_run_request(),
+        )),
+        wire(serde_json::to_value(v3::filter::FilterFn::dry_run_request())),
+    ];
+    for (place, expected) in expected.into_iter().enumerate() {
+        assert_eq!(sample(place), expected);
+    }
+}

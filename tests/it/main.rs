@@ -1,0 +1,14 @@
+//! The test suite: one binary, since each links the whole runtime.
+
+mod agreement;
+mod cases;
+mod checks;
+mod cli;
+mod common;
+mod dispatch;
+mod generators;
+mod handshake;
+mod properties;
+mod puppet;
+mod readme;
+mod reports;

@@ -1,0 +1,116 @@
+//! Property suites: arbitrary sequences of calls of each function, through one reused session.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use cc_lb_fuzz::campaign::{confirm, violations};
+use cc_lb_fuzz::case::{Case, Menu};
+use cc_lb_fuzz::host::{Host, PluginHost};
+use cc_lb_fuzz::observation::{Depth, Runner, Subject};
+use cc_lb_fuzz::oracle::{CHECKS, check_all};
+use cc_lb_fuzz::report::finding_text;
+use cc_lb_fuzz::wire::Request;
+use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
+
+use crate::common::{place, puppet_host};
+
+/// Cases of each suite; `PROPTEST_CASES` decides otherwise.
+const CASES: u32 = 128;
+
+/// Runs the case on the session that the cases before it used. A violation is confirmed and shrunk by the
+/// harness itself, so that what the test prints is what a campaign would.
+fn holds<H: Host>(
+    runner: &mut Runner<'_, H, Request>,
+    history: &mut Vec<Case>,
+    case: &Case,
+) -> Result<(), TestCaseError> {
+    history.push(case.clone());
+    let depth = match history.len() % 16 {
+        0 => Depth::Thorough,
+        _ => Depth::Light,
+    };
+    let record = runner.run(case, depth).expect("the host opens");
+    for violation in check_all(&CHECKS, &record) {
+        let finding = confirm(runner, &violation, history).expect("the host opens");
+        if let Some(finding) = finding {
+            let text = finding_text(&finding, "add the case to proptest-regressions");
+            let json = finding.case.to_json().expect("the case serializes");
+            return Err(TestCaseError::fail(format!("{text}\n{json}")));
+        }
+    }
+    Ok(())
+}
+
+fn suite(label: &str) {
+    let host: PluginHost = puppet_host();
+    let runner = RefCell::new((
+        Runner::new(&host, Subject::Puppet).expect("the puppet opens"),
+        Vec::new(),
+    ));
+    let mut config = Config::with_cases(CASES);
+    config.failure_persistence = Some(Box::new(FileFailurePersistence::Direct(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/proptest-regressions/properties.txt"
+    ))));
+    config.source_file = Some(file!());
+    let strategy = Menu::puppet::<Request>().strategy::<Request>(place(label));
+    // The same cases every time: CI is no place to meet a new one. Campaigns are.
+    let rng = proptest::test_runner::TestRng::deterministic_rng(config.rng_algorithm);
+    let outcome = TestRunner::new_with_rng(config, rng).run(&strategy, |case| {
+        let (runner, history) = &mut *runner.borrow_mut();
+        holds(runner, history, &case)
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
+
+macro_rules! suites {
+    ($($label:ident),+ $(,)?) => {$(
+        #[test]
+        fn $label() {
+            suite(stringify!($label));
+        }
+    )+};
+}
+
+suites! {
+    shape_v1, shape_v2, normalize_error_v1, normalize_error_v2, build_signer_v1, build_signer_v2, sign_v1,
+    sign_v2, on_unauthorized_v1, on_unauthorized_v2, observe_v1, observe_v2, filter_v3,
+}
+
+/// Runs every case of a folder alone and returns their names.
+fn replay(folder: &str) -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let host = puppet_host();
+    let mut runner = Runner::new(&host, Subject::Puppet).expect("the puppet opens");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&folder).expect("the folder is there") {
+        let path = entry.expect("it can be read").path();
+        let name = path
+            .file_name()
+            .expect("it has a name")
+            .to_string_lossy()
+            .into_owned();
+        if name.starts_with('.') || name.ends_with(".txt") || name.ends_with(".md") {
+            continue;
+        }
+        let case = Case::<Request>::read(&path).unwrap_or_else(|error| panic!("{error}"));
+        let found = violations(&mut runner, &case).expect("the puppet opens");
+        assert_eq!(found, [], "{name}");
+        names.push(name);
+    }
+    names
+}
+
+#[test]
+fn the_corpus_holds() {
+    let names = replay("corpus/dispatch");
+    let seeds = names.iter().filter(|name| name.ends_with(".json")).count();
+    assert!(seeds >= 30, "the corpus has {seeds} named seeds");
+}
+
+#[test]
+fn past_failures_hold() {
+    replay("proptest-regressions");
+}

@@ -1,0 +1,98 @@
+//! What people read of a campaign.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cc_lb_fuzz::campaign::{FunctionStats, Summary};
+use cc_lb_fuzz::finding::{Finding, Origin};
+use cc_lb_fuzz::oracle::Violation;
+use cc_lb_fuzz::puppet::{Op, TrapOp};
+use cc_lb_fuzz::report::{finding_text, summary_text};
+use cc_lb_fuzz::wire::{Query, Request, Vocabulary};
+
+use crate::common::{case, healthy, told};
+
+fn summary() -> Summary {
+    let functions = Request::functions().iter().take(3);
+    Summary {
+        cases: 1_000,
+        elapsed: Duration::from_millis(1_500),
+        functions: functions
+            .zip([100, 2_000, 30])
+            .map(|(function, ok)| FunctionStats {
+                function,
+                dispatches: ok + 13,
+                ok,
+                fallbacks: BTreeMap::from([("trap", 12), ("out of fuel", 1)]),
+                time: Duration::from_millis(ok),
+            })
+            .collect(),
+        slowest: Duration::from_millis(201),
+        findings: 1,
+        unconfirmed: 2,
+    }
+}
+
+#[test]
+fn a_campaign_is_a_table_and_a_line() {
+    insta::assert_snapshot!(summary_text(&summary()));
+}
+
+#[test]
+fn a_campaign_without_findings_says_so() {
+    let summary = Summary {
+        findings: 0,
+        unconfirmed: 0,
+        functions: Vec::new(),
+        ..summary()
+    };
+    insta::assert_snapshot!(summary_text(&summary).trim());
+}
+
+fn finding(origin: Origin, minimal: bool) -> Finding {
+    let mut step = healthy("shape_v2");
+    if let Request::ShapeV2(shape) = &mut step.request {
+        shape.request.query = Some(Query("beta=true".to_owned()));
+        shape.principal.id.0 = "x".repeat(500);
+    }
+    Finding {
+        violation: Violation {
+            check: "plugin_fault".to_owned(),
+            function: "shape".to_owned(),
+            class: "trap: unreachable".to_owned(),
+            detail: "the guest trapped: unreachable".to_owned(),
+        },
+        case: case([
+            step,
+            told("sign_v1", [Op::Trap(TrapOp::Memory)]),
+            healthy("observe_v1"),
+        ]),
+        origin,
+        minimal,
+    }
+}
+
+#[test]
+fn a_finding_is_what_differs_from_the_dry_run_sample_and_a_command() {
+    let finding = finding(Origin::Case, true);
+    insta::assert_snapshot!(finding_text(
+        &finding,
+        "cc-lb-fuzz replay artifacts/case.json"
+    ));
+    assert_eq!(finding.file_stem(), "plugin_fault-shape-trap-unreachable");
+}
+
+#[test]
+fn a_finding_says_how_its_case_came_about() {
+    let origins = [
+        (Origin::Case, true),
+        (Origin::Case, false),
+        (Origin::History, true),
+        (Origin::Unreproduced, false),
+    ];
+    let lines = origins.map(|(origin, minimal)| {
+        let text = finding_text(&finding(origin, minimal), "");
+        text.lines().nth(2).expect("it says so").to_owned()
+    });
+    insta::assert_snapshot!(lines.join("\n"));
+}
