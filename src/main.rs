@@ -199,6 +199,13 @@ fn open(plugin: Option<&Path>) -> Result<(PluginHost, Subject), CliError> {
         path: path.to_owned(),
         source,
     })?;
+    let is_text = path.extension().is_some_and(|extension| extension == "wat");
+    if !is_text && !bytes.starts_with(b"\0asm") {
+        return Err(CliError::NotWasm {
+            path: path.to_owned(),
+            reason: "it does not begin with \\0asm".to_owned(),
+        });
+    }
     let wasm = wat::parse_bytes(&bytes).map_err(|error| CliError::NotWasm {
         path: path.to_owned(),
         reason: error.to_string(),

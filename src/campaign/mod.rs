@@ -18,10 +18,12 @@ use crate::wire::Function;
 
 mod confirm;
 mod engine;
+mod fuzz_target;
 mod generate;
 
 pub use confirm::{confirm, violations};
 pub use engine::run;
+pub use fuzz_target::{FuzzTarget, Verdict, mutate};
 pub use generate::nth_case;
 
 /// How many cases share a session. The history of a finding that a case does not show alone is no longer.

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::convert::Wire;
+use super::domain::percent;
 
 /// The lengths of a list: each range with its proportion in percent.
 const LENGTHS: [(std::ops::RangeInclusive<usize>, u32); 4] =
@@ -17,7 +18,7 @@ pub struct List<T>(pub Vec<T>);
 
 impl<'a, T: Arbitrary<'a>> Arbitrary<'a> for List<T> {
     fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
-        let mut rest = u.int_in_range(0..=99)?;
+        let mut rest = percent(u)?;
         let mut lengths = 0..=0;
         for (range, share) in LENGTHS {
             lengths = range;

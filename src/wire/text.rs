@@ -49,7 +49,7 @@ fn edges(own: &[&str]) -> Vec<String> {
     all.chain(long).collect()
 }
 
-fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
+pub(super) fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     let length = u.int_in_range(0..=24)?;
     (0..length)
         .map(|_| match u.int_in_range(0..=2u8)? {

@@ -14,8 +14,8 @@ use serde_json::Value;
 /// How many values each statistic is made of.
 const VALUES: usize = 4_000;
 
-/// Asserts that each kind has its stated share of the values, within a third and one percent: rubbish can
-/// be realistic by chance.
+/// Asserts that each kind has its stated share of the values, within a half: rubbish can be realistic by
+/// chance.
 fn shares<T: Domain>(name: &str, engine: &str, values: impl Iterator<Item = T>) {
     let mut counts = BTreeMap::new();
     for value in values.take(VALUES) {
@@ -23,7 +23,7 @@ fn shares<T: Domain>(name: &str, engine: &str, values: impl Iterator<Item = T>) 
     }
     for (kind, share) in Kind::SHARES {
         let seen = f64::from(counts.get(&kind).copied().unwrap_or(0)) * 100.0 / VALUES as f64;
-        let slack = f64::from(share) / 3.0 + 1.0;
+        let slack = f64::from(share) / 2.0;
         assert!(
             (seen - f64::from(share)).abs() < slack,
             "{name} by {engine}: {seen:.1} % {kind:?}, stated are {share} %"
@@ -263,7 +263,9 @@ fn everything_that_cases_are_to_hold_occurs() {
     ];
     for what in expected {
         let seen = census.get(what).copied().unwrap_or(0);
-        assert!(seen >= 3, "{what}: {seen} times");
+        // Stalling takes the whole wall-clock limit each time, so it is rare.
+        let least = if what == "op: stall" { 1 } else { 3 };
+        assert!(seen >= least, "{what}: {seen} times");
     }
 }
 

@@ -6,6 +6,7 @@ mod checks;
 mod cli;
 mod common;
 mod dispatch;
+mod fuzz_target;
 mod generators;
 mod handshake;
 mod properties;

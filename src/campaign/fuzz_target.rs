@@ -1,0 +1,125 @@
+//! A fuzz target's body: what coverage-guided fuzzers such as libFuzzer call.
+
+use arbitrary::Unstructured;
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
+
+use super::{CASES_PER_SESSION, THOROUGH_ONE_IN, confirm};
+use crate::case::{Case, Menu};
+use crate::host::{HandshakeError, Host};
+use crate::observation::{CaseRecord, Depth, Runner, Subject};
+use crate::oracle::{CHECKS, check_all};
+use crate::puppet::Ending;
+use crate::wire::Vocabulary;
+
+/// The entropy of one mutation, in bytes.
+const MUTATION_ENTROPY: usize = 1024;
+
+/// Runs encoded cases on the puppet, one after the other, with the sessions and checks of a campaign.
+pub struct FuzzTarget<'h, H: Host, R> {
+    runner: Runner<'h, H, R>,
+    history: Vec<Case<R>>,
+    runs: u64,
+}
+
+/// What a fuzzer may do with an input that ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Keep it where it reached something new.
+    Keep,
+    /// Do not build on it: it is no case, or one that takes all the fuel or time there is, and a corpus of
+    /// such would make fuzzing slow.
+    Reject,
+}
+
+impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
+    /// Opens a session of the puppet on this host.
+    ///
+    /// # Errors
+    /// [`HandshakeError`] where the host opens none.
+    pub fn new(host: &'h H) -> Result<Self, HandshakeError> {
+        Ok(Self {
+            runner: Runner::new(host, Subject::Puppet)?,
+            history: Vec::new(),
+            runs: 0,
+        })
+    }
+
+    /// Runs an input: a case in either form.
+    ///
+    /// # Errors
+    /// [`HandshakeError`] where the host opens no session.
+    ///
+    /// # Panics
+    /// Where a check finds something: that is how a fuzzer is told. The text is the finding's check, what
+    /// was seen, and its shrunk case as JSON.
+    pub fn run(&mut self, input: &[u8]) -> Result<Verdict, HandshakeError> {
+        let Ok(case) = Case::decode(input) else {
+            return Ok(Verdict::Reject);
+        };
+        if self.history.len() as u64 >= CASES_PER_SESSION {
+            self.runner.renew()?;
+            self.history.clear();
+        }
+        let depth = match self.runs % THOROUGH_ONE_IN {
+            0 => Depth::Thorough,
+            _ => Depth::Light,
+        };
+        self.runs += 1;
+        self.history.push(case);
+        let record = self
+            .runner
+            .run(&self.history[self.history.len() - 1], depth)?;
+        for violation in check_all(&CHECKS, &record) {
+            if let Some(finding) = confirm(&mut self.runner, &violation, &self.history)? {
+                let json = finding
+                    .case
+                    .to_json()
+                    .unwrap_or_else(|error| error.to_string());
+                panic!("{:#?}\n{json}", finding.violation);
+            }
+        }
+        Ok(match exhausts(&record) {
+            true => Verdict::Reject,
+            false => Verdict::Keep,
+        })
+    }
+}
+
+fn exhausts(record: &CaseRecord) -> bool {
+    let endings = record
+        .steps
+        .iter()
+        .filter_map(|step| step.prediction.as_ref());
+    endings.into_iter().any(|prediction| {
+        matches!(
+            prediction.ending,
+            Ending::OutOfFuel | Ending::Timeout | Ending::Unknown
+        )
+    })
+}
+
+/// Mutates an encoded case in place, structure and all: the body of a `fuzz_mutator!`.
+///
+/// The first `size` bytes of `data` are the input, and the result is written over them; it has at most
+/// `max_size` bytes, and is in the compact form. An input that is no case becomes an arbitrary one. Returns
+/// the new size, which is the old one where no mutation fits.
+pub fn mutate<R: Vocabulary>(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
+    let mut entropy = [0; MUTATION_ENTROPY];
+    ChaCha8Rng::seed_from_u64(seed.into()).fill_bytes(&mut entropy);
+    let mut u = Unstructured::new(&entropy);
+    let menu = Menu::puppet::<R>();
+    let mutated = match Case::<R>::decode(&data[..size]) {
+        Ok(mut case) => (0..=u.int_in_range(0..=2u8).unwrap_or(0))
+            .try_for_each(|_| case.mutate(&menu, &mut u))
+            .map(|()| case),
+        Err(_) => menu.case(&mut u),
+    };
+    match mutated.ok().and_then(|case| case.to_postcard().ok()) {
+        Some(bytes) if bytes.len() <= max_size.min(data.len()) => {
+            data[..bytes.len()].copy_from_slice(&bytes);
+            bytes.len()
+        }
+        _ => size,
+    }
+}
