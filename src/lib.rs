@@ -1,4 +1,28 @@
 //! Property-based fuzzing for cc-lb plugins and the host that runs them.
+//!
+//! cc-lb calls seven *wire functions* in its WebAssembly plugins. A call that fails must become the
+//! function's fallback: a signer that fails must fail the request, never skip the signature. This crate
+//! builds arbitrary requests for every wire function, feeds them through one reused session, and checks that
+//! every failure becomes a fallback and none changes what a later call gets.
+//!
+//! # The nouns, and how they meet
+//!
+//! A [`Request`](wire::Request) is something that may be said to a plugin. A [`Case`](case::Case) is a
+//! sequence of requests for one session. A [`Host`](host::Host) runs it on a plugin, which may be the
+//! [`puppet`]: the guest that does what the request tells it. What was seen is a
+//! [`CaseRecord`](observation::CaseRecord). An [`Oracle`](oracle::Oracle) says what is wrong with a record,
+//! and a [`Finding`](finding::Finding) is that with the smallest case that shows it. A [`campaign`] does all
+//! of this for thousands of cases.
+//!
+//! # The session
+//!
+//! [`dispatch`] and [`handshake`] have the interface and the meaning of the modules of these names in
+//! `cc_lb_plugin_conformance` 0.1.0.
+//!
+//! # Features
+//!
+//! `cli`, on by default, is the command line tool and the [`report`]s that it prints.
+#![cfg_attr(not(feature = "cli"), allow(rustdoc::broken_intra_doc_links))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -24,3 +48,8 @@ pub use host::{dispatch, handshake};
 pub mod reexport {
     pub use {arbitrary, proptest, serde, serde_json};
 }
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -3,7 +3,7 @@
 use crate::case::{Case, ShrinkLimits};
 use crate::finding::{Finding, Origin};
 use crate::host::{HandshakeError, Host};
-use crate::observation::Runner;
+use crate::observation::{CaseRecord, Runner};
 use crate::oracle::{CHECKS, Oracle, Violation, check_all};
 use crate::wire::Vocabulary;
 
@@ -37,14 +37,15 @@ fn is_timing(violation: &Violation) -> bool {
     check.is_some_and(|check: &&dyn Oracle| check.is_timing())
 }
 
-/// Makes a finding of a violation that the last case of a session's history showed. `None` where it is one
-/// of time that does not show again.
+/// Makes a finding of a violation that a record of the last case of a session's history showed. `None` where
+/// it does not show again and the clock had a say in it: the machine may have been busy.
 ///
 /// # Errors
 /// [`HandshakeError`] where the host opens no session.
 pub fn confirm<H: Host, R: Vocabulary>(
     runner: &mut Runner<'_, H, R>,
     violation: &Violation,
+    record: &CaseRecord,
     history: &[Case<R>],
 ) -> Result<Option<Finding<R>>, HandshakeError> {
     let mut again = |case: &Case<R>| -> Result<Option<Violation>, HandshakeError> {
@@ -82,7 +83,8 @@ pub fn confirm<H: Host, R: Vocabulary>(
             minimal: shrunk.minimal,
         }));
     }
-    Ok((!is_timing(violation)).then(|| Finding {
+    let by_the_clock = is_timing(violation) || record.met_the_wall();
+    Ok((!by_the_clock).then(|| Finding {
         violation: violation.clone(),
         case: joined,
         origin: Origin::Unreproduced,

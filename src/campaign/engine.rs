@@ -109,7 +109,7 @@ impl<R: Vocabulary> Engine<'_, R> {
             self.count(&record);
             let violations = check_all(&CHECKS, &record);
             if !violations.is_empty() {
-                self.look_into(runner, violations, &history)?;
+                self.look_into(runner, violations, &record, &history)?;
                 runner.renew()?;
                 history.clear();
             }
@@ -138,6 +138,7 @@ impl<R: Vocabulary> Engine<'_, R> {
         &mut self,
         runner: &mut Runner<'_, H, R>,
         violations: Vec<Violation>,
+        record: &CaseRecord,
         history: &[Case<R>],
     ) -> Result<(), CampaignError> {
         for violation in violations {
@@ -146,7 +147,7 @@ impl<R: Vocabulary> Engine<'_, R> {
             if self.known.contains(&key) {
                 continue;
             }
-            match confirm(runner, &violation, history)? {
+            match confirm(runner, &violation, record, history)? {
                 Some(finding) => {
                     self.known.insert(key);
                     self.summary.findings += 1;

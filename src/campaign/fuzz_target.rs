@@ -71,7 +71,7 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
             .runner
             .run(&self.history[self.history.len() - 1], depth)?;
         for violation in check_all(&CHECKS, &record) {
-            if let Some(finding) = confirm(&mut self.runner, &violation, &self.history)? {
+            if let Some(finding) = confirm(&mut self.runner, &violation, &record, &self.history)? {
                 let json = finding
                     .case
                     .to_json()

@@ -74,7 +74,7 @@ pub struct Summary {
     pub slowest: Duration,
     /// The findings told.
     pub findings: usize,
-    /// Violations of checks of time that did not show again, and so are no findings.
+    /// Violations that the clock had a say in and that did not show again, and so are no findings.
     pub unconfirmed: u64,
 }
 

@@ -83,6 +83,14 @@ impl Menu {
         }
     }
 
+    /// All functions of the vocabulary, without programs: for a plugin that is not the puppet.
+    pub fn plugin<R: Vocabulary>() -> Self {
+        Self {
+            programs: false,
+            ..Self::puppet::<R>()
+        }
+    }
+
     /// An arbitrary step.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use serde_json::Value;
 
 use crate::host::{Call, DispatchOutcome};
@@ -32,6 +33,16 @@ pub struct CaseRecord {
     /// The outcomes of the steps on fresh sessions, where that was asked for: once, and once more where
     /// they differed from those of `steps`.
     pub fresh: Vec<Vec<Reaction>>,
+    /// The longest of all these dispatches.
+    pub slowest: Duration,
+}
+
+impl CaseRecord {
+    /// Whether a dispatch took as long as the wall-clock limit. Then the clock had a say in what happened,
+    /// and it may not happen again.
+    pub fn met_the_wall(&self) -> bool {
+        self.slowest >= Duration::from_millis(HANDSHAKE_WALL_MS)
+    }
 }
 
 /// What one dispatch came to.
@@ -73,6 +84,14 @@ pub struct StepRecord {
     pub knocks: Option<u32>,
     /// What a call of the puppet must come to.
     pub prediction: Option<Prediction>,
+}
+
+impl StepRecord {
+    /// Whether the dispatch fell back after the whole of the wall-clock limit, which any call may.
+    pub fn met_the_wall(&self) -> bool {
+        let fell_back = matches!(self.reaction.outcome(), Some(DispatchOutcome::Fallback(_)));
+        fell_back && self.elapsed >= Duration::from_millis(HANDSHAKE_WALL_MS)
+    }
 }
 
 /// What was seen of a healthy call: the dry-run request without a program.

@@ -1,7 +1,7 @@
 //! Running cases on a host.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -45,6 +45,8 @@ pub struct Runner<'h, H: Host, R = Request> {
     carried: u64,
     healthy: Vec<Healthy<R>>,
     ear: Ear,
+    /// The longest dispatch of the case that is running.
+    slowest: Duration,
 }
 
 /// A function that the plugin negotiated.
@@ -72,6 +74,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             carried: 0,
             healthy: Vec::new(),
             ear: Ear::new(),
+            slowest: Duration::ZERO,
         };
         for (place, function) in R::functions().iter().enumerate() {
             let Some(version) = host.negotiated(function.name) else {
@@ -79,7 +82,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             };
             let step = Step::healthy(place);
             let mut session = host.open()?;
-            let (reaction, _) = react(step.told(), &mut session);
+            let reaction = react(step.told(), &mut session).reaction;
             runner.healthy.push(Healthy {
                 place,
                 function,
@@ -122,7 +125,9 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             steps: Vec::with_capacity(case.steps.len()),
             probes: Vec::new(),
             fresh: Vec::new(),
+            slowest: Duration::ZERO,
         };
+        self.slowest = Duration::ZERO;
         for step in &case.steps {
             let Some(seen) = self.step(step) else {
                 continue;
@@ -147,6 +152,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
                 record.fresh.push(self.on_fresh_session(case)?);
             }
         }
+        record.slowest = self.slowest;
         Ok(record)
     }
 
@@ -179,22 +185,21 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             .program
             .as_ref()
             .is_some_and(|p| p.0.contains(&Op::Knock));
-        let start = Instant::now();
-        let ((reaction, call), knocks) = if knocking {
+        let (seen, knocks) = if knocking {
             let (seen, knocks) = self.ear.listen(|| react(request, &mut self.session));
             (seen, Some(knocks))
         } else {
             (react(request, &mut self.session), None)
         };
-        let elapsed = start.elapsed();
+        self.slowest = self.slowest.max(seen.elapsed);
         self.carried = prediction.as_ref().map_or(0, |p| p.allocates);
         Some(StepRecord {
             function,
             version,
             input,
-            reaction,
-            call,
-            elapsed,
+            reaction: seen.reaction,
+            call: seen.call,
+            elapsed: seen.elapsed,
             knocks,
             prediction,
         })
@@ -203,17 +208,18 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     /// Makes the healthy call of a negotiated function.
     fn probe(&mut self, negotiated: usize, after: usize) -> ProbeRecord {
         let healthy = &self.healthy[negotiated];
-        let (reaction, _) = react(healthy.step.told(), &mut self.session);
+        let seen = react(healthy.step.told(), &mut self.session);
+        self.slowest = self.slowest.max(seen.elapsed);
         self.carried = 0;
         ProbeRecord {
             function: healthy.function,
             after,
-            reaction,
+            reaction: seen.reaction,
             fresh: healthy.reaction.clone(),
         }
     }
 
-    fn on_fresh_session(&self, case: &Case<R>) -> Result<Vec<Reaction>, HandshakeError> {
+    fn on_fresh_session(&mut self, case: &Case<R>) -> Result<Vec<Reaction>, HandshakeError> {
         let mut session = self.host.open()?;
         let fits = |request: &R| {
             let healthy = self
@@ -223,21 +229,39 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             let input = healthy.and_then(|healthy| guest_input(request, healthy.version));
             input.is_none_or(|input| input.len() <= INPUT_MAX_BYTES)
         };
-        let requests = case.steps.iter().map(Step::told).filter(fits);
-        Ok(requests
-            .map(|request| react(request, &mut session).0)
-            .collect())
+        let requests: Vec<R> = case.steps.iter().map(Step::told).filter(fits).collect();
+        let react = |request| {
+            let seen = react(request, &mut session);
+            self.slowest = self.slowest.max(seen.elapsed);
+            seen.reaction
+        };
+        Ok(requests.into_iter().map(react).collect())
     }
 }
 
+/// What was seen of a dispatch.
+struct Seen {
+    reaction: Reaction,
+    call: Call,
+    elapsed: Duration,
+}
+
 /// Dispatches a request and catches what must not unwind.
-fn react<R: Vocabulary>(request: R, session: &mut impl crate::host::Session) -> (Reaction, Call) {
-    match catch_unwind(AssertUnwindSafe(|| request.dispatch(session))) {
+fn react<R: Vocabulary>(request: R, session: &mut impl crate::host::Session) -> Seen {
+    let start = Instant::now();
+    let result = catch_unwind(AssertUnwindSafe(|| request.dispatch(session)));
+    let elapsed = start.elapsed();
+    let (reaction, call) = match result {
         Ok(Observed { outcome, call }) => (Reaction::Outcome(outcome), call),
         Err(payload) => (
             Reaction::Panic(panic_text(payload.as_ref())),
             Call::default(),
         ),
+    };
+    Seen {
+        reaction,
+        call,
+        elapsed,
     }
 }
 

@@ -53,11 +53,6 @@ impl FallbackPolicy {
             ),
             _ => return None,
         };
-        Some(Violation {
-            check: self.name().to_owned(),
-            function: function.name.to_owned(),
-            class: String::new(),
-            detail,
-        })
+        Some(Violation::new(self, function, detail))
     }
 }

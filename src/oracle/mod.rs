@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use serde::{Deserialize, Serialize};
 
 use crate::observation::CaseRecord;
+use crate::wire::Function;
 
 mod decode;
 mod deterministic;
@@ -66,6 +67,20 @@ pub struct Violation {
 }
 
 impl Violation {
+    fn new(check: &dyn Oracle, function: &Function, detail: String) -> Self {
+        Self {
+            check: check.name().to_owned(),
+            function: function.name.to_owned(),
+            class: String::new(),
+            detail,
+        }
+    }
+
+    fn with_class(self, class: impl Into<String>) -> Self {
+        let class = class.into();
+        Self { class, ..self }
+    }
+
     /// Violations with equal keys are the same finding.
     pub fn key(&self) -> (&str, &str, &str) {
         (&self.check, &self.function, &self.class)

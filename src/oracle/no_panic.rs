@@ -22,11 +22,8 @@ impl Oracle for NoPanic {
                 Reaction::Outcome(_) => None,
             });
         panics
-            .map(|(function, text)| Violation {
-                check: self.name().to_owned(),
-                function: function.name.to_owned(),
-                class: String::new(),
-                detail: format!("dispatch panicked: {text}"),
+            .map(|(function, text)| {
+                Violation::new(self, function, format!("dispatch panicked: {text}"))
             })
             .collect()
     }

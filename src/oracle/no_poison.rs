@@ -24,21 +24,18 @@ impl Oracle for NoPoison {
             Subject::Puppet => probe.reaction != probe.fresh,
             Subject::Plugin => answers(&probe.fresh) && !answers(&probe.reaction),
         };
-        let probes = record
-            .probes
-            .iter()
-            .filter(poisoned)
-            .map(|probe| Violation {
-                check: self.name().to_owned(),
-                function: probe.function.name.to_owned(),
-                class: String::new(),
-                detail: format!(
+        let probes = record.probes.iter().filter(poisoned).map(|probe| {
+            Violation::new(
+                self,
+                probe.function,
+                format!(
                     "after step {} the healthy call came to {}, on a fresh session to {}",
                     probe.after,
                     quote(&probe.reaction),
                     quote(&probe.fresh)
                 ),
-            });
+            )
+        });
         probes.chain(self.compare_sessions(record)).collect()
     }
 }
@@ -49,7 +46,7 @@ impl NoPoison {
         let [fresh, again] = &record.fresh[..] else {
             return None;
         };
-        if record.subject == Subject::Plugin || fresh != again {
+        if record.subject == Subject::Plugin || fresh != again || record.met_the_wall() {
             return None;
         }
         // Extism zeroes what a call allocated at the expense of the next one's fuel: where that may decide,
@@ -60,16 +57,18 @@ impl NoPoison {
         };
         let mut steps = record.steps.iter().zip(fresh);
         let (step, fresh) = steps.find(|(step, fresh)| step.reaction != **fresh && sure(step))?;
-        Some(Violation {
-            check: self.name().to_owned(),
-            function: step.function.name.to_owned(),
-            class: "against a fresh session".to_owned(),
-            detail: format!(
-                "came to {}, on a fresh session to {}",
-                quote(&step.reaction),
-                quote(fresh)
-            ),
-        })
+        Some(
+            Violation::new(
+                self,
+                step.function,
+                format!(
+                    "came to {}, on a fresh session to {}",
+                    quote(&step.reaction),
+                    quote(fresh)
+                ),
+            )
+            .with_class("against a fresh session"),
+        )
     }
 }
 

@@ -17,11 +17,12 @@ impl Oracle for NoRetry {
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
         let steps = record.steps.iter().filter_map(|step| {
             let (heard, told) = (step.knocks?, step.prediction.as_ref()?.knocks);
-            (heard > told).then(|| Violation {
-                check: self.name().to_owned(),
-                function: step.function.name.to_owned(),
-                class: String::new(),
-                detail: format!("the guest was to knock {told} times and knocked {heard} times"),
+            (heard > told).then(|| {
+                Violation::new(
+                    self,
+                    step.function,
+                    format!("the guest was to knock {told} times and knocked {heard} times"),
+                )
             })
         });
         steps.collect()

@@ -52,11 +52,6 @@ impl PluginFault {
             Cause::Undecodable(step) => format!("undecodable: {step}"),
             _ => return None,
         };
-        Some(Violation {
-            check: self.name().to_owned(),
-            function: step.function.name.to_owned(),
-            class,
-            detail: cause.to_string(),
-        })
+        Some(Violation::new(self, step.function, cause.to_string()).with_class(class))
     }
 }

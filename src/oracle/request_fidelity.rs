@@ -33,7 +33,7 @@ impl Oracle for RequestFidelity {
 impl RequestFidelity {
     fn judge(&self, step: &StepRecord) -> Option<Violation> {
         let prediction = step.prediction.as_ref()?;
-        if !prediction.echoes || prediction.ending != Ending::Answer {
+        if !prediction.echoes || prediction.ending != Ending::Answer || step.met_the_wall() {
             return None;
         }
         let expected = &prediction.output[..];
@@ -50,15 +50,14 @@ impl RequestFidelity {
             }
             (DispatchOutcome::Fallback(_), _, None) => None,
         }?;
-        Some(Violation {
-            check: self.name().to_owned(),
-            function: step.function.name.to_owned(),
-            class: String::new(),
-            detail: format!(
+        Some(Violation::new(
+            self,
+            step.function,
+            format!(
                 "the guest must get {}; {detail}",
                 quote(&String::from_utf8_lossy(step.input.as_deref()?))
             ),
-        })
+        ))
     }
 }
 

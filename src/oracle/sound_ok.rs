@@ -31,6 +31,9 @@ impl Oracle for SoundOk {
 
 impl SoundOk {
     fn judge(&self, step: &StepRecord) -> Option<Violation> {
+        if step.met_the_wall() {
+            return None;
+        }
         let answer = match &step.prediction {
             Some(prediction) if prediction.echoes => None,
             Some(prediction) if prediction.ending == Ending::Answer => Some(&prediction.output[..]),
@@ -47,14 +50,13 @@ impl SoundOk {
                 None => "the outcome is a fallback".to_owned(),
             },
         };
-        Some(Violation {
-            check: self.name().to_owned(),
-            function: step.function.name.to_owned(),
-            class: String::new(),
-            detail: format!(
+        Some(Violation::new(
+            self,
+            step.function,
+            format!(
                 "the guest answered {}, {detail}",
                 quote(&String::from_utf8_lossy(answer))
             ),
-        })
+        ))
     }
 }

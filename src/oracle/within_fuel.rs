@@ -38,11 +38,10 @@ impl WithinFuel {
             }
             _ => return None,
         };
-        Some(Violation {
-            check: self.name().to_owned(),
-            function: step.function.name.to_owned(),
-            class: String::new(),
-            detail: format!("{detail}; the limit is {HANDSHAKE_FUEL}"),
-        })
+        Some(Violation::new(
+            self,
+            step.function,
+            format!("{detail}; the limit is {HANDSHAKE_FUEL}"),
+        ))
     }
 }

@@ -24,15 +24,16 @@ impl Oracle for WithinWall {
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
         let limit = Duration::from_millis(HANDSHAKE_WALL_MS) + WALL_SLACK;
         let slow = record.steps.iter().filter(|step| step.elapsed > limit);
-        slow.map(|step| Violation {
-            check: self.name().to_owned(),
-            function: step.function.name.to_owned(),
-            class: String::new(),
-            detail: format!(
-                "the dispatch took {} ms; the limit is {} ms",
-                step.elapsed.as_millis(),
-                limit.as_millis()
-            ),
+        slow.map(|step| {
+            Violation::new(
+                self,
+                step.function,
+                format!(
+                    "the dispatch took {} ms; the limit is {} ms",
+                    step.elapsed.as_millis(),
+                    limit.as_millis()
+                ),
+            )
         })
         .collect()
     }

@@ -53,8 +53,8 @@ pub fn summary_text(summary: &Summary) -> String {
     if summary.unconfirmed > 0 {
         let _ = writeln!(
             text,
-            "{} did not show again: the machine was busy",
-            count(summary.unconfirmed, "slow dispatch")
+            "{} of the clock did not show again: the machine was busy",
+            count(summary.unconfirmed, "violation")
         );
     }
     text
@@ -79,11 +79,7 @@ fn per_second(count: u64, time: Duration) -> u64 {
 }
 
 fn count(n: u64, what: &str) -> String {
-    let plural = match (n, what.ends_with("ch")) {
-        (1, _) => "",
-        (_, true) => "es",
-        (_, false) => "s",
-    };
+    let plural = if n == 1 { "" } else { "s" };
     format!("{n} {what}{plural}")
 }
 

@@ -1,15 +1,9 @@
 //! Base64 fields: message bodies and header values.
 
-use std::sync::LazyLock;
-
+use super::text::string_field;
 use arbitrary::Unstructured;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use proptest::prelude::*;
-use serde::{Deserialize, Serialize};
-
-use super::convert::newtype_wire;
-use super::domain::{Domain, generated};
-use super::text::form;
 
 /// Bodies as the Messages API sends and answers them.
 const BODIES: [&str; 10] = [
@@ -56,7 +50,7 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// The edges of base64 fields; `sizes` are those of the large contents, in bytes.
-fn edges(sizes: &[usize]) -> Vec<String> {
+fn edges(sizes: &[usize]) -> impl Iterator<Item = String> {
     let mut edges = vec![
         String::new(),
         encode([0]),
@@ -68,7 +62,7 @@ fn edges(sizes: &[usize]) -> Vec<String> {
     ];
     edges.extend(BROKEN.map(str::to_owned));
     edges.extend(sizes.iter().map(|&size| encode(vec![b'a'; size])));
-    edges
+    edges.into_iter()
 }
 
 fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
@@ -86,44 +80,22 @@ fn rubbish_strategy() -> impl Strategy<Value = String> {
     prop_oneof![bytes.prop_map(encode), ".{0,48}"]
 }
 
-macro_rules! base64_fields {
-    ($($(#[$doc:meta])* $name:ident { realistic: $real:expr, sizes: $sizes:expr })+) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        pub struct $name(#[serde(with = "form")] pub String);
-
-        impl Domain for $name {
-            fn realistic() -> &'static [Self] {
-                static VALUES: LazyLock<Vec<$name>> =
-                    LazyLock::new(|| $real.map(|text| $name(encode(text))).into());
-                &VALUES
-            }
-
-            fn boundary() -> &'static [Self] {
-                static VALUES: LazyLock<Vec<$name>> =
-                    LazyLock::new(|| edges(&$sizes).into_iter().map($name).collect());
-                &VALUES
-            }
-
-            fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
-                rubbish(u).map(Self)
-            }
-
-            fn rubbish_strategy() -> BoxedStrategy<Self> {
-                rubbish_strategy().prop_map(Self).boxed()
-            }
-        }
-
-        generated!($name);
-
-        newtype_wire!($name(String));
-    )+};
+string_field! {
+    /// A message body in base64, up to 48 KiB before encoding.
+    Body {
+        realistic: BODIES.into_iter().map(encode),
+        boundary: edges(&[1, 1023, 1024, 49_152]),
+        rubbish: rubbish,
+        strategy: rubbish_strategy,
+    }
 }
 
-base64_fields! {
-    /// A message body in base64, up to 48 KiB before encoding.
-    Body { realistic: BODIES, sizes: [1, 1023, 1024, 49_152] }
-
+string_field! {
     /// A header's value in base64, up to 8 KiB before encoding.
-    HeaderValue { realistic: HEADER_VALUES, sizes: [1, 8_192] }
+    HeaderValue {
+        realistic: HEADER_VALUES.into_iter().map(encode),
+        boundary: edges(&[1, 8_192]),
+        rubbish: rubbish,
+        strategy: rubbish_strategy,
+    }
 }

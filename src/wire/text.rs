@@ -3,14 +3,9 @@
 //! In a case file a text is a JSON string; one long run of the same character is written as
 //! `{"$repeat": ["a", 1024]}`.
 
-use std::sync::LazyLock;
-
 use arbitrary::Unstructured;
 use proptest::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-
-use super::convert::newtype_wire;
-use super::domain::{Domain, generated};
 
 /// The longest text that `$repeat` may stand for, in bytes.
 const REPEAT_MAX_BYTES: usize = 1 << 20;
@@ -43,10 +38,10 @@ const EDGES: [&str; 17] = [
 /// The lengths of the long texts among the edges.
 const LONG: [usize; 3] = [255, 256, 1024];
 
-fn edges(own: &[&str]) -> Vec<String> {
+fn edges(own: &[&str]) -> impl Iterator<Item = String> {
     let long = LONG.iter().map(|&length| "a".repeat(length));
     let all = own.iter().chain(&EDGES).map(|&text| text.to_owned());
-    all.chain(long).collect()
+    all.chain(long)
 }
 
 pub(super) fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
@@ -118,37 +113,55 @@ pub(crate) mod form {
     }
 }
 
-macro_rules! text_fields {
-    ($($(#[$doc:meta])* $name:ident { realistic: [$($real:expr),+ $(,)?], boundary: [$($edge:expr),* $(,)?] $(,)? })+) => {$(
+/// Makes a field type that is a string, from its lists and its ways to be rubbish.
+macro_rules! string_field {
+    ($(#[$doc:meta])* $name:ident {
+        realistic: $real:expr, boundary: $edges:expr, rubbish: $rubbish:path, strategy: $strategy:path $(,)?
+    }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        pub struct $name(#[serde(with = "form")] pub String);
+        #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        pub struct $name(#[serde(with = "crate::wire::text_form")] pub String);
 
-        impl Domain for $name {
+        impl $crate::wire::Domain for $name {
             fn realistic() -> &'static [Self] {
-                static VALUES: LazyLock<Vec<$name>> =
-                    LazyLock::new(|| [$($real),+].map(|text| $name(text.to_owned())).into());
+                static VALUES: std::sync::LazyLock<Vec<$name>> =
+                    std::sync::LazyLock::new(|| $real.map($name).collect());
                 &VALUES
             }
 
             fn boundary() -> &'static [Self] {
-                static VALUES: LazyLock<Vec<$name>> =
-                    LazyLock::new(|| edges(&[$($edge),*]).into_iter().map($name).collect());
+                static VALUES: std::sync::LazyLock<Vec<$name>> =
+                    std::sync::LazyLock::new(|| $edges.map($name).collect());
                 &VALUES
             }
 
-            fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
-                rubbish(u).map(Self)
+            fn rubbish(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Self> {
+                $rubbish(u).map(Self)
             }
 
-            fn rubbish_strategy() -> BoxedStrategy<Self> {
-                rubbish_strategy().prop_map(Self).boxed()
+            fn rubbish_strategy() -> proptest::strategy::BoxedStrategy<Self> {
+                use proptest::strategy::Strategy as _;
+                $strategy().prop_map(Self).boxed()
             }
         }
 
-        generated!($name);
+        $crate::wire::domain::generated!($name);
+        $crate::wire::convert::newtype_wire!($name(String));
+    };
+}
+pub(super) use string_field;
 
-        newtype_wire!($name(String));
+macro_rules! text_fields {
+    ($($(#[$doc:meta])* $name:ident { realistic: [$($real:expr),+ $(,)?], boundary: [$($edge:expr),* $(,)?] $(,)? })+) => {$(
+        string_field! {
+            $(#[$doc])*
+            $name {
+                realistic: [$($real),+].into_iter().map(str::to_owned),
+                boundary: edges(&[$($edge),*]),
+                rubbish: rubbish,
+                strategy: rubbish_strategy,
+            }
+        }
     )+};
 }
 

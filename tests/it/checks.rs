@@ -29,6 +29,24 @@ trait Fault: Clone {
     ) -> Observed<F::Response>;
 }
 
+/// A fault without a state of its own: what it does instead of `session.observe::<F>(request)`.
+macro_rules! fault {
+    ($name:ident, |$f:ident, $session:ident, $request:ident| $body:block) => {
+        #[derive(Clone)]
+        struct $name;
+
+        impl Fault for $name {
+            fn dispatch<$f: WireFunction>(
+                &mut self,
+                $session: &mut PluginSession,
+                $request: $f::Request,
+            ) -> Observed<$f::Response> {
+                $body
+            }
+        }
+    };
+}
+
 /// A host with a fault. Every session starts with the fault as it is here.
 struct Faulty<T> {
     host: PluginHost,
@@ -85,23 +103,14 @@ fn changed<F: WireFunction>(request: F::Request, change: fn(&mut Value)) -> F::R
     serde_json::from_value(json).expect("the changed request is one")
 }
 
-#[derive(Clone)]
-struct PanicsOnTrap;
-
-impl Fault for PanicsOnTrap {
-    fn dispatch<F: WireFunction>(
-        &mut self,
-        session: &mut PluginSession,
-        request: F::Request,
-    ) -> Observed<F::Response> {
-        let observed = session.observe::<F>(request);
-        assert!(
-            !matches!(observed.call.cause, Some(Cause::Trap(_))),
-            "the guest trapped"
-        );
-        observed
-    }
-}
+fault!(PanicsOnTrap, |F, session, request| {
+    let observed = session.observe::<F>(request);
+    assert!(
+        !matches!(observed.call.cause, Some(Cause::Trap(_))),
+        "the guest trapped"
+    );
+    observed
+});
 
 #[test]
 fn no_panic_finds_a_host_that_panics_when_the_guest_traps() {
@@ -109,22 +118,13 @@ fn no_panic_finds_a_host_that_panics_when_the_guest_traps() {
     only_finds("no_panic", PanicsOnTrap, &case);
 }
 
-#[derive(Clone)]
-struct SkipsSigning;
-
-impl Fault for SkipsSigning {
-    fn dispatch<F: WireFunction>(
-        &mut self,
-        session: &mut PluginSession,
-        request: F::Request,
-    ) -> Observed<F::Response> {
-        let mut observed = session.observe::<F>(request);
-        if F::NAME == "sign" && matches!(observed.outcome, DispatchOutcome::Fallback(_)) {
-            observed.outcome = DispatchOutcome::Fallback(FallbackPolicy::SilentSkip);
-        }
-        observed
+fault!(SkipsSigning, |F, session, request| {
+    let mut observed = session.observe::<F>(request);
+    if F::NAME == "sign" && matches!(observed.outcome, DispatchOutcome::Fallback(_)) {
+        observed.outcome = DispatchOutcome::Fallback(FallbackPolicy::SilentSkip);
     }
-}
+    observed
+});
 
 #[test]
 fn fallback_policy_finds_a_host_that_skips_a_failing_signer() {
@@ -139,22 +139,13 @@ fn fallback_policy_finds_a_host_that_skips_a_failing_signer() {
     assert_eq!(found_by(&faulty, Subject::Puppet, &other), [""; 0]);
 }
 
-#[derive(Clone)]
-struct AnswersForATrap;
-
-impl Fault for AnswersForATrap {
-    fn dispatch<F: WireFunction>(
-        &mut self,
-        session: &mut PluginSession,
-        request: F::Request,
-    ) -> Observed<F::Response> {
-        let mut observed = session.observe::<F>(request);
-        if matches!(observed.call.cause, Some(Cause::Trap(_))) {
-            observed.outcome = DispatchOutcome::Ok(F::dry_run_response());
-        }
-        observed
+fault!(AnswersForATrap, |F, session, request| {
+    let mut observed = session.observe::<F>(request);
+    if matches!(observed.call.cause, Some(Cause::Trap(_))) {
+        observed.outcome = DispatchOutcome::Ok(F::dry_run_response());
     }
-}
+    observed
+});
 
 #[test]
 fn fallback_policy_finds_a_host_that_answers_for_a_guest_that_trapped() {
@@ -165,30 +156,21 @@ fn fallback_policy_finds_a_host_that_answers_for_a_guest_that_trapped() {
     only_finds("fallback_policy", AnswersForATrap, &case);
 }
 
-#[derive(Clone)]
-struct LeavesVersionUnchecked;
-
-impl Fault for LeavesVersionUnchecked {
-    fn dispatch<F: WireFunction>(
-        &mut self,
-        session: &mut PluginSession,
-        request: F::Request,
-    ) -> Observed<F::Response> {
-        let mut observed = session.observe::<F>(request);
-        let mismatch = Cause::Undecodable(Decoding::VersionMismatch {
-            expected: 1,
-            actual: 2,
-        });
-        if observed.call.cause == Some(mismatch) {
-            let output = observed.call.output.as_deref().expect("the guest answered");
-            let mut answer: Value = serde_json::from_slice(output).expect("the answer is JSON");
-            answer.as_object_mut().expect("an object").remove("_v");
-            let response = serde_json::from_value(answer).expect("the answer is a response");
-            observed.outcome = DispatchOutcome::Ok(response);
-        }
-        observed
+fault!(LeavesVersionUnchecked, |F, session, request| {
+    let mut observed = session.observe::<F>(request);
+    let mismatch = Cause::Undecodable(Decoding::VersionMismatch {
+        expected: 1,
+        actual: 2,
+    });
+    if observed.call.cause == Some(mismatch) {
+        let output = observed.call.output.as_deref().expect("the guest answered");
+        let mut answer: Value = serde_json::from_slice(output).expect("the answer is JSON");
+        answer.as_object_mut().expect("an object").remove("_v");
+        let response = serde_json::from_value(answer).expect("the answer is a response");
+        observed.outcome = DispatchOutcome::Ok(response);
     }
-}
+    observed
+});
 
 #[test]
 fn sound_ok_finds_a_host_that_leaves_the_version_unchecked() {
@@ -196,22 +178,13 @@ fn sound_ok_finds_a_host_that_leaves_the_version_unchecked() {
     only_finds("sound_ok", LeavesVersionUnchecked, &case);
 }
 
-#[derive(Clone)]
-struct LosesEveryAnswerWithHeaders;
-
-impl Fault for LosesEveryAnswerWithHeaders {
-    fn dispatch<F: WireFunction>(
-        &mut self,
-        session: &mut PluginSession,
-        request: F::Request,
-    ) -> Observed<F::Response> {
-        let mut observed = session.observe::<F>(request);
-        if observed.call.output.as_ref().is_some_and(|o| o.len() > 200) {
-            observed.outcome = DispatchOutcome::Fallback(F::FALLBACK);
-        }
-        observed
+fault!(LosesEveryAnswerWithHeaders, |F, session, request| {
+    let mut observed = session.observe::<F>(request);
+    if observed.call.output.as_ref().is_some_and(|o| o.len() > 200) {
+        observed.outcome = DispatchOutcome::Fallback(F::FALLBACK);
     }
-}
+    observed
+});
 
 #[test]
 fn sound_ok_finds_a_host_that_loses_a_sound_answer() {
@@ -220,22 +193,13 @@ fn sound_ok_finds_a_host_that_loses_a_sound_answer() {
     only_finds("sound_ok", LosesEveryAnswerWithHeaders, &case);
 }
 
-#[derive(Clone)]
-struct LowersTheMethod;
-
-impl Fault for LowersTheMethod {
-    fn dispatch<F: WireFunction>(
-        &mut self,
-        session: &mut PluginSession,
-        request: F::Request,
-    ) -> Observed<F::Response> {
-        session.observe::<F>(changed::<F>(request, |json| {
-            if let Some(method) = json.pointer_mut("/shaped/method") {
-                *method = Value::from(method.as_str().unwrap_or_default().to_lowercase());
-            }
-        }))
-    }
-}
+fault!(LowersTheMethod, |F, session, request| {
+    session.observe::<F>(changed::<F>(request, |json| {
+        if let Some(method) = json.pointer_mut("/shaped/method") {
+            *method = Value::from(method.as_str().unwrap_or_default().to_lowercase());
+        }
+    }))
+});
 
 #[test]
 fn request_fidelity_finds_a_host_that_changes_a_field() {
@@ -276,25 +240,16 @@ fn no_poison_finds_a_host_that_breaks_when_the_guest_traps() {
     only_finds("no_poison", BreaksAfterATrap { broken: false }, &case);
 }
 
-#[derive(Clone)]
-struct RetriesOnce;
-
-impl Fault for RetriesOnce {
-    fn dispatch<F: WireFunction>(
-        &mut self,
-        session: &mut PluginSession,
-        request: F::Request,
-    ) -> Observed<F::Response> {
-        let json = serde_json::to_value(&request).expect("the request serializes");
-        let observed = session.observe::<F>(request);
-        match observed.outcome {
-            DispatchOutcome::Fallback(_) => {
-                session.observe::<F>(serde_json::from_value(json).expect("it was one"))
-            }
-            _ => observed,
+fault!(RetriesOnce, |F, session, request| {
+    let json = serde_json::to_value(&request).expect("the request serializes");
+    let observed = session.observe::<F>(request);
+    match observed.outcome {
+        DispatchOutcome::Fallback(_) => {
+            session.observe::<F>(serde_json::from_value(json).expect("it was one"))
         }
+        _ => observed,
     }
-}
+});
 
 #[test]
 fn no_retry_finds_a_host_that_calls_a_failing_guest_again() {
@@ -367,20 +322,11 @@ fn within_fuel_finds_a_host_without_fuel() {
     assert_eq!(found_by(&faulty, Subject::Puppet, &case), ["within_fuel"]);
 }
 
-#[derive(Clone)]
-struct TellsOfTooMuchFuel;
-
-impl Fault for TellsOfTooMuchFuel {
-    fn dispatch<F: WireFunction>(
-        &mut self,
-        session: &mut PluginSession,
-        request: F::Request,
-    ) -> Observed<F::Response> {
-        let mut observed = session.observe::<F>(request);
-        observed.call.fuel = observed.call.fuel.map(|fuel| fuel + HANDSHAKE_FUEL);
-        observed
-    }
-}
+fault!(TellsOfTooMuchFuel, |F, session, request| {
+    let mut observed = session.observe::<F>(request);
+    observed.call.fuel = observed.call.fuel.map(|fuel| fuel + HANDSHAKE_FUEL);
+    observed
+});
 
 #[test]
 fn within_fuel_finds_a_call_that_took_more_than_there_is() {

@@ -7,7 +7,7 @@ use assert_cmd::Command;
 use cc_lb_fuzz::exit_code;
 use tempfile::TempDir;
 
-use crate::common::{Guest, accept, case, healthy, set_output, told};
+use crate::common::{Guest, accept, case, healthy, told};
 use cc_lb_fuzz::puppet::{Op, TrapOp};
 
 fn tool(folder: &Path, arguments: &[&str]) -> Output {
@@ -35,38 +35,9 @@ fn code(output: &Output) -> u8 {
         .expect("it exits")
 }
 
-/// A plugin whose `shape` traps when the request has a query: in its input, `"query":` is not followed by
-/// `null`.
+/// A plugin whose `shape` traps when the request has a query.
 fn traps_on_a_query() -> Vec<u8> {
-    let answer = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#;
-    let pattern = b"\"query\":";
-    let compare: String = (0u64..)
-        .zip(pattern)
-        .map(|(at, byte)| {
-            format!(
-                "(br_if $next (i32.ne (call $input_load_u8 (i64.add (local.get $at) (i64.const {at}))) \
-                 (i32.const {byte})))"
-            )
-        })
-        .collect();
-    let mut guest = Guest::shape(answer);
-    guest.functions = format!(
-        r#"(func (export "shape") (result i32)
-            (local $at i64)
-            (block $absent (loop $more
-                (br_if $absent (i64.ge_u (local.get $at) (call $input_length)))
-                (block $next
-                    {compare}
-                    (if (i32.ne
-                            (call $input_load_u8 (i64.add (local.get $at) (i64.const 8)))
-                            (i32.const 110))
-                        (then (unreachable))))
-                (local.set $at (i64.add (local.get $at) (i64.const 1)))
-                (br $more)))
-            {} (i32.const 0))"#,
-        set_output(answer)
-    );
-    guest.wasm()
+    wat::parse_str(include_str!("../../guests/traps_on_a_query.wat")).expect("it is valid")
 }
 
 #[test]

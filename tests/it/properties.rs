@@ -31,7 +31,7 @@ fn holds<H: Host>(
     };
     let record = runner.run(case, depth).expect("the host opens");
     for violation in check_all(&CHECKS, &record) {
-        let finding = confirm(runner, &violation, history).expect("the host opens");
+        let finding = confirm(runner, &violation, &record, history).expect("the host opens");
         if let Some(finding) = finding {
             let text = finding_text(&finding, "add the case to proptest-regressions");
             let json = finding.case.to_json().expect("the case serializes");
