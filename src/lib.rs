@@ -16,8 +16,8 @@
 //!
 //! # The session
 //!
-//! [`dispatch`] and [`handshake`] have the interface and the meaning of the modules of these names in
-//! `cc_lb_plugin_conformance` 0.1.0.
+//! [`dispatch`] has the interface and the meaning of `cc_lb_plugin_conformance::dispatch` 0.1.0, and
+//! [`handshake::HandshakeError`] the variants of that crate's.
 //!
 //! # Features
 //!

@@ -1,15 +1,14 @@
 //! The command line tool. What it does is in the library; this reads flags and files, and prints.
 #![forbid(unsafe_code)]
 
-use std::error::Error;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::{self, Budget, Event, Plan, Summary};
-use cc_lb_fuzz::case::{Case, Menu};
+use cc_lb_fuzz::campaign::{self, Budget, CampaignError, Event, Plan, Summary};
+use cc_lb_fuzz::case::{Case, CaseError, Menu};
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::finding::Finding;
 use cc_lb_fuzz::host::PluginHost;
@@ -95,6 +94,10 @@ enum CliError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error(transparent)]
+    Case(#[from] CaseError),
+    #[error(transparent)]
+    Campaign(#[from] CampaignError),
 }
 
 fn main() -> ExitCode {
@@ -115,7 +118,7 @@ fn main() -> ExitCode {
     }))
 }
 
-fn run(args: &RunArgs) -> Result<u8, Box<dyn Error>> {
+fn run(args: &RunArgs) -> Result<u8, CliError> {
     let (host, subject) = open(args.plugin.as_deref())?;
     let plan = Plan {
         seed: args
@@ -134,7 +137,7 @@ fn run(args: &RunArgs) -> Result<u8, Box<dyn Error>> {
         Some(path) => path.display().to_string(),
         None => "the host, with the puppet".to_owned(),
     };
-    println!("fuzzing {what}; seed {}\n", plan.seed);
+    print(&format!("fuzzing {what}; seed {}\n\n", plan.seed))?;
     let progress = progress_bar();
     let mut failed = None;
     let summary = campaign::run::<_, Request>(&host, subject, &plan, &mut |event| match event {
@@ -145,44 +148,51 @@ fn run(args: &RunArgs) -> Result<u8, Box<dyn Error>> {
         }
     })?;
     progress.finish_and_clear();
+    print(&report::summary_text(&summary))?;
     if let Some(error) = failed {
         return Err(error);
     }
-    print!("{}", report::summary_text(&summary));
     Ok(match summary.findings {
         0 => exit_code::CLEAN,
         _ => exit_code::FINDINGS,
     })
 }
 
-/// Writes a finding's case and prints it with the command that replays it.
-fn tell(finding: &Finding, args: &RunArgs) -> Result<(), Box<dyn Error>> {
-    let write = |source| CliError::Write {
-        path: args.artifacts.clone(),
-        source,
-    };
-    std::fs::create_dir_all(&args.artifacts).map_err(write)?;
+/// Prints a finding with the command that replays it, and writes its case.
+fn tell(finding: &Finding, args: &RunArgs) -> Result<(), CliError> {
     let path = args.artifacts.join(finding.file_stem() + ".json");
-    finding.case.write(&path)?;
     let mut replay = format!("{} replay {}", program_name(), quoted(&path));
     if let Some(plugin) = &args.plugin {
         replay += &format!(" --plugin {}", quoted(plugin));
     }
-    println!("{}", report::finding_text(finding, &replay));
-    std::io::stdout().flush().map_err(write)?;
-    Ok(())
+    print(&(report::finding_text(finding, &replay) + "\n"))?;
+    std::fs::create_dir_all(&args.artifacts).map_err(|source| CliError::Write {
+        path: args.artifacts.clone(),
+        source,
+    })?;
+    Ok(finding.case.write(&path)?)
 }
 
-fn replay(args: &ReplayArgs) -> Result<u8, Box<dyn Error>> {
+fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
     let case = Case::<Request>::read(&args.file)?;
     let (host, subject) = open(args.plugin.as_deref())?;
-    let mut runner = Runner::new(&host, subject)?;
-    let violations = campaign::violations(&mut runner, &case)?;
-    let record = runner.run_alone(&case)?;
-    print!("{}", report::replay_text(&case, &record, &violations));
+    let mut runner = Runner::new(&host, subject).map_err(CampaignError::from)?;
+    let judged = campaign::judge_alone(&mut runner, &case).map_err(CampaignError::from)?;
+    let (record, violations) = judged;
+    print(&report::replay_text(&case, &record, &violations))?;
     Ok(match violations.len() {
         0 => exit_code::CLEAN,
         _ => exit_code::FINDINGS,
+    })
+}
+
+/// Prints to the standard output, which may be a closed pipe.
+fn print(text: &str) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|source| CliError::Write {
+        path: "the standard output".into(),
+        source,
     })
 }
 

@@ -1,6 +1,6 @@
 //! From a violation to a finding: does it show again, and what is the smallest case that shows it?
 
-use crate::case::{Case, ShrinkLimits};
+use crate::case::{Case, MAX_STEPS, ShrinkLimits};
 use crate::finding::{Finding, Origin};
 use crate::host::{HandshakeError, Host};
 use crate::observation::{CaseRecord, Runner};
@@ -10,16 +10,17 @@ use crate::wire::Vocabulary;
 /// How often a violation of a check of time must show, on fresh sessions, to count.
 const TIMING_REPEATS: usize = 3;
 
-/// Runs a case alone on a fresh session, thoroughly, and returns what the checks find. What a check of
-/// time finds is there only if it shows every time.
+/// Runs a case alone on a fresh session, thoroughly, and returns what was seen and what the checks find in it.
+/// What a check of time finds is there only if it shows every time.
 ///
 /// # Errors
 /// [`HandshakeError`] where the host opens no session.
-pub fn violations<H: Host, R: Vocabulary>(
+pub fn judge_alone<H: Host, R: Vocabulary>(
     runner: &mut Runner<'_, H, R>,
     case: &Case<R>,
-) -> Result<Vec<Violation>, HandshakeError> {
-    let mut found = check_all(&CHECKS, &runner.run_alone(case)?);
+) -> Result<(CaseRecord, Vec<Violation>), HandshakeError> {
+    let record = runner.run_alone(case)?;
+    let mut found = check_all(&CHECKS, &record);
     for _ in 1..TIMING_REPEATS {
         if !found.iter().any(is_timing) {
             break;
@@ -29,7 +30,7 @@ pub fn violations<H: Host, R: Vocabulary>(
             !is_timing(violation) || again.iter().any(|other| other.key() == violation.key())
         });
     }
-    Ok(found)
+    Ok((record, found))
 }
 
 fn is_timing(violation: &Violation) -> bool {
@@ -49,12 +50,16 @@ pub fn confirm<H: Host, R: Vocabulary>(
     history: &[Case<R>],
 ) -> Result<Option<Finding<R>>, HandshakeError> {
     let mut again = |case: &Case<R>| -> Result<Option<Violation>, HandshakeError> {
-        let found = violations(runner, case)?;
+        let (_, found) = judge_alone(runner, case)?;
         Ok(found.into_iter().find(|v| v.key() == violation.key()))
     };
-    let joined = Case {
+    let mut joined = Case {
         steps: history.iter().flat_map(|case| case.steps.clone()).collect(),
     };
+    // A case file has no room for more.
+    joined
+        .steps
+        .drain(..joined.steps.len().saturating_sub(MAX_STEPS));
     let candidates = history.last().map(|last| (last.clone(), Origin::Case));
     let candidates = candidates
         .into_iter()

@@ -20,6 +20,7 @@ pub struct FuzzTarget<'h, H: Host, R> {
     runner: Runner<'h, H, R>,
     history: Vec<Case<R>>,
     runs: u64,
+    dispatches: u64,
 }
 
 /// What a fuzzer may do with an input that ran.
@@ -42,7 +43,13 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
             runner: Runner::new(host, Subject::Puppet)?,
             history: Vec::new(),
             runs: 0,
+            dispatches: 0,
         })
+    }
+
+    /// How many steps were dispatched so far; fuzzers count inputs.
+    pub fn dispatches(&self) -> u64 {
+        self.dispatches
     }
 
     /// Runs an input: a case in either form.
@@ -70,7 +77,10 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
         let record = self
             .runner
             .run(&self.history[self.history.len() - 1], depth)?;
-        for violation in check_all(&CHECKS, &record) {
+        self.dispatches += record.steps.len() as u64;
+        let violations = check_all(&CHECKS, &record);
+        let unconfirmed = !violations.is_empty();
+        for violation in violations {
             if let Some(finding) = confirm(&mut self.runner, &violation, &record, &self.history)? {
                 let json = finding
                     .case
@@ -78,6 +88,10 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
                     .unwrap_or_else(|error| error.to_string());
                 panic!("{:#?}\n{json}", finding.violation);
             }
+        }
+        if unconfirmed {
+            self.runner.renew()?;
+            self.history.clear();
         }
         Ok(match exhausts(&record) {
             true => Verdict::Reject,

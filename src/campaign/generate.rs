@@ -6,10 +6,10 @@ use chacha20::rand_core::{Rng, SeedableRng};
 
 use super::Plan;
 use crate::case::{Case, Step};
-use crate::wire::Vocabulary;
+use crate::wire::{Vocabulary, weighted};
 
-/// How many bytes of entropy a case is made from, and in how many of 8 cases.
-const ENTROPY: [(usize, u32); 3] = [(256, 4), (1024, 3), (4096, 1)];
+/// How many bytes of entropy a case is made from, with their shares in percent.
+const ENTROPY: [(usize, u32); 3] = [(256, 50), (1024, 37), (4096, 13)];
 
 /// The case of this index: first the healthy call of each function, then arbitrary ones.
 pub fn nth_case<R: Vocabulary>(plan: &Plan, index: u64) -> Case<R> {
@@ -22,16 +22,7 @@ pub fn nth_case<R: Vocabulary>(plan: &Plan, index: u64) -> Case<R> {
     // The index is the cipher's stream, so that cases do not depend on each other.
     let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
     rng.set_stream(index);
-    let mut choice = rng.next_u32() % 8;
-    let mut size = 0;
-    for (bytes, share) in ENTROPY {
-        size = bytes;
-        if choice < share {
-            break;
-        }
-        choice -= share;
-    }
-    let mut entropy = vec![0; size];
+    let mut entropy = vec![0; *weighted(&ENTROPY, rng.next_u32() % 100)];
     rng.fill_bytes(&mut entropy);
     let case = plan.menu.case(&mut Unstructured::new(&entropy));
     // `arbitrary` fills up with zeroes when the entropy ends; if it fails all the same, that is a healthy call.

@@ -21,7 +21,7 @@ mod engine;
 mod fuzz_target;
 mod generate;
 
-pub use confirm::{confirm, violations};
+pub use confirm::{confirm, judge_alone};
 pub use engine::run;
 pub use fuzz_target::{FuzzTarget, Verdict, mutate};
 pub use generate::nth_case;

@@ -6,8 +6,12 @@ use super::{Case, Menu, Step, tree};
 use crate::puppet::Program;
 use crate::wire::Vocabulary;
 
-/// The most steps that mutation grows a case to.
-const MUTATED_STEPS: usize = 16;
+/// The most steps that mutation grows a case to. A fuzzer spends more on each input than on each step, so
+/// long cases are tried faster.
+const MUTATED_STEPS: usize = 32;
+
+/// The most steps that one mutation adds.
+const ADDED_STEPS: usize = 8;
 
 impl<R: Vocabulary> Case<R> {
     /// Changes the case in one place: a step, an operation of a program, or a field of a request. What is
@@ -22,13 +26,18 @@ impl<R: Vocabulary> Case<R> {
         }
         let place = u.choose_index(self.steps.len())?;
         match u.int_in_range(0..=9)? {
-            0 if self.steps.len() < MUTATED_STEPS => self.steps.insert(place, menu.step(u)?),
+            0 if self.steps.len() < MUTATED_STEPS => {
+                let room = MUTATED_STEPS - self.steps.len();
+                for _ in 0..u.int_in_range(1..=room.min(ADDED_STEPS))? {
+                    self.steps.insert(place, menu.step(u)?);
+                }
+            }
             1 if self.steps.len() > 1 => {
                 self.steps.remove(place);
             }
-            2 if self.steps.len() < MUTATED_STEPS => {
-                let again = self.steps[place].clone();
-                self.steps.push(again);
+            2 if 2 * self.steps.len() <= MUTATED_STEPS => {
+                let again = self.steps.clone();
+                self.steps.extend(again);
             }
             3 => self.steps.swap(place, 0),
             4 => self.steps[place] = menu.step(u)?,
@@ -44,11 +53,7 @@ fn mutate_request<R: Vocabulary>(
     step: &mut Step<R>,
     u: &mut Unstructured<'_>,
 ) -> arbitrary::Result<()> {
-    let function = step.request.function();
-    let Some(place) = R::functions().iter().position(|other| other == function) else {
-        return Ok(());
-    };
-    let fresh = R::arbitrary_of(place, u)?;
+    let fresh = R::arbitrary_of(step.request.place(), u)?;
     if let (Ok(mut root), Ok(donor)) = (
         serde_json::to_value(&step.request),
         serde_json::to_value(&fresh),

@@ -48,12 +48,12 @@ impl<R: Vocabulary> Case<R> {
             best: self.clone(),
             fails,
             left: limits.candidates,
-            until: Instant::now() + limits.time,
+            until: Instant::now().checked_add(limits.time),
         };
         while search.pass() {}
         Shrunk {
             candidates: limits.candidates - search.left,
-            minimal: search.left > 0 && Instant::now() < search.until,
+            minimal: search.left > 0 && !search.is_late(),
             case: search.best,
         }
     }
@@ -63,7 +63,8 @@ struct Search<R, F> {
     best: Case<R>,
     fails: F,
     left: u32,
-    until: Instant,
+    /// `None` where there is no end of time.
+    until: Option<Instant>,
 }
 
 impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
@@ -78,8 +79,12 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
         smaller
     }
 
+    fn is_late(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
     fn accepts(&mut self, candidate: Case<R>) -> bool {
-        if self.left == 0 || Instant::now() >= self.until || candidate == self.best {
+        if self.left == 0 || self.is_late() || candidate == self.best {
             return false;
         }
         self.left -= 1;
@@ -130,13 +135,8 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
 
     fn shrink_request(&mut self, place: usize) -> bool {
         let request = &self.best.steps[place].request;
-        let own = R::functions()
-            .iter()
-            .position(|function| function == request.function());
-        let target = own
-            .map(R::dry_run)
-            .and_then(|r| serde_json::to_value(r).ok());
-        let (Ok(mut root), Some(target)) = (serde_json::to_value(request), target) else {
+        let target = serde_json::to_value(R::dry_run(request.place()));
+        let (Ok(mut root), Ok(target)) = (serde_json::to_value(request), target) else {
             return false;
         };
         tree::shrink(&mut root, &target, &mut |root| {

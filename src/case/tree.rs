@@ -2,7 +2,10 @@
 //! needs code of its own for either. A tree that does not read back is no candidate.
 
 use arbitrary::Unstructured;
+use serde::Deserialize as _;
 use serde_json::Value;
+
+use crate::wire::Json;
 
 /// Makes the tree smaller, towards `target`, as long as `keep` accepts the result. From the root down,
 /// every node is replaced by its counterpart in the target, then by simpler values of its own.
@@ -103,6 +106,7 @@ fn candidates(value: &Value, target: Option<&Value>) -> Vec<Value> {
         }
         Value::Object(fields) => {
             simpler.push(Value::Null);
+            simpler.extend(shallower(value));
             // What a field holds may do in place of the whole: an inner value, a repeated text's unit.
             simpler.extend(fields.values().cloned());
             simpler.extend(fields.keys().map(|key| {
@@ -114,6 +118,25 @@ fn candidates(value: &Value, target: Option<&Value>) -> Vec<Value> {
     }
     simpler.retain(|candidate| candidate != value);
     simpler
+}
+
+/// What is inside of JSON that is nested too deep to be written as it is: half of the levels in, and one.
+fn shallower(value: &Value) -> Vec<Value> {
+    let Ok(Json(deep)) = Json::deserialize(value) else {
+        return Vec::new();
+    };
+    if deep == *value {
+        return Vec::new();
+    }
+    let inner = |deep: &Value| match deep {
+        Value::Array(items) => items.first().cloned(),
+        Value::Object(fields) => fields.values().next().cloned(),
+        _ => None,
+    };
+    let levels: Vec<Value> = std::iter::successors(Some(deep), inner).collect();
+    let levels = [levels.get(levels.len() / 2), levels.get(1)];
+    let write = |level: &Value| serde_json::to_value(Json(level.clone())).ok();
+    levels.into_iter().flatten().filter_map(write).collect()
 }
 
 /// Shorter texts: none of it, halves, and without each of the first characters; then plainer ones.

@@ -20,22 +20,22 @@ use super::failure::{Cause, Decoding};
 use super::handshake::{self, HandshakeError};
 use super::plugin::{self, Call, Instance, Observed, PluginHost};
 use super::{Host, Session};
-
-/// The key of the version in the JSON envelope of requests and answers.
-pub const VERSION_KEY: &str = "_v";
+use crate::wire::VERSION_KEY;
 
 /// Opens a session, dispatches one request, and closes it.
 ///
 /// # Errors
-/// [`RunError`] where the plugin cannot be compiled or fails the handshake. A failing call is no error
+/// [`RunError`] where the plugin cannot be compiled or instantiated, or fails the handshake. A failing call is no error
 /// but `Ok(DispatchOutcome::Fallback(_))`.
 pub fn run<F: WireFunction>(
     wasm: &[u8],
     request: F::Request,
 ) -> Result<DispatchOutcome<F::Response>, RunError> {
     let compiled = plugin::compile(wasm).map_err(|reason| RunError::Build { reason })?;
+    // Imports are looked up when an instance is made.
+    let instance = Instance::new(&compiled).map_err(|reason| RunError::Build { reason })?;
     let offer = handshake::build_offer(&BTreeSet::new());
-    let host = PluginHost::negotiate(Arc::new(compiled), wasm, &offer);
+    let host = PluginHost::negotiate(Arc::new(compiled), instance, wasm, &offer);
     let mut session = host
         .and_then(|host| host.open())
         .map_err(RunError::Handshake)?;
@@ -196,7 +196,7 @@ pub enum DispatchOutcome<R> {
 #[non_exhaustive]
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// The plugin could not be compiled.
+    /// The plugin could not be compiled or instantiated.
     #[error("plugin instantiation failed: {reason}")]
     Build {
         /// What the runtime said.

@@ -55,6 +55,9 @@ pub enum Cause {
     /// code reads as one.
     #[error("the guest returned exit code {0}")]
     ExitCode(i32),
+    /// A function of the host that the guest called failed, for instance on an invalid handle.
+    #[error("a host function failed: {0}")]
+    HostFunction(String),
     /// The guest set an error. Guests say so when they refuse a request.
     #[error("the guest set an error: {0:?}")]
     GuestError(String),
@@ -194,6 +197,7 @@ impl Cause {
             Self::OutOfFuel => "out of fuel",
             Self::Timeout => "timeout",
             Self::ExitCode(_) => "exit code",
+            Self::HostFunction(_) => "host function",
             Self::GuestError(_) => "guest error",
             Self::Undecodable(_) => "undecodable",
             Self::Runtime(_) => "runtime",
@@ -226,6 +230,10 @@ impl Cause {
                 wasmtime::Trap::OutOfFuel => Self::OutOfFuel,
                 trap => Self::Trap(TrapKind::from_wasmtime(*trap)),
             };
+        }
+        // An error that passed through the guest's frames was not made by reading what it had set.
+        if error.downcast_ref::<wasmtime::WasmBacktrace>().is_some() {
+            return Self::HostFunction(error.root_cause().to_string());
         }
         match error.downcast_ref::<String>() {
             Some(message) => match message.strip_prefix("Returned non-zero exit code: ") {

@@ -127,8 +127,8 @@ impl HandshakeError {
     /// Maps a call of the handshake that gave no answer.
     fn from_call(cause: Cause) -> Self {
         match cause {
-            // A guest that checks the offer itself may say so in its error; the reference reads this
-            // very wording as a missing capability.
+            // A guest that checks the offer itself may say so in its error; the reference reads this very
+            // wording as a missing capability, unless it takes another word in it for a timeout.
             Cause::GuestError(text) => match required_capability(&text) {
                 Some(name) => Self::MissingCapability {
                     name: name.to_owned(),
@@ -143,6 +143,11 @@ impl HandshakeError {
 }
 
 fn required_capability(text: &str) -> Option<&str> {
+    const OF_A_TIMEOUT: [&str; 4] = ["timeout", "timed out", "deadline", "fuel"];
+    let lower = text.to_ascii_lowercase();
+    if OF_A_TIMEOUT.iter().any(|word| lower.contains(word)) {
+        return None;
+    }
     text.strip_prefix("required capability '")?
         .strip_suffix("' not available in host capabilities")
 }

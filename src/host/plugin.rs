@@ -52,17 +52,20 @@ impl PluginHost {
     /// # Errors
     /// As [`PluginHost::new`].
     pub fn with_offer(wasm: &[u8], offer: &HandshakeOffer) -> Result<Self, HandshakeError> {
-        let compiled = compile(wasm).map_err(|reason| HandshakeError::Instantiate { reason })?;
-        Self::negotiate(Arc::new(compiled), wasm, offer)
+        let instantiate = |reason| HandshakeError::Instantiate { reason };
+        let compiled = compile(wasm).map_err(instantiate)?;
+        let instance = Instance::new(&compiled).map_err(instantiate)?;
+        Self::negotiate(Arc::new(compiled), instance, wasm, offer)
     }
 
+    /// Negotiates on an instance of its own, so that a session starts with the plugin's initial state.
     pub(super) fn negotiate(
         compiled: Arc<extism::CompiledPlugin>,
+        mut instance: Instance,
         wasm: &[u8],
         offer: &HandshakeOffer,
     ) -> Result<Self, HandshakeError> {
-        // On an instance of its own, so that a session starts with the plugin's initial state.
-        let accept = handshake::negotiate(&mut Instance::new(&compiled)?, offer)?;
+        let accept = handshake::negotiate(&mut instance, offer)?;
         let identity =
             identity::read_identity(wasm).map_err(|error| HandshakeError::InvalidIdentity {
                 field: "custom_section",
@@ -95,7 +98,8 @@ impl Host for PluginHost {
     type Session = PluginSession;
 
     fn open(&self) -> Result<PluginSession, HandshakeError> {
-        let instance = Instance::new(&self.compiled)?;
+        let instance = Instance::new(&self.compiled)
+            .map_err(|reason| HandshakeError::Instantiate { reason })?;
         Ok(PluginSession::on(instance, Arc::clone(&self.metadata)))
     }
 
@@ -122,12 +126,9 @@ pub(super) fn compile(wasm: &[u8]) -> Result<extism::CompiledPlugin, String> {
 pub(super) struct Instance(extism::Plugin);
 
 impl Instance {
-    pub(super) fn new(compiled: &extism::CompiledPlugin) -> Result<Self, HandshakeError> {
-        extism::Plugin::new_from_compiled(compiled)
-            .map(Self)
-            .map_err(|error| HandshakeError::Instantiate {
-                reason: format!("{error:#}"),
-            })
+    pub(super) fn new(compiled: &extism::CompiledPlugin) -> Result<Self, String> {
+        let plugin = extism::Plugin::new_from_compiled(compiled);
+        plugin.map(Self).map_err(|error| format!("{error:#}"))
     }
 
     /// Whether the module exports a function of this name that a host can call.

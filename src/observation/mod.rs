@@ -16,7 +16,7 @@ use crate::wire::Function;
 mod knocks;
 mod runner;
 
-pub use runner::{Depth, Runner, Subject};
+pub use runner::{Depth, Runner, Subject, dispatch};
 
 /// The outcome of a dispatch, its response as JSON.
 pub type Outcome = DispatchOutcome<Value>;
@@ -67,6 +67,8 @@ impl Reaction {
 /// What was seen of one step.
 #[derive(Clone, Debug)]
 pub struct StepRecord {
+    /// The place of the step in its case. Steps that are too large leave no record.
+    pub place: usize,
     /// The function that was called.
     pub function: &'static Function,
     /// The version of it that the plugin negotiated.

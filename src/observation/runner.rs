@@ -3,19 +3,17 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
+use cc_lb_plugin_wire::wire_function::WireFunction;
 use serde_json::Value;
 
 use super::knocks::Ear;
 use super::{CaseRecord, ProbeRecord, Reaction, StepRecord};
 use crate::case::{Case, Step};
-use crate::host::dispatch::{VERSION_KEY, panic_text};
-use crate::host::{Call, DispatchOutcome, HandshakeError, Host, Observed};
-use crate::puppet::{Op, predict};
-use crate::wire::{Function, Request, Vocabulary};
-
-/// The largest input that is dispatched, in bytes; a larger request is passed over. Extism zeroes what a
-/// call allocated at the expense of the next one's fuel, so larger ones would fail the next call.
-pub const INPUT_MAX_BYTES: usize = 1 << 20;
+use crate::host::dispatch::panic_text;
+use crate::host::{Call, DispatchOutcome, HandshakeError, Host, Observed, Session};
+use crate::puppet::{INPUT_MAX_BYTES, Op, predict};
+use crate::wire::{Function, Request, VERSION_KEY, Visitor, Vocabulary};
 
 /// Who answers the requests of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +79,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
                 continue;
             };
             let step = Step::healthy(place);
-            let mut session = host.open()?;
-            let reaction = react(step.told(), &mut session).reaction;
+            let reaction = healthy_reaction(host, &step)?;
             runner.healthy.push(Healthy {
                 place,
                 function,
@@ -128,8 +125,8 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             slowest: Duration::ZERO,
         };
         self.slowest = Duration::ZERO;
-        for step in &case.steps {
-            let Some(seen) = self.step(step) else {
+        for (place, step) in case.steps.iter().enumerate() {
+            let Some(seen) = self.step(place, step) else {
                 continue;
             };
             let answered = matches!(seen.reaction.outcome(), Some(DispatchOutcome::Ok(_)));
@@ -146,10 +143,12 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             for place in 0..self.healthy.len() {
                 record.probes.push(self.probe(place, record.steps.len()));
             }
-            record.fresh.push(self.on_fresh_session(case)?);
+            let fresh = self.on_fresh_session(case, &record)?;
+            record.fresh.push(fresh);
             let differs = |(step, fresh): (&StepRecord, &Reaction)| step.reaction != *fresh;
             if record.steps.iter().zip(&record.fresh[0]).any(differs) {
-                record.fresh.push(self.on_fresh_session(case)?);
+                let again = self.on_fresh_session(case, &record)?;
+                record.fresh.push(again);
             }
         }
         record.slowest = self.slowest;
@@ -165,8 +164,9 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         self.run(case, Depth::Thorough)
     }
 
-    /// Dispatches a step; `None` where its input is larger than [`INPUT_MAX_BYTES`].
-    fn step(&mut self, step: &Step<R>) -> Option<StepRecord> {
+    /// Dispatches the step at this place; `None` where its input is larger than [`INPUT_MAX_BYTES`]: Extism
+    /// zeroes what a call allocated at the expense of the next one's fuel, so that call would fail.
+    fn step(&mut self, place: usize, step: &Step<R>) -> Option<StepRecord> {
         let request = step.told();
         let function = request.function();
         let healthy = self.healthy.iter().find(|h| h.function == function);
@@ -194,6 +194,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         self.slowest = self.slowest.max(seen.elapsed);
         self.carried = prediction.as_ref().map_or(0, |p| p.allocates);
         Some(StepRecord {
+            place,
             function,
             version,
             input,
@@ -219,24 +220,60 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         }
     }
 
-    fn on_fresh_session(&mut self, case: &Case<R>) -> Result<Vec<Reaction>, HandshakeError> {
+    /// The steps of a record once more, on a session of their own.
+    fn on_fresh_session(
+        &mut self,
+        case: &Case<R>,
+        record: &CaseRecord,
+    ) -> Result<Vec<Reaction>, HandshakeError> {
         let mut session = self.host.open()?;
-        let fits = |request: &R| {
-            let healthy = self
-                .healthy
-                .iter()
-                .find(|h| h.function == request.function());
-            let input = healthy.and_then(|healthy| guest_input(request, healthy.version));
-            input.is_none_or(|input| input.len() <= INPUT_MAX_BYTES)
-        };
-        let requests: Vec<R> = case.steps.iter().map(Step::told).filter(fits).collect();
-        let react = |request| {
-            let seen = react(request, &mut session);
+        let steps = record.steps.iter().map(|seen| &case.steps[seen.place]);
+        let react = |step: &Step<R>| {
+            let seen = react(step.told(), &mut session);
             self.slowest = self.slowest.max(seen.elapsed);
             seen.reaction
         };
-        Ok(requests.into_iter().map(react).collect())
+        Ok(steps.map(react).collect())
     }
+}
+
+/// Dispatches a request. The response is written as JSON, the form in which all functions' outcomes compare.
+pub fn dispatch<R: Vocabulary, S: Session>(request: R, session: &mut S) -> Observed<Value> {
+    struct On<'s, S>(&'s mut S);
+
+    impl<S: Session> Visitor for On<'_, S> {
+        type Output = Observed<Value>;
+
+        fn visit<F: WireFunction>(self, request: F::Request) -> Observed<Value> {
+            let Observed { outcome, call } = self.0.dispatch::<F>(request);
+            let outcome = match outcome {
+                // A response that was just read from JSON writes as JSON.
+                DispatchOutcome::Ok(response) => {
+                    DispatchOutcome::Ok(serde_json::to_value(response).unwrap_or(Value::Null))
+                }
+                DispatchOutcome::Fallback(policy) => DispatchOutcome::Fallback(policy),
+            };
+            Observed { outcome, call }
+        }
+    }
+
+    request.visit(On(session))
+}
+
+/// What the healthy call comes to on a fresh session, by another try where the machine was too busy to tell.
+fn healthy_reaction<H: Host, R: Vocabulary>(
+    host: &H,
+    step: &Step<R>,
+) -> Result<Reaction, HandshakeError> {
+    const TRIES: usize = 3;
+    let wall = Duration::from_millis(HANDSHAKE_WALL_MS);
+    for _ in 1..TRIES {
+        let seen = react(step.told(), &mut host.open()?);
+        if seen.elapsed < wall {
+            return Ok(seen.reaction);
+        }
+    }
+    Ok(react(step.told(), &mut host.open()?).reaction)
 }
 
 /// What was seen of a dispatch.
@@ -247,9 +284,9 @@ struct Seen {
 }
 
 /// Dispatches a request and catches what must not unwind.
-fn react<R: Vocabulary>(request: R, session: &mut impl crate::host::Session) -> Seen {
+fn react<R: Vocabulary>(request: R, session: &mut impl Session) -> Seen {
     let start = Instant::now();
-    let result = catch_unwind(AssertUnwindSafe(|| request.dispatch(session)));
+    let result = catch_unwind(AssertUnwindSafe(|| dispatch(request, session)));
     let elapsed = start.elapsed();
     let (reaction, call) = match result {
         Ok(Observed { outcome, call }) => (Reaction::Outcome(outcome), call),

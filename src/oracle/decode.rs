@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use crate::host::dispatch::VERSION_KEY;
-use crate::wire::Function;
+use crate::wire::{Function, VERSION_KEY};
 
 /// The response that these bytes are, as JSON, and `None` where they are no sound answer: a JSON object
 /// and nothing else, with the integer `version` as its (last) `_v`, and the function's response beside it.

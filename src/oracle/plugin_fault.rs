@@ -9,8 +9,8 @@ use crate::observation::{CaseRecord, StepRecord, Subject};
 /// and no fault: reading a byte at a time, as the cc-lb guest runtime does, costs 50 to 120 fuel a byte.
 pub const ORDINARY_INPUT_BYTES: usize = 32 * 1024;
 
-/// Holds when every call of a plugin is answered or refused: no trap, no exit code, no answer that does not
-/// decode, and no end of fuel or time at an ordinary size of request. A guest error is a refusal.
+/// Holds when every call of a plugin is answered or refused: no trap, no exit code, no misuse of a host
+/// function, no answer that does not decode, and no end of fuel or time at an ordinary size of request. A guest error is a refusal.
 #[derive(Debug)]
 pub struct PluginFault;
 
@@ -40,7 +40,7 @@ impl PluginFault {
             .is_none_or(|bytes| bytes <= ORDINARY_INPUT_BYTES);
         let class = match cause {
             Cause::Trap(kind) => format!("trap: {kind}"),
-            Cause::ExitCode(code) => format!("exit code {code}"),
+            Cause::ExitCode(_) | Cause::HostFunction(_) => cause.kind().to_owned(),
             Cause::OutOfFuel | Cause::Timeout if ordinary => cause.kind().to_owned(),
             Cause::Undecodable(Decoding::NotJson(_)) => "undecodable: not JSON".to_owned(),
             Cause::Undecodable(Decoding::NotResponse(_)) => {

@@ -4,8 +4,7 @@
 use arbitrary::Unstructured;
 use serde_json::Value;
 
-use crate::host::dispatch::VERSION_KEY;
-use crate::wire::Function;
+use crate::wire::{Function, VERSION_KEY};
 
 /// JSON texts in the place of the version. The first is the negotiated one of all published functions.
 const VERSIONS: [&str; 18] = [

@@ -16,7 +16,7 @@ mod model;
 mod program;
 
 pub use bytes::Bytes;
-pub use model::{Ending, Prediction, predict};
+pub use model::{Ending, INPUT_MAX_BYTES, Prediction, predict};
 pub use program::{MARK, Op, PROGRAM_MAX_BYTES, Program, TrapOp};
 
 /// The puppet's source text, with comments.

@@ -7,10 +7,9 @@
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
 use super::program::{MARK, Op, PROGRAM_MAX_BYTES, TrapOp, disassemble};
-use crate::host::TrapKind;
 
 /// The largest input that the puppet reads, in bytes; it traps on a larger one.
-const INPUT_MAX_BYTES: usize = 1 << 20;
+pub const INPUT_MAX_BYTES: usize = 1 << 20;
 
 /// The largest answer that the puppet holds, in bytes; it traps on a larger one.
 const ANSWER_MAX_BYTES: usize = 1 << 21;
@@ -43,7 +42,7 @@ pub enum Ending {
     /// It sets an error, whatever it returns.
     Error,
     /// It traps.
-    Trap(TrapKind),
+    Trap(TrapOp),
     /// It runs out of fuel.
     OutOfFuel,
     /// It runs out of time.
@@ -230,17 +229,7 @@ impl Run<'_> {
     }
 
     fn trap(&mut self, kind: TrapOp) {
-        self.result.ending = Ending::Trap(match kind {
-            TrapOp::Unreachable => TrapKind::Unreachable,
-            TrapOp::DivisionByZero => TrapKind::IntegerDivisionByZero,
-            TrapOp::DivisionOverflow => TrapKind::IntegerOverflow,
-            TrapOp::BadConversion => TrapKind::BadConversionToInteger,
-            TrapOp::Memory => TrapKind::MemoryOutOfBounds,
-            TrapOp::Table => TrapKind::TableOutOfBounds,
-            TrapOp::NullCall => TrapKind::IndirectCallToNull,
-            TrapOp::BadSignature => TrapKind::BadSignature,
-            TrapOp::StackOverflow => TrapKind::StackOverflow,
-        });
+        self.result.ending = Ending::Trap(kind);
     }
 
     fn settle_fuel(&mut self) {

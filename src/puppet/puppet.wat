@@ -170,7 +170,7 @@
       (if (i32.eq (local.get $op) (i32.const 12)) (then (call $spin) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 13)) (then (call $stall) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 14))
-        (then (call $publish) (return (call $operand_u32))))
+        (then (local.set $op (call $operand_u32)) (call $publish) (return (local.get $op))))
       (unreachable))
     (unreachable))
 

@@ -118,8 +118,7 @@ pub fn case_text<R: Vocabulary>(case: &Case<R>) -> String {
 fn step_text<R: Vocabulary>(step: &Step<R>) -> String {
     let function = step.request.function();
     let mut text = format!("{}\n", function.label);
-    let own = R::functions().iter().position(|other| other == function);
-    let sample = own.and_then(|place| serde_json::to_value(R::dry_run(place)).ok());
+    let sample = serde_json::to_value(R::dry_run(step.request.place())).ok();
     let request = serde_json::to_value(&step.request).unwrap_or(Value::Null);
     let mut changes = Vec::new();
     changed(&request, sample.as_ref(), String::new(), &mut changes);
@@ -168,8 +167,7 @@ pub fn replay_text<R: Vocabulary>(
     let mut seen = record.steps.iter().peekable();
     for (place, step) in case.steps.iter().enumerate() {
         let _ = write!(text, "step {}: {}", place + 1, step_text(step));
-        // A step whose input is too large leaves no record.
-        match seen.next_if(|seen| seen.function == step.request.function()) {
+        match seen.next_if(|seen| seen.place == place) {
             Some(seen) => text += &indent(&record_text(seen), 2),
             None => text += "  passed over: the input is too large\n",
         }

@@ -27,20 +27,24 @@ impl Kind {
     ];
 
     fn draw(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
-        let mut rest = percent(u)?;
-        for (kind, share) in Self::SHARES {
-            if rest < share {
-                return Ok(kind);
-            }
-            rest -= share;
-        }
-        Ok(Self::Rubbish)
+        Ok(*weighted(&Self::SHARES, percent(u)?))
     }
 }
 
 /// A number below 100, evenly: `int_in_range` would take one byte and favour the small ones.
 pub(super) fn percent(u: &mut Unstructured<'_>) -> arbitrary::Result<u32> {
     Ok(u32::from(u.arbitrary::<u16>()?) % 100)
+}
+
+/// The entry of a table of shares, which add up to 100, on which a number below 100 falls.
+pub(crate) fn weighted<T>(table: &[(T, u32)], mut percent: u32) -> &T {
+    for (entry, share) in table {
+        if percent < *share {
+            return entry;
+        }
+        percent -= share;
+    }
+    &table[table.len() - 1].0
 }
 
 /// A field's values, by kind.

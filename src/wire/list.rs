@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::convert::Wire;
-use super::domain::percent;
+use super::domain::{percent, weighted};
 
 /// The lengths of a list: each range with its proportion in percent.
 const LENGTHS: [(std::ops::RangeInclusive<usize>, u32); 4] =
@@ -18,16 +18,8 @@ pub struct List<T>(pub Vec<T>);
 
 impl<'a, T: Arbitrary<'a>> Arbitrary<'a> for List<T> {
     fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
-        let mut rest = percent(u)?;
-        let mut lengths = 0..=0;
-        for (range, share) in LENGTHS {
-            lengths = range;
-            if rest < share {
-                break;
-            }
-            rest -= share;
-        }
-        let length = u.int_in_range(lengths)?;
+        let lengths = weighted(&LENGTHS, percent(u)?);
+        let length = u.int_in_range(lengths.clone())?;
         let items = (0..length).map(|_| u.arbitrary());
         Ok(Self(items.collect::<arbitrary::Result<_>>()?))
     }

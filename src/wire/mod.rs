@@ -17,8 +17,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::host::{DispatchOutcome, Observed, Session};
-
 mod body;
 mod build_signer;
 mod common;
@@ -41,6 +39,7 @@ pub use common::{
     CacheScore, Candidate, ClientRequest, ErrorCategory, Event, Header, Principal, Quota,
     RateLimit, ShapedRequest, Upstream, UpstreamError,
 };
+pub(crate) use domain::weighted;
 pub use domain::{Domain, Kind};
 pub use filter::Filter;
 pub use json::{Json, JsonObject};
@@ -53,6 +52,9 @@ pub use shape::Shape;
 pub use sign::Sign;
 pub(crate) use text::form as text_form;
 pub use text::*;
+
+/// The key of the version in the JSON envelope of requests and answers.
+pub const VERSION_KEY: &str = "_v";
 
 /// A generated request of the wire function `F`.
 ///
@@ -151,7 +153,9 @@ pub trait Vocabulary: Clone + Debug + PartialEq + Serialize + DeserializeOwned +
     fn functions() -> &'static [Function];
 
     /// The function that this request is for.
-    fn function(&self) -> &'static Function;
+    fn function(&self) -> &'static Function {
+        &Self::functions()[self.place()]
+    }
 
     /// The dry-run request of a function, given by its place in [`Vocabulary::functions`].
     ///
@@ -183,24 +187,20 @@ pub trait Vocabulary: Clone + Debug + PartialEq + Serialize + DeserializeOwned +
     /// Where the request does not serialize.
     fn to_json(&self) -> Result<Value, serde_json::Error>;
 
-    /// Dispatches the request on a session.
-    fn dispatch<S: Session>(self, session: &mut S) -> Observed<Value>;
+    /// Hands the wire function's own request to a visitor.
+    fn visit<V: Visitor>(self, visitor: V) -> V::Output;
+
+    /// The place of the request's function in [`Vocabulary::functions`].
+    fn place(&self) -> usize;
 }
 
-/// Writes the response of an outcome as JSON, the form in which all functions' outcomes compare.
-#[doc(hidden)]
-pub fn erase<R: Serialize>(observed: Observed<R>) -> Observed<Value> {
-    let outcome = match observed.outcome {
-        DispatchOutcome::Ok(response) => {
-            // A response that was just read from JSON writes as JSON.
-            DispatchOutcome::Ok(serde_json::to_value(response).unwrap_or(Value::Null))
-        }
-        DispatchOutcome::Fallback(policy) => DispatchOutcome::Fallback(policy),
-    };
-    Observed {
-        outcome,
-        call: observed.call,
-    }
+/// Does something with a request, whatever its wire function is: a session dispatches it.
+pub trait Visitor {
+    /// What comes of it.
+    type Output;
+
+    /// Does it.
+    fn visit<F: WireFunction>(self, request: F::Request) -> Self::Output;
 }
 
 /// Makes the enum of a campaign's requests and implements [`Vocabulary`](crate::wire::Vocabulary) for it.
@@ -227,10 +227,10 @@ macro_rules! vocabulary {
                 FUNCTIONS
             }
 
-            fn function(&self) -> &'static $crate::wire::Function {
+            fn place(&self) -> usize {
                 let label = match self { $(Self::$variant(_) => $label),+ };
                 let mut functions = Self::functions().iter();
-                functions.find(|function| function.label == label).expect("every variant is a function")
+                functions.position(|function| function.label == label).expect("every variant is a function")
             }
 
             fn dry_run(place: usize) -> Self {
@@ -274,14 +274,11 @@ macro_rules! vocabulary {
                 )+}
             }
 
-            fn dispatch<S: $crate::host::Session>(
-                self,
-                session: &mut S,
-            ) -> $crate::host::Observed<$crate::reexport::serde_json::Value> {
+            fn visit<V: $crate::wire::Visitor>(self, visitor: V) -> V::Output {
                 match self {$(
-                    Self::$variant(request) => $crate::wire::erase(session.dispatch::<$function>(
+                    Self::$variant(request) => visitor.visit::<$function>(
                         <$request as $crate::wire::Generates<$function>>::into_request(request),
-                    )),
+                    ),
                 )+}
             }
         }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use cc_lb_fuzz::campaign::{Budget, Plan, nth_case};
-use cc_lb_fuzz::case::{Case, Menu, Step};
+use cc_lb_fuzz::case::{Case, Menu};
 use cc_lb_fuzz::host::{
     Call, DispatchOutcome, HandshakeError, Host, Observed, PluginSession, Session,
 };
+use cc_lb_fuzz::observation::dispatch;
 use cc_lb_fuzz::puppet;
-use cc_lb_fuzz::wire::{Request, Vocabulary};
+use cc_lb_fuzz::wire::Request;
 use cc_lb_plugin_conformance::dispatch as reference;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
@@ -57,8 +58,8 @@ fn both_sessions_come_to_the_same_outcomes() {
         };
         let case: Case = nth_case(&plan, index);
         for (place, step) in case.steps.iter().enumerate() {
-            let one = Step::told(step).dispatch(own).outcome;
-            let other = Step::told(step).dispatch(theirs).outcome;
+            let one = dispatch(step.told(), own).outcome;
+            let other = dispatch(step.told(), theirs).outcome;
             dispatches += 1;
             ok += u64::from(matches!(one, DispatchOutcome::Ok(_)));
             assert_eq!(one, other, "case {index} of seed 1, step {place}: {step:?}");

@@ -270,7 +270,7 @@ fn mutation_keeps_cases_readable_and_reaches_everything() {
         let pairs = || before.steps.iter().zip(&case.steps);
         programs += u32::from(pairs().any(|(a, b)| a.program != b.program));
         requests += u32::from(pairs().any(|(a, b)| a.request != b.request));
-        assert!(case.steps.len() <= 16);
+        assert!(case.steps.len() <= 32);
         let written = case.to_postcard().expect("it serializes");
         assert_eq!(Case::decode(&written).expect("it reads"), case);
     }
@@ -291,4 +291,22 @@ fn a_program_survives_its_journey_through_the_request() {
         let json = step.told().to_json().expect("it serializes").to_string();
         assert!(json.contains(&program.encode()), "{json}");
     }
+}
+
+#[test]
+fn json_that_is_nested_too_deep_to_be_written_shrinks_to_the_depth_that_matters() {
+    fn depth(value: &serde_json::Value) -> usize {
+        value.as_array().map_or(0, |items| 1 + items.iter().map(depth).max().unwrap_or(0))
+    }
+    let deep = |case: &Case| {
+        case.steps.iter().any(|step| match &step.request {
+            Request::BuildSignerV1(request) => depth(&request.factory_state.0) >= 110,
+            _ => false,
+        })
+    };
+    let case = shrunk(1, deep).expect("there is one");
+    let Request::BuildSignerV1(request) = &case.steps[0].request else {
+        panic!("{case:?}");
+    };
+    assert_eq!(depth(&request.factory_state.0), 110);
 }

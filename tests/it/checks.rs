@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::violations;
+use cc_lb_fuzz::campaign::judge_alone;
 use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::host::{
     Call, Cause, Decoding, DispatchOutcome, FallbackPolicy, HandshakeError, Host, Observed,
@@ -82,7 +82,7 @@ impl<T: Fault> Session for FaultySession<T> {
 /// The names of the checks that find something in the case.
 fn found_by(host: &impl Host, subject: Subject, case: &Case) -> Vec<String> {
     let mut runner = Runner::<_, Request>::new(host, subject).expect("the host opens");
-    let found = violations(&mut runner, case).expect("the host opens");
+    let (_, found) = judge_alone(&mut runner, case).expect("the host opens");
     let mut names: Vec<_> = found.into_iter().map(|violation| violation.check).collect();
     names.dedup();
     names
@@ -154,6 +154,41 @@ fn fallback_policy_finds_a_host_that_answers_for_a_guest_that_trapped() {
         [Op::EmitHealthy, Op::Publish, Op::Trap(TrapOp::Table)],
     )]);
     only_finds("fallback_policy", AnswersForATrap, &case);
+}
+
+fault!(AnswersForATimeout, |F, session, request| {
+    let mut observed = session.observe::<F>(request);
+    if observed.call.cause == Some(Cause::Timeout) {
+        observed.outcome = DispatchOutcome::Ok(F::dry_run_response());
+    }
+    observed
+});
+
+#[test]
+fn fallback_policy_finds_a_host_that_answers_for_a_guest_that_never_ended() {
+    let case = case([told("sign_v1", [Op::Stall])]);
+    only_finds("fallback_policy", AnswersForATimeout, &case);
+}
+
+fault!(AnswersForWhatIsNotThere, |F, session, request| {
+    let mut observed = session.observe::<F>(request);
+    if observed.call.cause == Some(Cause::NotNegotiated) {
+        observed.outcome = DispatchOutcome::Ok(F::dry_run_response());
+    }
+    observed
+});
+
+#[test]
+fn fallback_policy_finds_a_host_that_answers_for_a_function_that_was_not_negotiated() {
+    let guest = crate::common::Guest::shape("{}").wasm();
+    let host = PluginHost::new(&guest).expect("it opens");
+    let case = case([healthy("sign_v1")]);
+    assert_eq!(found_by(&host, Subject::Plugin, &case), [""; 0]);
+    let fault = AnswersForWhatIsNotThere;
+    assert_eq!(
+        found_by(&Faulty { host, fault }, Subject::Plugin, &case),
+        ["fallback_policy"]
+    );
 }
 
 fault!(LeavesVersionUnchecked, |F, session, request| {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use cc_lb_fuzz::campaign::{confirm, violations};
+use cc_lb_fuzz::campaign::{CASES_PER_SESSION, confirm, judge_alone};
 use cc_lb_fuzz::case::{Case, Menu};
 use cc_lb_fuzz::host::{Host, PluginHost};
 use cc_lb_fuzz::observation::{Depth, Runner, Subject};
@@ -24,19 +24,29 @@ fn holds<H: Host>(
     history: &mut Vec<Case>,
     case: &Case,
 ) -> Result<(), TestCaseError> {
+    if history.len() as u64 >= CASES_PER_SESSION {
+        runner.renew().expect("the host opens");
+        history.clear();
+    }
     history.push(case.clone());
     let depth = match history.len() % 16 {
         0 => Depth::Thorough,
         _ => Depth::Light,
     };
     let record = runner.run(case, depth).expect("the host opens");
-    for violation in check_all(&CHECKS, &record) {
+    let violations = check_all(&CHECKS, &record);
+    let unconfirmed = !violations.is_empty();
+    for violation in violations {
         let finding = confirm(runner, &violation, &record, history).expect("the host opens");
         if let Some(finding) = finding {
             let text = finding_text(&finding, "add the case to proptest-regressions");
             let json = finding.case.to_json().expect("the case serializes");
             return Err(TestCaseError::fail(format!("{text}\n{json}")));
         }
+    }
+    if unconfirmed {
+        runner.renew().expect("the host opens");
+        history.clear();
     }
     Ok(())
 }
@@ -47,7 +57,12 @@ fn suite(label: &str) {
         Runner::new(&host, Subject::Puppet).expect("the puppet opens"),
         Vec::new(),
     ));
-    let mut config = Config::with_cases(CASES);
+    let mut config = Config::default();
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = CASES;
+    }
+    // The harness has shrunk the case already.
+    config.max_shrink_iters = 0;
     config.failure_persistence = Some(Box::new(FileFailurePersistence::Direct(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/proptest-regressions/properties.txt"
@@ -96,7 +111,7 @@ fn replay(folder: &str) -> Vec<String> {
             continue;
         }
         let case = Case::<Request>::read(&path).unwrap_or_else(|error| panic!("{error}"));
-        let found = violations(&mut runner, &case).expect("the puppet opens");
+        let (_, found) = judge_alone(&mut runner, &case).expect("the puppet opens");
         assert_eq!(found, [], "{name}");
         names.push(name);
     }
