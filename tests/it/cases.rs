@@ -296,7 +296,9 @@ fn a_program_survives_its_journey_through_the_request() {
 #[test]
 fn json_that_is_nested_too_deep_to_be_written_shrinks_to_the_depth_that_matters() {
     fn depth(value: &serde_json::Value) -> usize {
-        value.as_array().map_or(0, |items| 1 + items.iter().map(depth).max().unwrap_or(0))
+        value
+            .as_array()
+            .map_or(0, |items| 1 + items.iter().map(depth).max().unwrap_or(0))
     }
     let deep = |case: &Case| {
         case.steps.iter().any(|step| match &step.request {
