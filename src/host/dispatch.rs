@@ -7,10 +7,8 @@
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Instant;
 
-use cc_lb_plugin_wire::augmented_metadata::AugmentedMetadata;
 pub use cc_lb_plugin_wire::wire_function::FallbackPolicy;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 use serde_json::{Map, Value};
@@ -18,9 +16,13 @@ use thiserror::Error;
 
 use super::failure::{Cause, Decoding};
 use super::handshake::{self, HandshakeError};
-use super::plugin::{self, Call, Instance, Observed, PluginHost};
+use super::plugin::{Call, Compiled, Instance, Lease, Observed, PluginHost};
 use super::{Host, Session};
 use crate::wire::VERSION_KEY;
+
+/// The largest input of a guest, in bytes. Extism zeroes what a call allocated, its input among it, at the
+/// expense of the next call's fuel.
+pub const INPUT_MAX_BYTES: usize = 1 << 20;
 
 /// Opens a session, dispatches one request, and closes it.
 ///
@@ -31,11 +33,11 @@ pub fn run<F: WireFunction>(
     wasm: &[u8],
     request: F::Request,
 ) -> Result<DispatchOutcome<F::Response>, RunError> {
-    let compiled = plugin::compile(wasm).map_err(|reason| RunError::Build { reason })?;
+    let compiled = Compiled::new(wasm).map_err(|reason| RunError::Build { reason })?;
     // Imports are looked up when an instance is made.
     let instance = Instance::new(&compiled).map_err(|reason| RunError::Build { reason })?;
     let offer = handshake::build_offer(&BTreeSet::new());
-    let host = PluginHost::negotiate(Arc::new(compiled), instance, wasm, &offer);
+    let host = PluginHost::negotiate(compiled, instance, wasm, &offer);
     let mut session = host
         .and_then(|host| host.open())
         .map_err(RunError::Handshake)?;
@@ -46,14 +48,31 @@ pub fn run<F: WireFunction>(
 ///
 /// It cannot be cloned: an instance is state that calls change.
 ///
+/// # Where it differs from the reference
+///
+/// It keeps the promise that a failing call is a fallback and harms no later one where the reference dies,
+/// hangs or stays broken:
+///
+/// - The plugin runs behind the [`guard`](super::guard): it writes into blocks that it was given and nowhere
+///   else, has bounded memory and tables, allocates at most 1 MiB of Extism's memory in a call, and runs its
+///   start code as a call with the limits of any other. A module that the guard refuses is
+///   [`HandshakeError::Instantiate`].
+/// - A call that ended abnormally (a trap, no fuel or time left, a failing host function, a panic) leaves the
+///   plugin's own state half-way, so the next call gets a fresh instance. A call that ended by itself, however
+///   badly, keeps the instance and the plugin's state. Start code runs again for a fresh instance, in addition to
+///   the limits of the call.
+/// - A request larger than [`INPUT_MAX_BYTES`] is a fallback without a call.
+/// - It counts no metrics. Failing dispatches are told to `tracing` under the same target.
+///
 /// ```compile_fail
 /// fn needs_clone<T: Clone>() {}
 /// needs_clone::<cc_lb_fuzz::dispatch::PluginSession>();
 /// ```
 #[non_exhaustive]
 pub struct PluginSession {
-    instance: Instance,
-    metadata: Arc<AugmentedMetadata>,
+    /// `None` after a call that ended abnormally, until the next one. Dropped before what it was made from.
+    instance: Option<Instance>,
+    lease: Lease,
 }
 
 impl PluginSession {
@@ -78,8 +97,11 @@ impl PluginSession {
         PluginHost::new_with_caps(wasm, host_capabilities)?.open()
     }
 
-    pub(super) fn on(instance: Instance, metadata: Arc<AugmentedMetadata>) -> Self {
-        Self { instance, metadata }
+    pub(super) fn on(instance: Instance, lease: Lease) -> Self {
+        Self {
+            instance: Some(instance),
+            lease,
+        }
     }
 
     /// Dispatches one request: at most one call of the guest, never an error, never a panic.
@@ -107,6 +129,9 @@ impl PluginSession {
                     "dispatch failed, applying fallback {:?}",
                     F::FALLBACK
                 );
+                if cause.is_abnormal() {
+                    self.instance = None;
+                }
                 call.cause = Some(cause);
                 DispatchOutcome::Fallback(F::FALLBACK)
             }
@@ -120,12 +145,19 @@ impl PluginSession {
         request: F::Request,
         call: &mut Call,
     ) -> Result<F::Response, Cause> {
-        let negotiated = self.metadata.negotiated_functions.get(F::NAME);
+        let negotiated = self.lease.metadata().negotiated_functions.get(F::NAME);
         let version = *negotiated.ok_or(Cause::NotNegotiated)?;
         let input = seal(&request, version)?;
+        if input.len() > INPUT_MAX_BYTES {
+            return Err(Cause::RequestTooLarge(input.len()));
+        }
+        let instance = match &mut self.instance {
+            Some(instance) => instance,
+            none => none.insert(self.lease.instance().map_err(Cause::Runtime)?),
+        };
         call.input_bytes = Some(input.len());
-        let output = self.instance.call(F::NAME, input.as_bytes());
-        call.fuel = self.instance.fuel_used();
+        let output = instance.call(F::NAME, input.as_bytes());
+        call.fuel = instance.fuel_used();
         let output = output?;
         let answer = unseal(&output, version).and_then(|answer| {
             serde_json::from_value(Value::Object(answer))

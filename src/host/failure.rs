@@ -42,6 +42,9 @@ pub enum Cause {
     /// The request serializes to something other than a JSON object.
     #[error("the request is not a JSON object")]
     RequestNotObject,
+    /// The guest's input would be larger than a session hands on, in bytes.
+    #[error("the request has {0} bytes of JSON, too many for the guest")]
+    RequestTooLarge(usize),
     /// The guest trapped.
     #[error("the guest trapped: {0}")]
     Trap(TrapKind),
@@ -177,7 +180,9 @@ impl Cause {
     pub fn stage(&self) -> Stage {
         match self {
             Self::NotNegotiated => Stage::VersionLookup,
-            Self::RequestUnserializable(_) | Self::RequestNotObject => Stage::RequestEnvelope,
+            Self::RequestUnserializable(_) | Self::RequestNotObject | Self::RequestTooLarge(_) => {
+                Stage::RequestEnvelope
+            }
             Self::Undecodable(Decoding::NotJson(_)) => Stage::DeserializeResponse,
             Self::Undecodable(Decoding::NotResponse(_)) => Stage::ResponseDecode,
             // Extism's conversion to a string is part of the call.
@@ -193,6 +198,7 @@ impl Cause {
         match self {
             Self::NotNegotiated => "not negotiated",
             Self::RequestUnserializable(_) | Self::RequestNotObject => "bad request",
+            Self::RequestTooLarge(_) => "too large",
             Self::Trap(_) => "trap",
             Self::OutOfFuel => "out of fuel",
             Self::Timeout => "timeout",
@@ -202,6 +208,21 @@ impl Cause {
             Self::Undecodable(_) => "undecodable",
             Self::Runtime(_) => "runtime",
             Self::Panic(_) => "panic",
+        }
+    }
+
+    /// Whether the call ended other than by itself, and may have left the plugin's own state half-way.
+    pub fn is_abnormal(&self) -> bool {
+        match self {
+            Self::Trap(_) | Self::OutOfFuel | Self::Timeout | Self::HostFunction(_) => true,
+            Self::Runtime(_) | Self::Panic(_) => true,
+            Self::NotNegotiated
+            | Self::RequestUnserializable(_)
+            | Self::RequestNotObject
+            | Self::RequestTooLarge(_)
+            | Self::ExitCode(_)
+            | Self::GuestError(_)
+            | Self::Undecodable(_) => false,
         }
     }
 

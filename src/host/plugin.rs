@@ -4,7 +4,7 @@
 //! without network, files or WASI.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cc_lb_plugin_wire::augmented_metadata::AugmentedMetadata;
@@ -16,15 +16,21 @@ use cc_lb_plugin_wire::limits::{
 use super::dispatch::{DispatchOutcome, PluginSession};
 use super::failure::Cause;
 use super::handshake::{self, HandshakeError};
-use super::{Host, identity};
+use super::{Host, guard, identity};
 
 /// A plugin that is compiled and has shaken hands, from which sessions open in microseconds.
 ///
-/// Compilation costs milliseconds, so do it once per plugin. Cloning shares the compiled code.
+/// Compilation costs milliseconds, so do it once per plugin. Cloning shares the compiled code. Sessions that
+/// are open at the same time are compiled apart, for a call of one that runs out of time would interrupt those
+/// of the others; what a closed session leaves is used again.
 #[derive(Clone)]
-pub struct PluginHost {
-    compiled: Arc<extism::CompiledPlugin>,
-    metadata: Arc<AugmentedMetadata>,
+pub struct PluginHost(Arc<Shared>);
+
+struct Shared {
+    wasm: Vec<u8>,
+    metadata: AugmentedMetadata,
+    /// Compiled, and used by no session.
+    idle: Mutex<Vec<Compiled>>,
 }
 
 impl PluginHost {
@@ -53,14 +59,14 @@ impl PluginHost {
     /// As [`PluginHost::new`].
     pub fn with_offer(wasm: &[u8], offer: &HandshakeOffer) -> Result<Self, HandshakeError> {
         let instantiate = |reason| HandshakeError::Instantiate { reason };
-        let compiled = compile(wasm).map_err(instantiate)?;
+        let compiled = Compiled::new(wasm).map_err(instantiate)?;
         let instance = Instance::new(&compiled).map_err(instantiate)?;
-        Self::negotiate(Arc::new(compiled), instance, wasm, offer)
+        Self::negotiate(compiled, instance, wasm, offer)
     }
 
     /// Negotiates on an instance of its own, so that a session starts with the plugin's initial state.
     pub(super) fn negotiate(
-        compiled: Arc<extism::CompiledPlugin>,
+        compiled: Compiled,
         mut instance: Instance,
         wasm: &[u8],
         offer: &HandshakeOffer,
@@ -82,15 +88,16 @@ impl PluginHost {
             self_check_completed_at: 1,
             expires_at: 1 + SKIP_HANDSHAKE_IF_FRESH_TTL_SECS as i64,
         };
-        Ok(Self {
-            compiled,
-            metadata: Arc::new(metadata),
-        })
+        Ok(Self(Arc::new(Shared {
+            wasm: wasm.to_vec(),
+            metadata,
+            idle: Mutex::new(vec![compiled]),
+        })))
     }
 
     /// What the handshake agreed on.
     pub fn metadata(&self) -> &AugmentedMetadata {
-        &self.metadata
+        &self.0.metadata
     }
 }
 
@@ -98,37 +105,105 @@ impl Host for PluginHost {
     type Session = PluginSession;
 
     fn open(&self) -> Result<PluginSession, HandshakeError> {
-        let instance = Instance::new(&self.compiled)
-            .map_err(|reason| HandshakeError::Instantiate { reason })?;
-        Ok(PluginSession::on(instance, Arc::clone(&self.metadata)))
+        let instantiate = |reason| HandshakeError::Instantiate { reason };
+        let lease = Lease::take(Arc::clone(&self.0)).map_err(instantiate)?;
+        let instance = lease.instance().map_err(instantiate)?;
+        Ok(PluginSession::on(instance, lease))
     }
 
     fn negotiated(&self, function: &str) -> Option<u32> {
-        self.metadata.negotiated_functions.get(function).copied()
+        self.metadata().negotiated_functions.get(function).copied()
     }
 }
 
-/// Compiles a module with the protocol's limits: [`HANDSHAKE_FUEL`] and [`HANDSHAKE_WALL_MS`] for every
-/// call, no WASI, no network, no files.
-pub(super) fn compile(wasm: &[u8]) -> Result<extism::CompiledPlugin, String> {
-    let manifest = extism::Manifest::new([extism::Wasm::data(wasm)])
-        .with_timeout(Duration::from_millis(HANDSHAKE_WALL_MS))
-        .disallow_all_hosts();
-    extism::PluginBuilder::new(manifest)
-        .with_wasi(false)
-        .with_cache_disabled()
-        .with_fuel_limit(HANDSHAKE_FUEL)
-        .compile()
-        .map_err(|error| format!("{error:#}"))
+/// A session's hold on compiled code that no other session uses meanwhile.
+pub(super) struct Lease {
+    shared: Arc<Shared>,
+    /// `None` only while it is being dropped.
+    compiled: Option<Compiled>,
+}
+
+impl Lease {
+    fn take(shared: Arc<Shared>) -> Result<Self, String> {
+        let idle = shared.idle().pop();
+        let compiled = match idle {
+            Some(compiled) => compiled,
+            None => Compiled::new(&shared.wasm)?,
+        };
+        Ok(Self {
+            shared,
+            compiled: Some(compiled),
+        })
+    }
+
+    /// A fresh instance of the plugin.
+    pub(super) fn instance(&self) -> Result<Instance, String> {
+        let compiled = self.compiled.as_ref();
+        Instance::new(compiled.ok_or("the session is closed")?)
+    }
+
+    pub(super) fn metadata(&self) -> &AugmentedMetadata {
+        &self.shared.metadata
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.shared.idle().extend(self.compiled.take());
+    }
+}
+
+impl Shared {
+    fn idle(&self) -> MutexGuard<'_, Vec<Compiled>> {
+        // Nothing that holds the lock can leave the list half-way.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A plugin compiled behind its [`guard`] with the protocol's limits: [`HANDSHAKE_FUEL`] and
+/// [`HANDSHAKE_WALL_MS`] for every call, no WASI, no network, no files.
+pub(super) struct Compiled {
+    plugin: extism::CompiledPlugin,
+    starts: bool,
+}
+
+impl Compiled {
+    pub(super) fn new(wasm: &[u8]) -> Result<Self, String> {
+        let guarded = guard::guarded(wasm).map_err(|error| error.to_string())?;
+        let manifest = extism::Manifest::new([
+            extism::Wasm::data(guard::guard()).with_name(guard::GUARD),
+            extism::Wasm::data(guarded.plugin).with_name(guard::PLUGIN),
+            extism::Wasm::data(guarded.front).with_name("main"),
+        ]);
+        let manifest = manifest
+            .with_timeout(Duration::from_millis(HANDSHAKE_WALL_MS))
+            .disallow_all_hosts();
+        let plugin = extism::PluginBuilder::new(manifest)
+            .with_wasi(false)
+            .with_cache_disabled()
+            .with_fuel_limit(HANDSHAKE_FUEL)
+            .compile()
+            .map_err(|error| format!("{error:#}"))?;
+        Ok(Self {
+            plugin,
+            starts: guarded.starts,
+        })
+    }
 }
 
 /// One instance of a plugin: the only place that calls into Extism.
 pub(super) struct Instance(extism::Plugin);
 
 impl Instance {
-    pub(super) fn new(compiled: &extism::CompiledPlugin) -> Result<Self, String> {
-        let plugin = extism::Plugin::new_from_compiled(compiled);
-        plugin.map(Self).map_err(|error| format!("{error:#}"))
+    /// Instantiates the plugin and runs its start code, as a call with the limits of any other.
+    pub(super) fn new(compiled: &Compiled) -> Result<Self, String> {
+        let plugin = extism::Plugin::new_from_compiled(&compiled.plugin);
+        let mut instance = Self(plugin.map_err(|error| format!("{error:#}"))?);
+        if compiled.starts {
+            let started = instance.call(guard::START, b"");
+            started.map_err(|cause| format!("the start code failed: {cause}"))?;
+        }
+        Ok(instance)
     }
 
     /// Whether the module exports a function of this name that a host can call.

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use cc_lb_fuzz::campaign::{Budget, Plan, nth_case};
-use cc_lb_fuzz::case::{Case, Menu};
+use cc_lb_fuzz::case::{Case, Menu, Step};
 use cc_lb_fuzz::host::{
     Call, DispatchOutcome, HandshakeError, Host, Observed, PluginSession, Session,
 };
 use cc_lb_fuzz::observation::dispatch;
-use cc_lb_fuzz::puppet;
-use cc_lb_fuzz::wire::Request;
+use cc_lb_fuzz::puppet::{self, Ending, predict};
+use cc_lb_fuzz::wire::{Request, Vocabulary};
 use cc_lb_plugin_conformance::dispatch as reference;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
@@ -34,6 +34,14 @@ impl Session for ReferenceSession {
     }
 }
 
+/// Whether a little more or less fuel decides what the step comes to: the guard takes some. The intended
+/// differences beside it, for guests that misuse Extism, are no puppet's and are tested in `guard.rs`.
+fn fuel_decides(step: &Step) -> bool {
+    let mut input = step.told().to_json().unwrap_or_default();
+    input["_v"] = 1.into();
+    predict(input.to_string().as_bytes(), b"{}", 1 << 22).ending == Ending::Unknown
+}
+
 #[test]
 fn both_sessions_come_to_the_same_outcomes() {
     let cases = cases(2_000);
@@ -43,7 +51,7 @@ fn both_sessions_come_to_the_same_outcomes() {
         menu: Menu::puppet::<Request>(),
     };
     let host = puppet_host();
-    let (mut dispatches, mut ok) = (0u64, 0u64);
+    let (mut dispatches, mut ok, mut by_fuel) = (0u64, 0u64, 0u64);
     let mut own: Option<PluginSession> = None;
     let mut theirs = None;
     for index in 0..cases {
@@ -62,10 +70,17 @@ fn both_sessions_come_to_the_same_outcomes() {
             let other = dispatch(step.told(), theirs).outcome;
             dispatches += 1;
             ok += u64::from(matches!(one, DispatchOutcome::Ok(_)));
+            if one != other && fuel_decides(step) {
+                by_fuel += 1;
+                continue;
+            }
             assert_eq!(one, other, "case {index} of seed 1, step {place}: {step:?}");
         }
     }
-    println!("{cases} cases, {dispatches} dispatches, {ok} ok: the sessions agree");
+    println!(
+        "{cases} cases, {dispatches} dispatches, {ok} ok: the sessions agree, {by_fuel} by fuel apart"
+    );
+    assert!(by_fuel <= dispatches / 10_000);
     assert!(ok > 0 && ok < dispatches, "both outcomes occurred");
 }
 

@@ -53,6 +53,8 @@ pub struct Guest {
     pub identities: Vec<String>,
     /// What the handshake answers.
     pub handshake: String,
+    /// WebAssembly text of further imports.
+    pub imports: String,
     /// WebAssembly text of further functions and exports.
     pub functions: String,
 }
@@ -66,6 +68,7 @@ impl Guest {
                     .to_owned(),
             ],
             handshake: accept(r#""shape":1"#, r#""shape":[1]"#, r#""shape""#, ""),
+            imports: String::new(),
             functions: format!(
                 r#"(func (export "shape") (result i32) {} (i32.const 0))"#,
                 set_output(answer)
@@ -87,10 +90,12 @@ impl Guest {
                 (import "extism:host/env" "error_set" (func $error_set (param i64)))
                 (import "extism:host/env" "input_length" (func $input_length (result i64)))
                 (import "extism:host/env" "input_load_u8" (func $input_load_u8 (param i64) (result i32)))
+                {}
                 (global $block (mut i64) (i64.const 0))
                 {}
                 (func (export "cc_lb_handshake") (result i32) {} (i32.const 0))
                 {})"#,
+            self.imports,
             identities.collect::<String>(),
             set_output(&self.handshake),
             self.functions,

@@ -8,6 +8,7 @@ mod common;
 mod dispatch;
 mod fuzz_target;
 mod generators;
+mod guard;
 mod handshake;
 mod properties;
 mod puppet;

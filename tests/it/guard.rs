@@ -1,0 +1,429 @@
+//! What no guest can do to a session: kill it, hang it, fool it, or break it for the requests that follow.
+
+use std::time::{Duration, Instant};
+
+use cc_lb_fuzz::dispatch::{DispatchOutcome, PluginSession};
+use cc_lb_fuzz::handshake::HandshakeError;
+use cc_lb_fuzz::host::{Cause, Host, Observed, PluginHost, TrapKind};
+use cc_lb_plugin_wire::v1::shape::{ShapeFn, ShapeRequest, ShapeResponse};
+use cc_lb_plugin_wire::wire_function::WireFunction;
+
+use crate::common::{Guest, set_output};
+
+const ANSWER: &str = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#;
+
+/// The wall-clock limit and the slack that `within_wall` grants.
+const LIMIT: Duration = Duration::from_millis(250);
+
+/// A plugin that misbehaves when a request is long and answers otherwise.
+fn misbehaves(imports: &str, body: &str) -> Guest {
+    let mut guest = Guest::shape("");
+    guest.imports = imports.to_owned();
+    guest.functions = format!(
+        r#"(memory 1)
+        (func (export "shape") (result i32)
+            (if (i64.gt_u (call $input_length) (i64.const 400)) (then {body}))
+            {} (i32.const 0))"#,
+        set_output(ANSWER)
+    );
+    guest
+}
+
+fn request(long: bool) -> ShapeRequest {
+    let mut request = ShapeFn::dry_run_request();
+    request.request.query = long.then(|| "q".repeat(400));
+    request
+}
+
+/// Lets the plugin misbehave again and again; each time the call is a fallback in time, and the healthy call
+/// behind it is answered. Returns the causes.
+fn survives(guest: &Guest) -> Vec<Cause> {
+    let mut session = PluginSession::new(&guest.wasm()).expect("it opens");
+    let mut causes = Vec::new();
+    for _ in 0..3 {
+        let start = Instant::now();
+        let observed: Observed<ShapeResponse> = session.observe::<ShapeFn>(request(true));
+        assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
+        assert_eq!(
+            observed.outcome,
+            DispatchOutcome::Fallback(ShapeFn::FALLBACK)
+        );
+        causes.extend(observed.call.cause);
+        let observed = session.observe::<ShapeFn>(request(false));
+        assert!(
+            matches!(observed.outcome, DispatchOutcome::Ok(_)),
+            "{:?}",
+            observed.call
+        );
+    }
+    causes
+}
+
+/// Asserts that the misbehaviour is stopped as a trap each time.
+fn is_stopped(imports: &str, body: &str) {
+    let trap = Cause::Trap(TrapKind::Unreachable);
+    assert_eq!(
+        survives(&misbehaves(imports, body)),
+        [trap.clone(), trap.clone(), trap],
+        "{body}"
+    );
+}
+
+const STORE_U64: &str =
+    r#"(import "extism:host/env" "store_u64" (func $store_u64 (param i64 i64)))"#;
+
+#[test]
+fn an_output_outside_of_every_block_is_a_fallback() {
+    for at in [
+        "(i64.const 64)",
+        "(call $alloc (i64.const 8))",
+        "(i64.const -1)",
+    ] {
+        for length in [-1, -20, 9, 1 << 40, i64::MAX] {
+            is_stopped("", &format!("(call $output_set {at} (i64.const {length}))"));
+        }
+    }
+}
+
+#[test]
+fn the_kernels_bookkeeping_cannot_be_written() {
+    for at in [0, 1, 57, 63, 64, 65, -1, -8, 1 << 31, 1 << 32, i64::MIN] {
+        is_stopped(
+            "",
+            &format!("(call $store_u8 (i64.const {at}) (i32.const 1))"),
+        );
+        is_stopped(
+            STORE_U64,
+            &format!("(call $store_u64 (i64.const {at}) (i64.const -1))"),
+        );
+    }
+    for into in [-12, -8, -1, 1, 8, 9, 16] {
+        let body = format!(
+            "(call $store_u64 (i64.add (call $alloc (i64.const 8)) (i64.const {into})) (i64.const -1))"
+        );
+        is_stopped(STORE_U64, &body);
+    }
+}
+
+#[test]
+fn a_block_that_was_freed_cannot_be_written_or_set() {
+    let imports = r#"
+        (import "extism:host/env" "free" (func $free (param i64)))
+        (import "extism:host/env" "log_info" (func $log_info (param i64)))"#;
+    let make = "(global.set $block (call $alloc (i64.const 8)))";
+    let store = "(call $store_u8 (global.get $block) (i32.const 1))";
+    for gone in [
+        "(call $free (global.get $block))",
+        "(call $log_info (global.get $block))",
+    ] {
+        is_stopped(imports, &format!("{make} {store} {gone} {store}"));
+        is_stopped(
+            imports,
+            &format!("{make} {gone} (call $error_set (global.get $block))"),
+        );
+        is_stopped(
+            imports,
+            &format!("{make} {gone} (call $output_set (global.get $block) (i64.const 8))"),
+        );
+    }
+}
+
+#[test]
+fn an_error_that_is_no_block_is_a_fallback() {
+    for at in [
+        "(i64.const 1)",
+        "(i64.add (call $alloc (i64.const 8)) (i64.const 1))",
+        "(call $alloc (i64.const -1))",
+    ] {
+        let body = format!("(call $error_set {at}) (return (i32.const 1))");
+        survives(&misbehaves("", &body));
+    }
+}
+
+#[test]
+fn an_allocation_is_bounded_and_costs_the_next_call_nothing_that_it_needs() {
+    for size in [-1_i64, -58, 1 << 23, 1 << 32, (1 << 20) + 1] {
+        let body = format!(
+            "(if (i64.ne (call $alloc (i64.const {size})) (i64.const 0)) (then (unreachable))) (return (i32.const 5))"
+        );
+        assert_eq!(
+            survives(&misbehaves("", &body)),
+            [Cause::ExitCode(5), Cause::ExitCode(5), Cause::ExitCode(5)]
+        );
+    }
+    let many = "(loop $more (br_if $more (i64.ne (call $alloc (i64.const 4096)) (i64.const 0)))) (return (i32.const 5))";
+    survives(&misbehaves("", many));
+    let endless = "(loop $more (drop (call $alloc (i64.const 1))) (br $more))";
+    survives(&misbehaves("", endless));
+}
+
+#[test]
+fn the_kernel_cannot_be_reset_by_a_plugin() {
+    let reset = r#"(import "extism:host/env" "reset" (func $reset))"#;
+    is_stopped(reset, "(call $reset) (drop (call $alloc (i64.const -58)))");
+    let input_set = r#"(import "extism:host/env" "input_set" (func $input_set (param i64 i64)))"#;
+    is_stopped(input_set, "(call $input_set (i64.const 0) (i64.const -1))");
+}
+
+#[test]
+fn host_functions_with_wrong_handles_are_fallbacks() {
+    for (import, ty, call) in [
+        ("log_info", "(param i64)", "(call $f (i64.const 5))"),
+        (
+            "var_set",
+            "(param i64 i64)",
+            "(call $f (i64.const 5) (i64.const 5))",
+        ),
+        (
+            "var_get",
+            "(param i64) (result i64)",
+            "(drop (call $f (i64.const -9)))",
+        ),
+        (
+            "config_get",
+            "(param i64) (result i64)",
+            "(drop (call $f (i64.const 70)))",
+        ),
+        (
+            "http_request",
+            "(param i64 i64) (result i64)",
+            "(drop (call $f (i64.const 1) (i64.const 1)))",
+        ),
+    ] {
+        let imports = format!(r#"(import "extism:host/env" "{import}" (func $f {ty}))"#);
+        let body = format!("{call} (return (i32.const 1))");
+        survives(&misbehaves(&imports, &body));
+    }
+}
+
+#[test]
+fn variables_outlive_a_call_and_their_blocks_do_not() {
+    let imports = r#"
+        (import "extism:host/env" "var_get" (func $var_get (param i64) (result i64)))
+        (import "extism:host/env" "var_set" (func $var_set (param i64 i64)))
+        (import "extism:host/env" "length" (func $length (param i64) (result i64)))"#;
+    // Sets a variable of 8 bytes when the request is long, and returns its length as a code otherwise.
+    let mut guest = misbehaves(imports, "");
+    guest.functions = r#"
+        (func $key (result i64) (local $key i64)
+            (local.set $key (call $alloc (i64.const 1)))
+            (call $store_u8 (local.get $key) (i32.const 107))
+            (local.get $key))
+        (func (export "shape") (result i32) (local $value i64)
+            (if (i64.gt_u (call $input_length) (i64.const 400))
+                (then (call $var_set (call $key) (call $alloc (i64.const 8))) (return (i32.const 100))))
+            (local.set $value (call $var_get (call $key)))
+            (call $store_u8 (i64.add (local.get $value) (i64.const 7)) (i32.const 1))
+            (i32.wrap_i64 (call $length (local.get $value))))"#
+        .to_owned();
+    let mut session = PluginSession::new(&guest.wasm()).expect("it opens");
+    let mut code = |long| session.observe::<ShapeFn>(request(long)).call.cause;
+    assert_eq!(code(true), Some(Cause::ExitCode(100)));
+    assert_eq!(code(false), Some(Cause::ExitCode(8)));
+    assert_eq!(code(false), Some(Cause::ExitCode(8)));
+}
+
+#[test]
+fn memory_and_tables_are_bounded() {
+    let fill = "(drop (memory.grow (i32.const 65535)))
+        (drop (memory.grow (i32.const 1023)))
+        (loop $more (memory.fill (i32.const 0) (i32.const 1) (i32.mul (memory.size) (i32.const 65536))) (br $more))";
+    let causes = survives(&misbehaves("", fill));
+    assert_eq!(causes, [Cause::Timeout, Cause::Timeout, Cause::Timeout]);
+    let mut table = misbehaves("", "");
+    table.functions = format!(
+        r#"(table $t 1 funcref)
+        (func (export "shape") (result i32)
+            (if (i64.gt_u (call $input_length) (i64.const 400))
+                (then (return (table.grow $t (ref.null func) (i32.const 0x10000000)))))
+            {} (i32.const 0))"#,
+        set_output(ANSWER)
+    );
+    assert_eq!(
+        survives(&table),
+        [
+            Cause::ExitCode(-1),
+            Cause::ExitCode(-1),
+            Cause::ExitCode(-1)
+        ]
+    );
+}
+
+#[test]
+fn a_trap_half_way_through_the_plugins_own_state_is_undone() {
+    let mut guest = misbehaves("", "");
+    guest.functions = format!(
+        r#"(global $busy (mut i32) (i32.const 0))
+        (func (export "shape") (result i32)
+            (if (global.get $busy) (then (unreachable)))
+            (global.set $busy (i32.const 1))
+            (if (i64.gt_u (call $input_length) (i64.const 400)) (then (unreachable)))
+            (global.set $busy (i32.const 0))
+            {} (i32.const 0))"#,
+        set_output(ANSWER)
+    );
+    survives(&guest);
+}
+
+#[test]
+fn an_error_is_not_lost_when_the_fuel_ends() {
+    // Sets an answer and an error, and burns nearly all fuel: by the length of the query a little more or less.
+    let mut guest = misbehaves("", "");
+    let error = "(call $error_set (global.get $block))";
+    guest.functions = format!(
+        r#"(func (export "shape") (result i32) (local $n i64)
+            {} {error}
+            (local.set $n (i64.sub (i64.const 1249850) (call $input_length)))
+            (block $done (loop $more
+                (br_if $done (i64.eqz (local.get $n)))
+                (local.set $n (i64.sub (local.get $n) (i64.const 1)))
+                (br $more)))
+            (i32.const 0))"#,
+        set_output(ANSWER)
+    );
+    let mut session = PluginSession::new(&guest.wasm()).expect("it opens");
+    let (mut errors, mut out_of_fuel) = (0, 0);
+    for length in 0..400 {
+        let mut request = request(false);
+        request.request.query = Some("q".repeat(length));
+        let observed = session.observe::<ShapeFn>(request);
+        assert_eq!(
+            observed.outcome,
+            DispatchOutcome::Fallback(ShapeFn::FALLBACK),
+            "{:?}",
+            observed.call
+        );
+        match observed.call.cause {
+            Some(Cause::OutOfFuel) => out_of_fuel += 1,
+            Some(_) => errors += 1,
+            None => unreachable!("it fell back"),
+        }
+    }
+    assert!(
+        errors > 0 && out_of_fuel > 0,
+        "{errors} errors, {out_of_fuel} out of fuel"
+    );
+}
+
+/// A plugin with start code; `exports` is a function `$start` of no parameters.
+fn starts(body: &str, start: &str) -> Vec<u8> {
+    let mut guest = misbehaves("", "");
+    guest.functions = format!(
+        r#"(memory 16)
+        (global $ready (mut i32) (i32.const 0))
+        (func $start {start} {body})
+        (func (export "shape") (result i32)
+            (if (i64.gt_u (call $input_length) (i64.const 400)) (then (unreachable)))
+            {} (i32.sub (global.get $ready) (i32.const 1)))"#,
+        set_output(ANSWER)
+    );
+    if start.is_empty() {
+        guest.functions += "(start $start)";
+    }
+    guest.wasm()
+}
+
+#[test]
+fn start_code_runs_once_for_an_instance_inside_the_limits_of_a_call() {
+    for start in [
+        "",
+        r#"(export "_initialize")"#,
+        r#"(export "__wasm_call_ctors")"#,
+    ] {
+        let ready = "(global.set $ready (i32.add (global.get $ready) (i32.const 1)))";
+        let mut session = PluginSession::new(&starts(ready, start)).expect("it opens");
+        for long in [false, false, true, false] {
+            let outcome = session.dispatch::<ShapeFn>(request(long));
+            assert_eq!(matches!(outcome, DispatchOutcome::Ok(_)), !long, "{start}");
+        }
+        let hang = "(loop $more (memory.fill (i32.const 0) (i32.const 0) (i32.const 0x100000)) (br $more))";
+        for endless in [hang, "(loop $more (br $more))", "(unreachable)"] {
+            let begin = Instant::now();
+            let error = PluginSession::new(&starts(endless, start))
+                .err()
+                .expect("it does not open");
+            assert!(begin.elapsed() < 8 * LIMIT, "{:?}", begin.elapsed());
+            assert!(
+                matches!(&error, HandshakeError::Instantiate { reason } if reason.contains("start code")),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_plugin_may_not_have_is_refused_with_a_reason() {
+    let mut code =
+        String::from("(func (export \"cc_lb_handshake\") (result i32) (i32.const 0)) (func");
+    code.push_str(&"(drop (i32.const 0))".repeat(700_000));
+    code.push(')');
+    let reasons: Vec<String> = [
+        r#"(import "main" "shape" (func))"#,
+        r#"(import "extism:host/user" "f" (func))"#,
+        r#"(import "extism:host/env" "memory" (memory 1))"#,
+        r#"(import "cc-lb-fuzz:guard" "begin" (func))"#,
+        r#"(import "extism:host/env" "no_such_function" (func)) (func (export "cc_lb_handshake"))"#,
+        "(memory 1025)",
+        "(table 65537 funcref)",
+        &"(table 1 funcref)".repeat(17),
+        "(memory i64 1)",
+        "(type (array i8))",
+        &code,
+    ]
+    .iter()
+    .map(|module| {
+        let wasm = wat::parse_str(format!("(module {module})")).expect("it is valid");
+        let begin = Instant::now();
+        match PluginHost::new(&wasm).err() {
+            Some(HandshakeError::Instantiate { reason }) => {
+                assert!(begin.elapsed() < Duration::from_secs(5));
+                reason.lines().next().unwrap_or_default().to_owned()
+            }
+            other => panic!("{other:?}"),
+        }
+    })
+    .collect();
+    insta::assert_snapshot!(reasons.join("\n"));
+}
+
+#[test]
+fn a_request_that_is_too_large_is_a_fallback_without_a_call() {
+    let mut session =
+        PluginSession::new(&misbehaves("", "(unreachable)").wasm()).expect("it opens");
+    let mut large = request(false);
+    large.request.body_base64 = "A".repeat(1 << 20);
+    let observed = session.observe::<ShapeFn>(large);
+    assert!(matches!(
+        observed.call.cause,
+        Some(Cause::RequestTooLarge(_))
+    ));
+    assert_eq!(observed.call.fuel, None);
+    let outcome = session.dispatch::<ShapeFn>(request(false));
+    assert!(matches!(outcome, DispatchOutcome::Ok(_)));
+}
+
+#[test]
+fn a_session_that_runs_out_of_time_interrupts_no_other() {
+    let stall =
+        "(loop $more (memory.fill (i32.const 0) (i32.const 0) (i32.const 0x10000)) (br $more))";
+    let host = PluginHost::new(&misbehaves("", stall).wasm()).expect("it opens");
+    let mut stalling = host.open().expect("it opens");
+    let mut healthy = host.open().expect("it opens");
+    std::thread::scope(|scope| {
+        let stalls = scope.spawn(move || {
+            (0..2)
+                .map(|_| stalling.observe::<ShapeFn>(request(true)).call.cause)
+                .collect::<Vec<_>>()
+        });
+        while !stalls.is_finished() {
+            let observed = healthy.observe::<ShapeFn>(request(false));
+            assert!(
+                matches!(observed.outcome, DispatchOutcome::Ok(_)),
+                "{:?}",
+                observed.call
+            );
+        }
+        let causes = stalls.join().expect("it does not panic");
+        assert_eq!(causes, [Some(Cause::Timeout), Some(Cause::Timeout)]);
+    });
+}
