@@ -13,8 +13,9 @@ use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::finding::Finding;
 use cc_lb_fuzz::host::PluginHost;
 use cc_lb_fuzz::observation::{Runner, Subject};
+use cc_lb_fuzz::puppet::{self, Wildness};
+use cc_lb_fuzz::report;
 use cc_lb_fuzz::wire::{Request, Vocabulary};
-use cc_lb_fuzz::{puppet, report};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use thiserror::Error;
@@ -130,7 +131,7 @@ fn run(args: &RunArgs) -> Result<u8, CliError> {
         },
         menu: Menu {
             functions: functions(&args.functions)?,
-            programs: subject == Subject::Puppet,
+            programs: (subject == Subject::Puppet).then_some(Wildness::Wild),
         },
     };
     let what = match &args.plugin {

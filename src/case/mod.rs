@@ -9,7 +9,7 @@ use arbitrary::Unstructured;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::puppet::Program;
+use crate::puppet::{Program, Wildness};
 use crate::wire::{Request, Vocabulary};
 
 mod file;
@@ -70,23 +70,23 @@ impl<R: Vocabulary> Step<R> {
 pub struct Menu {
     /// The functions to call, by their places in [`Vocabulary::functions`]. Never empty.
     pub functions: Vec<usize>,
-    /// Whether requests carry programs for the puppet.
-    pub programs: bool,
+    /// Which programs for the puppet requests carry; `None` for any other plugin.
+    pub programs: Option<Wildness>,
 }
 
 impl Menu {
-    /// All functions of the vocabulary, with programs.
+    /// All functions of the vocabulary, with scripted and wild programs.
     pub fn puppet<R: Vocabulary>() -> Self {
         Self {
             functions: (0..R::functions().len()).collect(),
-            programs: true,
+            programs: Some(Wildness::Wild),
         }
     }
 
     /// All functions of the vocabulary, without programs: for a plugin that is not the puppet.
     pub fn plugin<R: Vocabulary>() -> Self {
         Self {
-            programs: false,
+            programs: None,
             ..Self::puppet::<R>()
         }
     }
@@ -98,10 +98,11 @@ impl Menu {
     pub fn step<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
         let place = *u.choose(&self.functions)?;
         let request = R::arbitrary_of(place, u)?;
-        let program = if self.programs && u.int_in_range(0..=2u8)? != 0 {
-            Some(Program::arbitrary_for(&R::functions()[place], u)?)
-        } else {
-            None
+        let program = match self.programs {
+            Some(wildness) if u.int_in_range(0..=2u8)? != 0 => {
+                Some(Program::arbitrary_for(&R::functions()[place], wildness, u)?)
+            }
+            _ => None,
         };
         Ok(Step { request, program })
     }
@@ -125,10 +126,12 @@ impl Menu {
 
     /// Arbitrary steps of one function as a strategy that shrinks.
     pub fn strategy<R: Vocabulary>(&self, place: usize) -> BoxedStrategy<Case<R>> {
-        let program: BoxedStrategy<Option<Program>> = if self.programs {
-            proptest::option::of(Program::strategy_for(&R::functions()[place])).boxed()
-        } else {
-            Just(None).boxed()
+        let program = match self.programs {
+            Some(wildness) => {
+                let program = Program::strategy_for(&R::functions()[place], wildness);
+                proptest::option::of(program).boxed()
+            }
+            None => Just(None).boxed(),
         };
         let step = (R::strategy_of(place), program);
         proptest::collection::vec(step, 1..=GENERATED_STEPS)

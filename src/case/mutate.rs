@@ -3,7 +3,7 @@
 use arbitrary::Unstructured;
 
 use super::{Case, Menu, Step, tree};
-use crate::puppet::Program;
+use crate::puppet::{Program, Wildness};
 use crate::wire::Vocabulary;
 
 /// The most steps that mutation grows a case to. A fuzzer spends more on each input than on each step, so
@@ -41,7 +41,9 @@ impl<R: Vocabulary> Case<R> {
             }
             3 => self.steps.swap(place, 0),
             4 => self.steps[place] = menu.step(u)?,
-            5..=6 if menu.programs => mutate_program(&mut self.steps[place], u)?,
+            5..=6 if menu.programs.is_some() => {
+                mutate_program(&mut self.steps[place], menu, u)?;
+            }
             _ => mutate_request(&mut self.steps[place], u)?,
         }
         Ok(())
@@ -68,9 +70,11 @@ fn mutate_request<R: Vocabulary>(
 
 fn mutate_program<R: Vocabulary>(
     step: &mut Step<R>,
+    menu: &Menu,
     u: &mut Unstructured<'_>,
 ) -> arbitrary::Result<()> {
-    let fresh = Program::arbitrary_for(step.request.function(), u)?;
+    let wildness = menu.programs.unwrap_or(Wildness::Scripted);
+    let fresh = Program::arbitrary_for(step.request.function(), wildness, u)?;
     let Some(Program(ops)) = &mut step.program else {
         step.program = Some(fresh);
         return Ok(());

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::answer;
 use super::bytes::Bytes;
-use super::program::{Op, Program, TrapOp};
+use super::program::{Import, Op, Operand, Program, TrapOp};
 use crate::wire::Function;
 
 /// About one in so many programs stalls: each takes the whole wall-clock limit, 200 ms.
@@ -30,12 +30,58 @@ const ERRORS: [&str; 6] = [
 /// The codes that guests return.
 const CODES: [i32; 8] = [1, -1, 0, 2, 134, 256, i32::MIN, i32::MAX];
 
+/// Which programs are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wildness {
+    /// Those whose outcome the model foretells.
+    Scripted,
+    /// One in four calls Extism's functions with whatever operands: what comes of it is not foretold, only
+    /// that it harms nothing.
+    Wild,
+}
+
+/// About one in so many programs is wild, where wild ones are drawn.
+const WILD_ONE_IN: u32 = 4;
+
+/// Constants around which Extism keeps its bookkeeping, blocks and pages end, and numbers wrap.
+const EDGES: [i64; 22] = [
+    0,
+    1,
+    8,
+    57,
+    63,
+    64,
+    65,
+    128,
+    4096,
+    65_535,
+    65_536,
+    1 << 20,
+    (1 << 31) - 1,
+    1 << 31,
+    (1 << 32) - 12,
+    1 << 32,
+    i64::MAX,
+    i64::MIN,
+    -1,
+    -8,
+    -20,
+    -58,
+];
+
 impl Program {
     /// An arbitrary program for a call of this function.
     ///
     /// # Errors
     /// Those of `arbitrary`.
-    pub fn arbitrary_for(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+    pub fn arbitrary_for(
+        function: &Function,
+        wildness: Wildness,
+        u: &mut Unstructured<'_>,
+    ) -> arbitrary::Result<Self> {
+        if wildness == Wildness::Wild && one_in(WILD_ONE_IN, u)? {
+            return wild(function, u);
+        }
         let mut ops = Vec::new();
         if one_in(8, u)? {
             ops.push(Op::Knock);
@@ -54,14 +100,69 @@ impl Program {
     }
 
     /// The same as a strategy, from bytes that shrink.
-    pub fn strategy_for(function: &'static Function) -> BoxedStrategy<Self> {
+    pub fn strategy_for(function: &'static Function, wildness: Wildness) -> BoxedStrategy<Self> {
         proptest::collection::vec(any::<u8>(), 0..256)
-            .prop_map(|bytes| {
+            .prop_map(move |bytes| {
                 // Never fails: what the bytes do not decide is 0.
-                Self::arbitrary_for(function, &mut Unstructured::new(&bytes)).unwrap_or_default()
+                Self::arbitrary_for(function, wildness, &mut Unstructured::new(&bytes))
+                    .unwrap_or_default()
             })
             .boxed()
     }
+}
+
+/// Calls of a few functions of Extism, each program another few, with operands that matter to them.
+fn wild(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<Program> {
+    let swarm = [
+        u.choose(&Import::ALL)?,
+        u.choose(&Import::ALL)?,
+        u.choose(&Import::ALL)?,
+    ];
+    let mut ops = Vec::new();
+    for _ in 0..u.int_in_range(1..=12)? {
+        ops.push(match u.int_in_range(0..=15)? {
+            // Something to point at.
+            0..=3 => Op::Call {
+                function: Import::Alloc,
+                operands: [operand(u)?, operand(u)?],
+                to: u.int_in_range(0..=3)?,
+            },
+            4..=12 => Op::Call {
+                function: **u.choose(&swarm)?,
+                operands: [operand(u)?, operand(u)?],
+                to: u.int_in_range(0..=3)?,
+            },
+            13 if one_in(20, u)? => Op::Flood(*u.choose(&[1, 958, 65_470])?),
+            13 => Op::GrowTable(*u.choose(&[1, 65_535, 1 << 28, u32::MAX])?),
+            _ => anything(function, u)?,
+        });
+    }
+    Ok(Program(ops))
+}
+
+fn operand(u: &mut Unstructured<'_>) -> arbitrary::Result<Operand> {
+    Ok(match u.int_in_range(0..=5)? {
+        0 => Operand {
+            register: None,
+            add: u.int_in_range(0..=64)?,
+        },
+        1 => Operand {
+            register: None,
+            add: *u.choose(&EDGES)?,
+        },
+        2 | 3 => Operand {
+            register: Some(u.int_in_range(0..=3)?),
+            add: 0,
+        },
+        4 => Operand {
+            register: Some(u.int_in_range(0..=3)?),
+            add: u.int_in_range(-24..=24)?,
+        },
+        _ => Operand {
+            register: Some(u.int_in_range(0..=3)?),
+            add: *u.choose(&EDGES)?,
+        },
+    })
 }
 
 /// Sends the input back: in a string of the response, where that has one, or as it is.

@@ -16,8 +16,9 @@ mod model;
 mod program;
 
 pub use bytes::Bytes;
+pub use generate::Wildness;
 pub use model::{Ending, INPUT_MAX_BYTES, Prediction, predict};
-pub use program::{MARK, Op, PROGRAM_MAX_BYTES, Program, TrapOp};
+pub use program::{Import, MARK, Op, Operand, PROGRAM_MAX_BYTES, Program, TrapOp};
 
 /// The puppet's source text, with comments.
 pub const PUPPET_WAT: &str = include_str!("puppet.wat");

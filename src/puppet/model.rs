@@ -14,6 +14,9 @@ pub const INPUT_MAX_BYTES: usize = 1 << 20;
 /// The largest answer that the puppet holds, in bytes; it traps on a larger one.
 const ANSWER_MAX_BYTES: usize = 1 << 21;
 
+/// What a program that the model does not follow may allocate, in bytes: the guard's bound.
+const WILD_MAX_BYTES: u64 = 1 << 20;
+
 /// Upper bounds of what a call takes, in fuel. `tests/puppet.rs` holds them against measurements.
 mod fuel {
     /// Every call, with Extism's own share and the setting of the output.
@@ -47,7 +50,7 @@ pub enum Ending {
     OutOfFuel,
     /// It runs out of time.
     Timeout,
-    /// Fuel decides, and the model does not know it exactly enough.
+    /// Fuel decides, and the model does not know it exactly enough; or the program calls Extism by itself.
     Unknown,
 }
 
@@ -87,6 +90,7 @@ pub fn predict(input: &[u8], healthy: &[u8], carried: u64) -> Prediction {
         healthy,
         answer: Vec::new(),
         error: false,
+        wild: false,
         least_fuel: 0,
         most_fuel: fuel::BASE
             + fuel::INPUT_BYTE * input.len() as u64
@@ -109,6 +113,8 @@ struct Run<'a> {
     healthy: &'a [u8],
     answer: Vec<u8>,
     error: bool,
+    /// Whether something happened that the model does not follow.
+    wild: bool,
     least_fuel: u64,
     most_fuel: u64,
     result: Prediction,
@@ -171,6 +177,7 @@ impl Run<'_> {
             Op::Publish => self.publish(),
             Op::SetError(text) => self.error |= !text.0.is_empty(),
             Op::Grow(_) => {}
+            Op::Call { .. } | Op::GrowTable(_) | Op::Flood(_) => self.wild = true,
             Op::Burn(loops) => {
                 self.least_fuel += fuel::LOOP * u64::from(loops);
                 self.most_fuel += fuel::LOOP * u64::from(loops);
@@ -233,7 +240,10 @@ impl Run<'_> {
     }
 
     fn settle_fuel(&mut self) {
-        if self.least_fuel > HANDSHAKE_FUEL {
+        if self.wild {
+            self.result.ending = Ending::Unknown;
+            self.result.allocates += WILD_MAX_BYTES;
+        } else if self.least_fuel > HANDSHAKE_FUEL {
             self.result.ending = Ending::OutOfFuel;
         } else if self.most_fuel > HANDSHAKE_FUEL && !self.result.fails() {
             // A call that fails in any case fails by fuel or by itself.

@@ -54,6 +54,136 @@ pub enum Op {
     Stall,
     /// Set the answer so far as the output and return this code.
     Return(i32),
+    /// Call a function of Extism. With this, what the program comes to is no more foretold.
+    Call {
+        /// The function.
+        function: Import,
+        /// Its operands, as many as it takes.
+        operands: [Operand; 2],
+        /// The register that takes what it returns: 0 to 3.
+        to: u8,
+    },
+    /// Grow a table by a number of entries, if it can.
+    GrowTable(u32),
+    /// Grow the memory by a number of pages, if it can, and write to all of it.
+    Flood(u32),
+}
+
+/// An operand of a call: a register's value, if there is one of this number (0 to 3), and a constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operand {
+    /// The register.
+    pub register: Option<u8>,
+    /// What is added.
+    pub add: i64,
+}
+
+/// The functions that a guest may import from `extism:host/env`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Import {
+    /// `alloc`.
+    Alloc,
+    /// `free`.
+    Free,
+    /// `length`.
+    Length,
+    /// `length_unsafe`.
+    LengthUnsafe,
+    /// `load_u8`.
+    LoadU8,
+    /// `load_u64`.
+    LoadU64,
+    /// `input_load_u8`.
+    InputLoadU8,
+    /// `input_load_u64`.
+    InputLoadU64,
+    /// `store_u8`.
+    StoreU8,
+    /// `store_u64`.
+    StoreU64,
+    /// `input_set`.
+    InputSet,
+    /// `output_set`.
+    OutputSet,
+    /// `input_length`.
+    InputLength,
+    /// `input_offset`.
+    InputOffset,
+    /// `output_length`.
+    OutputLength,
+    /// `output_offset`.
+    OutputOffset,
+    /// `reset`.
+    Reset,
+    /// `error_set`.
+    ErrorSet,
+    /// `error_get`.
+    ErrorGet,
+    /// `memory_bytes`.
+    MemoryBytes,
+    /// `config_get`.
+    ConfigGet,
+    /// `var_get`.
+    VarGet,
+    /// `var_set`.
+    VarSet,
+    /// `http_request`.
+    HttpRequest,
+    /// `http_status_code`.
+    HttpStatusCode,
+    /// `http_headers`.
+    HttpHeaders,
+    /// `log_trace`.
+    LogTrace,
+    /// `log_debug`.
+    LogDebug,
+    /// `log_info`.
+    LogInfo,
+    /// `log_warn`.
+    LogWarn,
+    /// `log_error`.
+    LogError,
+    /// `get_log_level`.
+    GetLogLevel,
+}
+
+impl Import {
+    /// All of them, in the order of their codes.
+    pub const ALL: [Self; 32] = [
+        Self::Alloc,
+        Self::Free,
+        Self::Length,
+        Self::LengthUnsafe,
+        Self::LoadU8,
+        Self::LoadU64,
+        Self::InputLoadU8,
+        Self::InputLoadU64,
+        Self::StoreU8,
+        Self::StoreU64,
+        Self::InputSet,
+        Self::OutputSet,
+        Self::InputLength,
+        Self::InputOffset,
+        Self::OutputLength,
+        Self::OutputOffset,
+        Self::Reset,
+        Self::ErrorSet,
+        Self::ErrorGet,
+        Self::MemoryBytes,
+        Self::ConfigGet,
+        Self::VarGet,
+        Self::VarSet,
+        Self::HttpRequest,
+        Self::HttpStatusCode,
+        Self::HttpHeaders,
+        Self::LogTrace,
+        Self::LogDebug,
+        Self::LogInfo,
+        Self::LogWarn,
+        Self::LogError,
+        Self::GetLogLevel,
+    ];
 }
 
 /// The ways in which the puppet traps.
@@ -140,6 +270,20 @@ impl Op {
             Self::Spin => to.push(12),
             Self::Stall => to.push(13),
             Self::Return(code) => assemble_number(14, *code as u32, to),
+            Self::Call {
+                function,
+                operands,
+                to: register,
+            } => {
+                to.extend([15, *function as u8]);
+                for operand in operands {
+                    to.push(operand.register.unwrap_or(u8::MAX));
+                    to.extend(operand.add.to_le_bytes());
+                }
+                to.push(*register);
+            }
+            Self::GrowTable(entries) => assemble_number(16, *entries, to),
+            Self::Flood(pages) => assemble_number(17, *pages, to),
         }
     }
 }
@@ -178,6 +322,13 @@ pub(super) fn disassemble(bytes: &mut &[u8]) -> Option<Op> {
         12 => Op::Spin,
         13 => Op::Stall,
         14 => Op::Return(take_number(bytes)? as i32),
+        15 => Op::Call {
+            function: *Import::ALL.get(usize::from(take(bytes, 1)?[0]))?,
+            operands: [take_operand(bytes)?, take_operand(bytes)?],
+            to: take(bytes, 1)?[0],
+        },
+        16 => Op::GrowTable(take_number(bytes)?),
+        17 => Op::Flood(take_number(bytes)?),
         _ => return None,
     })
 }
@@ -191,6 +342,15 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
 fn take_number(bytes: &mut &[u8]) -> Option<u32> {
     let number = take(bytes, 4)?;
     Some(u32::from_le_bytes(number.try_into().ok()?))
+}
+
+fn take_operand(bytes: &mut &[u8]) -> Option<Operand> {
+    let register = take(bytes, 1)?[0];
+    let add = i64::from_le_bytes(take(bytes, 8)?.try_into().ok()?);
+    Some(Operand {
+        register: (register < 4).then_some(register),
+        add,
+    })
 }
 
 fn take_bytes(bytes: &mut &[u8]) -> Option<Bytes> {

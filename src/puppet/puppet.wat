@@ -4,24 +4,49 @@
 ;; program: opcodes with their operands, little-endian. Without a mark the puppet answers healthily, with
 ;; the function's dry-run response. `program.rs` assembles programs, `model.rs` foretells what they do.
 ;;
-;; Nothing of a call outlives it but the size of the memory, so that the puppet itself is never the reason
-;; why a later call goes wrong.
+;; Nothing of a call outlives it but the sizes of the memory and of a table that nothing uses, so that the
+;; puppet itself is never the reason why a later call goes wrong.
 (module
-  (import "extism:host/env" "input_length" (func $input_length (result i64)))
+  ;; All that a guest may import, in the order of their codes.
+  (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
+  (import "extism:host/env" "free" (func $free (param i64)))
+  (import "extism:host/env" "length" (func $length (param i64) (result i64)))
+  (import "extism:host/env" "length_unsafe" (func $length_unsafe (param i64) (result i64)))
+  (import "extism:host/env" "load_u8" (func $load_u8 (param i64) (result i32)))
+  (import "extism:host/env" "load_u64" (func $load_u64 (param i64) (result i64)))
   (import "extism:host/env" "input_load_u8" (func $input_load_u8 (param i64) (result i32)))
   (import "extism:host/env" "input_load_u64" (func $input_load_u64 (param i64) (result i64)))
-  (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
   (import "extism:host/env" "store_u8" (func $store_u8 (param i64 i32)))
   (import "extism:host/env" "store_u64" (func $store_u64 (param i64 i64)))
+  (import "extism:host/env" "input_set" (func $input_set (param i64 i64)))
   (import "extism:host/env" "output_set" (func $output_set (param i64 i64)))
+  (import "extism:host/env" "input_length" (func $input_length (result i64)))
+  (import "extism:host/env" "input_offset" (func $input_offset (result i64)))
+  (import "extism:host/env" "output_length" (func $output_length (result i64)))
+  (import "extism:host/env" "output_offset" (func $output_offset (result i64)))
+  (import "extism:host/env" "reset" (func $reset))
   (import "extism:host/env" "error_set" (func $error_set (param i64)))
+  (import "extism:host/env" "error_get" (func $error_get (result i64)))
+  (import "extism:host/env" "memory_bytes" (func $memory_bytes (result i64)))
+  (import "extism:host/env" "config_get" (func $config_get (param i64) (result i64)))
+  (import "extism:host/env" "var_get" (func $var_get (param i64) (result i64)))
+  (import "extism:host/env" "var_set" (func $var_set (param i64 i64)))
+  (import "extism:host/env" "http_request" (func $http_request (param i64 i64) (result i64)))
+  (import "extism:host/env" "http_status_code" (func $http_status_code (result i32)))
+  (import "extism:host/env" "http_headers" (func $http_headers (result i64)))
+  (import "extism:host/env" "log_trace" (func $log_trace (param i64)))
+  (import "extism:host/env" "log_debug" (func $log_debug (param i64)))
   (import "extism:host/env" "log_info" (func $log_info (param i64)))
+  (import "extism:host/env" "log_warn" (func $log_warn (param i64)))
+  (import "extism:host/env" "log_error" (func $log_error (param i64)))
+  (import "extism:host/env" "get_log_level" (func $get_log_level (result i32)))
 
   (@custom "cc_lb.plugin.v1"
     "{\22magic\22:[204,27,112,16,0,1,0,0],\22abi_envelope\22:1,\22plugin_name\22:\22puppet\22,\22plugin_version\22:\221.0.0\22}")
 
   ;; Memory: 66 pages.
   ;;   0x000000  texts (below)
+  ;;   0x002000  four registers of 8 bytes
   ;;   0x010000  the program, 64 KiB
   ;;   0x020000  the input, 1 MiB
   ;;   0x120000  the answer, 2 MiB
@@ -74,6 +99,7 @@
   (func $act (param $healthy i32) (result i32)
     (local $mark i32)
     (global.set $answer_length (i32.const 0))
+    (memory.fill (i32.const 0x2000) (i32.const 0) (i32.const 32))
     (call $read_input)
     (local.set $mark (call $find_mark))
     (if (i32.eqz (local.get $mark))
@@ -169,6 +195,10 @@
       (if (i32.eq (local.get $op) (i32.const 11)) (then (call $trap (call $operand_u8)) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 12)) (then (call $spin) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 13)) (then (call $stall) (br $next)))
+      (if (i32.eq (local.get $op) (i32.const 15)) (then (call $call) (br $next)))
+      (if (i32.eq (local.get $op) (i32.const 16))
+        (then (drop (table.grow $growing (ref.null func) (call $operand_u32))) (br $next)))
+      (if (i32.eq (local.get $op) (i32.const 17)) (then (call $flood) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 14))
         (then (local.set $op (call $operand_u32)) (call $publish) (return (local.get $op))))
       (unreachable))
@@ -309,9 +339,68 @@
       (memory.fill (i32.const 0x320000) (i32.const 0) (i32.const 0x100000))
       (br $more)))
 
+  ;; Calls a function of Extism with two operands; what it returns goes to a register.
+  (func $call
+    (local $f i32) (local $a i64) (local $b i64) (local $r i64)
+    (local.set $f (call $operand_u8))
+    (local.set $a (call $operand_value))
+    (local.set $b (call $operand_value))
+    (if (i32.eq (local.get $f) (i32.const 0)) (then (local.set $r (call $alloc (local.get $a)))))
+    (if (i32.eq (local.get $f) (i32.const 1)) (then (call $free (local.get $a))))
+    (if (i32.eq (local.get $f) (i32.const 2)) (then (local.set $r (call $length (local.get $a)))))
+    (if (i32.eq (local.get $f) (i32.const 3)) (then (local.set $r (call $length_unsafe (local.get $a)))))
+    (if (i32.eq (local.get $f) (i32.const 4)) (then (local.set $r (i64.extend_i32_u (call $load_u8 (local.get $a))))))
+    (if (i32.eq (local.get $f) (i32.const 5)) (then (local.set $r (call $load_u64 (local.get $a)))))
+    (if (i32.eq (local.get $f) (i32.const 6)) (then (local.set $r (i64.extend_i32_u (call $input_load_u8 (local.get $a))))))
+    (if (i32.eq (local.get $f) (i32.const 7)) (then (local.set $r (call $input_load_u64 (local.get $a)))))
+    (if (i32.eq (local.get $f) (i32.const 8)) (then (call $store_u8 (local.get $a) (i32.wrap_i64 (local.get $b)))))
+    (if (i32.eq (local.get $f) (i32.const 9)) (then (call $store_u64 (local.get $a) (local.get $b))))
+    (if (i32.eq (local.get $f) (i32.const 10)) (then (call $input_set (local.get $a) (local.get $b))))
+    (if (i32.eq (local.get $f) (i32.const 11)) (then (call $output_set (local.get $a) (local.get $b))))
+    (if (i32.eq (local.get $f) (i32.const 12)) (then (local.set $r (call $input_length))))
+    (if (i32.eq (local.get $f) (i32.const 13)) (then (local.set $r (call $input_offset))))
+    (if (i32.eq (local.get $f) (i32.const 14)) (then (local.set $r (call $output_length))))
+    (if (i32.eq (local.get $f) (i32.const 15)) (then (local.set $r (call $output_offset))))
+    (if (i32.eq (local.get $f) (i32.const 16)) (then (call $reset)))
+    (if (i32.eq (local.get $f) (i32.const 17)) (then (call $error_set (local.get $a))))
+    (if (i32.eq (local.get $f) (i32.const 18)) (then (local.set $r (call $error_get))))
+    (if (i32.eq (local.get $f) (i32.const 19)) (then (local.set $r (call $memory_bytes))))
+    (if (i32.eq (local.get $f) (i32.const 20)) (then (local.set $r (call $config_get (local.get $a)))))
+    (if (i32.eq (local.get $f) (i32.const 21)) (then (local.set $r (call $var_get (local.get $a)))))
+    (if (i32.eq (local.get $f) (i32.const 22)) (then (call $var_set (local.get $a) (local.get $b))))
+    (if (i32.eq (local.get $f) (i32.const 23)) (then (local.set $r (call $http_request (local.get $a) (local.get $b)))))
+    (if (i32.eq (local.get $f) (i32.const 24)) (then (local.set $r (i64.extend_i32_u (call $http_status_code)))))
+    (if (i32.eq (local.get $f) (i32.const 25)) (then (local.set $r (call $http_headers))))
+    (if (i32.eq (local.get $f) (i32.const 26)) (then (call $log_trace (local.get $a))))
+    (if (i32.eq (local.get $f) (i32.const 27)) (then (call $log_debug (local.get $a))))
+    (if (i32.eq (local.get $f) (i32.const 28)) (then (call $log_info (local.get $a))))
+    (if (i32.eq (local.get $f) (i32.const 29)) (then (call $log_warn (local.get $a))))
+    (if (i32.eq (local.get $f) (i32.const 30)) (then (call $log_error (local.get $a))))
+    (if (i32.eq (local.get $f) (i32.const 31)) (then (local.set $r (i64.extend_i32_u (call $get_log_level)))))
+    (if (i32.gt_u (local.get $f) (i32.const 31)) (then (unreachable)))
+    (i64.store offset=0x2000
+      (i32.shl (i32.and (call $operand_u8) (i32.const 3)) (i32.const 3))
+      (local.get $r)))
+
+  ;; A register, if there is one of this number, and a constant.
+  (func $operand_value (result i64)
+    (local $register i32) (local $value i64)
+    (local.set $register (call $operand_u8))
+    (if (i32.lt_u (local.get $register) (i32.const 4))
+      (then (local.set $value (i64.load offset=0x2000 (i32.shl (local.get $register) (i32.const 3))))))
+    (i64.add (local.get $value) (i64.load (call $operand (i32.const 8)))))
+
+  ;; Grows the memory and writes to all that came of it.
+  (func $flood
+    (drop (memory.grow (call $operand_u32)))
+    (memory.fill
+      (i32.const 0x420000) (i32.const 1)
+      (i32.sub (i32.mul (memory.size) (i32.const 0x10000)) (i32.const 0x420000))))
+
   ;; The ways to trap. An unknown kind traps too, as unreachable.
   (type $nothing (func))
   (table $table 2 2 funcref)
+  (table $growing 1 funcref)
   (elem (i32.const 1) $overflow)
   (func $trap (param $kind i32)
     (if (i32.eq (local.get $kind) (i32.const 1)) ;; division by zero

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arbitrary::{Arbitrary as _, Unstructured};
 use cc_lb_fuzz::campaign::{Budget, Plan, nth_case};
 use cc_lb_fuzz::case::{Case, Menu};
-use cc_lb_fuzz::puppet::{Ending, Op, Prediction, Program, TrapOp, predict};
+use cc_lb_fuzz::puppet::{Ending, Op, Prediction, Program, TrapOp, Wildness, predict};
 use cc_lb_fuzz::wire::*;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
@@ -167,6 +167,9 @@ fn op_name(op: &Op) -> &'static str {
         Op::Stall => "op: stall",
         Op::Return(0) => "op: return 0",
         Op::Return(_) => "op: return a code",
+        Op::Call { .. } => "op: call",
+        Op::GrowTable(_) => "op: grow_table",
+        Op::Flood(_) => "op: flood",
     }
 }
 
@@ -260,6 +263,9 @@ fn everything_that_cases_are_to_hold_occurs() {
         "op: stall",
         "op: return 0",
         "op: return a code",
+        "op: call",
+        "op: grow_table",
+        "op: flood",
     ];
     for what in expected {
         let seen = census.get(what).copied().unwrap_or(0);
@@ -275,8 +281,12 @@ fn answers_are_sound_and_spoiled_in_every_way() {
     let function = &Request::functions()[0];
     let mut seen = BTreeMap::new();
     for index in 0..5_000 {
-        let program = Program::arbitrary_for(function, &mut Unstructured::new(&entropy(index)))
-            .expect("it generates");
+        let program = Program::arbitrary_for(
+            function,
+            Wildness::Scripted,
+            &mut Unstructured::new(&entropy(index)),
+        )
+        .expect("it generates");
         let Prediction { ending, output, .. } = predict(program.encode().as_bytes(), b"{}", 0);
         if ending != Ending::Answer {
             continue;

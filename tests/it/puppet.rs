@@ -3,7 +3,7 @@
 use cc_lb_fuzz::case::{Case, Step};
 use cc_lb_fuzz::host::{Cause, Decoding, DispatchOutcome, TrapKind};
 use cc_lb_fuzz::observation::{Depth, Runner, StepRecord, Subject};
-use cc_lb_fuzz::puppet::{Bytes, Ending, Op, Program, TrapOp};
+use cc_lb_fuzz::puppet::{Bytes, Ending, Import, Op, Operand, Program, TrapOp};
 use cc_lb_fuzz::wire::{Request, Vocabulary};
 
 use crate::common::puppet_host;
@@ -249,4 +249,54 @@ fn growing_the_memory_changes_no_answer() {
         told([Op::Grow(1), Op::EmitHealthy]),
     ]);
     assert!(seen.iter().all(|step| step.call.cause.is_none()));
+}
+
+/// A call of Extism with these operands: a register, if any, and a constant.
+fn call(function: Import, a: (Option<u8>, i64), b: (Option<u8>, i64), to: u8) -> Op {
+    let operand = |(register, add)| Operand { register, add };
+    Op::Call {
+        function,
+        operands: [operand(a), operand(b)],
+        to,
+    }
+}
+
+const NONE: (Option<u8>, i64) = (None, 0);
+
+#[test]
+fn a_program_calls_extism_with_registers_and_constants() {
+    let block = (Some(1), 0);
+    let seen = observe(vec![told([
+        call(Import::Alloc, (None, 2), NONE, 1),
+        call(Import::StoreU8, block, (None, 65), 0),
+        call(Import::LoadU8, block, NONE, 2),
+        call(Import::StoreU8, (Some(1), 1), (Some(2), 1), 0),
+        call(Import::Length, block, NONE, 3),
+        call(Import::OutputSet, block, (Some(3), 0), 0),
+    ])])
+    .remove(0);
+    assert_eq!(seen.call.output.as_deref(), Some(&b"AB"[..]));
+    let ending = seen.prediction.expect("the puppet is foretold").ending;
+    assert_eq!(ending, Ending::Unknown, "what calls Extism is not foretold");
+}
+
+#[test]
+fn every_function_of_extism_can_be_called_and_registers_are_a_calls_own() {
+    for function in Import::ALL {
+        let seen = observe(vec![
+            told([call(function, (None, -1), (None, -1), 3), Op::EmitHealthy]),
+            told([
+                call(Import::Alloc, (Some(3), 4), NONE, 0),
+                call(Import::Length, (Some(0), 0), NONE, 1),
+                call(Import::OutputSet, (Some(0), 0), (Some(1), 0), 0),
+            ]),
+        ]);
+        let output = seen[1].call.output.as_deref();
+        assert_eq!(
+            output,
+            Some(&[0; 4][..]),
+            "{function:?}: {:?}",
+            seen[1].call
+        );
+    }
 }
