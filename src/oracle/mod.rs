@@ -8,7 +8,7 @@ use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 
-use crate::observation::CaseRecord;
+use crate::observation::{CaseRecord, StepRecord};
 use crate::wire::Function;
 
 mod decode;
@@ -107,6 +107,18 @@ pub fn check_all(checks: &[&dyn Oracle], record: &CaseRecord) -> Vec<Violation> 
         .iter()
         .flat_map(|check| check.check(record))
         .collect()
+}
+
+/// The violations of a check that judges each step by itself; `judge` says what is wrong with one.
+fn judge_steps(
+    check: &dyn Oracle,
+    record: &CaseRecord,
+    judge: impl Fn(&StepRecord) -> Option<String>,
+) -> Vec<Violation> {
+    let steps = record.steps.iter();
+    let violations =
+        steps.filter_map(|step| Some(Violation::new(check, step.function, judge(step)?)));
+    violations.collect()
 }
 
 /// Shortens what a violation quotes.

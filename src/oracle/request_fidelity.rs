@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::decode::sound_response;
-use super::{Oracle, Violation, quote};
+use super::{Oracle, Violation, judge_steps, quote};
 use crate::host::DispatchOutcome;
 use crate::observation::{CaseRecord, StepRecord};
 use crate::puppet::Ending;
@@ -22,43 +22,33 @@ impl Oracle for RequestFidelity {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        record
-            .steps
-            .iter()
-            .filter_map(|step| self.judge(step))
-            .collect()
+        judge_steps(self, record, judge)
     }
 }
 
-impl RequestFidelity {
-    fn judge(&self, step: &StepRecord) -> Option<Violation> {
-        let prediction = step.prediction.as_ref()?;
-        if !prediction.echoes || prediction.ending != Ending::Answer || step.met_the_wall() {
-            return None;
-        }
-        let expected = &prediction.output[..];
-        let sound = sound_response(step.function, step.version?, expected);
-        let detail = match (step.reaction.outcome()?, &step.call.output, sound) {
-            (DispatchOutcome::Ok(response), _, Some(sound)) if same(response, &sound) => None,
-            (DispatchOutcome::Ok(response), _, _) => Some(format!("it got {}", quote(response))),
-            (DispatchOutcome::Fallback(_), _, Some(_)) => Some("nothing came back".to_owned()),
-            (DispatchOutcome::Fallback(_), Some(output), None) if !same_bytes(output, expected) => {
-                Some(format!(
-                    "it got {}",
-                    quote(&String::from_utf8_lossy(output))
-                ))
-            }
-            (DispatchOutcome::Fallback(_), _, None) => None,
-        }?;
-        Some(Violation::new(
-            self,
-            step.function,
-            format!(
-                "the guest must get {}; {detail}",
-                quote(&String::from_utf8_lossy(step.input.as_deref()?))
-            ),
-        ))
+fn judge(step: &StepRecord) -> Option<String> {
+    let prediction = step.prediction.as_ref()?;
+    if !prediction.echoes || prediction.ending != Ending::Answer || step.met_the_wall() {
+        return None;
     }
+    let expected = &prediction.output[..];
+    let sound = sound_response(step.function, step.version?, expected);
+    let detail = match (step.reaction.outcome()?, &step.call.output, sound) {
+        (DispatchOutcome::Ok(response), _, Some(sound)) if same(response, &sound) => None,
+        (DispatchOutcome::Ok(response), _, _) => Some(format!("it got {}", quote(response))),
+        (DispatchOutcome::Fallback(_), _, Some(_)) => Some("nothing came back".to_owned()),
+        (DispatchOutcome::Fallback(_), Some(output), None) if !same_bytes(output, expected) => {
+            Some(format!(
+                "it got {}",
+                quote(&String::from_utf8_lossy(output))
+            ))
+        }
+        (DispatchOutcome::Fallback(_), _, None) => None,
+    }?;
+    Some(format!(
+        "the guest must get {}; {detail}",
+        quote(&String::from_utf8_lossy(step.input.as_deref()?))
+    ))
 }
 
 /// The same text, or the same JSON: the order of keys and white space are the host's choice.

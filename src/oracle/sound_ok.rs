@@ -2,7 +2,7 @@
 //! response that nobody gave, or loses one.
 
 use super::decode::sound_response;
-use super::{Oracle, Violation, quote};
+use super::{Oracle, Violation, judge_steps, quote};
 use crate::host::DispatchOutcome;
 use crate::observation::{CaseRecord, StepRecord};
 use crate::puppet::Ending;
@@ -10,7 +10,7 @@ use crate::puppet::Ending;
 /// Holds when a call that the guest answered is `Ok(r)` exactly where the answer is a JSON object with the
 /// negotiated `_v`, and `r` equals it.
 ///
-/// What the puppet answers is known; another plugin's answer is known where the host tells it. Answers
+/// What the puppet answers is mostly foretold; any other answer is known where the host tells it. Answers
 /// that echo the input are left to `request_fidelity`.
 #[derive(Debug)]
 pub struct SoundOk;
@@ -21,42 +21,33 @@ impl Oracle for SoundOk {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        record
-            .steps
-            .iter()
-            .filter_map(|step| self.judge(step))
-            .collect()
+        judge_steps(self, record, judge)
     }
 }
 
-impl SoundOk {
-    fn judge(&self, step: &StepRecord) -> Option<Violation> {
-        if step.met_the_wall() {
-            return None;
-        }
-        let answer = match &step.prediction {
-            Some(prediction) if prediction.echoes => None,
-            Some(prediction) if prediction.ending == Ending::Answer => Some(&prediction.output[..]),
-            Some(_) => None,
-            None => step.call.output.as_deref(),
-        }?;
-        let sound = sound_response(step.function, step.version?, answer);
-        let detail = match (step.reaction.outcome()?, sound) {
-            (DispatchOutcome::Ok(response), Some(sound)) if *response == sound => return None,
-            (DispatchOutcome::Fallback(_), None) => return None,
-            (DispatchOutcome::Ok(response), _) => format!("the outcome is Ok({})", quote(response)),
-            (DispatchOutcome::Fallback(_), _) => match &step.call.cause {
-                Some(cause) => format!("the outcome is a fallback: {cause}"),
-                None => "the outcome is a fallback".to_owned(),
-            },
-        };
-        Some(Violation::new(
-            self,
-            step.function,
-            format!(
-                "the guest answered {}, {detail}",
-                quote(&String::from_utf8_lossy(answer))
-            ),
-        ))
+fn judge(step: &StepRecord) -> Option<String> {
+    if step.met_the_wall() {
+        return None;
     }
+    let answer = match &step.prediction {
+        Some(prediction) if prediction.echoes => None,
+        Some(prediction) if prediction.ending == Ending::Answer => Some(&prediction.output[..]),
+        Some(prediction) if prediction.fails() => None,
+        // What is not foretold is known where the host tells it.
+        _ => step.call.output.as_deref(),
+    }?;
+    let sound = sound_response(step.function, step.version?, answer);
+    let detail = match (step.reaction.outcome()?, sound) {
+        (DispatchOutcome::Ok(response), Some(sound)) if *response == sound => return None,
+        (DispatchOutcome::Fallback(_), None) => return None,
+        (DispatchOutcome::Ok(response), _) => format!("the outcome is Ok({})", quote(response)),
+        (DispatchOutcome::Fallback(_), _) => match &step.call.cause {
+            Some(cause) => format!("the outcome is a fallback: {cause}"),
+            None => "the outcome is a fallback".to_owned(),
+        },
+    };
+    Some(format!(
+        "the guest answered {}, {detail}",
+        quote(&String::from_utf8_lossy(answer))
+    ))
 }

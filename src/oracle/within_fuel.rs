@@ -2,7 +2,7 @@
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
-use super::{Oracle, Violation};
+use super::{Oracle, Violation, judge_steps};
 use crate::host::DispatchOutcome;
 use crate::observation::{CaseRecord, StepRecord};
 use crate::puppet::Ending;
@@ -17,31 +17,21 @@ impl Oracle for WithinFuel {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        record
-            .steps
-            .iter()
-            .filter_map(|step| self.judge(step))
-            .collect()
+        judge_steps(self, record, judge)
     }
 }
 
-impl WithinFuel {
-    fn judge(&self, step: &StepRecord) -> Option<Violation> {
-        let ending = step
-            .prediction
-            .as_ref()
-            .map(|prediction| &prediction.ending);
-        let detail = match (step.call.fuel, ending, step.reaction.outcome()) {
-            (Some(fuel), _, _) if fuel > HANDSHAKE_FUEL => format!("the call took {fuel} fuel"),
-            (_, Some(Ending::OutOfFuel), Some(DispatchOutcome::Ok(_))) => {
-                "a call that takes more fuel than there is was answered".to_owned()
-            }
-            _ => return None,
-        };
-        Some(Violation::new(
-            self,
-            step.function,
-            format!("{detail}; the limit is {HANDSHAKE_FUEL}"),
-        ))
-    }
+fn judge(step: &StepRecord) -> Option<String> {
+    let ending = step
+        .prediction
+        .as_ref()
+        .map(|prediction| &prediction.ending);
+    let detail = match (step.call.fuel, ending, step.reaction.outcome()) {
+        (Some(fuel), _, _) if fuel > HANDSHAKE_FUEL => format!("the call took {fuel} fuel"),
+        (_, Some(Ending::OutOfFuel), Some(DispatchOutcome::Ok(_))) => {
+            "a call that takes more fuel than there is was answered".to_owned()
+        }
+        _ => return None,
+    };
+    Some(format!("{detail}; the limit is {HANDSHAKE_FUEL}"))
 }

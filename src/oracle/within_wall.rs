@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 
-use super::{Oracle, Violation};
+use super::{Oracle, Violation, judge_steps};
 use crate::observation::CaseRecord;
 
 /// What a dispatch may take beyond `HANDSHAKE_WALL_MS`: for JSON, for waking the thread that keeps the
@@ -23,19 +23,12 @@ impl Oracle for WithinWall {
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
         let limit = Duration::from_millis(HANDSHAKE_WALL_MS) + WALL_SLACK;
-        let slow = record.steps.iter().filter(|step| step.elapsed > limit);
-        slow.map(|step| {
-            Violation::new(
-                self,
-                step.function,
-                format!(
-                    "the dispatch took {} ms; the limit is {} ms",
-                    step.elapsed.as_millis(),
-                    limit.as_millis()
-                ),
-            )
+        judge_steps(self, record, |step| {
+            (step.elapsed > limit).then(|| {
+                let (took, limit) = (step.elapsed.as_millis(), limit.as_millis());
+                format!("the dispatch took {took} ms; the limit is {limit} ms")
+            })
         })
-        .collect()
     }
 
     fn is_timing(&self) -> bool {
