@@ -6,14 +6,17 @@ use chacha20::rand_core::{Rng, SeedableRng};
 
 use super::{CASES_PER_SESSION, THOROUGH_ONE_IN, confirm};
 use crate::case::{Case, Menu};
-use crate::host::{HandshakeError, Host};
+use crate::host::{Cause, HandshakeError, Host};
 use crate::observation::{CaseRecord, Depth, Runner, Subject};
 use crate::oracle::{CHECKS, check_all};
-use crate::puppet::Ending;
 use crate::wire::Vocabulary;
 
 /// The entropy of one mutation, in bytes.
-const MUTATION_ENTROPY: usize = 1024;
+const MUTATION_ENTROPY: usize = 8192;
+
+/// How many steps a mutated case has at least, where they fit. A fuzzer spends a hundred times more on an input
+/// than on a step, so short cases would waste its time.
+const FILLED_STEPS: usize = 32;
 
 /// Runs encoded cases on the puppet, one after the other, with the sessions and checks of a campaign.
 pub struct FuzzTarget<'h, H: Host, R> {
@@ -47,7 +50,7 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
         })
     }
 
-    /// How many steps were dispatched so far; fuzzers count inputs.
+    /// How many requests were dispatched so far on the sessions that inputs share; fuzzers count inputs.
     pub fn dispatches(&self) -> u64 {
         self.dispatches
     }
@@ -77,7 +80,7 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
         let record = self
             .runner
             .run(&self.history[self.history.len() - 1], depth)?;
-        self.dispatches += record.steps.len() as u64;
+        self.dispatches += (record.steps.len() + record.probes.len()) as u64;
         let violations = check_all(&CHECKS, &record);
         let unconfirmed = !violations.is_empty();
         for violation in violations {
@@ -101,23 +104,16 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
 }
 
 fn exhausts(record: &CaseRecord) -> bool {
-    let endings = record
-        .steps
-        .iter()
-        .filter_map(|step| step.prediction.as_ref());
-    endings.into_iter().any(|prediction| {
-        matches!(
-            prediction.ending,
-            Ending::OutOfFuel | Ending::Timeout | Ending::Unknown
-        )
-    })
+    let mut causes = record.steps.iter().map(|step| &step.call.cause);
+    causes.any(|cause| matches!(cause, Some(Cause::OutOfFuel | Cause::Timeout)))
 }
 
 /// Mutates an encoded case in place, structure and all: the body of a `fuzz_mutator!`.
 ///
 /// The first `size` bytes of `data` are the input, and the result is written over them; it has at most
-/// `max_size` bytes, and is in the compact form. An input that is no case becomes an arbitrary one. Returns
-/// the new size, which is the old one where no mutation fits.
+/// `max_size` bytes, and is in the compact form. An input that is no case becomes an arbitrary one; a short case
+/// is filled up with arbitrary steps, where they fit. Returns the new size, which is the old one where no
+/// mutation fits.
 pub fn mutate<R: Vocabulary>(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
     let mut entropy = [0; MUTATION_ENTROPY];
     ChaCha8Rng::seed_from_u64(seed.into()).fill_bytes(&mut entropy);
@@ -129,11 +125,25 @@ pub fn mutate<R: Vocabulary>(data: &mut [u8], size: usize, max_size: usize, seed
             .map(|()| case),
         Err(_) => menu.case(&mut u),
     };
-    match mutated.ok().and_then(|case| case.to_postcard().ok()) {
-        Some(bytes) if bytes.len() <= max_size.min(data.len()) => {
+    let Ok(mutated) = mutated else {
+        return size;
+    };
+    let mut filled = mutated.clone();
+    while filled.steps.len() < FILLED_STEPS {
+        match menu.step(&mut u) {
+            Ok(step) => filled.steps.push(step),
+            Err(_) => break,
+        }
+    }
+    let encoded = [filled, mutated]
+        .into_iter()
+        .filter_map(|case| case.to_postcard().ok());
+    let fits = |bytes: &Vec<u8>| bytes.len() <= max_size.min(data.len());
+    match encoded.into_iter().find(fits) {
+        Some(bytes) => {
             data[..bytes.len()].copy_from_slice(&bytes);
             bytes.len()
         }
-        _ => size,
+        None => size,
     }
 }

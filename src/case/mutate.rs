@@ -8,7 +8,7 @@ use crate::wire::Vocabulary;
 
 /// The most steps that mutation grows a case to. A fuzzer spends more on each input than on each step, so
 /// long cases are tried faster.
-const MUTATED_STEPS: usize = 32;
+const MUTATED_STEPS: usize = 64;
 
 /// The most steps that one mutation adds.
 const ADDED_STEPS: usize = 8;
