@@ -6,6 +6,7 @@ use chacha20::rand_core::{Rng, SeedableRng};
 
 use super::{CASES_PER_SESSION, THOROUGH_ONE_IN, confirm};
 use crate::case::{Case, Menu};
+use crate::finding::Finding;
 use crate::host::{Cause, HandshakeError, Host};
 use crate::observation::{CaseRecord, Depth, Runner, Subject};
 use crate::oracle::{CHECKS, check_all};
@@ -55,21 +56,17 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
         self.dispatches
     }
 
-    /// Runs an input: a case in either form.
+    /// Runs a case on the session that the cases before it used, now and then a fresh one, and returns what was
+    /// seen and the first finding, confirmed and shrunk.
     ///
     /// # Errors
     /// [`HandshakeError`] where the host opens no session.
-    ///
-    /// # Panics
-    /// Where a check finds something: that is how a fuzzer is told. The text is the finding's check, what
-    /// was seen, and its shrunk case as JSON.
-    pub fn run(&mut self, input: &[u8]) -> Result<Verdict, HandshakeError> {
-        let Ok(case) = Case::decode(input) else {
-            return Ok(Verdict::Reject);
-        };
+    pub fn check(
+        &mut self,
+        case: Case<R>,
+    ) -> Result<(CaseRecord, Option<Finding<R>>), HandshakeError> {
         if self.history.len() as u64 >= CASES_PER_SESSION {
-            self.runner.renew()?;
-            self.history.clear();
+            self.renew()?;
         }
         let depth = match self.runs % THOROUGH_ONE_IN {
             0 => Depth::Thorough,
@@ -82,19 +79,41 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
             .run(&self.history[self.history.len() - 1], depth)?;
         self.dispatches += (record.steps.len() + record.probes.len()) as u64;
         let violations = check_all(&CHECKS, &record);
-        let unconfirmed = !violations.is_empty();
-        for violation in violations {
-            if let Some(finding) = confirm(&mut self.runner, &violation, &record, &self.history)? {
-                let json = finding
-                    .case
-                    .to_json()
-                    .unwrap_or_else(|error| error.to_string());
-                panic!("{:#?}\n{json}", finding.violation);
+        for violation in &violations {
+            let finding = confirm(&mut self.runner, violation, &record, &self.history)?;
+            if finding.is_some() {
+                self.renew()?;
+                return Ok((record, finding));
             }
         }
-        if unconfirmed {
-            self.runner.renew()?;
-            self.history.clear();
+        if !violations.is_empty() {
+            self.renew()?;
+        }
+        Ok((record, None))
+    }
+
+    fn renew(&mut self) -> Result<(), HandshakeError> {
+        self.history.clear();
+        self.runner.renew()
+    }
+
+    /// Runs an input: a case in either form.
+    ///
+    /// # Errors
+    /// [`HandshakeError`] where the host opens no session.
+    ///
+    /// # Panics
+    /// Where a check finds something: that is how a fuzzer is told. The text is the finding's check, what
+    /// was seen, and its shrunk case as JSON.
+    pub fn run(&mut self, input: &[u8]) -> Result<Verdict, HandshakeError> {
+        let Ok(case) = Case::decode(input) else {
+            return Ok(Verdict::Reject);
+        };
+        let (record, finding) = self.check(case)?;
+        if let Some(finding) = finding {
+            let json = finding.case.to_json();
+            let json = json.unwrap_or_else(|error| error.to_string());
+            panic!("{:#?}\n{json}", finding.violation);
         }
         Ok(match exhausts(&record) {
             true => Verdict::Reject,

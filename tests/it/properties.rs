@@ -3,11 +3,10 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use cc_lb_fuzz::campaign::{CASES_PER_SESSION, confirm, judge_alone};
+use cc_lb_fuzz::campaign::{FuzzTarget, judge_alone};
 use cc_lb_fuzz::case::{Case, Menu};
 use cc_lb_fuzz::host::{Host, PluginHost};
-use cc_lb_fuzz::observation::{Depth, Runner, Subject};
-use cc_lb_fuzz::oracle::{CHECKS, check_all};
+use cc_lb_fuzz::observation::{Runner, Subject};
 use cc_lb_fuzz::report::finding_text;
 use cc_lb_fuzz::wire::Request;
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
@@ -17,46 +16,23 @@ use crate::common::{place, puppet_host};
 /// Cases of each suite; `PROPTEST_CASES` decides otherwise.
 const CASES: u32 = 128;
 
-/// Runs the case on the session that the cases before it used. A violation is confirmed and shrunk by the
-/// harness itself, so that what the test prints is what a campaign would.
+/// Fails with what a campaign would print: the harness confirms and shrinks by itself.
 fn holds<H: Host>(
-    runner: &mut Runner<'_, H, Request>,
-    history: &mut Vec<Case>,
-    case: &Case,
+    target: &mut FuzzTarget<'_, H, Request>,
+    case: Case,
 ) -> Result<(), TestCaseError> {
-    if history.len() as u64 >= CASES_PER_SESSION {
-        runner.renew().expect("the host opens");
-        history.clear();
-    }
-    history.push(case.clone());
-    let depth = match history.len() % 16 {
-        0 => Depth::Thorough,
-        _ => Depth::Light,
+    let (_, finding) = target.check(case).expect("the host opens");
+    let Some(finding) = finding else {
+        return Ok(());
     };
-    let record = runner.run(case, depth).expect("the host opens");
-    let violations = check_all(&CHECKS, &record);
-    let unconfirmed = !violations.is_empty();
-    for violation in violations {
-        let finding = confirm(runner, &violation, &record, history).expect("the host opens");
-        if let Some(finding) = finding {
-            let text = finding_text(&finding, "add the case to proptest-regressions");
-            let json = finding.case.to_json().expect("the case serializes");
-            return Err(TestCaseError::fail(format!("{text}\n{json}")));
-        }
-    }
-    if unconfirmed {
-        runner.renew().expect("the host opens");
-        history.clear();
-    }
-    Ok(())
+    let text = finding_text(&finding, "add the case to proptest-regressions");
+    let json = finding.case.to_json().expect("the case serializes");
+    Err(TestCaseError::fail(format!("{text}\n{json}")))
 }
 
 fn suite(label: &str) {
     let host: PluginHost = puppet_host();
-    let runner = RefCell::new((
-        Runner::new(&host, Subject::Puppet).expect("the puppet opens"),
-        Vec::new(),
-    ));
+    let target = RefCell::new(FuzzTarget::new(&host).expect("the puppet opens"));
     let mut config = Config::default();
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = CASES;
@@ -71,10 +47,8 @@ fn suite(label: &str) {
     let strategy = Menu::puppet::<Request>().strategy::<Request>(place(label));
     // The same cases every time: CI is no place to meet a new one. Campaigns are.
     let rng = proptest::test_runner::TestRng::deterministic_rng(config.rng_algorithm);
-    let outcome = TestRunner::new_with_rng(config, rng).run(&strategy, |case| {
-        let (runner, history) = &mut *runner.borrow_mut();
-        holds(runner, history, &case)
-    });
+    let outcome = TestRunner::new_with_rng(config, rng)
+        .run(&strategy, |case| holds(&mut target.borrow_mut(), case));
     if let Err(error) = outcome {
         panic!("{error}");
     }
