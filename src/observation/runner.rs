@@ -1,5 +1,6 @@
 //! Running cases on a host.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -125,6 +126,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             slowest: Duration::ZERO,
         };
         self.slowest = Duration::ZERO;
+        let case = &*self.resolve(case)?;
         for (place, step) in case.steps.iter().enumerate() {
             let Some(seen) = self.step(place, step) else {
                 continue;
@@ -162,6 +164,21 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     pub fn run_alone(&mut self, case: &Case<R>) -> Result<CaseRecord, HandshakeError> {
         self.renew()?;
         self.run(case, Depth::Thorough)
+    }
+
+    /// The case with programs that know how much to burn.
+    fn resolve<'c>(&self, case: &'c Case<R>) -> Result<Cow<'c, Case<R>>, HandshakeError> {
+        let mut case = Cow::Borrowed(case);
+        for place in 0..case.steps.len() {
+            let step = &case.steps[place];
+            let Some(program) = step.program.as_ref().filter(|p| p.burns_to()) else {
+                continue;
+            };
+            let trial = react(step.told(), &mut self.host.open()?);
+            let burning = program.burning(trial.call.fuel);
+            case.to_mut().steps[place].program = Some(burning);
+        }
+        Ok(case)
     }
 
     /// Dispatches the step at this place; `None` where its input is larger than [`INPUT_MAX_BYTES`]: Extism

@@ -1,6 +1,8 @@
 //! `no_poison`: whatever a call did, the next one is as on a fresh session. A violation lets one request
 //! take others down.
 
+use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
+
 use super::{Oracle, Violation, quote};
 use crate::host::DispatchOutcome;
 use crate::observation::{CaseRecord, ProbeRecord, Reaction, StepRecord, Subject};
@@ -49,14 +51,9 @@ impl NoPoison {
         if record.subject == Subject::Plugin || fresh != again || record.met_the_wall() {
             return None;
         }
-        // Extism zeroes what a call allocated at the expense of the next one's fuel: where that may decide,
-        // the model is not sure.
-        let sure = |step: &StepRecord| {
-            let prediction = step.prediction.as_ref();
-            prediction.is_none_or(|prediction| prediction.ending != Ending::Unknown)
-        };
         let mut steps = record.steps.iter().zip(fresh);
-        let (step, fresh) = steps.find(|(step, fresh)| step.reaction != **fresh && sure(step))?;
+        let (step, fresh) =
+            steps.find(|(step, fresh)| step.reaction != **fresh && is_comparable(step))?;
         Some(
             Violation::new(
                 self,
@@ -70,6 +67,16 @@ impl NoPoison {
             .with_class("against a fresh session"),
         )
     }
+}
+
+/// Whether a step must come to the same on any session. Extism zeroes what a call allocated at the expense of the
+/// next one's fuel, so where fuel may decide it need not.
+fn is_comparable(step: &StepRecord) -> bool {
+    let Some(prediction) = &step.prediction else {
+        return true;
+    };
+    let far_from_the_end = step.call.fuel.is_some_and(|fuel| fuel < HANDSHAKE_FUEL / 2);
+    prediction.ending != Ending::Unknown || (prediction.forgetful && far_from_the_end)
 }
 
 fn answers(reaction: &Reaction) -> bool {

@@ -14,6 +14,9 @@ const STALL_ONE_IN: u32 = 16_000;
 /// About one in so many programs spins: each takes all the fuel, some 10 ms.
 const SPIN_ONE_IN: u32 = 2_000;
 
+/// About one in so many programs burns all but a little fuel: each takes some 20 ms.
+const EDGE_ONE_IN: u32 = 2_000;
+
 /// The longest run of one byte that a generated program emits.
 const REPEAT_MAX: u32 = 64 * 1024;
 
@@ -83,6 +86,9 @@ impl Program {
             return wild(function, u);
         }
         let mut ops = Vec::new();
+        if one_in(EDGE_ONE_IN, u)? {
+            return fuel_edge(u);
+        }
         if one_in(8, u)? {
             ops.push(Op::Knock);
         }
@@ -132,10 +138,29 @@ fn wild(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<Prog
                 operands: [operand(u)?, operand(u)?],
                 to: u.int_in_range(0..=3)?,
             },
-            13 if one_in(20, u)? => Op::Flood(*u.choose(&[1, 958, 65_470])?),
+            13 if one_in(20, u)? => Op::Flood(*u.choose(&[1, 958, 2_048, 8_192, 65_470])?),
             13 => Op::GrowTable(*u.choose(&[1, 65_535, 1 << 28, u32::MAX])?),
             _ => anything(function, u)?,
         });
+    }
+    Ok(Program(ops))
+}
+
+/// An answer, an error or both, and so little fuel left that what Extism does behind the call may not be paid.
+fn fuel_edge(u: &mut Unstructured<'_>) -> arbitrary::Result<Program> {
+    let mut ops = Vec::new();
+    if u.ratio(3, 4)? {
+        ops.push(Op::EmitHealthy);
+    }
+    if u.ratio(1, 2)? {
+        ops.push(Op::Publish);
+    }
+    if u.ratio(3, 4)? {
+        ops.push(Op::SetError(error(u)?));
+    }
+    ops.push(Op::BurnTo(u.int_in_range(0..=160)?));
+    if u.ratio(1, 4)? {
+        ops.push(Op::Return(*u.choose(&CODES)?));
     }
     Ok(Program(ops))
 }
@@ -196,7 +221,7 @@ fn ending(u: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
 }
 
 fn anything(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
-    Ok(match u.int_in_range(0..=10)? {
+    Ok(match u.int_in_range(0..=11)? {
         0 => Op::Knock,
         1 | 2 => Op::EmitHealthy,
         3 => Op::Emit(Bytes(answer::arbitrary(function, u)?)),
@@ -211,6 +236,13 @@ fn anything(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<
         8 if one_in(100, u)? => Op::Burn(*u.choose(&[625_000, 1_230_000, 1_300_000])?),
         8 => Op::Burn(u.int_in_range(0..=1000)?),
         9 => Op::EmitInput,
+        10 => {
+            let bytes = *u.choose(&[0, 1, 65_536, (1 << 20) - 1, 1 << 20, u32::MAX])?;
+            match u.arbitrary()? {
+                true => Op::Fill(bytes),
+                false => Op::Copy(bytes),
+            }
+        }
         _ => ending(u)?,
     })
 }

@@ -6,7 +6,7 @@
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
-use super::program::{MARK, Op, PROGRAM_MAX_BYTES, TrapOp, disassemble};
+use super::program::{Import, MARK, Op, PROGRAM_MAX_BYTES, TrapOp, disassemble};
 
 /// The largest input that the puppet reads, in bytes; it traps on a larger one.
 pub const INPUT_MAX_BYTES: usize = 1 << 20;
@@ -14,11 +14,14 @@ pub const INPUT_MAX_BYTES: usize = 1 << 20;
 /// The largest answer that the puppet holds, in bytes; it traps on a larger one.
 const ANSWER_MAX_BYTES: usize = 1 << 21;
 
+/// The size of the puppet's scratch, in bytes.
+const SCRATCH_BYTES: u32 = 1 << 20;
+
 /// What a program that the model does not follow may allocate, in bytes: the guard's bound.
 const WILD_MAX_BYTES: u64 = 1 << 20;
 
 /// Upper bounds of what a call takes, in fuel. `tests/puppet.rs` holds them against measurements.
-mod fuel {
+pub(super) mod fuel {
     /// Every call, with Extism's own share and the setting of the output.
     pub(super) const BASE: u64 = 20_000;
     /// Each byte of input: reading it and looking for the mark.
@@ -32,7 +35,7 @@ mod fuel {
     /// Each byte that the call before had allocated, which Extism zeroes at the expense of this one.
     pub(super) const CARRIED_BYTE: u64 = 4;
     /// Each loop of `Burn`, exactly.
-    pub(super) const LOOP: u64 = 8;
+    pub(in crate::puppet) const LOOP: u64 = 8;
 }
 
 /// How a call of the puppet ends.
@@ -67,6 +70,9 @@ pub struct Prediction {
     pub knocks: u32,
     /// Bytes that it allocates, input and all: Extism zeroes them in the next call.
     pub allocates: u64,
+    /// Whether it reads nothing that an earlier call may have left behind, such as a variable, so that it
+    /// comes to the same on any session if the fuel is no matter.
+    pub forgetful: bool,
 }
 
 impl Prediction {
@@ -101,6 +107,7 @@ pub fn predict(input: &[u8], healthy: &[u8], carried: u64) -> Prediction {
             echoes: false,
             knocks: 0,
             allocates: input.len() as u64,
+            forgetful: true,
         },
     };
     run.call();
@@ -177,7 +184,19 @@ impl Run<'_> {
             Op::Publish => self.publish(),
             Op::SetError(text) => self.error |= !text.0.is_empty(),
             Op::Grow(_) => {}
-            Op::Call { .. } | Op::GrowTable(_) | Op::Flood(_) => self.wild = true,
+            Op::Call { function, .. } => {
+                self.wild = true;
+                self.result.forgetful &= !reads_the_past(function);
+            }
+            Op::GrowTable(_) | Op::Flood(_) => self.wild = true,
+            Op::Fill(bytes) | Op::Copy(bytes) if bytes >= SCRATCH_BYTES => {
+                // It depends on how far the memory has grown.
+                self.wild = true;
+                self.result.forgetful = false;
+            }
+            Op::Fill(_) | Op::Copy(_) => {}
+            // An unassembled one; the puppet never reads it.
+            Op::BurnTo(_) => {}
             Op::Burn(loops) => {
                 self.least_fuel += fuel::LOOP * u64::from(loops);
                 self.most_fuel += fuel::LOOP * u64::from(loops);
@@ -250,6 +269,15 @@ impl Run<'_> {
             self.result.ending = Ending::Unknown;
         }
     }
+}
+
+/// Whether what a function gives depends on earlier calls: variables, the room for them, and the size of Extism's
+/// memory outlive a call.
+fn reads_the_past(function: Import) -> bool {
+    matches!(
+        function,
+        Import::VarGet | Import::VarSet | Import::MemoryBytes
+    )
 }
 
 /// The bytes of the pairs of lower-case hex digits that the text begins with.

@@ -1,8 +1,10 @@
 //! Programs: what a request tells the puppet to do, and how that is written into a string field.
 
+use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 use serde::{Deserialize, Serialize};
 
 use super::bytes::Bytes;
+use super::model::fuel;
 
 /// What a program in a request begins with; hex digits follow.
 pub const MARK: &str = "puppet:";
@@ -46,6 +48,9 @@ pub enum Op {
     Grow(u32),
     /// Count down from a number: takes fuel and ends.
     Burn(u32),
+    /// Burn what leaves the call about so much fuel, all that comes behind it included. The runner finds the
+    /// number of loops by a trial, where the host tells the fuel; otherwise nothing is burnt.
+    BurnTo(u32),
     /// Trap.
     Trap(TrapOp),
     /// Loop until the fuel is used up.
@@ -67,6 +72,10 @@ pub enum Op {
     GrowTable(u32),
     /// Grow the memory by a number of pages, if it can, and write to all of it.
     Flood(u32),
+    /// Fill so many bytes from the scratch on, of which there is a MiB, in one instruction.
+    Fill(u32),
+    /// Move so many bytes within the scratch, of which there is a MiB, in one instruction.
+    Copy(u32),
 }
 
 /// An operand of a call: a register's value, if there is one of this number (0 to 3), and a constant.
@@ -242,6 +251,28 @@ impl Program {
         text
     }
 
+    /// Whether the program leaves the call a given rest of fuel.
+    pub fn burns_to(&self) -> bool {
+        self.0.iter().any(|op| matches!(op, Op::BurnTo(_)))
+    }
+
+    /// The program with its [`Op::BurnTo`]s as [`Op::Burn`]s, given the fuel that a call takes in which they
+    /// burn nothing. Both are equally long, so that nothing else of the call changes.
+    #[must_use]
+    pub fn burning(&self, taken: Option<u64>) -> Self {
+        let spare = taken.map_or(0, |taken| HANDSHAKE_FUEL.saturating_sub(taken));
+        let mut left = spare;
+        let ops = self.0.iter().map(|op| match op {
+            Op::BurnTo(rest) => {
+                let loops = left.saturating_sub(u64::from(*rest)) / fuel::LOOP;
+                left -= loops * fuel::LOOP;
+                Op::Burn(u32::try_from(loops).unwrap_or(u32::MAX))
+            }
+            op => op.clone(),
+        });
+        Self(ops.collect())
+    }
+
     /// Whether what the guest answers depends on its input.
     pub fn echoes(&self) -> bool {
         let echo = |op: &Op| matches!(op, Op::EmitInput | Op::QuoteInput);
@@ -266,6 +297,7 @@ impl Op {
             Self::SetError(bytes) => assemble_bytes(8, bytes, to),
             Self::Grow(pages) => assemble_number(9, *pages, to),
             Self::Burn(loops) => assemble_number(10, *loops, to),
+            Self::BurnTo(_) => assemble_number(10, 0, to),
             Self::Trap(kind) => to.extend([11, *kind as u8]),
             Self::Spin => to.push(12),
             Self::Stall => to.push(13),
@@ -284,6 +316,8 @@ impl Op {
             }
             Self::GrowTable(entries) => assemble_number(16, *entries, to),
             Self::Flood(pages) => assemble_number(17, *pages, to),
+            Self::Fill(bytes) => assemble_number(18, *bytes, to),
+            Self::Copy(bytes) => assemble_number(19, *bytes, to),
         }
     }
 }
@@ -329,6 +363,8 @@ pub(super) fn disassemble(bytes: &mut &[u8]) -> Option<Op> {
         },
         16 => Op::GrowTable(take_number(bytes)?),
         17 => Op::Flood(take_number(bytes)?),
+        18 => Op::Fill(take_number(bytes)?),
+        19 => Op::Copy(take_number(bytes)?),
         _ => return None,
     })
 }

@@ -199,6 +199,14 @@
       (if (i32.eq (local.get $op) (i32.const 16))
         (then (drop (table.grow $growing (ref.null func) (call $operand_u32))) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 17)) (then (call $flood) (br $next)))
+      (if (i32.eq (local.get $op) (i32.const 18))
+        (then
+          (memory.fill (i32.const 0x320000) (i32.const 1) (call $operand_u32))
+          (br $next)))
+      (if (i32.eq (local.get $op) (i32.const 19))
+        (then
+          (memory.copy (i32.const 0x320000) (i32.const 0x320001) (call $operand_u32))
+          (br $next)))
       (if (i32.eq (local.get $op) (i32.const 14))
         (then (local.set $op (call $operand_u32)) (call $publish) (return (local.get $op))))
       (unreachable))

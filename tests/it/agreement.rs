@@ -84,7 +84,7 @@ fn both_sessions_come_to_the_same_outcomes() {
     println!(
         "{cases} cases, {dispatches} dispatches, {ok} ok: the sessions agree, {by_fuel} by fuel apart"
     );
-    assert!(by_fuel <= dispatches / 10_000);
+    assert!(by_fuel <= 2 + dispatches / 10_000, "{by_fuel}");
     assert!(ok > 0 && ok < dispatches, "both outcomes occurred");
 }
 

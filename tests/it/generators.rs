@@ -170,6 +170,9 @@ fn op_name(op: &Op) -> &'static str {
         Op::Call { .. } => "op: call",
         Op::GrowTable(_) => "op: grow_table",
         Op::Flood(_) => "op: flood",
+        Op::BurnTo(_) => "op: burn_to",
+        Op::Fill(_) => "op: fill",
+        Op::Copy(_) => "op: copy",
     }
 }
 

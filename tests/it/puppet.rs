@@ -1,10 +1,13 @@
 //! The puppet does what it is told, and the model knows it beforehand.
 
+use std::collections::BTreeSet;
+
 use cc_lb_fuzz::case::{Case, Step};
 use cc_lb_fuzz::host::{Cause, Decoding, DispatchOutcome, TrapKind};
 use cc_lb_fuzz::observation::{Depth, Runner, StepRecord, Subject};
 use cc_lb_fuzz::puppet::{Bytes, Ending, Import, Op, Operand, Program, TrapOp};
 use cc_lb_fuzz::wire::{Request, Vocabulary};
+use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
 use crate::common::puppet_host;
 
@@ -299,4 +302,100 @@ fn every_function_of_extism_can_be_called_and_registers_are_a_calls_own() {
             seen[1].call
         );
     }
+}
+
+#[test]
+fn a_call_is_left_the_fuel_that_its_program_asks_for() {
+    for rest in [80, 4_000] {
+        let seen = observe(vec![told([Op::EmitHealthy, Op::BurnTo(rest)])]).remove(0);
+        let fuel = seen.call.fuel.expect("the host tells it");
+        let left = HANDSHAKE_FUEL - fuel;
+        assert!(left.abs_diff(rest.into()) <= 24, "{left} of {rest}");
+    }
+}
+
+/// The folder of the locked Extism's sources.
+fn extism_sources() -> std::path::PathBuf {
+    let run = |program: &str, arguments: &[&str]| {
+        let output = std::process::Command::new(program)
+            .args(arguments)
+            .output()
+            .expect("it runs");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).expect("it is UTF-8")
+    };
+    let version = run("rustc", &["-vV"]);
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    let metadata = run(
+        env!("CARGO"),
+        &[
+            "metadata",
+            "--format-version=1",
+            "--locked",
+            "--offline",
+            concat!(
+                "--manifest-path=",
+                env!("CARGO_MANIFEST_DIR"),
+                "/Cargo.toml"
+            ),
+            "--filter-platform",
+            host.expect("rustc tells its host"),
+        ],
+    );
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).expect("it is JSON");
+    let mut packages = metadata["packages"].as_array().expect("a list").iter();
+    let extism = packages.find(|package| package["name"] == "extism");
+    let manifest = extism.expect("it is locked")["manifest_path"].as_str();
+    std::path::Path::new(manifest.expect("a path")).with_file_name("src")
+}
+
+/// The functions among a module's imports or exports.
+fn functions(wasm: &[u8], of: fn(wasmparser::Payload<'_>) -> Vec<String>) -> BTreeSet<String> {
+    let payloads = wasmparser::Parser::new(0).parse_all(wasm);
+    payloads
+        .flat_map(|payload| of(payload.expect("it is valid")))
+        .collect()
+}
+
+#[test]
+fn the_puppet_imports_every_function_that_extism_offers() {
+    let sources = extism_sources();
+    let kernel = std::fs::read(sources.join("extism-runtime.wasm")).expect("the kernel is there");
+    let mut offered = functions(&kernel, |payload| match payload {
+        wasmparser::Payload::ExportSection(exports) => {
+            let exports = exports
+                .into_iter()
+                .map(|export| export.expect("it is valid"));
+            let functions = exports.filter(|e| e.kind == wasmparser::ExternalKind::Func);
+            functions.map(|export| export.name.to_owned()).collect()
+        }
+        _ => Vec::new(),
+    });
+    let linking = std::fs::read_to_string(sources.join("plugin.rs")).expect("it is there");
+    let (_, builtins) = linking.split_once("add_funcs!(").expect("they are listed");
+    let (builtins, _) = builtins.split_once(");\n\n").expect("the list ends");
+    let names = builtins
+        .lines()
+        .filter_map(|line| line.trim().split_once('('));
+    offered.extend(names.map(|(name, _)| name.to_owned()));
+    assert!(offered.contains("alloc") && offered.contains("get_log_level"));
+
+    let imported = functions(cc_lb_fuzz::puppet::wasm(), |payload| match payload {
+        wasmparser::Payload::ImportSection(imports) => imports
+            .into_imports()
+            .map(|import| import.expect("it is valid").name.to_owned())
+            .collect(),
+        _ => Vec::new(),
+    });
+    assert_eq!(imported, offered);
+    let told: BTreeSet<String> = Import::ALL
+        .iter()
+        .map(|import| serde_json::to_value(import).expect("it serializes"))
+        .map(|name| name.as_str().expect("a name").to_owned())
+        .collect();
+    assert_eq!(told, offered);
 }
