@@ -35,6 +35,7 @@ pub mod exit_code;
 pub mod finding;
 pub mod host;
 pub mod observation;
+pub mod opening;
 pub mod oracle;
 pub mod puppet;
 #[cfg(feature = "cli")]

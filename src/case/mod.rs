@@ -15,7 +15,7 @@ use crate::wire::{Request, Vocabulary};
 mod file;
 mod mutate;
 mod shrink;
-mod tree;
+pub(crate) mod tree;
 
 pub use file::{CaseError, FORMAT};
 pub use shrink::{ShrinkLimits, Shrunk};

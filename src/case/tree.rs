@@ -11,7 +11,7 @@ use crate::wire::Json;
 /// every node is replaced by its counterpart in the target, then by simpler values of its own.
 ///
 /// Returns whether anything was accepted.
-pub(super) fn shrink(
+pub(crate) fn shrink(
     root: &mut Value,
     target: &Value,
     keep: &mut dyn FnMut(&Value) -> bool,

@@ -1,12 +1,13 @@
 //! The host: what runs a case's requests on a plugin.
 //!
 //! [`Host`] opens sessions of one plugin and [`Session`] dispatches requests on one of them. The rest
-//! of the harness only knows these two traits, so that it can judge any host: [`PluginHost`] here, the
-//! faulty ones of the tests, or yours.
+//! of the harness only knows these traits, so that it can judge any host: [`PluginHost`], the published
+//! one (the feature `reference`), the faulty ones of the tests, or yours.
 //!
 //! A discrepancy that lies in this room is a broken promise of the host itself: a failing call that did
 //! not become the function's fallback, or that changed what a later call gets.
 
+use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
 pub mod dispatch;
@@ -15,11 +16,31 @@ pub mod guard;
 pub mod handshake;
 pub mod identity;
 mod plugin;
+#[cfg(feature = "reference")]
+mod reference;
 
 pub use dispatch::{DispatchOutcome, FallbackPolicy, PluginSession, RunError};
 pub use failure::{Cause, Decoding, Stage, TrapKind};
 pub use handshake::HandshakeError;
-pub use plugin::{Call, Observed, PluginHost};
+pub use plugin::{Call, Guarded, Observed, PluginHost};
+#[cfg(feature = "reference")]
+pub use reference::{Reference, ReferenceHost, ReferenceSession};
+
+/// Makes hosts of plugins.
+///
+/// # Obligations
+/// - [`Loader::load`] never panics and never hangs, whatever the bytes are.
+/// - It fails, or the host has negotiated what the plugin and the offer agree on, and nothing else.
+pub trait Loader {
+    /// What it makes of a plugin.
+    type Host: Host;
+
+    /// Compiles the module `wasm` and negotiates with this offer.
+    ///
+    /// # Errors
+    /// [`HandshakeError`] where it is no module, cannot be instantiated, or fails the handshake.
+    fn load(&self, wasm: &[u8], offer: &HandshakeOffer) -> Result<Self::Host, HandshakeError>;
+}
 
 /// Opens sessions of one plugin.
 ///

@@ -16,7 +16,7 @@ use cc_lb_plugin_wire::limits::{
 use super::dispatch::{DispatchOutcome, PluginSession};
 use super::failure::Cause;
 use super::handshake::{self, HandshakeError};
-use super::{Host, guard, identity};
+use super::{Host, Loader, guard, identity};
 
 /// A plugin that is compiled and has shaken hands, from which sessions open in microseconds.
 ///
@@ -98,6 +98,18 @@ impl PluginHost {
     /// What the handshake agreed on.
     pub fn metadata(&self) -> &AugmentedMetadata {
         &self.0.metadata
+    }
+}
+
+/// Loads plugins behind their [`guard`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Guarded;
+
+impl Loader for Guarded {
+    type Host = PluginHost;
+
+    fn load(&self, wasm: &[u8], offer: &HandshakeOffer) -> Result<PluginHost, HandshakeError> {
+        PluginHost::with_offer(wasm, offer)
     }
 }
 

@@ -10,6 +10,7 @@ mod fuzz_target;
 mod generators;
 mod guard;
 mod handshake;
+mod openings;
 mod properties;
 mod puppet;
 mod readme;

@@ -1,0 +1,15 @@
+//! Modules as plugins: raw bytes, text, or what wasm-smith makes of the input. A crash is a finding.
+#![no_main]
+
+mod modules;
+
+use cc_lb_fuzz::host::Guarded;
+use cc_lb_fuzz::opening::ModuleTarget;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let wasm = modules::module(input);
+    if let Err(violation) = ModuleTarget::new(Guarded).check(&wasm) {
+        panic!("{violation:#?}");
+    }
+});

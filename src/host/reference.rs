@@ -1,0 +1,139 @@
+//! The published host: sessions as `cc-lb-plugin-conformance` 0.1.0 makes them, without the guard.
+//!
+//! The handshake and the dispatch are those of `cc-lb-runtime-protocol` 0.1.0, called; the settings of Extism
+//! are those of its `build_plugin`. It differs in one thing: the module is compiled once and not for every
+//! session. A discrepancy here is a host that the published one is not.
+//!
+//! It does not hold what [`Session`] asks for: hostile plugins kill the process, so run it in a
+//! [worker](crate::campaign::Workers).
+
+use std::time::{Duration, Instant};
+
+use cc_lb_plugin_wire::augmented_metadata::AugmentedMetadata;
+use cc_lb_plugin_wire::handshake::HandshakeOffer;
+use cc_lb_plugin_wire::limits::{
+    HANDSHAKE_FUEL, HANDSHAKE_WALL_MS, SKIP_HANDSHAKE_IF_FRESH_TTL_SECS,
+};
+use cc_lb_plugin_wire::wire_function::WireFunction;
+use cc_lb_runtime_protocol::dispatch::{self, dispatch_wire_call};
+use cc_lb_runtime_protocol::handshake::{HandshakeExecutionError, execute_handshake};
+use cc_lb_runtime_protocol::identity::read_identity;
+
+use super::{Call, DispatchOutcome, HandshakeError, Host, Loader, Observed, Session};
+
+/// Loads plugins on the published host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reference;
+
+impl Loader for Reference {
+    type Host = ReferenceHost;
+
+    fn load(&self, wasm: &[u8], offer: &HandshakeOffer) -> Result<ReferenceHost, HandshakeError> {
+        ReferenceHost::with_offer(wasm, offer)
+    }
+}
+
+/// A plugin on the published host.
+pub struct ReferenceHost {
+    compiled: extism::CompiledPlugin,
+    metadata: AugmentedMetadata,
+}
+
+impl ReferenceHost {
+    /// Compiles the module `wasm` and negotiates with this offer.
+    ///
+    /// # Errors
+    /// [`HandshakeError`], in the published host's words. What is refused for what the plugin says of itself is
+    /// `InvalidIdentity` of the field `handshake`.
+    pub fn with_offer(wasm: &[u8], offer: &HandshakeOffer) -> Result<Self, HandshakeError> {
+        let compiled = compile(wasm).map_err(|reason| HandshakeError::Instantiate { reason })?;
+        let accept = execute_handshake(wasm, offer).map_err(refused)?;
+        let identity = read_identity(wasm).map_err(|error| HandshakeError::InvalidIdentity {
+            field: "custom_section",
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            compiled,
+            metadata: AugmentedMetadata {
+                identity,
+                negotiated_functions: accept.chosen_versions,
+                negotiated_capabilities: accept.required_capabilities,
+                handshake_completed_at: 1,
+                self_check_passed: true,
+                self_check_completed_at: 1,
+                expires_at: 1 + SKIP_HANDSHAKE_IF_FRESH_TTL_SECS as i64,
+            },
+        })
+    }
+}
+
+fn compile(wasm: &[u8]) -> Result<extism::CompiledPlugin, String> {
+    let manifest = extism::Manifest::new([extism::Wasm::data(wasm)])
+        .with_timeout(Duration::from_millis(HANDSHAKE_WALL_MS))
+        .disallow_all_hosts();
+    extism::PluginBuilder::new(manifest)
+        .with_wasi(false)
+        .with_cache_disabled()
+        .with_fuel_limit(HANDSHAKE_FUEL)
+        .compile()
+        .map_err(|error| error.to_string())
+}
+
+fn refused(error: HandshakeExecutionError) -> HandshakeError {
+    match error {
+        HandshakeExecutionError::Instantiate { reason } => HandshakeError::Instantiate { reason },
+        HandshakeExecutionError::MissingHandshakeExport => HandshakeError::MissingExport,
+        HandshakeExecutionError::Call { reason } => HandshakeError::WasmTrap { reason },
+        other => HandshakeError::InvalidIdentity {
+            field: "handshake",
+            reason: other.to_string(),
+        },
+    }
+}
+
+impl Host for ReferenceHost {
+    type Session = ReferenceSession;
+
+    fn open(&self) -> Result<ReferenceSession, HandshakeError> {
+        let plugin = extism::Plugin::new_from_compiled(&self.compiled).map_err(|error| {
+            HandshakeError::Instantiate {
+                reason: error.to_string(),
+            }
+        })?;
+        Ok(ReferenceSession {
+            plugin,
+            metadata: self.metadata.clone(),
+        })
+    }
+
+    fn negotiated(&self, function: &str) -> Option<u32> {
+        self.metadata.negotiated_functions.get(function).copied()
+    }
+}
+
+/// A session of the published host. It tells the fuel of a call and nothing else.
+pub struct ReferenceSession {
+    plugin: extism::Plugin,
+    metadata: AugmentedMetadata,
+}
+
+impl Session for ReferenceSession {
+    fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
+        let start = Instant::now();
+        let outcome = dispatch_wire_call::<F>(&mut self.plugin, &self.metadata, request);
+        let outcome = match outcome {
+            dispatch::DispatchOutcome::Ok(response) => DispatchOutcome::Ok(response),
+            // `Fallback`, and what a later version of the crate may add: no answer.
+            dispatch::DispatchOutcome::Fallback(policy) => DispatchOutcome::Fallback(policy),
+            _ => DispatchOutcome::Fallback(F::FALLBACK),
+        };
+        let negotiated = self.metadata.negotiated_functions.contains_key(F::NAME);
+        let fuel = self.plugin.fuel_consumed().filter(|_| negotiated);
+        let call = Call {
+            fuel,
+            time: start.elapsed(),
+            ..Call::default()
+        };
+        Observed { outcome, call }
+    }
+}
