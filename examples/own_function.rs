@@ -110,13 +110,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stats = &summary.functions[0];
     println!(
         "{}: {} dispatches, {} ok",
-        stats.function.label, stats.dispatches, stats.ok
+        stats.function.label, stats.counts.dispatches, stats.counts.ok
     );
-    println!("fallbacks: {:?}", stats.fallbacks);
+    println!("fallbacks: {:?}", stats.counts.fallbacks);
     assert_eq!(
         summary.findings, 0,
         "the plugin refuses what it does not like, and that is no fault"
     );
-    assert!(stats.ok > 0 && stats.fallbacks["guest error"] > 0);
+    assert!(stats.counts.ok > 0 && stats.counts.fallbacks["guest error"] > 0);
     Ok(())
 }

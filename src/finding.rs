@@ -2,8 +2,11 @@
 //!
 //! A discrepancy here is a finding whose case does not show it.
 
+use std::collections::BTreeSet;
+
 use crate::case::Case;
 use crate::oracle::Violation;
+use crate::puppet::{MEANS, Program};
 use crate::wire::Request;
 
 /// A violation and the smallest case that was found to show it.
@@ -31,15 +34,32 @@ pub enum Origin {
 }
 
 impl<R> Finding<R> {
-    /// A name for the finding's file: the check and the function, without an ending.
+    /// What the operations do that are left in the case's programs, without mere [`MEANS`] where there is more: with
+    /// the check, the function and the class it stands for the root cause.
+    pub fn effects(&self) -> BTreeSet<&'static str> {
+        let programs = self.case.steps.iter().filter_map(|s| s.program.as_ref());
+        let all: BTreeSet<_> = programs.flat_map(Program::effects).collect();
+        let ends: BTreeSet<_> = all.iter().copied().filter(|e| !MEANS.contains(e)).collect();
+        match ends.is_empty() {
+            true => all,
+            false => ends,
+        }
+    }
+
+    /// Findings with equal keys are the same.
+    pub fn key(&self) -> String {
+        Self::key_of(&self.violation, &self.effects())
+    }
+
+    pub(crate) fn key_of(violation: &Violation, effects: &BTreeSet<&'static str>) -> String {
+        let (check, function, class) = violation.key();
+        let effects: Vec<_> = effects.iter().copied().collect();
+        format!("{check}-{function}-{class}-{}", effects.join("-"))
+    }
+
+    /// A name for the finding's file: its key, without an ending.
     pub fn file_stem(&self) -> String {
-        let Violation {
-            check,
-            function,
-            class,
-            ..
-        } = &self.violation;
-        let name = format!("{check}-{function}-{class}");
+        let name = self.key();
         let words = name.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
         words.join("-")

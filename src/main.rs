@@ -3,20 +3,22 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{IsTerminal, Write as _};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::{self, Budget, CampaignError, Event, Plan, Summary};
+use cc_lb_fuzz::campaign::{
+    self, Budget, CampaignError, Event, HostKind, Plan, Setup, Summary, Workers,
+};
 use cc_lb_fuzz::case::{Case, CaseError, Menu};
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::finding::Finding;
-use cc_lb_fuzz::host::PluginHost;
-use cc_lb_fuzz::observation::{Runner, Subject};
+use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::puppet::{self, Wildness};
 use cc_lb_fuzz::report;
 use cc_lb_fuzz::wire::{Request, Vocabulary};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use thiserror::Error;
 
@@ -38,12 +40,40 @@ enum Command {
     Run(RunArgs),
     /// Run one stored case and show what each of its steps comes to
     Replay(ReplayArgs),
+    /// What campaigns start: runs cases for its parent
+    #[command(hide = true)]
+    Worker,
+}
+
+/// The host that runs the plugin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum HostArg {
+    /// This project's, which runs plugins behind a guard
+    #[default]
+    Guarded,
+    /// The published one: hostile plugins kill it
+    Reference,
+}
+
+impl From<HostArg> for HostKind {
+    fn from(host: HostArg) -> Self {
+        match host {
+            HostArg::Guarded => Self::Guarded,
+            HostArg::Reference => Self::Reference,
+        }
+    }
 }
 
 #[derive(Args, Default)]
 struct RunArgs {
     /// The plugin to fuzz, .wasm or .wat; without one, the host is fuzzed with the built-in puppet
     plugin: Option<PathBuf>,
+    /// The host that runs the plugin
+    #[arg(long, value_enum, default_value_t)]
+    host: HostArg,
+    /// How many processes run cases [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
     /// Stop after this many cases
     #[arg(long, conflicts_with = "time")]
     cases: Option<u64>,
@@ -68,6 +98,9 @@ struct ReplayArgs {
     /// The plugin to run it on [default: the built-in puppet]
     #[arg(long)]
     plugin: Option<PathBuf>,
+    /// The host that runs the plugin
+    #[arg(long, value_enum, default_value_t)]
+    host: HostArg,
 }
 
 /// Why the tool could not run.
@@ -80,11 +113,10 @@ enum CliError {
     },
     #[error("{} is no WebAssembly module: {reason}", path.display())]
     NotWasm { path: PathBuf, reason: String },
-    #[error("{} cannot be opened: {source}", path.display())]
-    Plugin {
-        path: PathBuf,
-        source: cc_lb_fuzz::host::HandshakeError,
-    },
+    #[error("{} cannot be opened: {reason}", path.display())]
+    Plugin { path: PathBuf, reason: String },
+    #[error("cannot start this program again: {0}")]
+    Program(std::io::Error),
     #[error("there is no function {name}; there are: {}", labels.join(", "))]
     NoSuchFunction {
         name: String,
@@ -109,6 +141,7 @@ fn main() -> ExitCode {
         }),
         Some(Command::Run(args)) => run(&args),
         Some(Command::Replay(args)) => replay(&args),
+        Some(Command::Worker) => return campaign::serve(),
     };
     ExitCode::from(result.unwrap_or_else(|error| {
         // One line, whatever the parts of the message were made of.
@@ -120,7 +153,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> Result<u8, CliError> {
-    let (host, subject) = open(args.plugin.as_deref())?;
+    let workers = workers(args.plugin.as_deref(), args.host)?;
     let plan = Plan {
         seed: args
             .seed
@@ -131,23 +164,30 @@ fn run(args: &RunArgs) -> Result<u8, CliError> {
         },
         menu: Menu {
             functions: functions(&args.functions)?,
-            programs: (subject == Subject::Puppet).then_some(Wildness::Wild),
+            programs: (workers.setup().subject == Subject::Puppet).then_some(Wildness::Wild),
         },
     };
-    let what = match &args.plugin {
-        Some(path) => path.display().to_string(),
-        None => "the host, with the puppet".to_owned(),
+    let what = match (&args.plugin, args.host) {
+        (Some(path), _) => path.display().to_string(),
+        (None, HostArg::Guarded) => "the host, with the puppet".to_owned(),
+        (None, HostArg::Reference) => "the published host, with the puppet".to_owned(),
     };
     print(&format!("fuzzing {what}; seed {}\n\n", plan.seed))?;
     let progress = progress_bar();
     let mut failed = None;
-    let summary = campaign::run::<_, Request>(&host, subject, &plan, &mut |event| match event {
-        Event::Progress(summary) => progress.set_message(progress_text(summary)),
-        Event::Finding(finding) => {
-            let told = progress.suspend(|| tell(finding, args));
-            failed = failed.take().or(told.err());
-        }
-    })?;
+    let count = args
+        .workers
+        .or_else(|| std::thread::available_parallelism().ok())
+        .unwrap_or(NonZeroUsize::MIN);
+    let summary = workers
+        .run(&plan, count, &mut |event| match event {
+            Event::Progress(summary) => progress.set_message(progress_text(summary)),
+            Event::Finding(finding) => {
+                let told = progress.suspend(|| tell(finding, args));
+                failed = failed.take().or(told.err());
+            }
+        })
+        .map_err(|error| refused(error, args.plugin.as_deref()))?;
     progress.finish_and_clear();
     print(&report::summary_text(&summary))?;
     if let Some(error) = failed {
@@ -166,6 +206,9 @@ fn tell(finding: &Finding, args: &RunArgs) -> Result<(), CliError> {
     if let Some(plugin) = &args.plugin {
         replay += &format!(" --plugin {}", quoted(plugin));
     }
+    if args.host != HostArg::default() {
+        replay += &format!(" --host {}", HostKind::from(args.host).name());
+    }
     print(&(report::finding_text(finding, &replay) + "\n"))?;
     std::fs::create_dir_all(&args.artifacts).map_err(|source| CliError::Write {
         path: args.artifacts.clone(),
@@ -176,11 +219,11 @@ fn tell(finding: &Finding, args: &RunArgs) -> Result<(), CliError> {
 
 fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
     let case = Case::<Request>::read(&args.file)?;
-    let (host, subject) = open(args.plugin.as_deref())?;
-    let mut runner = Runner::new(&host, subject).map_err(CampaignError::from)?;
-    let judged = campaign::judge_alone(&mut runner, &case).map_err(CampaignError::from)?;
-    let (record, violations) = judged;
-    print(&report::replay_text(&case, &record, &violations))?;
+    let workers = workers(args.plugin.as_deref(), args.host)?;
+    let mut worker = workers.worker();
+    let told = |error| refused(error, args.plugin.as_deref());
+    let (seen, violations) = worker.replay(&case).map_err(told)?;
+    print(&report::replay_text(&case, &seen, &violations))?;
     Ok(match violations.len() {
         0 => exit_code::CLEAN,
         _ => exit_code::FINDINGS,
@@ -197,35 +240,47 @@ fn print(text: &str) -> Result<(), CliError> {
     })
 }
 
-/// Opens the plugin, or the puppet without one.
-fn open(plugin: Option<&Path>) -> Result<(PluginHost, Subject), CliError> {
-    let Some(path) = plugin else {
-        let host = PluginHost::new(puppet::wasm()).map_err(|source| CliError::Plugin {
-            path: "the puppet".into(),
-            source,
-        })?;
-        return Ok((host, Subject::Puppet));
+/// Workers that run the plugin, or the puppet without one.
+fn workers(plugin: Option<&Path>, host: HostArg) -> Result<Workers, CliError> {
+    let (wasm, subject) = match plugin {
+        None => (puppet::wasm().to_vec(), Subject::Puppet),
+        Some(path) => (read_plugin(path)?, Subject::Plugin),
     };
+    let setup = Setup {
+        host: HostKind::from(host).name().to_owned(),
+        wasm,
+        subject,
+    };
+    let program = std::env::current_exe().map_err(CliError::Program)?;
+    Workers::new(program, ["worker"], setup).map_err(CliError::Program)
+}
+
+fn refused(error: CampaignError, plugin: Option<&Path>) -> CliError {
+    match error {
+        CampaignError::Refused { reason } => CliError::Plugin {
+            path: plugin.unwrap_or(Path::new("the puppet")).to_owned(),
+            reason,
+        },
+        error => error.into(),
+    }
+}
+
+/// The module of a plugin.
+fn read_plugin(path: &Path) -> Result<Vec<u8>, CliError> {
     let bytes = std::fs::read(path).map_err(|source| CliError::ReadPlugin {
         path: path.to_owned(),
         source,
     })?;
     let is_text = path.extension().is_some_and(|extension| extension == "wat");
+    let no_module = |reason| CliError::NotWasm {
+        path: path.to_owned(),
+        reason,
+    };
     if !is_text && !bytes.starts_with(b"\0asm") {
-        return Err(CliError::NotWasm {
-            path: path.to_owned(),
-            reason: "it does not begin with \\0asm".to_owned(),
-        });
+        return Err(no_module("it does not begin with \\0asm".to_owned()));
     }
-    let wasm = wat::parse_bytes(&bytes).map_err(|error| CliError::NotWasm {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
-    let host = PluginHost::new(&wasm).map_err(|source| CliError::Plugin {
-        path: path.to_owned(),
-        source,
-    })?;
-    Ok((host, Subject::Plugin))
+    let wasm = wat::parse_bytes(&bytes).map_err(|error| no_module(error.to_string()))?;
+    Ok(wasm.into_owned())
 }
 
 /// The places of the functions of these names or labels; all without one.

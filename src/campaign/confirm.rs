@@ -1,98 +1,186 @@
-//! From a violation to a finding: does it show again, and what is the smallest case that shows it?
+//! From a violation to a finding: does it show again, is it one that is known, and what is the smallest case
+//! that shows it?
 
+use std::collections::{BTreeSet, HashSet};
+
+use super::CampaignError;
+use super::lab::{Lab, MEASURED_REPEATS, is_measured};
 use crate::case::{Case, MAX_STEPS, ShrinkLimits};
 use crate::finding::{Finding, Origin};
-use crate::host::{HandshakeError, Host};
-use crate::observation::{CaseRecord, Runner};
-use crate::oracle::{CHECKS, Oracle, Violation, check_all};
+use crate::observation::Subject;
+use crate::oracle::Violation;
+use crate::puppet::{MEANS, Program};
 use crate::wire::Vocabulary;
 
-/// How often a violation of a check of time must show, on fresh sessions, to count.
-const TIMING_REPEATS: usize = 3;
+/// What became of a violation.
+#[derive(Debug)]
+pub enum Confirmed<R> {
+    /// It is new.
+    Finding(Box<Finding<R>>),
+    /// It shows with nothing but the operations that a finding is known for.
+    Known,
+    /// It does not show again, and the clock had a say in it: the machine may have been busy.
+    No,
+}
 
-/// Runs a case alone on a fresh session, thoroughly, and returns what was seen and what the checks find in it.
-/// What a check of time finds is there only if it shows every time.
+/// A violation, and what led to it.
+pub struct Suspect<'a, R> {
+    /// What was found.
+    pub violation: &'a Violation,
+    /// The cases that the session had seen, that with the violation last.
+    pub history: &'a [Case<R>],
+    /// Whether the clock had a say in it.
+    pub met_the_wall: bool,
+}
+
+/// What is known already.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The keys of all findings.
+    pub keys: HashSet<String>,
+    /// The effects that findings of the same check and class are known for.
+    pub effects: Vec<BTreeSet<&'static str>>,
+}
+
+/// Makes a finding of a violation.
 ///
 /// # Errors
-/// [`HandshakeError`] where the host opens no session.
-pub fn judge_alone<H: Host, R: Vocabulary>(
-    runner: &mut Runner<'_, H, R>,
-    case: &Case<R>,
-) -> Result<(CaseRecord, Vec<Violation>), HandshakeError> {
-    let record = runner.run_alone(case)?;
-    let mut found = check_all(&CHECKS, &record);
-    for _ in 1..TIMING_REPEATS {
-        if !found.iter().any(is_timing) {
-            break;
+/// [`CampaignError`] where the lab fails.
+pub fn confirm<R: Vocabulary>(
+    lab: &mut impl Lab<R>,
+    suspect: &Suspect<'_, R>,
+    known: &Known,
+    limits: ShrinkLimits,
+) -> Result<Confirmed<R>, CampaignError> {
+    let joined = joined(suspect.history);
+    let last = suspect.history.last().cloned();
+    let candidates = last.map(|last| (last, Origin::Case)).into_iter();
+    for (case, origin) in candidates.chain([(joined.clone(), Origin::History)]) {
+        // Most are known, and that is seen soonest.
+        if is_known(lab, suspect.violation, &case, &known.effects)? {
+            return Ok(Confirmed::Known);
         }
-        let again = check_all(&CHECKS, &runner.run_alone(case)?);
-        found.retain(|violation| {
-            !is_timing(violation) || again.iter().any(|other| other.key() == violation.key())
-        });
-    }
-    Ok((record, found))
-}
-
-fn is_timing(violation: &Violation) -> bool {
-    let check = CHECKS.iter().find(|check| check.name() == violation.check);
-    check.is_some_and(|check: &&dyn Oracle| check.is_timing())
-}
-
-/// Makes a finding of a violation that a record of the last case of a session's history showed. `None` where
-/// it does not show again and the clock had a say in it: the machine may have been busy.
-///
-/// # Errors
-/// [`HandshakeError`] where the host opens no session.
-pub fn confirm<H: Host, R: Vocabulary>(
-    runner: &mut Runner<'_, H, R>,
-    violation: &Violation,
-    record: &CaseRecord,
-    history: &[Case<R>],
-) -> Result<Option<Finding<R>>, HandshakeError> {
-    let mut again = |case: &Case<R>| -> Result<Option<Violation>, HandshakeError> {
-        let (_, found) = judge_alone(runner, case)?;
-        Ok(found.into_iter().find(|v| v.key() == violation.key()))
-    };
-    let mut joined = Case {
-        steps: history.iter().flat_map(|case| case.steps.clone()).collect(),
-    };
-    // A case file has no room for more.
-    joined
-        .steps
-        .drain(..joined.steps.len().saturating_sub(MAX_STEPS));
-    let candidates = history.last().map(|last| (last.clone(), Origin::Case));
-    let candidates = candidates
-        .into_iter()
-        .chain([(joined.clone(), Origin::History)]);
-    for (case, origin) in candidates {
-        if again(&case)?.is_none() {
+        if !always(lab, suspect.violation, &case)? {
             continue;
         }
-        let mut failed = None;
-        let shrunk = case.shrink(ShrinkLimits::default(), |case| match again(case) {
-            Ok(found) => found.is_some(),
-            Err(error) => {
-                failed.get_or_insert(error);
-                false
-            }
-        });
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        // In the words of the case that is told.
-        let violation = again(&shrunk.case)?.unwrap_or_else(|| violation.clone());
-        return Ok(Some(Finding {
-            violation,
-            case: shrunk.case,
-            origin,
-            minimal: shrunk.minimal,
-        }));
+        return shrink(lab, suspect.violation, &case, origin, known, limits);
     }
-    let by_the_clock = is_timing(violation) || record.met_the_wall();
-    Ok((!by_the_clock).then(|| Finding {
-        violation: violation.clone(),
+    if is_measured(suspect.violation) || suspect.met_the_wall {
+        return Ok(Confirmed::No);
+    }
+    Ok(Confirmed::Finding(Box::new(Finding {
+        violation: suspect.violation.clone(),
         case: joined,
         origin: Origin::Unreproduced,
         minimal: false,
+    })))
+}
+
+/// The cases of a session as one; a case file has no room for more than the last steps.
+fn joined<R: Vocabulary>(history: &[Case<R>]) -> Case<R> {
+    let mut steps: Vec<_> = history.iter().flat_map(|case| case.steps.clone()).collect();
+    steps.drain(..steps.len().saturating_sub(MAX_STEPS));
+    Case { steps }
+}
+
+/// The violation, if the case shows it. Of the puppet the function may be another: a host's fault that shows with
+/// any function is one fault.
+fn again<R: Vocabulary>(
+    lab: &mut impl Lab<R>,
+    violation: &Violation,
+    case: &Case<R>,
+) -> Result<Option<Violation>, CampaignError> {
+    let found = lab.judge(case, &violation.check)?;
+    let puppet = lab.subject() == Subject::Puppet;
+    Ok(found.into_iter().find(|other| {
+        other.check == violation.check
+            && other.class == violation.class
+            && (puppet || other.function == violation.function)
     }))
+}
+
+/// Whether the case shows the violation, of a check that measures every time.
+fn always<R: Vocabulary>(
+    lab: &mut impl Lab<R>,
+    violation: &Violation,
+    case: &Case<R>,
+) -> Result<bool, CampaignError> {
+    let repeats = match is_measured(violation) {
+        true => MEASURED_REPEATS,
+        false => 1,
+    };
+    for _ in 0..repeats {
+        if again(lab, violation, case)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether the operations that a finding is known for, and means to them, are enough to show the violation.
+fn is_known<R: Vocabulary>(
+    lab: &mut impl Lab<R>,
+    violation: &Violation,
+    case: &Case<R>,
+    known: &[BTreeSet<&'static str>],
+) -> Result<bool, CampaignError> {
+    let has: BTreeSet<_> = case
+        .steps
+        .iter()
+        .filter_map(|step| step.program.as_ref())
+        .flat_map(Program::effects)
+        .collect();
+    for effects in known.iter().filter(|effects| effects.is_subset(&has)) {
+        let mut only = case.clone();
+        for program in only.steps.iter_mut().filter_map(|s| s.program.as_mut()) {
+            program
+                .0
+                .retain(|op| MEANS.contains(&op.effect()) || effects.contains(op.effect()));
+        }
+        if again(lab, violation, &only)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn shrink<R: Vocabulary>(
+    lab: &mut impl Lab<R>,
+    violation: &Violation,
+    case: &Case<R>,
+    origin: Origin,
+    known: &Known,
+    limits: ShrinkLimits,
+) -> Result<Confirmed<R>, CampaignError> {
+    let mut failed = None;
+    let mut fails = |lab: &mut _, case: &Case<R>| match again(lab, violation, case) {
+        Ok(found) => found.is_some(),
+        Err(error) => {
+            failed.get_or_insert(error);
+            false
+        }
+    };
+    // Few tries, and what is left says what the finding is.
+    let structure = case.shrink_structure(limits, |case| fails(lab, case));
+    let told = again(lab, violation, &structure.case)?;
+    let mut finding = Finding {
+        violation: told.unwrap_or_else(|| violation.clone()),
+        case: structure.case,
+        origin,
+        minimal: false,
+    };
+    if known.keys.contains(&finding.key()) {
+        return Ok(Confirmed::Known);
+    }
+    let shrunk = finding.case.shrink(limits, |case| fails(lab, case));
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    finding.case = shrunk.case;
+    finding.minimal = shrunk.minimal;
+    // In the words of the case that is told.
+    if let Some(told) = again(lab, violation, &finding.case)? {
+        finding.violation = told;
+    }
+    Ok(Confirmed::Finding(Box::new(finding)))
 }

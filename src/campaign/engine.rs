@@ -1,19 +1,34 @@
-//! The loop of a campaign.
+//! The loop of a campaign: labs run blocks of cases, and what they find is looked into in the order of the cases,
+//! so that a campaign comes to the same with any number of labs.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::block::{Block, Stopped};
+use super::confirm::{Confirmed, Known, Suspect, confirm};
+use super::lab::{Lab, is_measured};
 use super::{
-    Budget, CASES_PER_SESSION, CampaignError, Event, FunctionStats, Plan, Summary, THOROUGH_ONE_IN,
-    confirm, nth_case,
+    Budget, CASES_PER_SESSION, CampaignError, Event, FunctionStats, Plan, Summary, nth_case,
 };
-use crate::case::Case;
-use crate::host::{DispatchOutcome, Host};
-use crate::observation::{CaseRecord, Depth, Runner, StepRecord, Subject};
-use crate::oracle::{CHECKS, Violation, check_all};
+use crate::case::{Case, ShrinkLimits};
+use crate::finding::Finding;
+use crate::host::Host;
+use crate::observation::{Runner, Subject};
+use crate::oracle::Violation;
 use crate::wire::Vocabulary;
 
-/// Runs a campaign on a host and tells what happens.
+/// How much longer than its time a campaign may take to look into what it found.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Once in so many blocks it is looked into what checks that measure have found.
+const MEASURED_ONCE_IN: u64 = 256;
+
+/// The longest time that shrinking one finding takes.
+const SHRINK_TIME: Duration = Duration::from_secs(20);
+
+/// Runs a campaign on a host in this process and tells what happens.
 ///
 /// The plan's functions that the plugin did not negotiate are left out.
 ///
@@ -26,153 +41,298 @@ pub fn run<H: Host, R: Vocabulary>(
     emit: &mut dyn FnMut(Event<'_, R>),
 ) -> Result<Summary, CampaignError> {
     let mut runner = Runner::<H, R>::new(host, subject)?;
-    let negotiated = runner.negotiated();
-    let mut plan = plan.clone();
-    plan.menu
-        .functions
-        .retain(|place| negotiated.contains(place));
-    if plan.menu.functions.is_empty() {
-        let label = |place: &usize| R::functions()[*place].label;
-        return Err(CampaignError::NoFunctions {
-            negotiated: negotiated.iter().map(label).collect(),
+    let plan = plan.of_negotiated::<R>(&runner.negotiated())?;
+    let ledger = Mutex::new(Ledger::new(plan, emit));
+    work(&mut runner, &ledger)?;
+    Ok(Ledger::close(ledger))
+}
+
+/// Lets a lab take blocks and look into what it finds, until the plan is done.
+pub(super) fn work<R: Vocabulary, E: FnMut(Event<'_, R>)>(
+    lab: &mut impl Lab<R>,
+    ledger: &Mutex<Ledger<R, E>>,
+) -> Result<(), CampaignError> {
+    loop {
+        let Some((plan, cases, deadline)) = lock(ledger).take() else {
+            return look_into_measured(lab, ledger, true);
+        };
+        let done = run_all(lab, &plan, cases.clone(), deadline).and_then(|blocks| {
+            lock(ledger).waiting.insert(cases.start, blocks);
+            settle(lab, ledger)
         });
-    }
-    let mut engine = Engine {
-        start: Instant::now(),
-        summary: Summary {
-            cases: 0,
-            elapsed: Duration::ZERO,
-            functions: plan
-                .menu
-                .functions
-                .iter()
-                .map(|&f| stats_of::<R>(f))
-                .collect(),
-            slowest: Duration::ZERO,
-            findings: 0,
-            unconfirmed: 0,
-        },
-        plan,
-        known: HashSet::new(),
-        emit,
-    };
-    while engine.has_budget() {
-        engine.session(&mut runner)?;
-    }
-    Ok(engine.summary)
-}
-
-fn stats_of<R: Vocabulary>(place: usize) -> FunctionStats {
-    FunctionStats {
-        function: &R::functions()[place],
-        dispatches: 0,
-        ok: 0,
-        fallbacks: Default::default(),
-        time: Duration::ZERO,
+        if let Err(error) = done {
+            // Whoever else works on it has nothing more to do.
+            lock(ledger).failed = true;
+            return Err(error);
+        }
     }
 }
 
-struct Engine<'e, R> {
+/// The cases of a block; behind a violation they go on with a fresh session. Each part with its first case.
+fn run_all<R: Vocabulary>(
+    lab: &mut impl Lab<R>,
+    plan: &Plan,
+    cases: Range<u64>,
+    deadline: Option<Instant>,
+) -> Result<Vec<(u64, Block)>, CampaignError> {
+    let mut parts = Vec::new();
+    let mut from = cases.start;
+    while from < cases.end {
+        let block = lab.run(plan, from..cases.end, deadline)?;
+        let stopped = block.stopped.as_ref().map(|stopped| stopped.case);
+        parts.push((from, block));
+        match stopped {
+            Some(case) => from = case + 1,
+            None => break,
+        }
+    }
+    Ok(parts)
+}
+
+/// Takes down what came in, in the order of the cases. Another lab that is at it goes on with the rest.
+fn settle<R: Vocabulary, E: FnMut(Event<'_, R>)>(
+    lab: &mut impl Lab<R>,
+    ledger: &Mutex<Ledger<R, E>>,
+) -> Result<(), CampaignError> {
+    loop {
+        let Some(parts) = lock(ledger).next_to_settle() else {
+            return Ok(());
+        };
+        for (from, block) in parts {
+            lock(ledger).count(&block);
+            if let Some(stopped) = block.stopped {
+                look_into(lab, ledger, from, &stopped, false)?;
+                if stopped.violations.iter().any(is_measured) {
+                    lock(ledger).measured.push((from, stopped));
+                }
+            }
+        }
+        look_into_measured(lab, ledger, false)?;
+        lock(ledger).settled();
+    }
+}
+
+/// Looks into what was measured, which takes long: now and then, and at the end.
+fn look_into_measured<R: Vocabulary, E: FnMut(Event<'_, R>)>(
+    lab: &mut impl Lab<R>,
+    ledger: &Mutex<Ledger<R, E>>,
+    at_the_end: bool,
+) -> Result<(), CampaignError> {
+    let measured = lock(ledger).take_measured(at_the_end);
+    for (from, stopped) in measured {
+        look_into(lab, ledger, from, &stopped, true)?;
+    }
+    Ok(())
+}
+
+/// Makes findings of the violations that are new: of those of checks that measure, or of the others.
+fn look_into<R: Vocabulary, E: FnMut(Event<'_, R>)>(
+    lab: &mut impl Lab<R>,
+    ledger: &Mutex<Ledger<R, E>>,
+    from: u64,
+    stopped: &Stopped,
+    measured: bool,
+) -> Result<(), CampaignError> {
+    let plan = lock(ledger).plan.clone();
+    let cases = from..=stopped.case;
+    let history: Vec<Case<R>> = cases.map(|case| nth_case(&plan, case)).collect();
+    let violations = stopped.violations.iter();
+    for violation in violations.filter(|violation| is_measured(violation) == measured) {
+        let (known, limits) = {
+            let mut ledger = lock(ledger);
+            if ledger.is_known(violation) {
+                continue;
+            }
+            let Some(limits) = ledger.time_to_shrink() else {
+                ledger.summary.unexamined += 1;
+                continue;
+            };
+            (ledger.known(violation), limits)
+        };
+        let suspect = Suspect {
+            violation,
+            history: &history,
+            met_the_wall: stopped.met_the_wall,
+        };
+        let confirmed = confirm(lab, &suspect, &known, limits)?;
+        lock(ledger).take_down(confirmed);
+    }
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A lab that panicked was at work on something else: the ledger is only held for moments.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What was handed out, what came in, and what became of it.
+pub(super) struct Ledger<R, E> {
     plan: Plan,
     start: Instant,
     summary: Summary,
+    /// The first case that was not handed out.
+    next: u64,
+    /// The first case that was not taken down.
+    settled: u64,
+    /// What came in and waits for what was handed out before it, by the first case.
+    waiting: BTreeMap<u64, Vec<(u64, Block)>>,
+    /// Whether a lab is at it.
+    settling: bool,
+    /// What checks that measure have found and nobody has looked into: the end of a session that began with this
+    /// case.
+    measured: Vec<(u64, Stopped)>,
+    /// Whether a lab failed.
+    failed: bool,
     /// The keys of what was found: each is told once.
-    known: HashSet<(String, String, String)>,
-    emit: &'e mut dyn FnMut(Event<'_, R>),
+    keys: HashSet<String>,
+    /// The effects that findings are known for, with their check and class.
+    effects: Vec<(String, String, BTreeSet<&'static str>)>,
+    emit: E,
+    _cases: std::marker::PhantomData<fn() -> R>,
 }
 
-impl<R: Vocabulary> Engine<'_, R> {
-    fn has_budget(&self) -> bool {
-        match self.plan.budget {
-            Budget::Cases(cases) => self.summary.cases < cases,
-            Budget::Time(time) => self.start.elapsed() < time,
+impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
+    pub(super) fn new(plan: Plan, emit: E) -> Self {
+        let functions = plan.menu.functions.iter();
+        Self {
+            start: Instant::now(),
+            summary: Summary {
+                functions: functions
+                    .map(|&place| FunctionStats {
+                        function: &R::functions()[place],
+                        counts: Default::default(),
+                    })
+                    .collect(),
+                ..Summary::default()
+            },
+            plan,
+            next: 0,
+            settled: 0,
+            waiting: BTreeMap::new(),
+            settling: false,
+            measured: Vec::new(),
+            failed: false,
+            keys: HashSet::new(),
+            effects: Vec::new(),
+            emit,
+            _cases: std::marker::PhantomData,
         }
     }
 
-    /// Runs the cases that share a session: those of one multiple of [`CASES_PER_SESSION`], so that what a
-    /// case meets does not depend on where the campaign began. A violation ends the session before its time.
-    fn session<H: Host>(&mut self, runner: &mut Runner<'_, H, R>) -> Result<(), CampaignError> {
-        let mut history = Vec::new();
-        runner.renew()?;
-        for _ in 0..CASES_PER_SESSION {
-            if !self.has_budget() {
-                break;
-            }
-            let index = self.summary.cases;
-            let depth = match index % THOROUGH_ONE_IN {
-                0 => Depth::Thorough,
-                _ => Depth::Light,
-            };
-            history.push(nth_case(&self.plan, index));
-            let record = runner.run(&history[history.len() - 1], depth)?;
-            self.summary.cases += 1;
-            self.count(&record);
-            let violations = check_all(&CHECKS, &record);
-            if !violations.is_empty() {
-                self.look_into(runner, violations, &record, &history)?;
-                runner.renew()?;
-                history.clear();
-            }
+    pub(super) fn close(ledger: Mutex<Self>) -> Summary {
+        let ledger = ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut summary = ledger.summary;
+        summary.elapsed = ledger.start.elapsed();
+        summary
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self.plan.budget {
+            Budget::Cases(_) => None,
+            Budget::Time(time) => self.start.checked_add(time),
         }
+    }
+
+    /// The next block: the cases of one multiple of [`CASES_PER_SESSION`], so that what a case meets does not
+    /// depend on who runs it.
+    fn take(&mut self) -> Option<(Plan, Range<u64>, Option<Instant>)> {
+        let deadline = self.deadline();
+        let end = match self.plan.budget {
+            Budget::Cases(cases) => cases.min(self.next + CASES_PER_SESSION),
+            Budget::Time(_) => self.next + CASES_PER_SESSION,
+        };
+        let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if self.failed || late || self.next >= end {
+            return None;
+        }
+        let cases = self.next..end;
+        self.next = end;
+        Some((self.plan.clone(), cases, deadline))
+    }
+
+    fn next_to_settle(&mut self) -> Option<Vec<(u64, Block)>> {
+        if self.settling {
+            return None;
+        }
+        let parts = self.waiting.remove(&self.settled)?;
+        self.settling = true;
+        Some(parts)
+    }
+
+    fn settled(&mut self) {
+        self.settled += CASES_PER_SESSION;
+        self.settling = false;
         self.summary.elapsed = self.start.elapsed();
         (self.emit)(Event::Progress(&self.summary));
-        Ok(())
     }
 
-    fn count(&mut self, record: &CaseRecord) {
-        for step in &record.steps {
-            self.summary.slowest = self.summary.slowest.max(step.elapsed);
-            let stats = self
-                .summary
-                .functions
-                .iter_mut()
-                .find(|s| s.function == step.function);
-            if let Some(stats) = stats {
-                count_step(stats, step);
-            }
+    fn take_measured(&mut self, at_the_end: bool) -> Vec<(u64, Stopped)> {
+        let due = match at_the_end {
+            // The last lab to end has taken down everything.
+            true => !self.settling && self.waiting.is_empty(),
+            false => (self.settled / CASES_PER_SESSION) % MEASURED_ONCE_IN == MEASURED_ONCE_IN - 1,
+        };
+        match due {
+            true => std::mem::take(&mut self.measured),
+            false => Vec::new(),
         }
     }
 
-    /// Makes findings of the violations that are new.
-    fn look_into<H: Host>(
-        &mut self,
-        runner: &mut Runner<'_, H, R>,
-        violations: Vec<Violation>,
-        record: &CaseRecord,
-        history: &[Case<R>],
-    ) -> Result<(), CampaignError> {
-        for violation in violations {
-            let (check, function, class) = violation.key();
-            let key = (check.to_owned(), function.to_owned(), class.to_owned());
-            if self.known.contains(&key) {
-                continue;
-            }
-            match confirm(runner, &violation, record, history)? {
-                Some(finding) => {
-                    self.known.insert(key);
-                    self.summary.findings += 1;
-                    (self.emit)(Event::Finding(&finding));
-                }
-                None => self.summary.unconfirmed += 1,
-            }
+    fn count(&mut self, block: &Block) {
+        let summary = &mut self.summary;
+        summary.cases += block.cases;
+        summary.slowest = summary.slowest.max(block.slowest);
+        summary.memory = summary.memory.max(block.memory);
+        for (stats, counts) in summary.functions.iter_mut().zip(&block.counts) {
+            stats.counts.add(counts);
         }
-        Ok(())
     }
-}
 
-fn count_step(stats: &mut FunctionStats, step: &StepRecord) {
-    stats.dispatches += 1;
-    stats.time += step.elapsed;
-    match step.reaction.outcome() {
-        Some(DispatchOutcome::Ok(_)) => stats.ok += 1,
-        Some(DispatchOutcome::Fallback(_)) => {
-            let kind = step
-                .call
-                .cause
-                .as_ref()
-                .map_or("unknown", |cause| cause.kind());
-            *stats.fallbacks.entry(kind).or_default() += 1;
+    /// Whether the violation is known without a look at its case: it was found without any operation's help.
+    fn is_known(&self, violation: &Violation) -> bool {
+        self.keys
+            .contains(&Finding::<R>::key_of(violation, &BTreeSet::new()))
+    }
+
+    /// `None` where the time is over.
+    fn time_to_shrink(&self) -> Option<ShrinkLimits> {
+        let time = match self.plan.budget {
+            Budget::Cases(_) => SHRINK_TIME,
+            Budget::Time(time) if self.start.elapsed() > time + GRACE => return None,
+            Budget::Time(time) => SHRINK_TIME.min(time / 16).max(Duration::from_secs(1)),
+        };
+        Some(ShrinkLimits {
+            time,
+            ..ShrinkLimits::default()
+        })
+    }
+
+    fn known(&self, violation: &Violation) -> Known {
+        let of_it = self.effects.iter();
+        let of_it = of_it
+            .filter(|(check, class, _)| *check == violation.check && *class == violation.class);
+        Known {
+            keys: self.keys.clone(),
+            effects: of_it.map(|(_, _, effects)| effects.clone()).collect(),
         }
-        None => *stats.fallbacks.entry("panic").or_default() += 1,
+    }
+
+    fn take_down(&mut self, confirmed: Confirmed<R>) {
+        let finding = match confirmed {
+            Confirmed::Finding(finding) => finding,
+            Confirmed::Known => return,
+            Confirmed::No => {
+                self.summary.unconfirmed += 1;
+                return;
+            }
+        };
+        if !self.keys.insert(finding.key()) {
+            return;
+        }
+        let Violation { check, class, .. } = &finding.violation;
+        self.effects
+            .push((check.clone(), class.clone(), finding.effects()));
+        self.summary.findings += 1;
+        (self.emit)(Event::Finding(&finding));
     }
 }

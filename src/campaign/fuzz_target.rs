@@ -4,8 +4,10 @@ use arbitrary::Unstructured;
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
-use super::{CASES_PER_SESSION, THOROUGH_ONE_IN, confirm};
-use crate::case::{Case, Menu};
+use super::{
+    CASES_PER_SESSION, CampaignError, Confirmed, Known, Suspect, THOROUGH_ONE_IN, confirm,
+};
+use crate::case::{Case, Menu, ShrinkLimits};
 use crate::finding::Finding;
 use crate::host::{Cause, HandshakeError, Host};
 use crate::observation::{CaseRecord, Depth, Runner, Subject};
@@ -60,11 +62,11 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
     /// seen and the first finding, confirmed and shrunk.
     ///
     /// # Errors
-    /// [`HandshakeError`] where the host opens no session.
+    /// [`CampaignError`] where the host opens no session.
     pub fn check(
         &mut self,
         case: Case<R>,
-    ) -> Result<(CaseRecord, Option<Finding<R>>), HandshakeError> {
+    ) -> Result<(CaseRecord, Option<Finding<R>>), CampaignError> {
         if self.history.len() as u64 >= CASES_PER_SESSION {
             self.renew()?;
         }
@@ -80,10 +82,16 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
         self.dispatches += (record.steps.len() + record.probes.len()) as u64;
         let violations = check_all(&CHECKS, &record);
         for violation in &violations {
-            let finding = confirm(&mut self.runner, violation, &record, &self.history)?;
-            if finding.is_some() {
+            let suspect = Suspect {
+                violation,
+                history: &self.history,
+                met_the_wall: record.met_the_wall(),
+            };
+            let limits = ShrinkLimits::default();
+            let confirmed = confirm(&mut self.runner, &suspect, &Known::default(), limits)?;
+            if let Confirmed::Finding(finding) = confirmed {
                 self.renew()?;
-                return Ok((record, finding));
+                return Ok((record, Some(*finding)));
             }
         }
         if !violations.is_empty() {
@@ -100,12 +108,12 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
     /// Runs an input: a case in either form.
     ///
     /// # Errors
-    /// [`HandshakeError`] where the host opens no session.
+    /// [`CampaignError`] where the host opens no session.
     ///
     /// # Panics
     /// Where a check finds something: that is how a fuzzer is told. The text is the finding's check, what
     /// was seen, and its shrunk case as JSON.
-    pub fn run(&mut self, input: &[u8]) -> Result<Verdict, HandshakeError> {
+    pub fn run(&mut self, input: &[u8]) -> Result<Verdict, CampaignError> {
         let Ok(case) = Case::decode(input) else {
             return Ok(Verdict::Reject);
         };

@@ -7,30 +7,44 @@
 //! A discrepancy here is a campaign that misses what its checks would show, or tells what they do not.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::case::Menu;
 use crate::finding::Finding;
 use crate::host::HandshakeError;
-use crate::wire::Function;
+use crate::wire::{Function, Vocabulary};
 
+mod block;
 mod confirm;
 mod engine;
 mod fuzz_target;
 mod generate;
+mod lab;
+#[cfg(unix)]
+mod workers;
 
-pub use confirm::{confirm, judge_alone};
+pub use block::{Block, Stopped, run_block};
+pub use confirm::{Confirmed, Known, Suspect, confirm};
 pub use engine::run;
 pub use fuzz_target::{FuzzTarget, Verdict, mutate};
 pub use generate::nth_case;
+pub use lab::{Lab, judge_alone};
+#[cfg(unix)]
+pub use workers::{Child, HostKind, Patience, Setup, WORKER_MEMORY_MAX, Worker, Workers, serve};
 
 /// How many cases share a session. The history of a finding that a case does not show alone is no longer.
 pub const CASES_PER_SESSION: u64 = 64;
 
 /// One in so many cases is run thoroughly: see [`Depth`](crate::observation::Depth).
 pub const THOROUGH_ONE_IN: u64 = 16;
+
+/// One in so many cases is run again and again, where memory is measured: see
+/// [`Soak`](crate::observation::Soak).
+pub const SOAK_ONE_IN: u64 = 4096;
 
 /// What a campaign is to do.
 #[derive(Clone, Debug)]
@@ -41,6 +55,29 @@ pub struct Plan {
     pub budget: Budget,
     /// What cases are made of.
     pub menu: Menu,
+}
+
+impl Plan {
+    /// The plan with only those of its functions that the plugin negotiated.
+    ///
+    /// # Errors
+    /// [`CampaignError::NoFunctions`] where none is left.
+    pub fn of_negotiated<R: Vocabulary>(
+        &self,
+        negotiated: &[usize],
+    ) -> Result<Self, CampaignError> {
+        let mut plan = self.clone();
+        plan.menu
+            .functions
+            .retain(|place| negotiated.contains(place));
+        if plan.menu.functions.is_empty() {
+            let label = |place: &usize| R::functions()[*place].label;
+            return Err(CampaignError::NoFunctions {
+                negotiated: negotiated.iter().map(label).collect(),
+            });
+        }
+        Ok(plan)
+    }
 }
 
 /// When a campaign stops.
@@ -62,7 +99,7 @@ pub enum Event<'a, R> {
 }
 
 /// What a campaign came to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// The cases that ran.
     pub cases: u64,
@@ -72,16 +109,21 @@ pub struct Summary {
     pub functions: Vec<FunctionStats>,
     /// The longest dispatch.
     pub slowest: Duration,
+    /// The most memory that a worker had resident, in bytes; `None` where it was not measured.
+    pub memory: Option<u64>,
     /// The findings told.
     pub findings: usize,
-    /// Violations that the clock had a say in and that did not show again, and so are no findings.
+    /// Violations of measurements that did not show again, and so are no findings.
     pub unconfirmed: u64,
+    /// Violations that there was no time to look into.
+    pub unexamined: u64,
 }
 
 impl Summary {
     /// All dispatches of cases' steps.
     pub fn dispatches(&self) -> u64 {
-        self.functions.iter().map(|stats| stats.dispatches).sum()
+        let functions = self.functions.iter();
+        functions.map(|stats| stats.counts.dispatches).sum()
     }
 }
 
@@ -90,14 +132,33 @@ impl Summary {
 pub struct FunctionStats {
     /// The function.
     pub function: &'static Function,
-    /// How often it was called.
+    /// What they came to.
+    pub counts: Counts,
+}
+
+/// What dispatches came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// How many there were.
     pub dispatches: u64,
     /// How often the outcome was `Ok`.
     pub ok: u64,
     /// How often it was a fallback, by the kind of cause; `unknown` where the host does not tell it.
-    pub fallbacks: BTreeMap<&'static str, u64>,
+    pub fallbacks: BTreeMap<String, u64>,
     /// The time in these dispatches.
     pub time: Duration,
+}
+
+impl Counts {
+    /// Adds further ones.
+    pub fn add(&mut self, other: &Self) {
+        self.dispatches += other.dispatches;
+        self.ok += other.ok;
+        self.time += other.time;
+        for (kind, count) in &other.fallbacks {
+            *self.fallbacks.entry(kind.clone()).or_default() += count;
+        }
+    }
 }
 
 /// Why a campaign could not go on.
@@ -112,5 +173,19 @@ pub enum CampaignError {
     NoFunctions {
         /// What the plugin negotiated.
         negotiated: Vec<&'static str>,
+    },
+    /// The host of a worker opens no session.
+    #[error("cannot open a session: {reason}")]
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// A worker process could not be started, or did not do what it was told.
+    #[error("the worker process {} does not work: {reason}", program.display())]
+    Worker {
+        /// Its program.
+        program: PathBuf,
+        /// What failed.
+        reason: String,
     },
 }

@@ -66,7 +66,7 @@ impl<R: Vocabulary> Step<R> {
 }
 
 /// What generated cases are made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Menu {
     /// The functions to call, by their places in [`Vocabulary::functions`]. Never empty.
     pub functions: Vec<usize>,

@@ -1,6 +1,7 @@
 //! Structural shrinking: fewer steps, fewer operations, and every field back at its dry-run value unless
 //! the finding needs it.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -44,18 +45,24 @@ impl<R: Vocabulary> Case<R> {
     ///
     /// The result is the case itself or one that `fails` accepted.
     pub fn shrink(&self, limits: ShrinkLimits, fails: impl FnMut(&Self) -> bool) -> Shrunk<R> {
-        let mut search = Search {
-            best: self.clone(),
-            fails,
-            left: limits.candidates,
-            until: Instant::now().checked_add(limits.time),
-        };
-        while search.pass() {}
-        Shrunk {
-            candidates: limits.candidates - search.left,
-            minimal: search.left > 0 && !search.is_late(),
-            case: search.best,
+        let mut search = Search::new(self, limits, fails);
+        loop {
+            while search.structure() {}
+            if !search.values() {
+                return search.end(limits);
+            }
         }
+    }
+
+    /// The same with whole steps, requests and operations only: what is left of the case's structure, in few tries.
+    pub fn shrink_structure(
+        &self,
+        limits: ShrinkLimits,
+        fails: impl FnMut(&Self) -> bool,
+    ) -> Shrunk<R> {
+        let mut search = Search::new(self, limits, fails);
+        while search.structure() {}
+        search.end(limits)
     }
 }
 
@@ -68,11 +75,38 @@ struct Search<R, F> {
 }
 
 impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
-    /// One pass over everything; whether it made the case smaller.
-    fn pass(&mut self) -> bool {
+    fn new(case: &Case<R>, limits: ShrinkLimits, fails: F) -> Self {
+        Self {
+            best: case.clone(),
+            fails,
+            left: limits.candidates,
+            until: Instant::now().checked_add(limits.time),
+        }
+    }
+
+    fn end(self, limits: ShrinkLimits) -> Shrunk<R> {
+        Shrunk {
+            candidates: limits.candidates - self.left,
+            minimal: self.left > 0 && !self.is_late(),
+            case: self.best,
+        }
+    }
+
+    /// One pass over steps, whole requests and operations; whether it made the case smaller.
+    fn structure(&mut self) -> bool {
         let mut smaller = self.drop_steps();
         for place in 0..self.best.steps.len() {
             smaller |= self.drop_program(place);
+            smaller |= self.first_function(place);
+            smaller |= self.drop_operations(place);
+        }
+        smaller
+    }
+
+    /// One pass over what is in requests and operations; whether it made the case smaller.
+    fn values(&mut self) -> bool {
+        let mut smaller = false;
+        for place in 0..self.best.steps.len() {
             smaller |= self.shrink_request(place);
             smaller |= self.shrink_program(place);
         }
@@ -95,17 +129,37 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
         accepted
     }
 
-    /// Without half of the steps, a quarter, …, one.
     fn drop_steps(&mut self) -> bool {
+        let steps = |case: &Case<R>| case.steps.len();
+        self.drop_parts(steps, |case, part| {
+            case.steps.drain(part);
+            !case.steps.is_empty()
+        })
+    }
+
+    fn drop_operations(&mut self, place: usize) -> bool {
+        let program = move |case: &Case<R>| case.steps[place].program.clone();
+        let operations = move |case: &Case<R>| program(case).map_or(0, |program| program.0.len());
+        self.drop_parts(operations, |case, part| {
+            let program = case.steps[place].program.as_mut();
+            program.is_some_and(|program| program.0.drain(part).count() > 0)
+        })
+    }
+
+    /// Without half of the parts, a quarter, …, one. `without` says whether what is left is a case.
+    fn drop_parts(
+        &mut self,
+        parts: impl Fn(&Case<R>) -> usize,
+        without: impl Fn(&mut Case<R>, Range<usize>) -> bool,
+    ) -> bool {
         let mut smaller = false;
-        let mut chunk = self.best.steps.len().div_ceil(2);
+        let mut chunk = parts(&self.best).div_ceil(2);
         while chunk > 0 {
             let mut start = 0;
-            while start < self.best.steps.len() && self.best.steps.len() > 1 {
+            while start < parts(&self.best) {
                 let mut candidate = self.best.clone();
-                let end = (start + chunk).min(candidate.steps.len());
-                candidate.steps.drain(start..end);
-                if !candidate.steps.is_empty() && self.accepts(candidate) {
+                let end = (start + chunk).min(parts(&candidate));
+                if without(&mut candidate, start..end) && self.accepts(candidate) {
                     smaller = true;
                 } else {
                     start += chunk;
@@ -122,6 +176,18 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
             let step = Step {
                 program: None,
                 ..step.clone()
+            };
+            self.replace(place, step)
+        }
+    }
+
+    /// The program in the first function's dry-run request.
+    fn first_function(&mut self, place: usize) -> bool {
+        let step = &self.best.steps[place];
+        step.program.is_some() && step.request.place() != 0 && {
+            let step = Step {
+                request: R::dry_run(0),
+                program: step.program.clone(),
             };
             self.replace(place, step)
         }

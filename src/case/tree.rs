@@ -77,14 +77,13 @@ fn candidates(value: &Value, target: Option<&Value>) -> Vec<Value> {
         Value::Bool(_) => simpler.push(Value::Null),
         Value::Number(number) => {
             simpler.push(Value::Null);
+            // Zero, then half of the way, then ever smaller steps: the number is found by halving.
+            let halves = |n: u64| (0..64).map(move |by| n >> by).take_while(|step| *step > 0);
             if let Some(n) = number.as_u64() {
-                // Zero, then half of the way, then ever smaller steps: the number is found by halving.
-                let steps = (0..64)
-                    .map(|halvings| n >> halvings)
-                    .take_while(|&step| step > 0);
-                simpler.extend(steps.map(|step| Value::from(n - step)));
+                simpler.extend(halves(n).map(|step| Value::from(n - step)));
             } else if let Some(n) = number.as_i64() {
-                simpler.extend([0, n / 2, n + 1].into_iter().map(Value::from));
+                let steps = halves(n.unsigned_abs());
+                simpler.extend(steps.map(|step| Value::from(n.wrapping_add_unsigned(step))));
             } else {
                 simpler.push(Value::from(0));
             }

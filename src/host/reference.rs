@@ -7,6 +7,7 @@
 //! It does not hold what [`Session`] asks for: hostile plugins kill the process, so run it in a
 //! [worker](crate::campaign::Workers).
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cc_lb_plugin_wire::augmented_metadata::AugmentedMetadata;
@@ -22,14 +23,39 @@ use cc_lb_runtime_protocol::identity::read_identity;
 use super::{Call, DispatchOutcome, HandshakeError, Host, Loader, Observed, Session};
 
 /// Loads plugins on the published host.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Reference;
+#[derive(Clone, Debug, Default)]
+pub struct Reference {
+    cache: Option<PathBuf>,
+}
+
+impl Reference {
+    /// Keeps compiled code and what was negotiated in a folder, which is for one plugin and one offer: what starts
+    /// again after every death need not compile again.
+    pub fn cached(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            cache: Some(folder.into()),
+        }
+    }
+}
 
 impl Loader for Reference {
     type Host = ReferenceHost;
 
     fn load(&self, wasm: &[u8], offer: &HandshakeOffer) -> Result<ReferenceHost, HandshakeError> {
-        ReferenceHost::with_offer(wasm, offer)
+        let Some(folder) = &self.cache else {
+            return ReferenceHost::with_offer(wasm, offer);
+        };
+        let compiled = compile(wasm, Some(folder));
+        let compiled = compiled.map_err(|reason| HandshakeError::Instantiate { reason })?;
+        let kept = folder.join("negotiated.json");
+        let read = std::fs::read(&kept).ok();
+        if let Some(metadata) = read.and_then(|json| serde_json::from_slice(&json).ok()) {
+            return Ok(ReferenceHost { compiled, metadata });
+        }
+        let metadata = negotiate(wasm, offer)?;
+        // What is not kept is negotiated again, as is what another process is still writing.
+        let _ = serde_json::to_vec(&metadata).map(|json| std::fs::write(kept, json));
+        Ok(ReferenceHost { compiled, metadata })
     }
 }
 
@@ -46,37 +72,55 @@ impl ReferenceHost {
     /// [`HandshakeError`], in the published host's words. What is refused for what the plugin says of itself is
     /// `InvalidIdentity` of the field `handshake`.
     pub fn with_offer(wasm: &[u8], offer: &HandshakeOffer) -> Result<Self, HandshakeError> {
-        let compiled = compile(wasm).map_err(|reason| HandshakeError::Instantiate { reason })?;
-        let accept = execute_handshake(wasm, offer).map_err(refused)?;
-        let identity = read_identity(wasm).map_err(|error| HandshakeError::InvalidIdentity {
-            field: "custom_section",
-            reason: error.to_string(),
-        })?;
-        Ok(Self {
-            compiled,
-            metadata: AugmentedMetadata {
-                identity,
-                negotiated_functions: accept.chosen_versions,
-                negotiated_capabilities: accept.required_capabilities,
-                handshake_completed_at: 1,
-                self_check_passed: true,
-                self_check_completed_at: 1,
-                expires_at: 1 + SKIP_HANDSHAKE_IF_FRESH_TTL_SECS as i64,
-            },
-        })
+        let compiled = compile(wasm, None);
+        let compiled = compiled.map_err(|reason| HandshakeError::Instantiate { reason })?;
+        let metadata = negotiate(wasm, offer)?;
+        Ok(Self { compiled, metadata })
     }
 }
 
-fn compile(wasm: &[u8]) -> Result<extism::CompiledPlugin, String> {
+fn negotiate(wasm: &[u8], offer: &HandshakeOffer) -> Result<AugmentedMetadata, HandshakeError> {
+    let accept = execute_handshake(wasm, offer).map_err(refused)?;
+    let identity = read_identity(wasm).map_err(|error| HandshakeError::InvalidIdentity {
+        field: "custom_section",
+        reason: error.to_string(),
+    })?;
+    Ok(AugmentedMetadata {
+        identity,
+        negotiated_functions: accept.chosen_versions,
+        negotiated_capabilities: accept.required_capabilities,
+        handshake_completed_at: 1,
+        self_check_passed: true,
+        self_check_completed_at: 1,
+        expires_at: 1 + SKIP_HANDSHAKE_IF_FRESH_TTL_SECS as i64,
+    })
+}
+
+fn compile(wasm: &[u8], cache: Option<&Path>) -> Result<extism::CompiledPlugin, String> {
     let manifest = extism::Manifest::new([extism::Wasm::data(wasm)])
         .with_timeout(Duration::from_millis(HANDSHAKE_WALL_MS))
         .disallow_all_hosts();
-    extism::PluginBuilder::new(manifest)
+    let builder = extism::PluginBuilder::new(manifest)
         .with_wasi(false)
-        .with_cache_disabled()
-        .with_fuel_limit(HANDSHAKE_FUEL)
-        .compile()
-        .map_err(|error| error.to_string())
+        .with_fuel_limit(HANDSHAKE_FUEL);
+    let builder = match cache.map(cache_settings).transpose()? {
+        Some(settings) => builder.with_cache_config(settings),
+        None => builder.with_cache_disabled(),
+    };
+    builder.compile().map_err(|error| error.to_string())
+}
+
+/// The file that tells wasmtime to keep compiled code in this folder.
+fn cache_settings(folder: &Path) -> Result<PathBuf, String> {
+    let settings = folder.join("cache.toml");
+    if !settings.exists() {
+        // One of its own: wasmtime removes what it does not know. A JSON string is one of TOML, too.
+        let directory =
+            serde_json::to_string(&folder.join("compiled")).map_err(|error| error.to_string())?;
+        std::fs::write(&settings, format!("[cache]\ndirectory = {directory}\n"))
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(settings)
 }
 
 fn refused(error: HandshakeExecutionError) -> HandshakeError {

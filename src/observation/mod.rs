@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::host::{Call, DispatchOutcome};
@@ -14,9 +15,14 @@ use crate::puppet::Prediction;
 use crate::wire::Function;
 
 mod knocks;
+pub mod memory;
 mod runner;
+mod soak;
+#[cfg(feature = "reference")]
+mod twin;
 
 pub use runner::{Depth, Runner, Subject, dispatch};
+pub use soak::Soak;
 
 /// The outcome of a dispatch, its response as JSON.
 pub type Outcome = DispatchOutcome<Value>;
@@ -35,9 +41,54 @@ pub struct CaseRecord {
     pub fresh: Vec<Vec<Reaction>>,
     /// The longest of all these dispatches.
     pub slowest: Duration,
+    /// What each of the steps came to on the published host, where that was asked for and can be told.
+    pub reference: Vec<Option<Outcome>>,
+    /// The memory that it took, where that was measured.
+    pub memory: Option<Memory>,
+    /// What it came to when it ran again and again, where that was asked for.
+    pub soak: Option<Soak>,
+    /// How the process died in which it ran. Then there is nothing else.
+    pub death: Option<Death>,
+}
+
+/// The memory of a process that runs cases and does nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// The most that was resident before the first case, in bytes.
+    pub baseline: u64,
+    /// The most that was resident before this case, in bytes.
+    pub before: u64,
+    /// The most that was resident after it, in bytes.
+    pub peak: u64,
+}
+
+/// How a process died.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Death {
+    /// The label of the function that was called; `None` while a session was opened.
+    pub function: Option<String>,
+    /// In a word, such as the name of a signal.
+    pub manner: String,
+    /// What it said last; empty if nothing.
+    pub words: String,
 }
 
 impl CaseRecord {
+    /// An empty record.
+    pub fn new(subject: Subject) -> Self {
+        Self {
+            subject,
+            steps: Vec::new(),
+            probes: Vec::new(),
+            fresh: Vec::new(),
+            slowest: Duration::ZERO,
+            reference: Vec::new(),
+            memory: None,
+            soak: None,
+            death: None,
+        }
+    }
+
     /// Whether a dispatch took as long as the wall-clock limit. Then the clock had a say in what happened,
     /// and it may not happen again.
     pub fn met_the_wall(&self) -> bool {
@@ -93,6 +144,45 @@ impl StepRecord {
     pub fn met_the_wall(&self) -> bool {
         let fell_back = matches!(self.reaction.outcome(), Some(DispatchOutcome::Fallback(_)));
         fell_back && self.elapsed >= Duration::from_millis(HANDSHAKE_WALL_MS)
+    }
+}
+
+/// What is told of a step: a record that people read, and that passes from process to process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepSeen {
+    /// The place of the step in its case.
+    pub place: usize,
+    /// What the dispatch came to.
+    pub came_to: String,
+    /// Why it fell back, where the host tells it.
+    pub cause: Option<String>,
+    /// The fuel that the call used, where the host tells it.
+    pub fuel: Option<u64>,
+    /// How long the dispatch took.
+    pub elapsed: Duration,
+    /// The size in bytes of the guest's input, where the guest was called and the host tells it.
+    pub input_bytes: Option<usize>,
+    /// The size in bytes of the guest's output, where the host tells it.
+    pub output_bytes: Option<usize>,
+}
+
+impl From<&StepRecord> for StepSeen {
+    fn from(step: &StepRecord) -> Self {
+        Self {
+            place: step.place,
+            came_to: match &step.reaction {
+                Reaction::Outcome(DispatchOutcome::Ok(response)) => format!("Ok {response}"),
+                Reaction::Outcome(DispatchOutcome::Fallback(policy)) => {
+                    format!("Fallback({policy:?})")
+                }
+                Reaction::Panic(text) => format!("panic: {text}"),
+            },
+            cause: step.call.cause.as_ref().map(ToString::to_string),
+            fuel: step.call.fuel,
+            elapsed: step.elapsed,
+            input_bytes: step.call.input_bytes,
+            output_bytes: step.call.output.as_ref().map(Vec::len),
+        }
     }
 }
 

@@ -6,18 +6,23 @@ use std::time::{Duration, Instant};
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use cc_lb_plugin_wire::wire_function::WireFunction;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::knocks::Ear;
-use super::{CaseRecord, ProbeRecord, Reaction, StepRecord};
+#[cfg(feature = "reference")]
+use super::twin::Twin;
+use super::{CaseRecord, Memory, ProbeRecord, Reaction, StepRecord, memory, soak};
 use crate::case::{Case, Step};
+#[cfg(feature = "reference")]
+use crate::host::ReferenceHost;
 use crate::host::dispatch::panic_text;
 use crate::host::{Call, DispatchOutcome, HandshakeError, Host, Observed, Session};
 use crate::puppet::{INPUT_MAX_BYTES, Op, predict};
 use crate::wire::{Function, Request, VERSION_KEY, Visitor, Vocabulary};
 
 /// Who answers the requests of a campaign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Subject {
     /// The puppet: what it must come to is known, and it keeps no state.
     Puppet,
@@ -30,9 +35,11 @@ pub enum Subject {
 pub enum Depth {
     /// The session that is open, and a healthy call behind each step that did not answer.
     Light,
-    /// The same, a healthy call of every function at the end, and the whole case on fresh sessions for
-    /// comparison.
+    /// The same, a healthy call of every function at the end, and the whole case on fresh sessions and on the
+    /// published host for comparison.
     Thorough,
+    /// The same, and the case again and again: see [`Soak`].
+    Soak,
 }
 
 /// Runs cases on a host, one after the other on one session.
@@ -46,7 +53,15 @@ pub struct Runner<'h, H: Host, R = Request> {
     ear: Ear,
     /// The longest dispatch of the case that is running.
     slowest: Duration,
+    /// Called before each dispatch.
+    beat: Option<Beat>,
+    /// The most memory before the first case, where memory is measured.
+    baseline: Option<u64>,
+    #[cfg(feature = "reference")]
+    twin: Option<Twin>,
 }
+
+type Beat = Box<dyn FnMut(&'static Function)>;
 
 /// A function that the plugin negotiated.
 struct Healthy<R> {
@@ -74,6 +89,10 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             healthy: Vec::new(),
             ear: Ear::new(),
             slowest: Duration::ZERO,
+            beat: None,
+            baseline: None,
+            #[cfg(feature = "reference")]
+            twin: None,
         };
         for (place, function) in R::functions().iter().enumerate() {
             let Some(version) = host.negotiated(function.name) else {
@@ -91,6 +110,22 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             });
         }
         Ok(runner)
+    }
+
+    /// Calls this before each dispatch of a step or a healthy call, with the function.
+    pub fn before_dispatches(&mut self, beat: impl FnMut(&'static Function) + 'static) {
+        self.beat = Some(Box::new(beat));
+    }
+
+    /// Measures the memory of the process from now on.
+    pub fn measure_memory(&mut self) {
+        self.baseline = memory::peak();
+    }
+
+    /// Runs thorough cases on the published host too, with the same plugin.
+    #[cfg(feature = "reference")]
+    pub fn compare_with(&mut self, reference: ReferenceHost) {
+        self.twin = Some(Twin::new(reference));
     }
 
     /// The places of the functions that the plugin negotiated.
@@ -118,13 +153,8 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     /// # Errors
     /// [`HandshakeError`] where the host opens no session for comparison.
     pub fn run(&mut self, case: &Case<R>, depth: Depth) -> Result<CaseRecord, HandshakeError> {
-        let mut record = CaseRecord {
-            subject: self.subject,
-            steps: Vec::with_capacity(case.steps.len()),
-            probes: Vec::new(),
-            fresh: Vec::new(),
-            slowest: Duration::ZERO,
-        };
+        let mut record = CaseRecord::new(self.subject);
+        let before = self.baseline.and_then(|_| memory::peak());
         self.slowest = Duration::ZERO;
         let case = &*self.resolve(case)?;
         for (place, step) in case.steps.iter().enumerate() {
@@ -136,34 +166,64 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             if !answered {
                 let function = step.request.function();
                 let own = self.healthy.iter().position(|h| h.function == function);
-                record
-                    .probes
-                    .extend(own.map(|own| self.probe(own, record.steps.len())));
+                if let Some(own) = own {
+                    record.probes.push(self.probe(own, record.steps.len()));
+                }
             }
         }
-        if depth == Depth::Thorough {
-            for place in 0..self.healthy.len() {
-                record.probes.push(self.probe(place, record.steps.len()));
-            }
-            let fresh = self.on_fresh_session(case, &record)?;
-            record.fresh.push(fresh);
-            let differs = |(step, fresh): (&StepRecord, &Reaction)| step.reaction != *fresh;
-            if record.steps.iter().zip(&record.fresh[0]).any(differs) {
-                let again = self.on_fresh_session(case, &record)?;
-                record.fresh.push(again);
-            }
+        if depth != Depth::Light {
+            self.look_closer(case, &mut record)?;
+        }
+        if depth == Depth::Soak && self.baseline.is_some() {
+            record.soak = soak::soak(self.host, case, &record)?;
         }
         record.slowest = self.slowest;
+        record.memory =
+            self.baseline
+                .zip(before)
+                .zip(memory::peak())
+                .map(|((baseline, before), peak)| Memory {
+                    baseline,
+                    before,
+                    peak,
+                });
         Ok(record)
     }
 
-    /// Runs a case alone on a fresh session, thoroughly.
+    /// What is done beside the steps of a thorough case.
+    fn look_closer(
+        &mut self,
+        case: &Case<R>,
+        record: &mut CaseRecord,
+    ) -> Result<(), HandshakeError> {
+        for place in 0..self.healthy.len() {
+            record.probes.push(self.probe(place, record.steps.len()));
+        }
+        let fresh = self.on_fresh_session(case, record)?;
+        record.fresh.push(fresh);
+        let differs = |(step, fresh): (&StepRecord, &Reaction)| step.reaction != *fresh;
+        if record.steps.iter().zip(&record.fresh[0]).any(differs) {
+            let again = self.on_fresh_session(case, record)?;
+            record.fresh.push(again);
+        }
+        #[cfg(feature = "reference")]
+        if let Some(twin) = &mut self.twin {
+            record.reference = twin.run(case, record)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a case alone on a fresh session.
     ///
     /// # Errors
     /// [`HandshakeError`] where the host opens no session.
-    pub fn run_alone(&mut self, case: &Case<R>) -> Result<CaseRecord, HandshakeError> {
+    pub fn run_alone(
+        &mut self,
+        case: &Case<R>,
+        depth: Depth,
+    ) -> Result<CaseRecord, HandshakeError> {
         self.renew()?;
-        self.run(case, Depth::Thorough)
+        self.run(case, depth)
     }
 
     /// The case with programs that know how much to burn.
@@ -186,6 +246,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     fn step(&mut self, place: usize, step: &Step<R>) -> Option<StepRecord> {
         let request = step.told();
         let function = request.function();
+        self.beat(function);
         let healthy = self.healthy.iter().find(|h| h.function == function);
         let input = healthy.and_then(|healthy| guest_input(&request, healthy.version));
         if input.as_ref().is_some_and(|i| i.len() > INPUT_MAX_BYTES) {
@@ -223,8 +284,15 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         })
     }
 
+    fn beat(&mut self, function: &'static Function) {
+        if let Some(beat) = &mut self.beat {
+            beat(function);
+        }
+    }
+
     /// Makes the healthy call of a negotiated function.
     fn probe(&mut self, negotiated: usize, after: usize) -> ProbeRecord {
+        self.beat(self.healthy[negotiated].function);
         let healthy = &self.healthy[negotiated];
         let seen = react(healthy.step.told(), &mut self.session);
         self.slowest = self.slowest.max(seen.elapsed);
@@ -244,13 +312,14 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         record: &CaseRecord,
     ) -> Result<Vec<Reaction>, HandshakeError> {
         let mut session = self.host.open()?;
-        let steps = record.steps.iter().map(|seen| &case.steps[seen.place]);
-        let react = |step: &Step<R>| {
-            let seen = react(step.told(), &mut session);
+        let mut reactions = Vec::with_capacity(record.steps.len());
+        for seen in &record.steps {
+            self.beat(seen.function);
+            let seen = react(case.steps[seen.place].told(), &mut session);
             self.slowest = self.slowest.max(seen.elapsed);
-            seen.reaction
-        };
-        Ok(steps.map(react).collect())
+            reactions.push(seen.reaction);
+        }
+        Ok(reactions)
     }
 }
 
@@ -294,14 +363,14 @@ fn healthy_reaction<H: Host, R: Vocabulary>(
 }
 
 /// What was seen of a dispatch.
-struct Seen {
-    reaction: Reaction,
+pub(super) struct Seen {
+    pub(super) reaction: Reaction,
     call: Call,
     elapsed: Duration,
 }
 
 /// Dispatches a request and catches what must not unwind.
-fn react<R: Vocabulary>(request: R, session: &mut impl Session) -> Seen {
+pub(super) fn react<R: Vocabulary>(request: R, session: &mut impl Session) -> Seen {
     let start = Instant::now();
     let result = catch_unwind(AssertUnwindSafe(|| dispatch(request, session)));
     let elapsed = start.elapsed();

@@ -13,7 +13,7 @@ use crate::campaign::judge_alone;
 use crate::case::{Case, Step};
 use crate::host::dispatch::panic_text;
 use crate::host::{DispatchOutcome, HandshakeError, Host, Loader};
-use crate::observation::{Runner, Subject, dispatch};
+use crate::observation::{Depth, Runner, Subject, dispatch};
 use crate::oracle::Violation;
 use crate::wire::{Request, Vocabulary};
 
@@ -160,7 +160,7 @@ impl<L: Loader> ModuleTarget<L> {
         let places = runner.negotiated().repeat(ROUNDS);
         let steps: Vec<Step> = places.into_iter().map(Step::healthy).collect();
         let calls = steps.len();
-        let Ok((_, found)) = judge_alone(&mut runner, &Case { steps }) else {
+        let Ok((_, found)) = judge_alone(&mut runner, &Case { steps }, Depth::Thorough) else {
             return Ok(0);
         };
         // It may trap, break itself, and do so only now and then.

@@ -11,9 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::observation::{CaseRecord, StepRecord};
 use crate::wire::Function;
 
+mod agrees_with_reference;
 mod decode;
 mod deterministic;
 mod fallback_policy;
+mod no_crash;
+mod no_leak;
 mod no_panic;
 mod no_poison;
 mod no_retry;
@@ -21,10 +24,14 @@ mod plugin_fault;
 mod request_fidelity;
 mod sound_ok;
 mod within_fuel;
+mod within_memory;
 mod within_wall;
 
+pub use agrees_with_reference::AgreesWithReference;
 pub use deterministic::Deterministic;
 pub use fallback_policy::FallbackPolicy;
+pub use no_crash::NoCrash;
+pub use no_leak::{NoLeak, ROUND_MAX_BYTES};
 pub use no_panic::NoPanic;
 pub use no_poison::NoPoison;
 pub use no_retry::NoRetry;
@@ -32,6 +39,7 @@ pub use plugin_fault::{ORDINARY_INPUT_BYTES, PluginFault};
 pub use request_fidelity::RequestFidelity;
 pub use sound_ok::SoundOk;
 pub use within_fuel::WithinFuel;
+pub use within_memory::{MEMORY_MAX_BYTES, WithinMemory};
 pub use within_wall::{WALL_SLACK, WithinWall};
 
 /// A check.
@@ -46,8 +54,9 @@ pub trait Oracle: Debug + Sync {
     /// Everything in the record that must not be.
     fn check(&self, record: &CaseRecord) -> Vec<Violation>;
 
-    /// Whether the check judges the clock. What it finds counts only if it shows every time.
-    fn is_timing(&self) -> bool {
+    /// Whether the check judges a measurement, of time or of memory. What it finds counts only if it shows every
+    /// time.
+    fn is_measurement(&self) -> bool {
         false
     }
 }
@@ -87,8 +96,9 @@ impl Violation {
     }
 }
 
-/// All checks: nine of the host, and the plugin's own, which has nothing to say about the puppet.
-pub const CHECKS: [&dyn Oracle; 10] = [
+/// All checks: those of the host, and the plugin's own, which has nothing to say about the puppet.
+pub const CHECKS: [&dyn Oracle; 14] = [
+    &NoCrash,
     &NoPanic,
     &FallbackPolicy,
     &SoundOk,
@@ -97,7 +107,10 @@ pub const CHECKS: [&dyn Oracle; 10] = [
     &NoRetry,
     &WithinFuel,
     &WithinWall,
+    &WithinMemory,
+    &NoLeak,
     &Deterministic,
+    &AgreesWithReference,
     &PluginFault,
 ];
 

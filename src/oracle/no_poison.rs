@@ -54,18 +54,9 @@ impl NoPoison {
         let mut steps = record.steps.iter().zip(fresh);
         let (step, fresh) =
             steps.find(|(step, fresh)| step.reaction != **fresh && is_comparable(step))?;
-        Some(
-            Violation::new(
-                self,
-                step.function,
-                format!(
-                    "came to {}, on a fresh session to {}",
-                    quote(&step.reaction),
-                    quote(fresh)
-                ),
-            )
-            .with_class("against a fresh session"),
-        )
+        let (here, there) = (quote(&step.reaction), quote(fresh));
+        let detail = format!("came to {here}, on a fresh session to {there}");
+        Some(Violation::new(self, step.function, detail))
     }
 }
 

@@ -31,7 +31,7 @@ impl Oracle for WithinWall {
         })
     }
 
-    fn is_timing(&self) -> bool {
+    fn is_measurement(&self) -> bool {
         true
     }
 }

@@ -2,6 +2,7 @@
 
 use arbitrary::Unstructured;
 use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::answer;
 use super::bytes::Bytes;
@@ -34,7 +35,7 @@ const ERRORS: [&str; 6] = [
 const CODES: [i32; 8] = [1, -1, 0, 2, 134, 256, i32::MIN, i32::MAX];
 
 /// Which programs are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wildness {
     /// Those whose outcome the model foretells.
     Scripted,
@@ -120,8 +121,9 @@ impl Program {
 /// Calls of a few functions of Extism, each program another few, with operands that matter to them.
 fn wild(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<Program> {
     let swarm = [
-        u.choose(&Import::ALL)?,
-        u.choose(&Import::ALL)?,
+        u.choose(&CHANGING)?,
+        u.choose(&CHANGING)?,
+        u.choose(&CHANGING)?,
         u.choose(&Import::ALL)?,
     ];
     let mut ops = Vec::new();
@@ -138,8 +140,10 @@ fn wild(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<Prog
                 operands: [operand(u)?, operand(u)?],
                 to: u.int_in_range(0..=3)?,
             },
-            13 if one_in(20, u)? => Op::Flood(*u.choose(&[1, 958, 2_048, 8_192, 65_470])?),
-            13 => Op::GrowTable(*u.choose(&[1, 65_535, 1 << 28, u32::MAX])?),
+            13 if one_in(20, u)? => Op::Flood(*u.choose(&[1, 958, 2_048, 4_096, 65_470])?),
+            13 if one_in(8, u)? => {
+                Op::GrowTable(*u.choose(&[1, 65_535, 1 << 25, 1 << 28, u32::MAX])?)
+            }
             _ => anything(function, u)?,
         });
     }
@@ -164,6 +168,24 @@ fn fuel_edge(u: &mut Unstructured<'_>) -> arbitrary::Result<Program> {
     }
     Ok(Program(ops))
 }
+
+/// The functions that change what others find.
+const CHANGING: [Import; 14] = [
+    Import::Free,
+    Import::StoreU8,
+    Import::StoreU64,
+    Import::StoreU64,
+    Import::OutputSet,
+    Import::OutputSet,
+    Import::ErrorSet,
+    Import::ErrorSet,
+    Import::InputSet,
+    Import::Reset,
+    Import::VarSet,
+    Import::VarGet,
+    Import::ConfigGet,
+    Import::LogInfo,
+];
 
 fn operand(u: &mut Unstructured<'_>) -> arbitrary::Result<Operand> {
     Ok(match u.int_in_range(0..=5)? {

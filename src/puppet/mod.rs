@@ -11,11 +11,13 @@ use std::sync::LazyLock;
 
 mod answer;
 mod bytes;
+mod effect;
 mod generate;
 mod model;
 mod program;
 
 pub use bytes::Bytes;
+pub use effect::MEANS;
 pub use generate::Wildness;
 pub use model::{Ending, INPUT_MAX_BYTES, Prediction, predict};
 pub use program::{Import, MARK, Op, Operand, PROGRAM_MAX_BYTES, Program, TrapOp};

@@ -10,8 +10,7 @@ use serde_json::Value;
 use crate::campaign::{FunctionStats, Summary};
 use crate::case::{Case, Step};
 use crate::finding::{Finding, Origin};
-use crate::host::DispatchOutcome;
-use crate::observation::{CaseRecord, Reaction, StepRecord};
+use crate::observation::StepSeen;
 use crate::oracle::Violation;
 use crate::wire::Vocabulary;
 
@@ -24,7 +23,7 @@ pub fn summary_text(summary: &Summary) -> String {
     let causes: BTreeSet<&str> = summary
         .functions
         .iter()
-        .flat_map(|stats| stats.fallbacks.keys().copied())
+        .flat_map(|stats| stats.counts.fallbacks.keys().map(String::as_str))
         .collect();
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -41,9 +40,12 @@ pub fn summary_text(summary: &Summary) -> String {
         .lines()
         .map(|line| line.trim_end().to_owned() + "\n")
         .collect::<String>();
+    let memory = summary.memory.map_or_else(String::new, |bytes| {
+        format!(", at most {} MiB", bytes >> 20)
+    });
     let _ = write!(
         text,
-        "\n{} in {} cases, {} dispatches, {:.1} s ({rate} dispatches/s, slowest {} ms)\n",
+        "\n{} in {} cases, {} dispatches, {:.1} s ({rate} dispatches/s, slowest {} ms{memory})\n",
         count(summary.findings as u64, "finding"),
         summary.cases,
         summary.dispatches(),
@@ -53,24 +55,32 @@ pub fn summary_text(summary: &Summary) -> String {
     if summary.unconfirmed > 0 {
         let _ = writeln!(
             text,
-            "{} of the clock did not show again: the machine was busy",
+            "{} of the clock or of memory did not show again: the machine was busy",
             count(summary.unconfirmed, "violation")
+        );
+    }
+    if summary.unexamined > 0 {
+        let _ = writeln!(
+            text,
+            "{} more, which there was no time to look into",
+            count(summary.unexamined, "violation")
         );
     }
     text
 }
 
 fn row(stats: &FunctionStats, causes: &BTreeSet<&str>) -> Vec<String> {
+    let counts = &stats.counts;
     let mut row = vec![
         stats.function.label.to_owned(),
-        stats.dispatches.to_string(),
-        stats.ok.to_string(),
+        counts.dispatches.to_string(),
+        counts.ok.to_string(),
     ];
     let fallbacks = causes
         .iter()
-        .map(|cause| stats.fallbacks.get(cause).copied());
+        .map(|cause| counts.fallbacks.get(*cause).copied());
     row.extend(fallbacks.map(|fallbacks| fallbacks.unwrap_or(0).to_string()));
-    row.push(per_second(stats.dispatches, stats.time).to_string());
+    row.push(per_second(counts.dispatches, counts.time).to_string());
     row
 }
 
@@ -160,16 +170,19 @@ fn changed<'v>(
 /// A replay: each step of the case with what it came to, and what the checks say.
 pub fn replay_text<R: Vocabulary>(
     case: &Case<R>,
-    record: &CaseRecord,
+    seen: &[StepSeen],
     violations: &[Violation],
 ) -> String {
     let mut text = String::new();
-    let mut seen = record.steps.iter().peekable();
+    // A process that died tells nothing.
+    let told = !seen.is_empty();
+    let mut seen = seen.iter().peekable();
     for (place, step) in case.steps.iter().enumerate() {
         let _ = write!(text, "step {}: {}", place + 1, step_text(step));
         match seen.next_if(|seen| seen.place == place) {
-            Some(seen) => text += &indent(&record_text(seen), 2),
-            None => text += "  passed over: the input is too large\n",
+            Some(seen) => text += &indent(&seen_text(seen), 2),
+            None if told => text += "  passed over: the input is too large\n",
+            None => {}
         }
     }
     for violation in violations {
@@ -187,26 +200,19 @@ pub fn replay_text<R: Vocabulary>(
     text
 }
 
-fn record_text(seen: &StepRecord) -> String {
-    let outcome = match &seen.reaction {
-        Reaction::Outcome(DispatchOutcome::Ok(response)) => {
-            format!("Ok {}", shorten(&response.to_string()))
-        }
-        Reaction::Outcome(DispatchOutcome::Fallback(policy)) => format!("Fallback({policy:?})"),
-        Reaction::Panic(text) => format!("panic: {text}"),
-    };
-    let mut text = format!("came to {outcome}\n");
-    if let Some(cause) = &seen.call.cause {
+fn seen_text(seen: &StepSeen) -> String {
+    let mut text = format!("came to {}\n", shorten(&seen.came_to));
+    if let Some(cause) = &seen.cause {
         let _ = writeln!(text, "cause: {cause}");
     }
-    let fuel = seen.call.fuel.map(|fuel| format!("{fuel} fuel, "));
+    let fuel = seen.fuel.map(|fuel| format!("{fuel} fuel, "));
     let _ = writeln!(
         text,
         "{}{} µs, {} bytes in, {} bytes out",
         fuel.unwrap_or_default(),
         seen.elapsed.as_micros(),
-        seen.call.input_bytes.unwrap_or(0),
-        seen.call.output.as_ref().map_or(0, Vec::len),
+        seen.input_bytes.unwrap_or(0),
+        seen.output_bytes.unwrap_or(0),
     );
     text
 }

@@ -10,7 +10,7 @@ use cc_lb_fuzz::host::{
     Call, Cause, Decoding, DispatchOutcome, FallbackPolicy, HandshakeError, Host, Observed,
     PluginHost, PluginSession, Session,
 };
-use cc_lb_fuzz::observation::{Runner, Subject};
+use cc_lb_fuzz::observation::{Depth, Runner, Subject};
 use cc_lb_fuzz::puppet::{self, Op, TrapOp};
 use cc_lb_fuzz::wire::Request;
 use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
@@ -82,7 +82,7 @@ impl<T: Fault> Session for FaultySession<T> {
 /// The names of the checks that find something in the case.
 fn found_by(host: &impl Host, subject: Subject, case: &Case) -> Vec<String> {
     let mut runner = Runner::<_, Request>::new(host, subject).expect("the host opens");
-    let (_, found) = judge_alone(&mut runner, case).expect("the host opens");
+    let (_, found) = judge_alone(&mut runner, case, Depth::Thorough).expect("the host opens");
     let mut names: Vec<_> = found.into_iter().map(|violation| violation.check).collect();
     names.dedup();
     names

@@ -15,3 +15,5 @@ mod properties;
 mod puppet;
 mod readme;
 mod reports;
+mod trophies;
+mod workers;

@@ -6,7 +6,7 @@ use std::path::Path;
 use cc_lb_fuzz::campaign::{FuzzTarget, judge_alone};
 use cc_lb_fuzz::case::{Case, Menu};
 use cc_lb_fuzz::host::{Host, PluginHost};
-use cc_lb_fuzz::observation::{Runner, Subject};
+use cc_lb_fuzz::observation::{Depth, Runner, Subject};
 use cc_lb_fuzz::report::finding_text;
 use cc_lb_fuzz::wire::Request;
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
@@ -85,7 +85,8 @@ fn replay(folder: &str) -> Vec<String> {
             continue;
         }
         let case = Case::<Request>::read(&path).unwrap_or_else(|error| panic!("{error}"));
-        let (_, found) = judge_alone(&mut runner, &case).expect("the puppet opens");
+        let (_, found) =
+            judge_alone(&mut runner, &case, Depth::Thorough).expect("the puppet opens");
         assert_eq!(found, [], "{name}");
         names.push(name);
     }

@@ -1,9 +1,8 @@
 //! What people read of a campaign.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::{FunctionStats, Summary};
+use cc_lb_fuzz::campaign::{Counts, FunctionStats, Summary};
 use cc_lb_fuzz::finding::{Finding, Origin};
 use cc_lb_fuzz::oracle::Violation;
 use cc_lb_fuzz::puppet::{Op, TrapOp};
@@ -21,15 +20,21 @@ fn summary() -> Summary {
             .zip([100, 2_000, 30])
             .map(|(function, ok)| FunctionStats {
                 function,
-                dispatches: ok + 13,
-                ok,
-                fallbacks: BTreeMap::from([("trap", 12), ("out of fuel", 1)]),
-                time: Duration::from_millis(ok),
+                counts: Counts {
+                    dispatches: ok + 13,
+                    ok,
+                    fallbacks: [("trap", 12), ("out of fuel", 1)]
+                        .map(|(kind, count)| (kind.to_owned(), count))
+                        .into(),
+                    time: Duration::from_millis(ok),
+                },
             })
             .collect(),
         slowest: Duration::from_millis(201),
+        memory: Some(145 << 20),
         findings: 1,
         unconfirmed: 2,
+        unexamined: 3,
     }
 }
 
@@ -43,6 +48,8 @@ fn a_campaign_without_findings_says_so() {
     let summary = Summary {
         findings: 0,
         unconfirmed: 0,
+        unexamined: 0,
+        memory: None,
         functions: Vec::new(),
         ..summary()
     };

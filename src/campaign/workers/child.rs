@@ -1,0 +1,188 @@
+//! The worker's side.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::mpsc::{self, Receiver};
+use std::time::Instant;
+
+use nix::sys::resource::{Resource, setrlimit};
+
+use super::protocol::{Answer, Hello, Order, Place, receive, send};
+use super::{HostKind, Setup, WORKER_MEMORY_MAX};
+use crate::campaign::lab::depth_of;
+use crate::campaign::{Budget, Plan, judge_alone, run_block};
+use crate::case::Case;
+use crate::exit_code;
+#[cfg(feature = "reference")]
+use crate::host::Reference;
+use crate::host::handshake::build_offer;
+use crate::host::{Guarded, HandshakeError, Host, Loader};
+use crate::observation::{Depth, Runner, StepSeen, Subject};
+use crate::oracle::{CHECKS, check_all};
+use crate::wire::{Request, Vocabulary};
+
+/// Does what a worker does, until its parent is gone. A program that is started as a worker calls this first and
+/// exits with what it returns.
+pub fn serve() -> ExitCode {
+    let child = match Child::start() {
+        Ok(child) => child,
+        Err(error) => {
+            eprintln!("cc-lb-fuzz: this is a worker, and is started by a campaign: {error}");
+            return ExitCode::from(exit_code::COULD_NOT_RUN);
+        }
+    };
+    let host = child.setup().host.clone();
+    if host == HostKind::Guarded.name() {
+        return child.serve(&Guarded);
+    }
+    #[cfg(feature = "reference")]
+    if host == HostKind::Reference.name() {
+        let folder = child.hello.folder.clone();
+        return child.serve(&Reference::cached(folder));
+    }
+    child.refuse(format!("this program has no host {host}"))
+}
+
+/// A worker that was told what to run.
+pub struct Child {
+    hello: Hello,
+    orders: Receiver<Order>,
+}
+
+impl Child {
+    /// Bounds the process and hears what it is to run.
+    ///
+    /// # Errors
+    /// An error of reading the standard input, which is not that of a worker.
+    pub fn start() -> io::Result<Self> {
+        // Where the system does not bound it, it is not bounded.
+        let _ = setrlimit(Resource::RLIMIT_DATA, WORKER_MEMORY_MAX, WORKER_MEMORY_MAX);
+        // Deaths are expected; nobody looks at the remains.
+        let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+        let hello = receive(&mut io::stdin().lock())?;
+        let hello = hello.ok_or_else(|| io::Error::other("nothing on the standard input"))?;
+        let (sender, orders) = mpsc::channel();
+        // Apart, so that a worker in a plugin that never ends notices that its parent is gone.
+        std::thread::spawn(move || {
+            let mut input = io::stdin().lock();
+            while let Ok(Some(order)) = receive(&mut input) {
+                if sender.send(order).is_err() {
+                    break;
+                }
+            }
+            std::process::exit(0);
+        });
+        Ok(Self { hello, orders })
+    }
+
+    /// What it is to run.
+    pub fn setup(&self) -> &Setup {
+        &self.hello.setup
+    }
+
+    /// Says that it cannot.
+    pub fn refuse(self, reason: String) -> ExitCode {
+        exit(send(&mut io::stdout(), &Answer::Refused(reason)))
+    }
+
+    /// Runs the plugin on a loader's host, and does as it is told.
+    pub fn serve(self, loader: &impl Loader) -> ExitCode {
+        let setup = self.setup();
+        let loaded = loader.load(&setup.wasm, &build_offer(&Default::default()));
+        match loaded {
+            Ok(host) => exit(self.obey(&host)),
+            Err(error) => self.refuse(error.to_string()),
+        }
+    }
+
+    fn obey(&self, host: &impl Host) -> io::Result<()> {
+        let setup = self.setup();
+        let place = File::options().write(true).open(&self.hello.place)?;
+        let mut runner = match Runner::<_, Request>::new(host, setup.subject) {
+            Ok(runner) => runner,
+            Err(error) => return send(&mut io::stdout(), &Answer::Refused(error.to_string())),
+        };
+        let case = Rc::new(Cell::new(0));
+        let beats = Cell::new(0);
+        let in_work = Rc::clone(&case);
+        runner.before_dispatches(move |function| {
+            beats.set(beats.get() + 1);
+            let mut functions = Request::functions().iter();
+            let function = functions.position(|other| other == function);
+            let at = Place {
+                beats: beats.get(),
+                case: in_work.get(),
+                function: function.map_or(u64::MAX, |place| place as u64),
+            };
+            // A place that is not written is an older one.
+            let _ = place.write_all_at(&at.to_bytes(), 0);
+        });
+        #[cfg(feature = "reference")]
+        if setup.subject == Subject::Puppet && setup.host != HostKind::Reference.name() {
+            let offer = build_offer(&Default::default());
+            if let Ok(reference) = Reference::default().load(&setup.wasm, &offer) {
+                runner.compare_with(reference);
+            }
+        }
+        runner.measure_memory();
+        send(&mut io::stdout(), &Answer::Opened(runner.negotiated()))?;
+        while let Ok(order) = self.orders.recv() {
+            let answer = do_as_told(&mut runner, order, &case);
+            let answer = answer.unwrap_or_else(|error| Answer::Refused(error.to_string()));
+            send(&mut io::stdout(), &answer)?;
+        }
+        Ok(())
+    }
+}
+
+fn do_as_told<H: Host>(
+    runner: &mut Runner<'_, H, Request>,
+    order: Order,
+    in_work: &Cell<u64>,
+) -> Result<Answer, HandshakeError> {
+    match order {
+        Order::Run {
+            seed,
+            menu,
+            cases,
+            time,
+        } => {
+            let plan = Plan {
+                seed,
+                menu,
+                budget: Budget::Cases(cases.end),
+            };
+            let deadline = time.and_then(|time| Instant::now().checked_add(time));
+            let begins = |case| in_work.set(case);
+            Ok(Answer::Block(run_block(
+                runner, &plan, cases, deadline, begins,
+            )?))
+        }
+        Order::Judge { case, check } => match Case::decode(&case) {
+            Ok(case) => {
+                let record = runner.run_alone(&case, depth_of(&check))?;
+                Ok(Answer::Judged(check_all(&CHECKS, &record)))
+            }
+            Err(error) => Ok(Answer::Refused(error.to_string())),
+        },
+        Order::Replay { case } => match Case::decode(&case) {
+            Ok(case) => {
+                let (record, found) = judge_alone(runner, &case, Depth::Soak)?;
+                let seen = record.steps.iter().map(StepSeen::from).collect();
+                Ok(Answer::Replayed(seen, found))
+            }
+            Err(error) => Ok(Answer::Refused(error.to_string())),
+        },
+    }
+}
+
+fn exit(result: io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(exit_code::COULD_NOT_RUN),
+    }
+}

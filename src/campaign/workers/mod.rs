@@ -1,0 +1,168 @@
+//! Workers: processes that run cases, so that a plugin which kills, hangs or starves its host costs one of them.
+//!
+//! A worker is the tool's own program, started again. It says which case and function it is at, so that a death is
+//! attributed: it becomes a violation of `no_crash`, and the rest of the plan goes on in a new worker. Cases are a
+//! function of the seed, so what a worker that was killed from outside had done is done again, and nothing is
+//! lost.
+//!
+//! A discrepancy here is a death that is told of another case, or a case that did not run.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use super::engine::{Ledger, work};
+use super::{CampaignError, Event, Plan, Summary};
+use crate::observation::Subject;
+use crate::wire::Request;
+
+mod child;
+mod protocol;
+mod worker;
+
+pub use child::{Child, serve};
+pub use worker::Worker;
+
+/// The most memory that a worker may write to, in bytes, where the system bounds it: what a plugin takes beyond,
+/// it does not get.
+pub const WORKER_MEMORY_MAX: u64 = 1 << 30;
+
+/// How to start workers, and what they run.
+#[derive(Clone, Debug)]
+pub struct Workers {
+    program: PathBuf,
+    arguments: Vec<String>,
+    setup: Setup,
+    patience: Patience,
+    /// Where they keep what the next one need not do again.
+    folder: Arc<TempDir>,
+}
+
+/// How long a worker may be silent before it is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// While it opens the plugin, which is compiled first.
+    pub opening: Duration,
+    /// In a dispatch.
+    pub dispatch: Duration,
+}
+
+impl Default for Patience {
+    /// A minute, and 10 seconds: the protocol's limit of a dispatch is 200 ms.
+    fn default() -> Self {
+        Self {
+            opening: Duration::from_secs(60),
+            dispatch: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a worker runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Setup {
+    /// The host, by name: see [`HostKind`].
+    pub host: String,
+    /// The plugin's module.
+    pub wasm: Vec<u8>,
+    /// Who answers.
+    pub subject: Subject,
+}
+
+/// The hosts that [`serve`] knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostKind {
+    /// [`PluginHost`](crate::host::PluginHost), which runs plugins behind a guard.
+    #[default]
+    Guarded,
+    /// The published host; needs the feature `reference`.
+    Reference,
+}
+
+impl HostKind {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Guarded => "guarded",
+            Self::Reference => "reference",
+        }
+    }
+}
+
+impl Workers {
+    /// Workers that are this program, started with these arguments: it must call [`serve`] then.
+    ///
+    /// # Errors
+    /// Those of making a temporary folder.
+    pub fn new(
+        program: impl Into<PathBuf>,
+        arguments: impl IntoIterator<Item = impl Into<String>>,
+        setup: Setup,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            program: program.into(),
+            arguments: arguments.into_iter().map(Into::into).collect(),
+            setup,
+            patience: Patience::default(),
+            folder: Arc::new(tempfile::tempdir()?),
+        })
+    }
+
+    /// The same, given up after another time of silence.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// What they run.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// A worker, which is started when it is needed.
+    pub fn worker(&self) -> Worker {
+        Worker::new(self.clone())
+    }
+
+    /// Runs a campaign on so many workers and tells what happens. It comes to the same with any number of them.
+    ///
+    /// The plan's functions that the plugin did not negotiate are left out.
+    ///
+    /// # Errors
+    /// [`CampaignError`] where the host opens no session, no function is left, or no worker can be started.
+    pub fn run(
+        &self,
+        plan: &Plan,
+        count: NonZeroUsize,
+        emit: &mut (dyn FnMut(Event<'_, Request>) + Send),
+    ) -> Result<Summary, CampaignError> {
+        let mut first = self.worker();
+        let plan = match first.negotiated()? {
+            Some(negotiated) => plan.of_negotiated::<Request>(&negotiated)?,
+            // It dies while it opens the plugin, which the first case will show.
+            None => plan.clone(),
+        };
+        let ledger = Mutex::new(Ledger::new(plan, emit));
+        std::thread::scope(|scope| {
+            let others =
+                (1..count.get()).map(|_| scope.spawn(|| work(&mut self.worker(), &ledger)));
+            let others: Vec<_> = others.collect();
+            let mut done = work(&mut first, &ledger);
+            for other in others {
+                let other = other.join().unwrap_or_else(|_| {
+                    Err(CampaignError::Worker {
+                        program: self.program.clone(),
+                        reason: "the thread that watches it panicked".to_owned(),
+                    })
+                });
+                done = done.and(other);
+            }
+            done
+        })?;
+        Ok(Ledger::close(ledger))
+    }
+}

@@ -1,0 +1,123 @@
+//! What a worker and its parent say to each other: frames of postcard behind their lengths, on the worker's
+//! standard input and output.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::Setup;
+use crate::campaign::Block;
+use crate::case::Menu;
+use crate::observation::StepSeen;
+use crate::oracle::Violation;
+
+/// The first frame to a worker.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Hello {
+    pub(super) setup: Setup,
+    /// A folder for what the next worker need not do again.
+    pub(super) folder: PathBuf,
+    /// The file into which the worker writes where it is: see [`Place`].
+    pub(super) place: PathBuf,
+}
+
+/// What a worker is to do. Each order has one answer.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Order {
+    /// Run cases that share a session.
+    Run {
+        seed: u64,
+        menu: Menu,
+        cases: Range<u64>,
+        time: Option<Duration>,
+    },
+    /// Run this encoded case alone, for this check.
+    Judge { case: Vec<u8>, check: String },
+    /// Run this encoded case alone, for all checks, and tell what was seen.
+    Replay { case: Vec<u8> },
+}
+
+/// What a worker answers.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Answer {
+    /// It has opened the plugin, which negotiated these functions. Told once, before all else.
+    Opened(Vec<usize>),
+    /// A session could not be opened.
+    Refused(String),
+    Block(Block),
+    Judged(Vec<Violation>),
+    Replayed(Vec<StepSeen>, Vec<Violation>),
+}
+
+/// Where a worker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Grows with every dispatch.
+    pub(super) beats: u64,
+    /// The case in work.
+    pub(super) case: u64,
+    /// The place of the function that is called; past the last while there is none.
+    pub(super) function: u64,
+}
+
+impl Place {
+    pub(super) const BYTES: usize = 24;
+
+    /// Before the first dispatch.
+    pub(super) const OPENING: Self = Self {
+        beats: 0,
+        case: 0,
+        function: u64::MAX,
+    };
+
+    pub(super) fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        let words = [self.beats, self.case, self.function];
+        for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
+        let word = |at: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_le_bytes(word)
+        };
+        Self {
+            beats: word(0),
+            case: word(8),
+            function: word(16),
+        }
+    }
+}
+
+/// Writes a frame.
+pub(super) fn send(to: &mut impl Write, frame: &impl Serialize) -> io::Result<()> {
+    let invalid = |error: postcard::Error| io::Error::new(ErrorKind::InvalidData, error);
+    let bytes = postcard::to_stdvec(frame).map_err(invalid)?;
+    let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+    to.write_all(&length.to_le_bytes())?;
+    to.write_all(&bytes)?;
+    to.flush()
+}
+
+/// Reads a frame; `None` at the end.
+pub(super) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
+    let mut length = [0; 4];
+    match from.read_exact(&mut length) {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    }
+    // As it comes, not all at once: a length that is no length takes no memory.
+    let mut bytes = Vec::new();
+    let length = u64::from(u32::from_le_bytes(length));
+    from.take(length).read_to_end(&mut bytes)?;
+    let invalid = |error: postcard::Error| io::Error::new(ErrorKind::InvalidData, error);
+    postcard::from_bytes(&bytes).map(Some).map_err(invalid)
+}

@@ -1,0 +1,34 @@
+//! `agrees_with_reference`: the published host comes to the same, where it survives. A violation means that what
+//! was tested here is not what runs there.
+
+use super::{Oracle, Violation, quote};
+use crate::observation::CaseRecord;
+
+/// Holds when each step came to the same on the published host.
+///
+/// Steps that differ for good reasons are not compared: those that call Extism's functions by themselves, that
+/// allocate more than the guard allows, and that run out of fuel or time, which the guard takes a little of.
+#[derive(Debug)]
+pub struct AgreesWithReference;
+
+impl Oracle for AgreesWithReference {
+    fn name(&self) -> &'static str {
+        "agrees_with_reference"
+    }
+
+    fn check(&self, record: &CaseRecord) -> Vec<Violation> {
+        if record.met_the_wall() {
+            return Vec::new();
+        }
+        let steps = record.steps.iter().zip(&record.reference);
+        let differing = steps.filter_map(|(step, reference)| {
+            let (here, there) = (step.reaction.outcome()?, reference.as_ref()?);
+            (here != there).then(|| {
+                let (here, there) = (quote(here), quote(there));
+                let detail = format!("came to {here}, on the published host to {there}");
+                Violation::new(self, step.function, detail)
+            })
+        });
+        differing.collect()
+    }
+}

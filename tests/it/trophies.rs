@@ -1,0 +1,234 @@
+//! Guests that harm the published host, what they do there, and what becomes of them here.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cc_lb_fuzz::campaign::{HostKind, Patience, Setup, Workers};
+use cc_lb_fuzz::case::{Case, Step};
+use cc_lb_fuzz::dispatch::{DispatchOutcome, PluginSession};
+use cc_lb_fuzz::handshake::{HandshakeError, build_offer};
+use cc_lb_fuzz::host::{Host, ReferenceHost, Session};
+use cc_lb_fuzz::observation::{StepSeen, Subject};
+use cc_lb_fuzz::oracle::Violation;
+use cc_lb_fuzz::wire::{Query, Request};
+use cc_lb_plugin_wire::v1::shape::{ShapeFn, ShapeRequest};
+use cc_lb_plugin_wire::wire_function::WireFunction;
+
+use crate::common::{case, healthy};
+
+const FINDINGS: &str = include_str!("../../FINDINGS.md");
+
+/// The wall-clock limit and the slack that `within_wall` grants.
+const LIMIT: Duration = Duration::from_millis(250);
+
+/// What a long request makes of the published host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum There {
+    /// The process dies: of SIGSEGV, or SIGABRT where the standard library checks what unsafe code promises.
+    Dies,
+    /// The process dies while the plugin is opened: its stack overflows.
+    DiesOpening,
+    /// The plugin is never opened.
+    NeverOpens,
+    /// The healthy request behind it fails.
+    BreaksTheNext,
+    /// Every later request fails.
+    StaysBroken,
+    /// It is answered.
+    Answers,
+    /// The process takes far more memory than a plugin may have.
+    Hogs,
+    /// It falls back, and nothing else: as it should.
+    FallsBack,
+}
+
+/// How long the query is that makes a request long.
+const LONG: usize = 400;
+
+/// All guests that harm somebody, with the length of the query and what they do there.
+const TROPHIES: [(&str, usize, There); 16] = [
+    ("allocates_8_mib", LONG, There::BreaksTheNext),
+    ("allocates_a_length_that_wraps_around", LONG, There::Dies),
+    ("fills_all_the_memory_it_gets", LONG, There::Hogs),
+    ("grows_a_table", LONG, There::Hogs),
+    ("imports_from_main", LONG, There::DiesOpening),
+    ("initializes_without_end", LONG, There::NeverOpens),
+    ("leaks_its_stack_when_it_traps", LONG, There::StaysBroken),
+    ("loses_its_error", LONG, There::Answers),
+    ("reads_a_byte_at_a_time", 256 << 10, There::FallsBack),
+    ("resets_the_kernel", LONG, There::StaysBroken),
+    ("sets_an_output_that_wraps_around", LONG, There::Dies),
+    ("stalls", LONG, There::FallsBack),
+    ("starts_without_end", LONG, There::NeverOpens),
+    ("traps_half_way", LONG, There::StaysBroken),
+    ("writes_over_a_blocks_header", LONG, There::Dies),
+    ("writes_over_the_kernels_root", LONG, There::Dies),
+];
+
+/// How often a long request is sent: some harm adds up.
+const ROUNDS: usize = 8;
+
+fn wasm(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
+    wat::parse_file(path.join(name).with_extension("wat")).expect("it is valid")
+}
+
+fn long(length: usize) -> Step {
+    let mut step = healthy("shape_v1");
+    if let Request::ShapeV1(request) = &mut step.request {
+        request.request.query = Some(Query("q".repeat(length)));
+    }
+    step
+}
+
+/// Runs a case on the published host, in a process of its own.
+fn on_the_published_host(name: &str, case: &Case) -> (Vec<StepSeen>, Vec<Violation>) {
+    let setup = Setup {
+        host: HostKind::Reference.name().to_owned(),
+        wasm: wasm(name),
+        subject: Subject::Plugin,
+    };
+    let patience = Patience {
+        opening: Duration::from_secs(3),
+        ..Patience::default()
+    };
+    let workers = Workers::new(
+        assert_cmd::cargo::cargo_bin("cc-lb-fuzz"),
+        ["worker"],
+        setup,
+    )
+    .expect("there is room")
+    .with_patience(patience);
+    workers.worker().replay(case).expect("it runs")
+}
+
+fn there(name: &str, length: usize) -> There {
+    let mut steps = vec![healthy("shape_v1")];
+    for _ in 0..ROUNDS {
+        steps.extend([long(length), healthy("shape_v1"), healthy("shape_v1")]);
+    }
+    let (seen, found) = on_the_published_host(name, &case(steps));
+    if let Some(death) = found.iter().find(|found| found.check == "no_crash") {
+        return match (&death.function[..], &death.class[..]) {
+            ("open", "SIGABRT") => There::DiesOpening,
+            ("open", "silence") => There::NeverOpens,
+            ("shape", "SIGSEGV" | "SIGABRT") => There::Dies,
+            _ => panic!("{name}: {}", death.detail),
+        };
+    }
+    if found.iter().any(|found| found.check == "within_memory") {
+        return There::Hogs;
+    }
+    let answered: Vec<bool> = seen.iter().map(|s| s.came_to.starts_with("Ok")).collect();
+    assert!(answered[0], "{name} is healthy before: {seen:?}");
+    // The healthy call that the replay itself makes behind each failing one takes the harm.
+    let mut rounds = answered[1..].chunks(3);
+    let broken = found.iter().any(|found| found.check == "no_poison");
+    if !answered[answered.len() - 1] {
+        There::StaysBroken
+    } else if rounds.any(|round| round[0]) {
+        There::Answers
+    } else if broken {
+        There::BreaksTheNext
+    } else {
+        There::FallsBack
+    }
+}
+
+fn request(length: Option<usize>) -> ShapeRequest {
+    let mut request = ShapeFn::dry_run_request();
+    request.request.query = length.map(|length| "q".repeat(length));
+    request
+}
+
+/// Asserts that the guarded host refuses the plugin with a reason, or falls back in time and answers healthy
+/// requests.
+fn holds_here(name: &str, length: usize) {
+    let start = Instant::now();
+    let mut session = match PluginSession::new(&wasm(name)) {
+        Ok(session) => session,
+        Err(HandshakeError::Instantiate { reason }) => {
+            assert!(start.elapsed() < Duration::from_secs(2), "{name}: {reason}");
+            let reasons = ["start code", "a plugin may import only"];
+            let named = reasons.iter().any(|known| reason.contains(known));
+            assert!(named, "{name}: {reason}");
+            return;
+        }
+        Err(error) => panic!("{name}: {error}"),
+    };
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        let outcome = session.dispatch::<ShapeFn>(request(Some(length)));
+        assert_eq!(
+            outcome,
+            DispatchOutcome::Fallback(ShapeFn::FALLBACK),
+            "{name}"
+        );
+        assert!(start.elapsed() < LIMIT, "{name}: {:?}", start.elapsed());
+        let observed = session.observe::<ShapeFn>(request(None));
+        let answered = matches!(observed.outcome, DispatchOutcome::Ok(_));
+        assert!(answered, "{name}: {:?}", observed.call);
+    }
+}
+
+#[test]
+fn every_trophy_harms_the_published_host_as_told_and_not_this_one() {
+    for (name, length, expected) in TROPHIES {
+        assert_eq!(there(name, length), expected, "{name}");
+        holds_here(name, length);
+    }
+}
+
+#[test]
+fn every_guest_that_does_harm_is_a_trophy_and_told() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
+    let files = std::fs::read_dir(folder).expect("it is there");
+    let names = files.map(|file| file.expect("it can be read").path());
+    let mut names: BTreeSet<String> = names
+        .map(|path| {
+            path.file_stem()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    // Those that harm nobody.
+    names.remove("traps_on_a_query");
+    names.remove("has_a_function_of_its_own");
+    let trophies: BTreeSet<String> = TROPHIES.iter().map(|(name, ..)| (*name).into()).collect();
+    assert_eq!(names, trophies);
+    for name in names {
+        assert!(FINDINGS.contains(&format!("guests/{name}.wat")), "{name}");
+    }
+}
+
+/// Whether a session is interrupted when another one of the same host runs out of time.
+fn is_interrupted(host: &(impl Host<Session: Send> + Sync)) -> bool {
+    let mut stalling = host.open().expect("it opens");
+    let mut healthy = host.open().expect("it opens");
+    std::thread::scope(|scope| {
+        let stalls = scope.spawn(move || {
+            for _ in 0..3 {
+                stalling.dispatch::<ShapeFn>(request(Some(LONG)));
+            }
+        });
+        let mut interrupted = false;
+        while !stalls.is_finished() {
+            let outcome = healthy.dispatch::<ShapeFn>(request(None)).outcome;
+            interrupted |= outcome == DispatchOutcome::Fallback(ShapeFn::FALLBACK);
+        }
+        interrupted
+    })
+}
+
+#[test]
+fn sessions_of_one_module_interrupt_each_other_on_the_published_host_and_not_here() {
+    // The healthy call takes long enough to be hit.
+    let wasm = wasm("stalls");
+    let offer = build_offer(&Default::default());
+    let published = ReferenceHost::with_offer(&wasm, &offer).expect("it opens");
+    assert!((0..10).any(|_| is_interrupted(&published)));
+    let guarded = cc_lb_fuzz::host::PluginHost::new(&wasm).expect("it opens");
+    assert!(!is_interrupted(&guarded));
+}

@@ -1,0 +1,278 @@
+//! Worker processes: deaths are attributed and survived, memory is measured, and nothing is lost.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use cc_lb_fuzz::campaign::{
+    Budget, CampaignError, Event, HostKind, Patience, Plan, Setup, Summary, Workers,
+};
+use cc_lb_fuzz::case::{Case, Menu};
+use cc_lb_fuzz::finding::Finding;
+use cc_lb_fuzz::observation::Subject;
+use cc_lb_fuzz::puppet::{self, Import, Op, Operand, TrapOp};
+use cc_lb_fuzz::wire::Request;
+
+use crate::common::{case, healthy, told};
+
+fn setup(host: &str) -> Setup {
+    Setup {
+        host: host.to_owned(),
+        wasm: puppet::wasm().to_vec(),
+        subject: Subject::Puppet,
+    }
+}
+
+/// Workers of the tool, with a host that it knows.
+fn workers(host: HostKind) -> Workers {
+    let program = assert_cmd::cargo::cargo_bin("cc-lb-fuzz");
+    Workers::new(program, ["worker"], setup(host.name())).expect("there is room")
+}
+
+/// The example of a host of one's own.
+fn example() -> PathBuf {
+    let tests = std::env::current_exe().expect("it is there");
+    let target = tests.ancestors().nth(2).expect("it lies deep");
+    target.join("examples/own_host")
+}
+
+/// Workers of the example, each of whose hosts has a fault that strikes when the guest traps.
+fn faulty(host: &str) -> Workers {
+    let patience = Patience {
+        dispatch: Duration::from_secs(2),
+        ..Patience::default()
+    };
+    Workers::new(example(), ["worker"], setup(host))
+        .expect("there is room")
+        .with_patience(patience)
+}
+
+/// What the checks find in a case: the check and the class of each.
+fn found(workers: &Workers, case: &Case) -> Vec<(String, String)> {
+    let (_, found) = workers.worker().replay(case).expect("it runs");
+    found.into_iter().map(|v| (v.check, v.class)).collect()
+}
+
+/// Asserts that only `check` finds something in a case with a trap on a faulty host, and no check on a sound one.
+fn only_finds(check: &str, class: &str, host: &str) {
+    let case = case([told("sign_v1", [Op::Trap(TrapOp::Memory)])]);
+    assert_eq!(found(&workers(HostKind::Guarded), &case), []);
+    let expected = (check.to_owned(), class.to_owned());
+    assert_eq!(found(&faulty(host), &case), [expected]);
+    // And nothing where the guest does not trap.
+    let healthy = crate::common::case([healthy("sign_v1")]);
+    assert_eq!(found(&faulty(host), &healthy), []);
+}
+
+#[test]
+fn no_crash_finds_a_host_that_dies() {
+    only_finds("no_crash", "SIGABRT", "aborts");
+    only_finds("no_crash", "exit code 3", "exits");
+}
+
+#[test]
+fn no_crash_finds_a_host_that_never_answers() {
+    only_finds("no_crash", "silence", "hangs");
+}
+
+#[test]
+fn within_memory_finds_a_host_that_takes_too_much() {
+    only_finds("within_memory", "", "hogs");
+}
+
+#[test]
+fn no_leak_finds_a_host_that_loses_memory_with_every_call() {
+    only_finds("no_leak", "", "leaks");
+}
+
+fn plan(seed: u64, cases: u64) -> Plan {
+    Plan {
+        seed,
+        budget: Budget::Cases(cases),
+        menu: Menu::puppet::<Request>(),
+    }
+}
+
+/// A campaign, with the keys of its findings.
+fn campaign(workers: &Workers, plan: &Plan, count: usize) -> (Summary, Vec<String>) {
+    let mut keys = Vec::new();
+    let count = NonZeroUsize::new(count).expect("there are workers");
+    let summary = workers.run(plan, count, &mut |event| {
+        if let Event::Finding(finding) = event {
+            keys.push(finding.key());
+        }
+    });
+    (summary.expect("it runs"), keys)
+}
+
+/// What of a summary does not depend on the clock.
+fn counts(summary: &Summary) -> BTreeMap<&'static str, (u64, u64)> {
+    let functions = summary.functions.iter();
+    functions
+        .map(|stats| {
+            let counts = &stats.counts;
+            (stats.function.label, (counts.dispatches, counts.ok))
+        })
+        .collect()
+}
+
+#[test]
+fn a_campaign_comes_to_the_same_with_any_number_of_workers() {
+    let plan = plan(5, 400);
+    let guarded = workers(HostKind::Guarded);
+    let (one, keys) = campaign(&guarded, &plan, 1);
+    assert_eq!((one.cases, keys.len()), (400, 0));
+    for count in [2, 7] {
+        let (more, keys) = campaign(&guarded, &plan, count);
+        assert_eq!((more.cases, keys.len()), (400, 0));
+        assert_eq!(counts(&more), counts(&one));
+    }
+}
+
+#[test]
+fn a_campaign_goes_on_behind_every_death_and_tells_it_once() {
+    let aborting = faulty("aborts");
+    let plan = plan(1, 40);
+    let mut findings: Vec<Finding> = Vec::new();
+    let summary = aborting.run(&plan, NonZeroUsize::MIN, &mut |event| {
+        if let Event::Finding(finding) = event {
+            findings.push(finding.clone());
+        }
+    });
+    let summary = summary.expect("it runs");
+    assert_eq!(summary.cases, 40);
+    // A trap by an operation, by a program that is none, and by a function of Extism.
+    assert!((1..=6).contains(&findings.len()), "{findings:#?}");
+    for finding in &findings {
+        assert_eq!(finding.violation.check, "no_crash");
+        assert_eq!(finding.case.steps.len(), 1, "{finding:#?}");
+        let again = found(&aborting, &finding.case);
+        assert_eq!(again[0].0, "no_crash", "{finding:#?}");
+    }
+    let (_, keys) = campaign(&aborting, &plan, 3);
+    assert_eq!(keys, findings.iter().map(Finding::key).collect::<Vec<_>>());
+}
+
+/// The processes that this one started and that have not ended.
+fn children() -> Vec<String> {
+    let me = std::process::id().to_string();
+    let output = Command::new("ps")
+        .args(["-o", "pid=,args=", "--ppid", &me])
+        .output()
+        .expect("there is ps");
+    let text = String::from_utf8(output.stdout).expect("it is UTF-8");
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn workers_that_are_killed_from_outside_lose_nothing() {
+    let plan = plan(7, 600);
+    let undisturbed = campaign(&workers(HostKind::Guarded), &plan, 2).0;
+    // An argument that means nothing tells its workers from those of other tests.
+    let marked = Workers::new(example(), ["worker", "--mark"], setup("sound"));
+    let marked = marked.expect("there is room");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let (disturbed, keys, kills) = std::thread::scope(|scope| {
+        let killer = scope.spawn(|| {
+            let mut kills = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(250));
+                let workers = children();
+                let victim = workers.iter().find(|line| line.ends_with("--mark"));
+                if let Some(pid) = victim.and_then(|line| line.split_whitespace().next()) {
+                    let kill = Command::new("kill").args(["-9", pid]).status();
+                    kills += usize::from(kill.expect("there is kill").success());
+                }
+            }
+            kills
+        });
+        let (summary, keys) = campaign(&marked, &plan, 2);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        (summary, keys, killer.join().expect("it does not panic"))
+    });
+    assert!(kills > 0, "nobody was killed");
+    assert_eq!(keys, [""; 0]);
+    assert_eq!(disturbed.cases, undisturbed.cases);
+    assert_eq!(counts(&disturbed), counts(&undisturbed));
+}
+
+#[test]
+fn the_published_host_is_found_to_die_and_the_case_is_small_and_replayable() {
+    let published = workers(HostKind::Reference);
+    let mut findings: Vec<Finding> = Vec::new();
+    let plan = plan(1, 1_500);
+    let summary = published.run(&plan, NonZeroUsize::new(2).expect("two"), &mut |event| {
+        if let Event::Finding(finding) = event {
+            findings.push(finding.clone());
+        }
+    });
+    assert_eq!(summary.expect("it runs").cases, 1_500);
+    let deaths = findings.iter().filter(|f| f.violation.check == "no_crash");
+    assert!(deaths.count() > 0, "{findings:#?}");
+    for finding in &findings {
+        let programs = finding.case.steps.iter().filter_map(|s| s.program.as_ref());
+        let operations: usize = programs.map(|program| program.0.len()).sum();
+        assert!(operations <= 4, "{finding:#?}");
+        let again = found(&published, &finding.case);
+        let check = &finding.violation.check;
+        assert!(
+            again.iter().any(|(found, _)| found == check),
+            "{finding:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_worker_that_cannot_start_is_told() {
+    let nowhere = Workers::new("/nonexistent/program", ["worker"], setup("guarded"));
+    let error = nowhere.expect("there is room").worker().negotiated();
+    assert!(
+        matches!(error, Err(CampaignError::Worker { .. })),
+        "{error:?}"
+    );
+    let unknown = faulty("nobody").worker().negotiated();
+    assert!(
+        matches!(&unknown, Err(CampaignError::Refused { reason }) if reason == "no such host"),
+        "{unknown:?}"
+    );
+}
+
+#[test]
+fn a_worker_is_started_by_a_campaign_and_by_nobody_else() {
+    let output = assert_cmd::Command::cargo_bin("cc-lb-fuzz")
+        .expect("it is built")
+        .arg("worker")
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("this is a worker"), "{error}");
+}
+
+#[test]
+fn a_session_that_a_hostile_plugin_starves_is_a_finding_and_not_the_end() {
+    // Each takes a few hundred MiB of table and keeps it, until no session opens.
+    let grow = told("shape_v1", [Op::GrowTable(1 << 25), Op::GrowTable(1 << 25)]);
+    let alloc = Op::Call {
+        function: Import::Alloc,
+        operands: [Operand {
+            register: None,
+            add: 1,
+        }; 2],
+        to: 0,
+    };
+    let starving = case([grow.clone(), grow, told("sign_v1", [alloc])]);
+    let published = workers(HostKind::Reference);
+    let checks: Vec<String> = found(&published, &starving)
+        .into_iter()
+        .map(|f| f.0)
+        .collect();
+    let expected = ["no_crash".to_owned(), "within_memory".to_owned()];
+    assert!(
+        checks.iter().any(|check| expected.contains(check)),
+        "{checks:?}"
+    );
+    assert_eq!(found(&workers(HostKind::Guarded), &starving), []);
+}
