@@ -1,6 +1,11 @@
 //! The command line tool. What it does is in the library; this reads flags and files, and prints.
 #![forbid(unsafe_code)]
 
+#[cfg(not(unix))]
+compile_error!(
+    "the command line tool needs Unix, where its workers can be watched; the library does not"
+);
+
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{IsTerminal, Write as _};
 use std::num::NonZeroUsize;

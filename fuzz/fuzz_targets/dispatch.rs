@@ -1,21 +1,39 @@
 //! Cases for the dispatch session. A crash is a finding; its text ends with the shrunk case as JSON, which
-//! `cc-lb-fuzz replay` reads.
+//! `cc-lb-fuzz replay` reads. `CC_LB_FUZZ_HOST=reference` fuzzes the published host.
 #![no_main]
 
 use std::cell::RefCell;
 
 use cc_lb_fuzz::campaign::{FuzzTarget, Verdict, mutate};
-use cc_lb_fuzz::host::PluginHost;
+use cc_lb_fuzz::handshake::build_offer;
+use cc_lb_fuzz::host::{Guarded, Loader, Reference};
 use cc_lb_fuzz::{puppet, wire::Request};
 use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target};
 
 const TOLD_EVERY: u64 = 50_000;
 
+/// Runs an input, and returns what to do with it and how many dispatches there were.
+type Target = Box<dyn FnMut(&[u8]) -> (Verdict, u64)>;
+
 thread_local! {
-    static TARGET: RefCell<FuzzTarget<'static, PluginHost, Request>> = {
-        let host = Box::leak(Box::new(PluginHost::new(puppet::wasm()).expect("the puppet opens")));
-        RefCell::new(FuzzTarget::new(host).expect("the puppet opens"))
-    };
+    static TARGET: RefCell<Target> = RefCell::new(match std::env::var("CC_LB_FUZZ_HOST").as_deref() {
+        Ok("reference") => target(Reference::default()),
+        Err(_) | Ok("guarded") => target(Guarded),
+        Ok(other) => panic!("CC_LB_FUZZ_HOST is guarded or reference, not {other}"),
+    });
+}
+
+fn target<L: Loader>(loader: L) -> Target
+where
+    L::Host: 'static,
+{
+    let host = loader.load(puppet::wasm(), &build_offer(&Default::default()));
+    let host = Box::leak(Box::new(host.expect("the puppet opens")));
+    let mut target = FuzzTarget::<_, Request>::new(host).expect("the puppet opens");
+    Box::new(move |input| {
+        let verdict = target.run(input).expect("the puppet opens");
+        (verdict, target.dispatches())
+    })
 }
 
 /// A session outlives the inputs that it runs, which looks like a leak after every one of them, and looking for
@@ -25,19 +43,23 @@ extern "C" fn __asan_default_options() -> *const std::ffi::c_char {
     c"detect_leaks=0".as_ptr()
 }
 
+thread_local! {
+    static TOLD: RefCell<u64> = const { RefCell::new(0) };
+}
+
 fuzz_target!(|input: &[u8]| -> Corpus {
-    TARGET.with_borrow_mut(|target| {
-        let before = target.dispatches();
-        let verdict = target.run(input).expect("the puppet opens");
-        // libFuzzer counts inputs, which are many dispatches each.
-        if target.dispatches() / TOLD_EVERY > before / TOLD_EVERY {
-            eprintln!("{} dispatches", target.dispatches());
+    let (verdict, dispatches) = TARGET.with_borrow_mut(|target| target(input));
+    // libFuzzer counts inputs, which are many dispatches each.
+    TOLD.with_borrow_mut(|told| {
+        if dispatches / TOLD_EVERY > *told {
+            *told = dispatches / TOLD_EVERY;
+            eprintln!("{dispatches} dispatches");
         }
-        match verdict {
-            Verdict::Keep => Corpus::Keep,
-            Verdict::Reject => Corpus::Reject,
-        }
-    })
+    });
+    match verdict {
+        Verdict::Keep => Corpus::Keep,
+        Verdict::Reject => Corpus::Reject,
+    }
 });
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {

@@ -33,8 +33,8 @@ pub struct Stopped {
     pub case: u64,
     /// What it showed.
     pub violations: Vec<Violation>,
-    /// Whether the clock had a say in it.
-    pub met_the_wall: bool,
+    /// Whether chance had a say in it: the clock, or somebody else.
+    pub by_chance: bool,
 }
 
 impl Block {
@@ -98,11 +98,11 @@ pub fn run_block<H: Host, R: Vocabulary>(
         block.count::<R>(plan, &record);
         let violations = check_all(&CHECKS, &record);
         if !violations.is_empty() {
-            let met_the_wall = record.met_the_wall();
+            let by_chance = record.met_the_wall();
             block.stopped = Some(Stopped {
                 case,
                 violations,
-                met_the_wall,
+                by_chance,
             });
             break;
         }

@@ -19,7 +19,7 @@ pub enum Confirmed<R> {
     Finding(Box<Finding<R>>),
     /// It shows with nothing but the operations that a finding is known for.
     Known,
-    /// It does not show again, and the clock had a say in it: the machine may have been busy.
+    /// It does not show again, and chance had a say in it: the machine may have been busy.
     No,
 }
 
@@ -29,8 +29,8 @@ pub struct Suspect<'a, R> {
     pub violation: &'a Violation,
     /// The cases that the session had seen, that with the violation last.
     pub history: &'a [Case<R>],
-    /// Whether the clock had a say in it.
-    pub met_the_wall: bool,
+    /// Whether chance had a say in it: the clock, or somebody else.
+    pub by_chance: bool,
 }
 
 /// What is known already.
@@ -65,7 +65,7 @@ pub fn confirm<R: Vocabulary>(
         }
         return shrink(lab, suspect.violation, &case, origin, known, limits);
     }
-    if is_measured(suspect.violation) || suspect.met_the_wall {
+    if is_measured(suspect.violation) || suspect.by_chance {
         return Ok(Confirmed::No);
     }
     Ok(Confirmed::Finding(Box::new(Finding {

@@ -152,7 +152,7 @@ fn look_into<R: Vocabulary, E: FnMut(Event<'_, R>)>(
         let suspect = Suspect {
             violation,
             history: &history,
-            met_the_wall: stopped.met_the_wall,
+            by_chance: stopped.by_chance,
         };
         let confirmed = confirm(lab, &suspect, &known, limits)?;
         lock(ledger).take_down(confirmed);

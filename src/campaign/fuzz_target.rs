@@ -85,7 +85,7 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
             let suspect = Suspect {
                 violation,
                 history: &self.history,
-                met_the_wall: record.met_the_wall(),
+                by_chance: record.met_the_wall(),
             };
             let limits = ShrinkLimits::default();
             let confirmed = confirm(&mut self.runner, &suspect, &Known::default(), limits)?;

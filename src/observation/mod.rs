@@ -39,6 +39,9 @@ pub struct CaseRecord {
     /// The outcomes of the steps on fresh sessions, where that was asked for: once, and once more where
     /// they differed from those of `steps`.
     pub fresh: Vec<Vec<Reaction>>,
+    /// What each of the last steps came to on a fresh session of its own, from the last one back, where the case
+    /// was run by itself and looked at closer.
+    pub apart: Vec<Reaction>,
     /// The longest of all these dispatches.
     pub slowest: Duration,
     /// What each of the steps came to on the published host, where that was asked for and can be told.
@@ -81,6 +84,7 @@ impl CaseRecord {
             steps: Vec::new(),
             probes: Vec::new(),
             fresh: Vec::new(),
+            apart: Vec::new(),
             slowest: Duration::ZERO,
             reference: Vec::new(),
             memory: None,

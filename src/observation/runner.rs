@@ -42,6 +42,9 @@ pub enum Depth {
     Soak,
 }
 
+/// How many steps of a case are run on sessions of their own.
+const APART_MAX: usize = 8;
+
 /// Runs cases on a host, one after the other on one session.
 pub struct Runner<'h, H: Host, R = Request> {
     host: &'h H,
@@ -55,8 +58,8 @@ pub struct Runner<'h, H: Host, R = Request> {
     slowest: Duration,
     /// Called before each dispatch.
     beat: Option<Beat>,
-    /// The most memory before the first case, where memory is measured.
-    baseline: Option<u64>,
+    /// The most memory before the first case, and before the next, where memory is measured.
+    peaks: Option<(u64, u64)>,
     #[cfg(feature = "reference")]
     twin: Option<Twin>,
 }
@@ -90,7 +93,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             ear: Ear::new(),
             slowest: Duration::ZERO,
             beat: None,
-            baseline: None,
+            peaks: None,
             #[cfg(feature = "reference")]
             twin: None,
         };
@@ -119,7 +122,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
 
     /// Measures the memory of the process from now on.
     pub fn measure_memory(&mut self) {
-        self.baseline = memory::peak();
+        self.peaks = memory::peak().map(|peak| (peak, peak));
     }
 
     /// Runs thorough cases on the published host too, with the same plugin.
@@ -154,7 +157,6 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     /// [`HandshakeError`] where the host opens no session for comparison.
     pub fn run(&mut self, case: &Case<R>, depth: Depth) -> Result<CaseRecord, HandshakeError> {
         let mut record = CaseRecord::new(self.subject);
-        let before = self.baseline.and_then(|_| memory::peak());
         self.slowest = Duration::ZERO;
         let case = &*self.resolve(case)?;
         for (place, step) in case.steps.iter().enumerate() {
@@ -174,20 +176,24 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         if depth != Depth::Light {
             self.look_closer(case, &mut record)?;
         }
-        if depth == Depth::Soak && self.baseline.is_some() {
+        if depth == Depth::Soak && self.peaks.is_some() {
             record.soak = soak::soak(self.host, case, &record)?;
         }
         record.slowest = self.slowest;
-        record.memory =
-            self.baseline
-                .zip(before)
-                .zip(memory::peak())
-                .map(|((baseline, before), peak)| Memory {
-                    baseline,
-                    before,
-                    peak,
-                });
+        record.memory = self.memory();
         Ok(record)
+    }
+
+    /// What the case that just ran took, where memory is measured.
+    fn memory(&mut self) -> Option<Memory> {
+        let (baseline, before) = self.peaks?;
+        let peak = memory::peak()?;
+        self.peaks = Some((baseline, peak));
+        Some(Memory {
+            baseline,
+            before,
+            peak,
+        })
     }
 
     /// What is done beside the steps of a thorough case.
@@ -223,7 +229,18 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         depth: Depth,
     ) -> Result<CaseRecord, HandshakeError> {
         self.renew()?;
-        self.run(case, depth)
+        let mut record = self.run(case, depth)?;
+        if depth != Depth::Light {
+            let case = &*self.resolve(case)?;
+            for seen in record.steps.iter().rev().take(APART_MAX) {
+                self.beat(seen.function);
+                let request = case.steps[seen.place].told();
+                let seen = react(request, &mut self.host.open()?);
+                record.apart.push(seen.reaction);
+                record.slowest = record.slowest.max(seen.elapsed);
+            }
+        }
+        Ok(record)
     }
 
     /// The case with programs that know how much to burn.

@@ -1,6 +1,7 @@
 //! `deterministic`: the same case on a fresh session comes to the same. A violation makes findings that
 //! cannot be replayed.
 
+use super::within_memory::excess;
 use super::{Oracle, Violation, quote};
 use crate::observation::CaseRecord;
 
@@ -17,7 +18,7 @@ impl Oracle for Deterministic {
         let [one, other] = &record.fresh[..] else {
             return Vec::new();
         };
-        if record.met_the_wall() {
+        if record.met_the_wall() || excess(record).is_some() {
             return Vec::new();
         }
         let pairs = record.steps.iter().zip(one.iter().zip(other));

@@ -3,6 +3,7 @@
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
+use super::within_memory::excess;
 use super::{Oracle, Violation, quote};
 use crate::host::DispatchOutcome;
 use crate::observation::{CaseRecord, ProbeRecord, Reaction, StepRecord, Subject};
@@ -22,6 +23,9 @@ impl Oracle for NoPoison {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
+        if excess(record).is_some() {
+            return Vec::new();
+        }
         let poisoned = |probe: &&ProbeRecord| match record.subject {
             Subject::Puppet => probe.reaction != probe.fresh,
             Subject::Plugin => answers(&probe.fresh) && !answers(&probe.reaction),
@@ -38,7 +42,11 @@ impl Oracle for NoPoison {
                 ),
             )
         });
-        probes.chain(self.compare_sessions(record)).collect()
+        let found: Vec<_> = probes.chain(self.compare_sessions(record)).collect();
+        match found.is_empty() {
+            true => self.compare_steps(record).into_iter().collect(),
+            false => found,
+        }
     }
 }
 
@@ -54,9 +62,23 @@ impl NoPoison {
         let mut steps = record.steps.iter().zip(fresh);
         let (step, fresh) =
             steps.find(|(step, fresh)| step.reaction != **fresh && is_comparable(step))?;
+        Some(self.differing(step, fresh))
+    }
+
+    fn compare_steps(&self, record: &CaseRecord) -> Option<Violation> {
+        if record.subject == Subject::Plugin || record.met_the_wall() {
+            return None;
+        }
+        let mut steps = record.steps.iter().rev().zip(&record.apart);
+        let (step, apart) =
+            steps.find(|(step, apart)| step.reaction != **apart && is_comparable(step))?;
+        Some(self.differing(step, apart))
+    }
+
+    fn differing(&self, step: &StepRecord, fresh: &Reaction) -> Violation {
         let (here, there) = (quote(&step.reaction), quote(fresh));
         let detail = format!("came to {here}, on a fresh session to {there}");
-        Some(Violation::new(self, step.function, detail))
+        Violation::new(self, step.function, detail)
     }
 }
 

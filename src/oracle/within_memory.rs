@@ -8,6 +8,14 @@ use crate::observation::CaseRecord;
 /// 32 MiB for all else.
 pub const MEMORY_MAX_BYTES: u64 = 2 * (MEMORY_MAX_PAGES << 16) + (32 << 20);
 
+/// What the case took where that is too much. A host that has no memory left fails in every way, which is no matter of
+/// other checks.
+pub(super) fn excess(record: &CaseRecord) -> Option<u64> {
+    let memory = record.memory?;
+    let taken = memory.peak.saturating_sub(memory.baseline);
+    (memory.peak > memory.before && taken > MEMORY_MAX_BYTES).then_some(taken)
+}
+
 /// Holds when the case did not raise the process's memory by more than [`MEMORY_MAX_BYTES`] above what it was
 /// before the first one. It takes a [worker](crate::campaign::Workers), where memory is measured.
 #[derive(Debug)]
@@ -19,13 +27,9 @@ impl Oracle for WithinMemory {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        let (Some(memory), Some(step)) = (record.memory, record.steps.last()) else {
+        let (Some(taken), Some(step)) = (excess(record), record.steps.last()) else {
             return Vec::new();
         };
-        let taken = memory.peak.saturating_sub(memory.baseline);
-        if memory.peak == memory.before || taken <= MEMORY_MAX_BYTES {
-            return Vec::new();
-        }
         let (taken, most) = (taken >> 20, MEMORY_MAX_BYTES >> 20);
         let detail = format!("the case took {taken} MiB of memory; the limit is {most} MiB");
         vec![Violation::new(self, step.function, detail)]

@@ -140,8 +140,8 @@ fn wild(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<Prog
                 operands: [operand(u)?, operand(u)?],
                 to: u.int_in_range(0..=3)?,
             },
-            13 if one_in(20, u)? => Op::Flood(*u.choose(&[1, 958, 2_048, 4_096, 65_470])?),
-            13 if one_in(8, u)? => {
+            13 if one_in(40, u)? => Op::Flood(*u.choose(&[1, 958, 2_048, 4_096, 65_470])?),
+            13 if one_in(24, u)? => {
                 Op::GrowTable(*u.choose(&[1, 65_535, 1 << 25, 1 << 28, u32::MAX])?)
             }
             _ => anything(function, u)?,

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use cc_lb_fuzz::campaign::{FuzzTarget, judge_alone};
 use cc_lb_fuzz::case::{Case, Menu};
-use cc_lb_fuzz::host::{Host, PluginHost};
+use cc_lb_fuzz::handshake::build_offer;
+use cc_lb_fuzz::host::{Guarded, Host, Loader, Reference};
 use cc_lb_fuzz::observation::{Depth, Runner, Subject};
+use cc_lb_fuzz::puppet;
 use cc_lb_fuzz::report::finding_text;
 use cc_lb_fuzz::wire::Request;
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
@@ -30,8 +32,18 @@ fn holds<H: Host>(
     Err(TestCaseError::fail(format!("{text}\n{json}")))
 }
 
+/// Runs the suite of a function on the host that `CC_LB_FUZZ_HOST` names: `guarded`, or `reference`, which does not
+/// survive it.
 fn suite(label: &str) {
-    let host: PluginHost = puppet_host();
+    match std::env::var("CC_LB_FUZZ_HOST").as_deref() {
+        Ok("reference") => suite_on(&Reference::default(), label),
+        _ => suite_on(&Guarded, label),
+    }
+}
+
+fn suite_on(loader: &impl Loader, label: &str) {
+    let host = loader.load(puppet::wasm(), &build_offer(&Default::default()));
+    let host = host.expect("the puppet opens");
     let target = RefCell::new(FuzzTarget::new(&host).expect("the puppet opens"));
     let mut config = Config::default();
     if std::env::var_os("PROPTEST_CASES").is_none() {

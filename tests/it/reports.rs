@@ -86,7 +86,10 @@ fn a_finding_is_what_differs_from_the_dry_run_sample_and_a_command() {
         &finding,
         "cc-lb-fuzz replay artifacts/case.json"
     ));
-    assert_eq!(finding.file_stem(), "plugin_fault-shape-trap-unreachable");
+    assert_eq!(
+        finding.file_stem(),
+        "plugin_fault-shape-trap-unreachable-trap"
+    );
 }
 
 #[test]

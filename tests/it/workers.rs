@@ -155,15 +155,20 @@ fn a_campaign_goes_on_behind_every_death_and_tells_it_once() {
     assert_eq!(keys, findings.iter().map(Finding::key).collect::<Vec<_>>());
 }
 
-/// The processes that this one started and that have not ended.
-fn children() -> Vec<String> {
+/// Kills a process that this one started with such an argument, as the system does for want of memory.
+fn kill_one(argument: &str) -> bool {
     let me = std::process::id().to_string();
     let output = Command::new("ps")
         .args(["-o", "pid=,args=", "--ppid", &me])
         .output()
         .expect("there is ps");
     let text = String::from_utf8(output.stdout).expect("it is UTF-8");
-    text.lines().map(str::to_owned).collect()
+    let victim = text.lines().find(|line| line.ends_with(argument));
+    let pid = victim.and_then(|line| line.split_whitespace().next());
+    pid.is_some_and(|pid| {
+        let kill = Command::new("kill").args(["-9", pid]).status();
+        kill.expect("there is kill").success()
+    })
 }
 
 #[test]
@@ -173,25 +178,22 @@ fn workers_that_are_killed_from_outside_lose_nothing() {
     // An argument that means nothing tells its workers from those of other tests.
     let marked = Workers::new(example(), ["worker", "--mark"], setup("sound"));
     let marked = marked.expect("there is room");
-    let done = std::sync::atomic::AtomicBool::new(false);
-    let (disturbed, keys, kills) = std::thread::scope(|scope| {
-        let killer = scope.spawn(|| {
-            let mut kills = 0;
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(250));
-                let workers = children();
-                let victim = workers.iter().find(|line| line.ends_with("--mark"));
-                if let Some(pid) = victim.and_then(|line| line.split_whitespace().next()) {
-                    let kill = Command::new("kill").args(["-9", pid]).status();
-                    kills += usize::from(kill.expect("there is kill").success());
+    let (mut blocks, mut kills, mut keys) = (0, 0, Vec::new());
+    let disturbed = marked.run(
+        &plan,
+        NonZeroUsize::new(2).expect("two"),
+        &mut |event| match event {
+            // Whatever it is at.
+            Event::Progress(_) => {
+                blocks += 1;
+                if blocks % 2 == 0 {
+                    kills += usize::from(kill_one("--mark"));
                 }
             }
-            kills
-        });
-        let (summary, keys) = campaign(&marked, &plan, 2);
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
-        (summary, keys, killer.join().expect("it does not panic"))
-    });
+            Event::Finding(finding) => keys.push(finding.key()),
+        },
+    );
+    let disturbed = disturbed.expect("it runs");
     assert!(kills > 0, "nobody was killed");
     assert_eq!(keys, [""; 0]);
     assert_eq!(disturbed.cases, undisturbed.cases);

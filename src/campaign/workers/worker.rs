@@ -246,7 +246,8 @@ impl Worker {
         block.stopped = Some(Stopped {
             case,
             violations: self.violations_of(end),
-            met_the_wall: false,
+            // What somebody else did to it shows again, or is nothing.
+            by_chance: end.from_outside,
         });
         Ok(block)
     }
