@@ -44,7 +44,8 @@ pub struct CaseRecord {
     pub apart: Vec<Reaction>,
     /// The longest of all these dispatches.
     pub slowest: Duration,
-    /// What each of the steps came to on the published host, where that was asked for and can be told.
+    /// What each of the steps came to on a fresh session of the published host, where that was asked for and can be
+    /// told.
     pub reference: Vec<Option<Outcome>>,
     /// The memory that it took, where that was measured.
     pub memory: Option<Memory>,

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::knocks::Ear;
 #[cfg(feature = "reference")]
-use super::twin::Twin;
+use super::twin::on_reference;
 use super::{CaseRecord, Memory, ProbeRecord, Reaction, StepRecord, memory, soak};
 use crate::case::{Case, Step};
 #[cfg(feature = "reference")]
@@ -61,7 +61,7 @@ pub struct Runner<'h, H: Host, R = Request> {
     /// The most memory before the first case, and before the next, where memory is measured.
     peaks: Option<(u64, u64)>,
     #[cfg(feature = "reference")]
-    twin: Option<Twin>,
+    reference: Option<ReferenceHost>,
 }
 
 type Beat = Box<dyn FnMut(&'static Function)>;
@@ -95,7 +95,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             beat: None,
             peaks: None,
             #[cfg(feature = "reference")]
-            twin: None,
+            reference: None,
         };
         for (place, function) in R::functions().iter().enumerate() {
             let Some(version) = host.negotiated(function.name) else {
@@ -125,10 +125,11 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         self.peaks = memory::peak().map(|peak| (peak, peak));
     }
 
-    /// Runs thorough cases on the published host too, with the same plugin.
+    /// Runs thorough cases on the published host too, with the same plugin. Of the puppet only those that it
+    /// survives; any other plugin must not be one that kills it.
     #[cfg(feature = "reference")]
     pub fn compare_with(&mut self, reference: ReferenceHost) {
-        self.twin = Some(Twin::new(reference));
+        self.reference = Some(reference);
     }
 
     /// The places of the functions that the plugin negotiated.
@@ -213,8 +214,8 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             record.fresh.push(again);
         }
         #[cfg(feature = "reference")]
-        if let Some(twin) = &mut self.twin {
-            record.reference = twin.run(case, record)?;
+        if let Some(reference) = &self.reference {
+            record.reference = on_reference(reference, case, record)?;
         }
         Ok(())
     }

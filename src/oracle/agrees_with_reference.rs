@@ -4,10 +4,11 @@
 use super::{Oracle, Violation, quote};
 use crate::observation::CaseRecord;
 
-/// Holds when each step came to the same on the published host.
+/// Holds when each step came to the same on a fresh session as on one of the published host.
 ///
-/// Steps that differ for good reasons are not compared: those that call Extism's functions by themselves, that
-/// allocate more than the guard allows, and that run out of fuel or time, which the guard takes a little of.
+/// Of the puppet, cases with steps that differ for good reasons are not compared: those that call Extism's functions by
+/// themselves, that allocate more than the guard allows, and that run out of fuel or time, of which the guard takes a
+/// little.
 #[derive(Debug)]
 pub struct AgreesWithReference;
 
@@ -17,12 +18,12 @@ impl Oracle for AgreesWithReference {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        if record.met_the_wall() {
+        let Some(fresh) = record.fresh.first().filter(|_| !record.met_the_wall()) else {
             return Vec::new();
-        }
-        let steps = record.steps.iter().zip(&record.reference);
-        let differing = steps.filter_map(|(step, reference)| {
-            let (here, there) = (step.reaction.outcome()?, reference.as_ref()?);
+        };
+        let steps = record.steps.iter().zip(fresh.iter().zip(&record.reference));
+        let differing = steps.filter_map(|(step, (fresh, reference))| {
+            let (here, there) = (fresh.outcome()?, reference.as_ref()?);
             (here != there).then(|| {
                 let (here, there) = (quote(here), quote(there));
                 let detail = format!("came to {here}, on the published host to {there}");

@@ -1,7 +1,5 @@
 //! Every check is seen to fail, on a host that breaks just what it checks.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cc_lb_fuzz::campaign::judge_alone;
@@ -20,7 +18,7 @@ use serde_json::Value;
 use crate::common::{case, healthy, puppet_host, told};
 
 /// One thing that a host does wrong. By default it does everything right.
-trait Fault: Clone {
+pub trait Fault: Clone {
     /// The dispatch of a session that has this fault.
     fn dispatch<F: WireFunction>(
         &mut self,
@@ -48,12 +46,12 @@ macro_rules! fault {
 }
 
 /// A host with a fault. Every session starts with the fault as it is here.
-struct Faulty<T> {
-    host: PluginHost,
-    fault: T,
+pub struct Faulty<T> {
+    pub host: PluginHost,
+    pub fault: T,
 }
 
-struct FaultySession<T> {
+pub struct FaultySession<T> {
     session: PluginSession,
     fault: T,
 }
@@ -80,7 +78,7 @@ impl<T: Fault> Session for FaultySession<T> {
 }
 
 /// The names of the checks that find something in the case.
-fn found_by(host: &impl Host, subject: Subject, case: &Case) -> Vec<String> {
+pub fn found_by(host: &impl Host, subject: Subject, case: &Case) -> Vec<String> {
     let mut runner = Runner::<_, Request>::new(host, subject).expect("the host opens");
     let (_, found) = judge_alone(&mut runner, case, Depth::Thorough).expect("the host opens");
     let mut names: Vec<_> = found.into_iter().map(|violation| violation.check).collect();
@@ -89,7 +87,7 @@ fn found_by(host: &impl Host, subject: Subject, case: &Case) -> Vec<String> {
 }
 
 /// Asserts that only `check` finds something in the case on the faulty host, and no check on the sound one.
-fn only_finds(check: &str, fault: impl Fault, case: &Case) {
+pub fn only_finds(check: &str, fault: impl Fault, case: &Case) {
     let host = puppet_host();
     assert_eq!(found_by(&host, Subject::Puppet, case), [""; 0]);
     let faulty = Faulty { host, fault };
@@ -385,58 +383,4 @@ fn within_wall_finds_a_host_with_a_longer_limit() {
         Duration::from_millis(3 * HANDSHAKE_WALL_MS),
     );
     assert_eq!(found_by(&faulty, Subject::Puppet, &case), ["within_wall"]);
-}
-
-/// Every second session loses requests whose method is not `POST`.
-struct EverySecondSession {
-    host: PluginHost,
-    opened: Arc<AtomicUsize>,
-}
-
-struct LosesGet {
-    session: PluginSession,
-    loses: bool,
-}
-
-impl Host for EverySecondSession {
-    type Session = LosesGet;
-
-    fn open(&self) -> Result<LosesGet, HandshakeError> {
-        Ok(LosesGet {
-            session: self.host.open()?,
-            loses: self.opened.fetch_add(1, Ordering::Relaxed) % 2 == 1,
-        })
-    }
-
-    fn negotiated(&self, function: &str) -> Option<u32> {
-        self.host.negotiated(function)
-    }
-}
-
-impl Session for LosesGet {
-    fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
-        let json = serde_json::to_value(&request).expect("the request serializes");
-        let mut observed = self.session.observe::<F>(request);
-        if self.loses && json.pointer("/shaped/method").is_some_and(|m| m != "POST") {
-            observed.outcome = DispatchOutcome::Fallback(F::FALLBACK);
-        }
-        // Of a plugin whose answers the host does not tell, nobody knows which outcome is right.
-        observed.call = Call::default();
-        observed
-    }
-}
-
-#[test]
-fn deterministic_finds_a_host_whose_sessions_differ() {
-    let mut step = healthy("sign_v1");
-    if let Request::SignV1(request) = &mut step.request {
-        request.shaped.method.0 = "GET".to_owned();
-    }
-    let faulty = EverySecondSession {
-        host: puppet_host(),
-        opened: Arc::default(),
-    };
-    let case = case([step.clone(), step]);
-    assert_eq!(found_by(&faulty, Subject::Plugin, &case), ["deterministic"]);
-    assert_eq!(found_by(&puppet_host(), Subject::Plugin, &case), [""; 0]);
 }

@@ -3,6 +3,7 @@
 mod agreement;
 mod cases;
 mod checks;
+mod checks_that_compare;
 mod cli;
 mod common;
 mod dispatch;
