@@ -12,7 +12,8 @@
 //! [`puppet`]: the guest that does what the request tells it. What was seen is a
 //! [`CaseRecord`](observation::CaseRecord). An [`Oracle`](oracle::Oracle) says what is wrong with a record,
 //! and a [`Finding`](finding::Finding) is that with the smallest case that shows it. A [`campaign`] does all
-//! of this for thousands of cases.
+//! of this for thousands of cases, in this process or in [workers](campaign::Workers), which a hostile plugin may
+//! kill. How a plugin becomes a session at all is an [`Opening`](opening::Opening).
 //!
 //! # The session
 //!
@@ -21,8 +22,12 @@
 //!
 //! # Features
 //!
-//! `cli`, on by default, is the command line tool and the [`report`]s that it prints.
-#![cfg_attr(not(feature = "cli"), allow(rustdoc::broken_intra_doc_links))]
+//! `cli`, on by default, is the command line tool and the [`report`]s that it prints. `reference`, on by default, is
+//! the [published host](host::ReferenceHost).
+#![cfg_attr(
+    not(all(feature = "cli", feature = "reference")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -38,7 +38,7 @@ pub enum Depth {
     /// The same, a healthy call of every function at the end, and the whole case on fresh sessions and on the
     /// published host for comparison.
     Thorough,
-    /// The same, and the case again and again: see [`Soak`].
+    /// The same, and the case again and again: see [`Soak`](super::Soak).
     Soak,
 }
 

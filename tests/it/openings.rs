@@ -1,6 +1,7 @@
 //! Openings: what the handshake comes to, foretold and seen, and arbitrary modules as plugins.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use arbitrary::{Arbitrary as _, Unstructured};
 use cc_lb_fuzz::handshake::HandshakeError;
@@ -294,4 +295,56 @@ fn a_module_is_given_a_handshake_of_what_it_exports() {
     );
     assert_eq!(with_handshake(b"no module"), None);
     assert_eq!(with_handshake(&wasm), None, "it has a handshake");
+}
+
+/// The files of a corpus.
+fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(name);
+    let files = std::fs::read_dir(folder).expect("it is there");
+    let files = files.map(|file| file.expect("it can be read").path());
+    // What a fuzzer has added has no ending.
+    let files = files.filter(|path| path.extension().is_some());
+    let read = |path: std::path::PathBuf| {
+        let name = path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        (name, std::fs::read(&path).expect("it can be read"))
+    };
+    files.map(read).collect()
+}
+
+#[test]
+fn the_corpus_of_openings_holds_and_says_what_it_shows() {
+    let target = OpeningTarget(Guarded);
+    let opens = [
+        "sound",
+        "that-is-offered",
+        "that-is-empty",
+        "of-64-kib",
+        "of-32-kib",
+    ];
+    for (name, json) in corpus("handshake") {
+        let opening = Opening::decode(&json).expect("it is an opening");
+        assert_eq!(target.check(&opening), None, "{name}");
+        let sound = opens
+            .iter()
+            .any(|end| name.starts_with(end) || name.ends_with(end));
+        assert_eq!(opening.terms().is_some(), sound, "{name}");
+    }
+}
+
+#[test]
+fn the_corpus_of_modules_holds() {
+    let target = ModuleTarget::new(Guarded);
+    for (name, text) in corpus("plugin") {
+        let wasm = modules::module(&text);
+        let calls = target
+            .check(&wasm)
+            .unwrap_or_else(|found| panic!("{name}: {found:?}"));
+        assert!(calls > 0, "{name} opens");
+    }
 }

@@ -21,7 +21,7 @@ use crate::exit_code;
 use crate::host::Reference;
 use crate::host::handshake::build_offer;
 use crate::host::{Guarded, HandshakeError, Host, Loader};
-use crate::observation::{Depth, Runner, StepSeen, Subject};
+use crate::observation::{Depth, Runner, StepSeen};
 use crate::oracle::{CHECKS, check_all};
 use crate::wire::{Request, Vocabulary};
 
@@ -122,7 +122,9 @@ impl Child {
             let _ = place.write_all_at(&at.to_bytes(), 0);
         });
         #[cfg(feature = "reference")]
-        if setup.subject == Subject::Puppet && setup.host != HostKind::Reference.name() {
+        if setup.subject == crate::observation::Subject::Puppet
+            && setup.host != HostKind::Reference.name()
+        {
             let offer = build_offer(&Default::default());
             if let Ok(reference) = Reference::default().load(&setup.wasm, &offer) {
                 runner.compare_with(reference);

@@ -1,0 +1,6 @@
+(module (type (func (result i32))) (memory 1) (table 1 funcref)
+  (func (export "sign") (type 0)
+    (drop (memory.grow (i32.const 65535)))
+    (drop (table.grow (ref.null func) (i32.const 0x10000000)))
+    (memory.fill (i32.const 0) (i32.const 1) (i32.mul (memory.size) (i32.const 65536)))
+    (unreachable)))

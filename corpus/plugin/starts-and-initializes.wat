@@ -1,0 +1,5 @@
+(module (type (func (result i32))) (type (func)) (global $n (mut i32) (i32.const 0))
+  (func $start (type 1) (global.set $n (i32.add (global.get $n) (i32.const 1))))
+  (func (export "_initialize") (type 1) (call $start))
+  (func (export "observe") (type 0) (global.get $n))
+  (start $start))
