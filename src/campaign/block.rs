@@ -56,6 +56,14 @@ impl Block {
         self.memory = self.memory.max(other.memory);
     }
 
+    /// Whether it may be what these cases came to: a process that a plugin has spoiled may say anything.
+    pub(super) fn is_of(&self, plan: &Plan, cases: &Range<u64>) -> bool {
+        let stopped = self.stopped.as_ref();
+        self.cases <= cases.end - cases.start
+            && self.counts.len() == plan.menu.functions.len()
+            && stopped.is_none_or(|stopped| cases.contains(&stopped.case))
+    }
+
     fn count<R: Vocabulary>(&mut self, plan: &Plan, record: &CaseRecord) {
         self.cases += 1;
         self.slowest = self.slowest.max(record.slowest);

@@ -8,7 +8,7 @@ use super::lab::{Lab, MEASURED_REPEATS, is_measured};
 use crate::case::{Case, MAX_STEPS, ShrinkLimits};
 use crate::finding::{Finding, Origin};
 use crate::observation::Subject;
-use crate::oracle::Violation;
+use crate::oracle::{Oracle, Violation, WithinMemory};
 use crate::puppet::{MEANS, Program};
 use crate::wire::Vocabulary;
 
@@ -105,7 +105,8 @@ fn always<R: Vocabulary>(
     violation: &Violation,
     case: &Case<R>,
 ) -> Result<bool, CampaignError> {
-    let repeats = match is_measured(violation) {
+    // How much memory a process had is no matter of chance.
+    let repeats = match is_measured(violation) && violation.check != WithinMemory.name() {
         true => MEASURED_REPEATS,
         false => 1,
     };
@@ -137,7 +138,7 @@ fn is_known<R: Vocabulary>(
                 .0
                 .retain(|op| MEANS.contains(&op.effect()) || effects.contains(op.effect()));
         }
-        if again(lab, violation, &only)?.is_some() {
+        if always(lab, violation, &only)? {
             return Ok(true);
         }
     }
@@ -153,12 +154,11 @@ fn shrink<R: Vocabulary>(
     limits: ShrinkLimits,
 ) -> Result<Confirmed<R>, CampaignError> {
     let mut failed = None;
-    let mut fails = |lab: &mut _, case: &Case<R>| match again(lab, violation, case) {
-        Ok(found) => found.is_some(),
-        Err(error) => {
+    let mut fails = |lab: &mut _, case: &Case<R>| {
+        always(lab, violation, case).unwrap_or_else(|error| {
             failed.get_or_insert(error);
             false
-        }
+        })
     };
     // Few tries, and what is left says what the finding is.
     let structure = case.shrink_structure(limits, |case| fails(lab, case));
@@ -176,11 +176,15 @@ fn shrink<R: Vocabulary>(
     if let Some(error) = failed {
         return Err(error);
     }
-    finding.case = shrunk.case;
-    finding.minimal = shrunk.minimal;
-    // In the words of the case that is told.
-    if let Some(told) = again(lab, violation, &finding.case)? {
-        finding.violation = told;
+    // In the words of the case that is told; it may have been a busy machine that made it so small.
+    match again(lab, violation, &shrunk.case)? {
+        Some(told) => {
+            finding.violation = told;
+            finding.case = shrunk.case;
+            finding.minimal = shrunk.minimal;
+        }
+        None if always(lab, violation, &finding.case)? => {}
+        None => finding.case = case.clone(),
     }
     Ok(Confirmed::Finding(Box::new(finding)))
 }

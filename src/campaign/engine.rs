@@ -19,13 +19,13 @@ use crate::observation::{Runner, Subject};
 use crate::oracle::Violation;
 use crate::wire::Vocabulary;
 
-/// How much longer than its time a campaign may take to look into what it found.
+/// How much longer than its time a campaign begins to look into what it found.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Once in so many blocks it is looked into what checks that measure have found.
 const MEASURED_ONCE_IN: u64 = 256;
 
-/// The longest time that shrinking one finding takes.
+/// The longest time that shrinking one finding takes: its structure, and again its values.
 const SHRINK_TIME: Duration = Duration::from_secs(20);
 
 /// Runs a campaign on a host in this process and tells what happens.
@@ -52,19 +52,25 @@ pub(super) fn work<R: Vocabulary, E: FnMut(Event<'_, R>)>(
     lab: &mut impl Lab<R>,
     ledger: &Mutex<Ledger<R, E>>,
 ) -> Result<(), CampaignError> {
+    let mut unfinished = Unfinished(ledger, true);
     loop {
         let Some((plan, cases, deadline)) = lock(ledger).take() else {
-            return look_into_measured(lab, ledger, true);
+            look_into_measured(lab, ledger, true)?;
+            unfinished.1 = false;
+            return Ok(());
         };
-        let done = run_all(lab, &plan, cases.clone(), deadline).and_then(|blocks| {
-            lock(ledger).waiting.insert(cases.start, blocks);
-            settle(lab, ledger)
-        });
-        if let Err(error) = done {
-            // Whoever else works on it has nothing more to do.
-            lock(ledger).failed = true;
-            return Err(error);
-        }
+        let blocks = run_all(lab, &plan, cases.clone(), deadline)?;
+        lock(ledger).waiting.insert(cases.start, blocks);
+        settle(lab, ledger)?;
+    }
+}
+
+/// The work of a lab. If it ends in an error or a panic, whoever else works on the ledger has nothing more to do.
+struct Unfinished<'l, R, E>(&'l Mutex<Ledger<R, E>>, bool);
+
+impl<R, E> Drop for Unfinished<'_, R, E> {
+    fn drop(&mut self) {
+        lock(self.0).failed |= self.1;
     }
 }
 
@@ -268,7 +274,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
 
     fn take_measured(&mut self, at_the_end: bool) -> Vec<(u64, Stopped)> {
         let due = match at_the_end {
-            // The last lab to end has taken down everything.
+            // The last lab to end finds it so.
             true => !self.settling && self.waiting.is_empty(),
             false => (self.settled / CASES_PER_SESSION) % MEASURED_ONCE_IN == MEASURED_ONCE_IN - 1,
         };

@@ -69,7 +69,7 @@ pub struct Memory {
 /// How a process died.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Death {
-    /// The label of the function that was called; `None` while a session was opened.
+    /// The label of the function that was called; `None` while the plugin or a case's session was opened.
     pub function: Option<String>,
     /// In a word, such as the name of a signal.
     pub manner: String,
@@ -202,4 +202,6 @@ pub struct ProbeRecord {
     pub reaction: Reaction,
     /// What it comes to on a fresh session.
     pub fresh: Reaction,
+    /// How long it took.
+    pub elapsed: Duration,
 }

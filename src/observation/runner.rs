@@ -178,7 +178,8 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             self.look_closer(case, &mut record)?;
         }
         if depth == Depth::Soak && self.peaks.is_some() {
-            record.soak = soak::soak(self.host, case, &record)?;
+            let host = self.host;
+            record.soak = soak::soak(host, case, &record, &mut |function| self.beat(function))?;
         }
         record.slowest = self.slowest;
         record.memory = self.memory();
@@ -214,8 +215,10 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             record.fresh.push(again);
         }
         #[cfg(feature = "reference")]
-        if let Some(reference) = &self.reference {
-            record.reference = on_reference(reference, case, record)?;
+        if let Some(reference) = self.reference.take() {
+            let told = on_reference(&reference, case, record, &mut |f| self.beat(f));
+            self.reference = Some(reference);
+            record.reference = told?;
         }
         Ok(())
     }
@@ -245,13 +248,14 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     }
 
     /// The case with programs that know how much to burn.
-    fn resolve<'c>(&self, case: &'c Case<R>) -> Result<Cow<'c, Case<R>>, HandshakeError> {
+    fn resolve<'c>(&mut self, case: &'c Case<R>) -> Result<Cow<'c, Case<R>>, HandshakeError> {
         let mut case = Cow::Borrowed(case);
         for place in 0..case.steps.len() {
             let step = &case.steps[place];
             let Some(program) = step.program.as_ref().filter(|p| p.burns_to()) else {
                 continue;
             };
+            self.beat(step.request.function());
             let trial = react(step.told(), &mut self.host.open()?);
             let burning = program.burning(trial.call.fuel);
             case.to_mut().steps[place].program = Some(burning);
@@ -320,6 +324,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             after,
             reaction: seen.reaction,
             fresh: healthy.reaction.clone(),
+            elapsed: seen.elapsed,
         }
     }
 
@@ -369,7 +374,7 @@ fn healthy_reaction<H: Host, R: Vocabulary>(
     host: &H,
     step: &Step<R>,
 ) -> Result<Reaction, HandshakeError> {
-    const TRIES: usize = 3;
+    const TRIES: usize = 6;
     let wall = Duration::from_millis(HANDSHAKE_WALL_MS);
     for _ in 1..TRIES {
         let seen = react(step.told(), &mut host.open()?);
@@ -384,7 +389,7 @@ fn healthy_reaction<H: Host, R: Vocabulary>(
 pub(super) struct Seen {
     pub(super) reaction: Reaction,
     call: Call,
-    elapsed: Duration,
+    pub(super) elapsed: Duration,
 }
 
 /// Dispatches a request and catches what must not unwind.

@@ -6,7 +6,7 @@ use super::runner::react;
 use super::{CaseRecord, memory};
 use crate::case::Case;
 use crate::host::{HandshakeError, Host};
-use crate::wire::Vocabulary;
+use crate::wire::{Function, Vocabulary};
 
 /// How often the case runs in each round, on one session.
 const REPEATS: u32 = 48;
@@ -32,6 +32,7 @@ pub(super) fn soak<H: Host, R: Vocabulary>(
     host: &H,
     case: &Case<R>,
     record: &CaseRecord,
+    beat: &mut dyn FnMut(&'static Function),
 ) -> Result<Option<Soak>, HandshakeError> {
     let slowest = record.steps.iter().map(|step| step.elapsed).max();
     if slowest.is_none_or(|slowest| slowest > SLOWEST) {
@@ -43,6 +44,7 @@ pub(super) fn soak<H: Host, R: Vocabulary>(
         let mut session = host.open()?;
         for _ in 0..REPEATS {
             for seen in &record.steps {
+                beat(seen.function);
                 react(case.steps[seen.place].told(), &mut session);
             }
             if start.elapsed() > 100 * SLOWEST {

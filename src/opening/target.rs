@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use arbitrary::{Arbitrary as _, Unstructured};
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
+use cc_lb_plugin_wire::wire_function::all_wire_functions;
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
@@ -27,6 +28,9 @@ const LOAD_MAX: Duration = Duration::from_secs(20);
 /// The entropy of one mutation, in bytes.
 const MUTATION_ENTROPY: usize = 512;
 
+/// How often an opening must come to something wrong to count.
+const TRIES: usize = 3;
+
 /// How often each function of a module is called.
 const ROUNDS: usize = 2;
 
@@ -36,6 +40,16 @@ pub struct OpeningTarget<L>(pub L);
 impl<L: Loader> OpeningTarget<L> {
     /// What must not be about this opening; `None` where all is as it must be.
     pub fn check(&self, opening: &Opening) -> Option<Violation> {
+        // On a busy machine any call may run into the clock.
+        let mut found = None;
+        for _ in 0..TRIES {
+            found = self.check_once(opening);
+            found.as_ref()?;
+        }
+        found
+    }
+
+    fn check_once(&self, opening: &Opening) -> Option<Violation> {
         let wrong = match load(&self.0, &opening.wasm(), &opening.offer()) {
             Err(panic) => Some(format!("the host panicked: {panic}")),
             Ok((loaded, time)) if time > LOAD_MAX => {
@@ -56,7 +70,9 @@ impl<L: Loader> OpeningTarget<L> {
                 return Some(format!("the host refused a sound plugin: {error}"));
             }
         };
-        for function in opening.offered.keys() {
+        let wire = all_wire_functions().iter().copied();
+        let told = opening.offered.keys().chain(&opening.exports);
+        for function in told.map(String::as_str).chain(wire) {
             let (negotiated, agreed) = (host.negotiated(function), terms.get(function).copied());
             if negotiated != agreed {
                 return Some(format!(
@@ -130,7 +146,7 @@ impl<L: Loader> ModuleTarget<L> {
     }
 
     /// Loads the bytes as a plugin, as they are and with a handshake; then calls every function of it, again and
-    /// again on one session. Returns how many calls were made.
+    /// again on one session. Returns how many calls of the plugin with a handshake were made.
     ///
     /// # Errors
     /// What the host does wrong. What the plugin does wrong is its own business.

@@ -106,34 +106,34 @@ impl Child {
             Ok(runner) => runner,
             Err(error) => return send(&mut io::stdout(), &Answer::Refused(error.to_string())),
         };
-        let case = Rc::new(Cell::new(0));
-        let beats = Cell::new(0);
-        let in_work = Rc::clone(&case);
+        let whereabouts = Rc::new(Whereabouts {
+            file: place,
+            at: Cell::new(Place::OPENING),
+        });
+        let beat = Rc::clone(&whereabouts);
         runner.before_dispatches(move |function| {
-            beats.set(beats.get() + 1);
             let mut functions = Request::functions().iter();
             let function = functions.position(|other| other == function);
-            let at = Place {
-                beats: beats.get(),
-                case: in_work.get(),
-                function: function.map_or(u64::MAX, |place| place as u64),
-            };
-            // A place that is not written is an older one.
-            let _ = place.write_all_at(&at.to_bytes(), 0);
+            beat.tell(beat.at.get().case, function);
         });
         #[cfg(feature = "reference")]
         if setup.subject == crate::observation::Subject::Puppet
             && setup.host != HostKind::Reference.name()
         {
             let offer = build_offer(&Default::default());
-            if let Ok(reference) = Reference::default().load(&setup.wasm, &offer) {
-                runner.compare_with(reference);
+            let load = || Reference::default().load(&setup.wasm, &offer);
+            match load().or_else(|_| load()) {
+                Ok(reference) => runner.compare_with(reference),
+                Err(error) => {
+                    return send(&mut io::stdout(), &Answer::Refused(error.to_string()));
+                }
             }
         }
         runner.measure_memory();
+        whereabouts.tell(0, None);
         send(&mut io::stdout(), &Answer::Opened(runner.negotiated()))?;
         while let Ok(order) = self.orders.recv() {
-            let answer = do_as_told(&mut runner, order, &case);
+            let answer = do_as_told(&mut runner, order, &whereabouts);
             let answer = answer.unwrap_or_else(|error| Answer::Refused(error.to_string()));
             send(&mut io::stdout(), &answer)?;
         }
@@ -141,10 +141,29 @@ impl Child {
     }
 }
 
+/// Where the worker is, for its parent to read when it died.
+struct Whereabouts {
+    file: File,
+    at: Cell<Place>,
+}
+
+impl Whereabouts {
+    fn tell(&self, case: u64, function: Option<usize>) {
+        let at = Place {
+            beats: self.at.get().beats + 1,
+            case,
+            function: function.map_or(u64::MAX, |place| place as u64),
+        };
+        self.at.set(at);
+        // A place that is not written is an older one.
+        let _ = self.file.write_all_at(&at.to_bytes(), 0);
+    }
+}
+
 fn do_as_told<H: Host>(
     runner: &mut Runner<'_, H, Request>,
     order: Order,
-    in_work: &Cell<u64>,
+    whereabouts: &Whereabouts,
 ) -> Result<Answer, HandshakeError> {
     match order {
         Order::Run {
@@ -159,7 +178,7 @@ fn do_as_told<H: Host>(
                 budget: Budget::Cases(cases.end),
             };
             let deadline = time.and_then(|time| Instant::now().checked_add(time));
-            let begins = |case| in_work.set(case);
+            let begins = |case| whereabouts.tell(case, None);
             Ok(Answer::Block(run_block(
                 runner, &plan, cases, deadline, begins,
             )?))

@@ -22,6 +22,7 @@ use crate::observation::Subject;
 use crate::wire::Request;
 
 mod child;
+mod living;
 mod protocol;
 mod worker;
 
@@ -48,7 +49,7 @@ pub struct Workers {
 pub struct Patience {
     /// While it opens the plugin, which is compiled first.
     pub opening: Duration,
-    /// In a dispatch.
+    /// Between two dispatches, or in one.
     pub dispatch: Duration,
 }
 

@@ -56,7 +56,7 @@ pub(super) enum Answer {
 /// Where a worker is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Grows with every dispatch.
+    /// Grows with every dispatch and every case.
     pub(super) beats: u64,
     /// The case in work.
     pub(super) case: u64,
@@ -67,7 +67,7 @@ pub(super) struct Place {
 impl Place {
     pub(super) const BYTES: usize = 24;
 
-    /// Before the first dispatch.
+    /// Before the plugin is opened.
     pub(super) const OPENING: Self = Self {
         beats: 0,
         case: 0,
@@ -97,13 +97,20 @@ impl Place {
     }
 }
 
-/// Writes a frame.
-pub(super) fn send(to: &mut impl Write, frame: &impl Serialize) -> io::Result<()> {
+/// The longest frame, in bytes: a module and all that goes with it. What is longer is no frame.
+const FRAME_MAX_BYTES: u32 = 128 << 20;
+
+/// A frame's bytes.
+pub(super) fn frame(content: &impl Serialize) -> io::Result<Vec<u8>> {
     let invalid = |error: postcard::Error| io::Error::new(ErrorKind::InvalidData, error);
-    let bytes = postcard::to_stdvec(frame).map_err(invalid)?;
-    let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-    to.write_all(&length.to_le_bytes())?;
-    to.write_all(&bytes)?;
+    let content = postcard::to_stdvec(content).map_err(invalid)?;
+    let length = u32::try_from(content.len()).map_err(io::Error::other)?;
+    Ok([&length.to_le_bytes()[..], &content].concat())
+}
+
+/// Writes a frame.
+pub(super) fn send(to: &mut impl Write, content: &impl Serialize) -> io::Result<()> {
+    to.write_all(&frame(content)?)?;
     to.flush()
 }
 
@@ -114,10 +121,13 @@ pub(super) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<O
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
         read => read?,
     }
-    // As it comes, not all at once: a length that is no length takes no memory.
+    let length = u32::from_le_bytes(length);
+    if length > FRAME_MAX_BYTES {
+        return Err(io::Error::new(ErrorKind::InvalidData, "this is no frame"));
+    }
+    // As it comes, not all at once: a length that is none takes no memory.
     let mut bytes = Vec::new();
-    let length = u64::from(u32::from_le_bytes(length));
-    from.take(length).read_to_end(&mut bytes)?;
+    from.take(length.into()).read_to_end(&mut bytes)?;
     let invalid = |error: postcard::Error| io::Error::new(ErrorKind::InvalidData, error);
     postcard::from_bytes(&bytes).map(Some).map_err(invalid)
 }

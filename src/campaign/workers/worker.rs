@@ -1,55 +1,26 @@
-//! The parent's side.
+//! A worker as its parent sees it: a lab that starts again when it died.
 
-use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
-use tempfile::NamedTempFile;
-
 use super::Workers;
-use super::protocol::{Answer, Hello, Order, Place, receive, send};
+use super::living::{End, Living};
+use super::protocol::{Answer, Order, Place};
 use crate::campaign::{Block, CampaignError, Lab, Plan, Stopped};
 use crate::case::Case;
-use crate::observation::{CaseRecord, Death, StepSeen, Subject};
+use crate::observation::{CaseRecord, StepSeen, Subject};
 use crate::oracle::{CHECKS, Oracle, Violation, WithinMemory, check_all};
-use crate::wire::{Request, Vocabulary};
+use crate::wire::Request;
 
-/// How often a worker may be killed from outside at the same work before that counts as its death.
-const KILLS: usize = 3;
-
-/// How much of what a worker says on its standard error is kept, in bytes.
-const WORDS_MAX: usize = 4096;
+/// How often a worker may be killed from outside at the same work, or not come up again, before that counts.
+const KILLS: u32 = 4;
 
 /// A worker process, started when it is needed and again when it died.
 pub struct Worker {
     workers: Workers,
     living: Option<Living>,
-}
-
-/// A worker that has opened the plugin.
-struct Living {
-    process: std::process::Child,
-    orders: ChildStdin,
-    answers: Receiver<Answer>,
-    place: NamedTempFile,
-    words: Arc<Mutex<Vec<u8>>>,
-    reader: Option<JoinHandle<()>>,
-    negotiated: Vec<usize>,
-}
-
-/// The end of a worker.
-struct End {
-    death: Death,
-    place: Place,
-    /// Whether somebody else killed it.
-    from_outside: bool,
+    /// Whether one has opened the plugin before, so that another one can.
+    opened: bool,
 }
 
 impl Worker {
@@ -57,12 +28,13 @@ impl Worker {
         Self {
             workers,
             living: None,
+            opened: false,
         }
     }
 
     /// The process, if it lives.
     pub fn id(&self) -> Option<u32> {
-        self.living.as_ref().map(|living| living.process.id())
+        self.living.as_ref().map(Living::id)
     }
 
     /// The places of the functions that the plugin negotiated; `None` where the worker dies while it opens it.
@@ -87,7 +59,10 @@ impl Worker {
                 self.forget_the_peak(&violations);
                 Ok((seen, violations))
             }
-            Ok(_) => Err(self.error("it answered what it was not asked".to_owned())),
+            Ok(_) => {
+                let end = self.nonsense();
+                Ok((Vec::new(), self.violations_of(&end)))
+            }
             Err(end) => Ok((Vec::new(), self.violations_of(&end))),
         }
     }
@@ -97,22 +72,35 @@ impl Worker {
             .map_err(|error| self.error(error.to_string()))
     }
 
-    /// The living worker, started if there is none, or its end.
+    /// The living worker, started if there is none, or its end. Where the plugin was opened before, it is tried
+    /// again: the machine may be busy.
     fn live(&mut self) -> Result<Result<&mut Living, End>, CampaignError> {
-        let living = match self.living.take() {
-            Some(living) => living,
-            None => match self.start()? {
-                Ok(living) => living,
-                Err(end) => return Ok(Err(end)),
-            },
-        };
-        Ok(Ok(self.living.insert(living)))
+        let mut tries = if self.opened { KILLS } else { 1 };
+        while self.living.is_none() {
+            tries -= 1;
+            match self.start() {
+                Ok(Ok(living)) => {
+                    self.living = Some(living);
+                    self.opened = true;
+                }
+                Ok(Err(end)) if tries == 0 && !self.opened => return Ok(Err(end)),
+                Ok(Err(end)) if tries == 0 => {
+                    return Err(self.error(format!(
+                        "it does not open the plugin again: {}",
+                        end.death.manner
+                    )));
+                }
+                Err(error) if tries == 0 => return Err(error),
+                _ => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
+        let none = self.error("it is gone".to_owned());
+        self.living.as_mut().map(Ok).ok_or(none)
     }
 
     fn start(&self) -> Result<Result<Living, End>, CampaignError> {
-        let mut living = self
-            .spawn()
-            .map_err(|error| self.error(error.to_string()))?;
+        let living = Living::spawn(&self.workers);
+        let mut living = living.map_err(|error| self.error(error.to_string()))?;
         match living.hear(self.workers.patience.opening) {
             Ok(Answer::Opened(negotiated)) => {
                 living.negotiated = negotiated;
@@ -124,77 +112,30 @@ impl Worker {
         }
     }
 
-    fn spawn(&self) -> io::Result<Living> {
-        let place = NamedTempFile::new_in(&*self.workers.folder)?;
-        place
-            .as_file()
-            .write_all_at(&Place::OPENING.to_bytes(), 0)?;
-        let mut process = Command::new(&self.workers.program)
-            .args(&self.workers.arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let gone = || io::Error::other("it has no standard streams");
-        let mut orders = process.stdin.take().ok_or_else(gone)?;
-        let mut output = process.stdout.take().ok_or_else(gone)?;
-        let errors = process.stderr.take().ok_or_else(gone)?;
-        let (sender, answers) = mpsc::channel();
-        std::thread::spawn(move || {
-            while let Ok(Some(answer)) = receive(&mut output) {
-                if sender.send(answer).is_err() {
-                    break;
-                }
-            }
-        });
-        let words = Arc::default();
-        let reader = std::thread::spawn({
-            let words = Arc::clone(&words);
-            move || keep_the_last(errors, &words)
-        });
-        let hello = Hello {
-            setup: self.workers.setup.clone(),
-            folder: self.workers.folder.path().to_owned(),
-            place: place.path().to_owned(),
-        };
-        // One that is dead already says so when it is heard.
-        let _ = send(&mut orders, &hello);
-        Ok(Living {
-            process,
-            orders,
-            answers,
-            place,
-            words,
-            reader: Some(reader),
-            negotiated: Vec::new(),
-        })
-    }
-
     /// Gives an order and waits for the answer or the end. What was killed from outside is tried again.
     fn ask(&mut self, order: &Order) -> Result<Result<Answer, End>, CampaignError> {
-        let mut kills = 0;
         let silence = self.workers.patience.dispatch;
+        let mut kills = 0;
         loop {
             let answer = match self.live()? {
-                Ok(living) => living.ask(order, silence),
+                Ok(living) => match living.ask(order, silence) {
+                    // It has opened sessions before: the plugin left it no memory for one more.
+                    Ok(Answer::Refused(reason)) => {
+                        Err(End::of("no session", reason, living.place()))
+                    }
+                    answer => answer,
+                },
                 Err(end) => Err(end),
             };
             match answer {
-                Ok(Answer::Refused(reason)) => {
-                    // It has opened sessions before: the plugin left it no memory for one more.
-                    let end = self.living.as_ref().map(|living| living.starved(reason));
-                    self.living = None;
-                    return Ok(Err(end.ok_or_else(|| self.error("it is gone".to_owned()))?));
-                }
-                Err(end) if end.from_outside && kills < KILLS => {
-                    self.living = None;
-                    kills += 1;
-                }
+                Ok(answer) => return Ok(Ok(answer)),
                 Err(end) => {
                     self.living = None;
-                    return Ok(Err(end));
+                    kills += 1;
+                    if !end.from_outside || kills > KILLS {
+                        return Ok(Err(end));
+                    }
                 }
-                answer => return Ok(answer),
             }
         }
     }
@@ -204,6 +145,12 @@ impl Worker {
             program: self.workers.program.clone(),
             reason,
         }
+    }
+
+    /// The end of a worker that does not answer what it is asked: the plugin has spoiled it.
+    fn nonsense(&mut self) -> End {
+        let place = self.living.take().map(|living| living.place());
+        End::of("nonsense", String::new(), place.unwrap_or(Place::OPENING))
     }
 
     fn violations_of(&self, end: &End) -> Vec<Violation> {
@@ -227,17 +174,16 @@ impl Worker {
         deadline: Option<Instant>,
         end: &End,
     ) -> Result<Block, CampaignError> {
-        let opening = end.place == Place::OPENING;
-        // A plugin that cannot be opened has no cases worth trying.
-        let case = match opening {
-            true => cases.end - 1,
-            false => end.place.case.clamp(cases.start, cases.end - 1),
+        // A plugin that was never opened has no cases worth trying.
+        let case = match self.opened {
+            true => end.place.case.clamp(cases.start, cases.end - 1),
+            false => cases.end - 1,
         };
         let mut block = Block::of(plan);
-        if !opening && case > cases.start {
+        if self.opened && case > cases.start {
             let before = self.run(plan, cases.start..case, deadline)?;
             // By chance it may stop before.
-            if before.stopped.is_some() {
+            if before.stopped.is_some() || before.cases < case - cases.start {
                 return Ok(before);
             }
             block.add(&before);
@@ -246,8 +192,7 @@ impl Worker {
         block.stopped = Some(Stopped {
             case,
             violations: self.violations_of(end),
-            // What somebody else did to it shows again, or is nothing.
-            by_chance: end.from_outside,
+            by_chance: end.is_by_chance(),
         });
         Ok(block)
     }
@@ -267,16 +212,17 @@ impl Lab<Request> for Worker {
             cases: cases.clone(),
             time: deadline.map(left),
         };
-        match self.ask(&order)? {
-            Ok(Answer::Block(block)) => {
+        let end = match self.ask(&order)? {
+            Ok(Answer::Block(block)) if block.is_of(plan, &cases) => {
                 let stopped = block.stopped.iter();
                 let found: Vec<_> = stopped.flat_map(|s| s.violations.clone()).collect();
                 self.forget_the_peak(&found);
-                Ok(block)
+                return Ok(block);
             }
-            Ok(_) => Err(self.error("it answered what it was not asked".to_owned())),
-            Err(end) => self.mourn(plan, cases, deadline, &end),
-        }
+            Ok(_) => self.nonsense(),
+            Err(end) => end,
+        };
+        self.mourn(plan, cases, deadline, &end)
     }
 
     fn judge(&mut self, case: &Case, check: &str) -> Result<Vec<Violation>, CampaignError> {
@@ -284,129 +230,18 @@ impl Lab<Request> for Worker {
             case: self.encode(case)?,
             check: check.to_owned(),
         };
-        match self.ask(&order)? {
+        let end = match self.ask(&order)? {
             Ok(Answer::Judged(violations)) => {
                 self.forget_the_peak(&violations);
-                Ok(violations)
+                return Ok(violations);
             }
-            Ok(_) => Err(self.error("it answered what it was not asked".to_owned())),
-            Err(end) => Ok(self.violations_of(&end)),
-        }
+            Ok(_) => self.nonsense(),
+            Err(end) => end,
+        };
+        Ok(self.violations_of(&end))
     }
 
     fn subject(&self) -> Subject {
         self.workers.setup.subject
-    }
-}
-
-impl Living {
-    fn ask(&mut self, order: &Order, silence: Duration) -> Result<Answer, End> {
-        // One that is dead already says so when it is heard.
-        let _ = send(&mut self.orders, order);
-        self.hear(silence)
-    }
-
-    /// Waits for an answer, or for so long without a dispatch.
-    fn hear(&mut self, silence: Duration) -> Result<Answer, End> {
-        let mut last = (self.place(), Instant::now());
-        loop {
-            match self.answers.recv_timeout(Duration::from_millis(500)) {
-                Ok(answer) => return Ok(answer),
-                Err(RecvTimeoutError::Disconnected) => return Err(self.end(false)),
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            let place = self.place();
-            if place != last.0 {
-                last = (place, Instant::now());
-            } else if last.1.elapsed() > silence {
-                return Err(self.end(true));
-            }
-        }
-    }
-
-    /// The end of one that lives and opens no session any more.
-    fn starved(&self, reason: String) -> End {
-        let place = self.place();
-        End {
-            death: Death {
-                function: label(place),
-                manner: "no session".to_owned(),
-                words: reason,
-            },
-            place,
-            from_outside: false,
-        }
-    }
-
-    fn place(&self) -> Place {
-        let mut bytes = [0; Place::BYTES];
-        match self.place.as_file().read_exact_at(&mut bytes, 0) {
-            Ok(()) => Place::from_bytes(&bytes),
-            Err(_) => Place::OPENING,
-        }
-    }
-
-    /// What it died of; a silent one is killed.
-    fn end(&mut self, silent: bool) -> End {
-        if silent {
-            let _ = self.process.kill();
-        }
-        let status = self.process.wait();
-        // All of its words are there when it is gone.
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
-        }
-        let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
-        let words = String::from_utf8_lossy(&words).trim().to_owned();
-        let last = words.lines().next_back().unwrap_or_default().to_owned();
-        let place = self.place();
-        End {
-            death: Death {
-                function: label(place),
-                manner: match silent {
-                    true => "silence".to_owned(),
-                    false => status
-                        .as_ref()
-                        .map_or("nobody knows what".to_owned(), manner),
-                },
-                words: last,
-            },
-            place,
-            from_outside: !silent
-                && status.is_ok_and(|status| status.signal() == Some(Signal::SIGKILL as i32)),
-        }
-    }
-}
-
-impl Drop for Living {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// The function that a place is at.
-fn label(place: Place) -> Option<String> {
-    let function = usize::try_from(place.function).ok()?;
-    let function = Request::functions().get(function)?;
-    Some(function.label.to_owned())
-}
-
-fn manner(status: &ExitStatus) -> String {
-    let signal = status.signal().and_then(|n| Signal::try_from(n).ok());
-    match (signal, status.code()) {
-        (Some(signal), _) => signal.as_str().to_owned(),
-        (None, Some(code)) => format!("exit code {code}"),
-        (None, None) => status.to_string(),
-    }
-}
-
-fn keep_the_last(mut errors: impl Read, words: &Mutex<Vec<u8>>) {
-    let mut buffer = [0; 1024];
-    while let Ok(length @ 1..) = errors.read(&mut buffer) {
-        let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
-        words.extend(&buffer[..length]);
-        let excess = words.len().saturating_sub(WORDS_MAX);
-        words.drain(..excess);
     }
 }

@@ -1,0 +1,231 @@
+//! A worker's process, from its start to its end.
+
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tempfile::NamedTempFile;
+
+use super::Workers;
+use super::protocol::{Answer, Hello, Order, Place, frame, receive};
+use crate::observation::Death;
+use crate::wire::{Request, Vocabulary};
+
+/// How long a process may live on when it says nothing more.
+const LAST_MOMENTS: Duration = Duration::from_secs(1);
+
+/// How much of what a worker says on its standard error is kept, in bytes.
+const WORDS_MAX: usize = 4096;
+
+/// A worker's process. It is killed when this is dropped.
+pub(super) struct Living {
+    process: std::process::Child,
+    /// What is sent here is written to its standard input, when it reads it.
+    orders: Sender<Vec<u8>>,
+    answers: Receiver<Answer>,
+    place: NamedTempFile,
+    words: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+    /// The functions that the plugin negotiated.
+    pub(super) negotiated: Vec<usize>,
+}
+
+/// The end of a worker.
+pub(super) struct End {
+    pub(super) death: Death,
+    pub(super) place: Place,
+    /// Whether somebody else killed it.
+    pub(super) from_outside: bool,
+}
+
+impl End {
+    /// Of a worker that is no use any more.
+    pub(super) fn of(manner: &str, words: String, place: Place) -> Self {
+        Self {
+            death: Death {
+                function: label(place),
+                manner: manner.to_owned(),
+                words,
+            },
+            place,
+            from_outside: false,
+        }
+    }
+
+    /// Whether it may be the machine's fault: then it shows again, or is nothing.
+    pub(super) fn is_by_chance(&self) -> bool {
+        self.from_outside || ["silence", "no session"].contains(&&self.death.manner[..])
+    }
+}
+
+impl Living {
+    pub(super) fn spawn(workers: &Workers) -> io::Result<Self> {
+        let place = NamedTempFile::new_in(&*workers.folder)?;
+        place
+            .as_file()
+            .write_all_at(&Place::OPENING.to_bytes(), 0)?;
+        let mut process = Command::new(&workers.program)
+            .args(&workers.arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let gone = || io::Error::other("it has no standard streams");
+        let input = process.stdin.take().ok_or_else(gone)?;
+        let output = process.stdout.take().ok_or_else(gone)?;
+        let errors = process.stderr.take().ok_or_else(gone)?;
+        let (orders, to_write) = mpsc::channel();
+        std::thread::spawn(move || write_all(input, &to_write));
+        let (heard, answers) = mpsc::channel();
+        std::thread::spawn(move || read_all(output, &heard));
+        let words = Arc::default();
+        let reader = std::thread::spawn({
+            let words = Arc::clone(&words);
+            move || keep_the_last(errors, &words)
+        });
+        let hello = Hello {
+            setup: workers.setup.clone(),
+            folder: workers.folder.path().to_owned(),
+            place: place.path().to_owned(),
+        };
+        // One that is dead already says so when it is heard.
+        let _ = orders.send(frame(&hello)?);
+        Ok(Self {
+            process,
+            orders,
+            answers,
+            place,
+            words,
+            reader: Some(reader),
+            negotiated: Vec::new(),
+        })
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(super) fn ask(&mut self, order: &Order, silence: Duration) -> Result<Answer, End> {
+        match frame(order) {
+            // One that is dead already says so when it is heard.
+            Ok(order) => drop(self.orders.send(order)),
+            Err(error) => return Err(End::of("no order", error.to_string(), self.place())),
+        }
+        self.hear(silence)
+    }
+
+    /// Waits for an answer, or for so long without a beat.
+    pub(super) fn hear(&mut self, silence: Duration) -> Result<Answer, End> {
+        let mut last = (self.place(), Instant::now());
+        loop {
+            match self.answers.recv_timeout(Duration::from_millis(500)) {
+                Ok(answer) => return Ok(answer),
+                Err(RecvTimeoutError::Disconnected) => return Err(self.end(false)),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let place = self.place();
+            if place != last.0 {
+                last = (place, Instant::now());
+            } else if last.1.elapsed() > silence {
+                return Err(self.end(true));
+            }
+        }
+    }
+
+    pub(super) fn place(&self) -> Place {
+        let mut bytes = [0; Place::BYTES];
+        match self.place.as_file().read_exact_at(&mut bytes, 0) {
+            Ok(()) => Place::from_bytes(&bytes),
+            Err(_) => Place::OPENING,
+        }
+    }
+
+    /// What it died of. One that is silent, or lives on with its output closed, is killed.
+    fn end(&mut self, silent: bool) -> End {
+        let until = Instant::now() + LAST_MOMENTS;
+        let mut status = None;
+        while !silent && status.is_none() && Instant::now() < until {
+            status = self.process.try_wait().ok().flatten();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let manner = match &status {
+            Some(status) => manner(status),
+            None => "silence".to_owned(),
+        };
+        if status.is_none() {
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
+        // All of its words are there when it is gone.
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+        let words = String::from_utf8_lossy(&words).trim().to_owned();
+        let last = words.lines().next_back().unwrap_or_default().to_owned();
+        let killed = status.and_then(|status| status.signal()) == Some(Signal::SIGKILL as i32);
+        End {
+            from_outside: killed,
+            ..End::of(&manner, last, self.place())
+        }
+    }
+}
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The function that a place is at.
+fn label(place: Place) -> Option<String> {
+    let function = usize::try_from(place.function).ok()?;
+    let function = Request::functions().get(function)?;
+    Some(function.label.to_owned())
+}
+
+fn manner(status: &ExitStatus) -> String {
+    let signal = status.signal().and_then(|n| Signal::try_from(n).ok());
+    match (signal, status.code()) {
+        (Some(signal), _) => signal.as_str().to_owned(),
+        (None, Some(code)) => format!("exit code {code}"),
+        (None, None) => status.to_string(),
+    }
+}
+
+fn write_all(mut input: impl Write, frames: &Receiver<Vec<u8>>) {
+    while let Ok(frame) = frames.recv() {
+        if input
+            .write_all(&frame)
+            .and_then(|()| input.flush())
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn read_all(mut output: impl Read, heard: &Sender<Answer>) {
+    while let Ok(Some(answer)) = receive(&mut output) {
+        if heard.send(answer).is_err() {
+            return;
+        }
+    }
+}
+
+fn keep_the_last(mut errors: impl Read, words: &Mutex<Vec<u8>>) {
+    let mut buffer = [0; 1024];
+    while let Ok(length @ 1..) = errors.read(&mut buffer) {
+        let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.extend(&buffer[..length]);
+        let excess = words.len().saturating_sub(WORDS_MAX);
+        words.drain(..excess);
+    }
+}
