@@ -18,7 +18,7 @@ pub const PROGRAM_MAX_BYTES: usize = 64 * 1024;
 #[serde(transparent)]
 pub struct Program(pub Vec<Op>);
 
-/// One operation of the puppet.
+/// One operation of the puppet. New ones go to the end: stored cases count them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
@@ -48,9 +48,6 @@ pub enum Op {
     Grow(u32),
     /// Count down from a number: takes fuel and ends.
     Burn(u32),
-    /// Burn what leaves the call about so much fuel, all that comes behind it included. The runner finds the
-    /// number of loops by a trial, where the host tells the fuel; otherwise nothing is burnt.
-    BurnTo(u32),
     /// Trap.
     Trap(TrapOp),
     /// Loop until the fuel is used up.
@@ -76,6 +73,9 @@ pub enum Op {
     Fill(u32),
     /// Move so many bytes within the scratch, of which there is a MiB, in one instruction.
     Copy(u32),
+    /// Burn what leaves the call about so much fuel, all that comes behind it included. The runner finds the
+    /// number of loops by a trial, where the host tells the fuel; otherwise nothing is burnt.
+    BurnTo(u32),
 }
 
 /// An operand of a call: a register's value, if there is one of this number (0 to 3), and a constant.

@@ -2,7 +2,7 @@
 
 use cc_lb_fuzz::campaign::{Budget, Plan, nth_case};
 use cc_lb_fuzz::case::{Case, CaseError, Menu, ShrinkLimits, Step};
-use cc_lb_fuzz::puppet::{Bytes, Op, Program};
+use cc_lb_fuzz::puppet::{Bytes, Import, Op, Operand, Program, TrapOp};
 use cc_lb_fuzz::wire::{Json, Request, Vocabulary};
 
 use crate::common::{case, healthy, place, told};
@@ -311,4 +311,46 @@ fn json_that_is_nested_too_deep_to_be_written_shrinks_to_the_depth_that_matters(
         panic!("{case:?}");
     };
     assert_eq!(depth(&request.factory_state.0), 110);
+}
+
+#[test]
+fn the_compact_form_of_format_1_counts_operations_as_it_always_did() {
+    let operand = Operand {
+        register: Some(1),
+        add: -1,
+    };
+    let ops = [
+        Op::Knock,
+        Op::Emit("".into()),
+        Op::Repeat { byte: 0, times: 0 },
+        Op::EmitInput,
+        Op::QuoteInput,
+        Op::EmitHealthy,
+        Op::Publish,
+        Op::SetError("".into()),
+        Op::Grow(0),
+        Op::Burn(0),
+        Op::Trap(TrapOp::Memory),
+        Op::Spin,
+        Op::Stall,
+        Op::Return(0),
+        Op::Call {
+            function: Import::LogError,
+            operands: [operand; 2],
+            to: 0,
+        },
+        Op::GrowTable(0),
+        Op::Flood(0),
+        Op::Fill(0),
+        Op::Copy(0),
+        Op::BurnTo(0),
+    ];
+    for (place, op) in ops.iter().enumerate() {
+        let bytes = postcard::to_stdvec(op).expect("it serializes");
+        assert_eq!(usize::from(bytes[0]), place, "{op:?}");
+    }
+    for (place, import) in Import::ALL.iter().enumerate() {
+        let bytes = postcard::to_stdvec(import).expect("it serializes");
+        assert_eq!(bytes, [place as u8], "{import:?}");
+    }
 }
