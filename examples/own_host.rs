@@ -51,7 +51,7 @@ impl Fault {
             Self::Aborts => std::process::abort(),
             Self::Exits => std::process::exit(3),
             Self::Hangs => std::thread::sleep(Duration::from_secs(3600)),
-            Self::Hogs => drop(std::hint::black_box(vec![1_u8; 192 << 20])),
+            Self::Hogs => drop(std::hint::black_box(vec![1_u8; 112 << 20])),
             Self::Leaks => std::mem::forget(std::hint::black_box(vec![1_u8; 64 << 10])),
         }
     }

@@ -6,11 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cc_lb_plugin_wire::augmented_metadata::AugmentedMetadata;
 use cc_lb_plugin_wire::handshake::{
     HANDSHAKE_SCHEMA_VERSION_V1, HandshakeAccept, HandshakeError as WireError, HandshakeOffer,
 };
+use cc_lb_plugin_wire::identity::PluginIdentity;
 use cc_lb_plugin_wire::limits::{
-    HANDSHAKE_OUTPUT_MAX_BYTES, IMPLEMENTED_FUNCTIONS_MAX, VERSION_MAX, VERSION_MIN,
+    HANDSHAKE_OUTPUT_MAX_BYTES, IMPLEMENTED_FUNCTIONS_MAX, SKIP_HANDSHAKE_IF_FRESH_TTL_SECS,
+    VERSION_MAX, VERSION_MIN,
 };
 use cc_lb_plugin_wire::wire_function::{WireFunction, all_wire_functions};
 use cc_lb_plugin_wire::{v1, v3};
@@ -197,6 +200,20 @@ pub(super) fn negotiate(
     check_choices(&accept)?;
     check_exports(instance, &accept, offer)?;
     Ok(accept)
+}
+
+/// What a session knows of its plugin. The times are the reference's constants: the harness has no clock that the
+/// protocol would read, and it does not run the self-check.
+pub(super) fn metadata(identity: PluginIdentity, accept: HandshakeAccept) -> AugmentedMetadata {
+    AugmentedMetadata {
+        identity,
+        negotiated_functions: accept.chosen_versions,
+        negotiated_capabilities: accept.required_capabilities,
+        handshake_completed_at: 1,
+        self_check_passed: true,
+        self_check_completed_at: 1,
+        expires_at: 1 + SKIP_HANDSHAKE_IF_FRESH_TTL_SECS as i64,
+    }
 }
 
 /// Calls the handshake and decodes the answer.

@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use cc_lb_plugin_wire::augmented_metadata::AugmentedMetadata;
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
-use cc_lb_plugin_wire::limits::{
-    HANDSHAKE_FUEL, HANDSHAKE_WALL_MS, SKIP_HANDSHAKE_IF_FRESH_TTL_SECS,
-};
+use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 
 use super::dispatch::{DispatchOutcome, PluginSession};
 use super::failure::Cause;
@@ -77,17 +75,7 @@ impl PluginHost {
                 field: "custom_section",
                 reason: error.to_string(),
             })?;
-        // The reference's constants: the harness has no clock that the protocol would read, and it does
-        // not run the self-check.
-        let metadata = AugmentedMetadata {
-            identity,
-            negotiated_functions: accept.chosen_versions,
-            negotiated_capabilities: accept.required_capabilities,
-            handshake_completed_at: 1,
-            self_check_passed: true,
-            self_check_completed_at: 1,
-            expires_at: 1 + SKIP_HANDSHAKE_IF_FRESH_TTL_SECS as i64,
-        };
+        let metadata = handshake::metadata(identity, accept);
         Ok(Self(Arc::new(Shared {
             wasm: wasm.to_vec(),
             metadata,

@@ -12,14 +12,13 @@ use std::time::{Duration, Instant};
 
 use cc_lb_plugin_wire::augmented_metadata::AugmentedMetadata;
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
-use cc_lb_plugin_wire::limits::{
-    HANDSHAKE_FUEL, HANDSHAKE_WALL_MS, SKIP_HANDSHAKE_IF_FRESH_TTL_SECS,
-};
+use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 use cc_lb_plugin_wire::wire_function::WireFunction;
 use cc_lb_runtime_protocol::dispatch::{self, dispatch_wire_call};
 use cc_lb_runtime_protocol::handshake::{HandshakeExecutionError, execute_handshake};
 use cc_lb_runtime_protocol::identity::read_identity;
 
+use super::handshake::metadata;
 use super::{Call, DispatchOutcome, HandshakeError, Host, Loader, Observed, Session};
 
 /// Loads plugins on the published host.
@@ -85,15 +84,7 @@ fn negotiate(wasm: &[u8], offer: &HandshakeOffer) -> Result<AugmentedMetadata, H
         field: "custom_section",
         reason: error.to_string(),
     })?;
-    Ok(AugmentedMetadata {
-        identity,
-        negotiated_functions: accept.chosen_versions,
-        negotiated_capabilities: accept.required_capabilities,
-        handshake_completed_at: 1,
-        self_check_passed: true,
-        self_check_completed_at: 1,
-        expires_at: 1 + SKIP_HANDSHAKE_IF_FRESH_TTL_SECS as i64,
-    })
+    Ok(metadata(identity, accept))
 }
 
 fn compile(wasm: &[u8], cache: Option<&Path>) -> Result<extism::CompiledPlugin, String> {

@@ -52,6 +52,8 @@ pub struct Runner<'h, H: Host, R = Request> {
     session: H::Session,
     /// What the session's last call allocated: see [`predict`].
     carried: u64,
+    /// Whether the puppet may have grown the session's memory.
+    grown: bool,
     healthy: Vec<Healthy<R>>,
     ear: Ear,
     /// The longest dispatch of the case that is running.
@@ -89,6 +91,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             subject,
             session: host.open()?,
             carried: 0,
+            grown: false,
             healthy: Vec::new(),
             ear: Ear::new(),
             slowest: Duration::ZERO,
@@ -149,7 +152,17 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     pub fn renew(&mut self) -> Result<(), HandshakeError> {
         self.session = self.host.open()?;
         self.carried = 0;
+        self.grown = false;
         Ok(())
+    }
+
+    /// Goes on with a fresh session where this one is large: two that have all the memory they may are not open at a
+    /// time. Which they are is foretold and not measured, so that it is the same on every machine.
+    fn make_room(&mut self) -> Result<(), HandshakeError> {
+        match self.grown {
+            true => self.renew(),
+            false => Ok(()),
+        }
     }
 
     /// Runs a case on the session that is open.
@@ -207,6 +220,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         for place in 0..self.healthy.len() {
             record.probes.push(self.probe(place, record.steps.len()));
         }
+        self.make_room()?;
         let fresh = self.on_fresh_session(case, record)?;
         record.fresh.push(fresh);
         let differs = |(step, fresh): (&StepRecord, &Reaction)| step.reaction != *fresh;
@@ -233,9 +247,9 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         depth: Depth,
     ) -> Result<CaseRecord, HandshakeError> {
         self.renew()?;
+        let case = &*self.resolve(case)?;
         let mut record = self.run(case, depth)?;
         if depth != Depth::Light {
-            let case = &*self.resolve(case)?;
             for seen in record.steps.iter().rev().take(APART_MAX) {
                 self.beat(seen.function);
                 let request = case.steps[seen.place].told();
@@ -255,6 +269,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             let Some(program) = step.program.as_ref().filter(|p| p.burns_to()) else {
                 continue;
             };
+            self.make_room()?;
             self.beat(step.request.function());
             let trial = react(step.told(), &mut self.host.open()?);
             let burning = program.burning(trial.call.fuel);
@@ -293,6 +308,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         };
         self.slowest = self.slowest.max(seen.elapsed);
         self.carried = prediction.as_ref().map_or(0, |p| p.allocates);
+        self.grown |= prediction.as_ref().is_some_and(|p| p.grows);
         Some(StepRecord {
             place,
             function,

@@ -39,7 +39,7 @@ pub use plugin_fault::{ORDINARY_INPUT_BYTES, PluginFault};
 pub use request_fidelity::RequestFidelity;
 pub use sound_ok::SoundOk;
 pub use within_fuel::WithinFuel;
-pub use within_memory::{MEMORY_MAX_BYTES, WithinMemory};
+pub use within_memory::{WithinMemory, memory_max_bytes};
 pub use within_wall::{WALL_SLACK, WithinWall};
 
 /// A check.

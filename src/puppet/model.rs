@@ -73,6 +73,8 @@ pub struct Prediction {
     /// Whether it reads nothing that an earlier call may have left behind, such as a variable, so that it
     /// comes to the same on any session if the fuel is no matter.
     pub forgetful: bool,
+    /// Whether it may leave the session with more memory than it had.
+    pub grows: bool,
 }
 
 impl Prediction {
@@ -108,6 +110,7 @@ pub fn predict(input: &[u8], healthy: &[u8], carried: u64) -> Prediction {
             knocks: 0,
             allocates: input.len() as u64,
             forgetful: true,
+            grows: false,
         },
     };
     run.call();
@@ -183,12 +186,15 @@ impl Run<'_> {
             Op::EmitHealthy => self.emit(self.healthy)?,
             Op::Publish => self.publish(),
             Op::SetError(text) => self.error |= !text.0.is_empty(),
-            Op::Grow(_) => {}
+            Op::Grow(_) => self.result.grows = true,
             Op::Call { function, .. } => {
                 self.wild = true;
                 self.result.forgetful &= !reads_the_past(function);
             }
-            Op::GrowTable(_) | Op::Flood(_) => self.wild = true,
+            Op::GrowTable(_) | Op::Flood(_) => {
+                self.wild = true;
+                self.result.grows = true;
+            }
             Op::Fill(bytes) | Op::Copy(bytes) if bytes >= SCRATCH_BYTES => {
                 // It depends on how far the memory has grown.
                 self.wild = true;

@@ -11,6 +11,7 @@ mod fuzz_target;
 mod generators;
 mod guard;
 mod handshake;
+mod observation;
 mod openings;
 mod properties;
 mod puppet;
