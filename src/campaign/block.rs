@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, Plan, SOAK_ONE_IN, THOROUGH_ONE_IN, nth_case};
+use super::{Bench, Counts, Plan, SOAK_ONE_IN, THOROUGH_ONE_IN, nth_case};
 use crate::host::{DispatchOutcome, HandshakeError, Host};
-use crate::observation::{CaseRecord, Depth, Runner, StepRecord};
-use crate::oracle::{CHECKS, Violation, check_all};
+use crate::observation::{CaseRecord, Depth, StepRecord};
+use crate::oracle::Violation;
 use crate::wire::Vocabulary;
 
 /// What the cases of a block came to.
@@ -78,44 +78,46 @@ impl Block {
     }
 }
 
-/// Runs cases on one session, up to the first that shows a violation or the deadline. `begins` is called with
-/// each case's index.
-///
-/// # Errors
-/// [`HandshakeError`] where the host opens no session.
-pub fn run_block<H: Host, R: Vocabulary>(
-    runner: &mut Runner<'_, H, R>,
-    plan: &Plan,
-    cases: Range<u64>,
-    deadline: Option<Instant>,
-    mut begins: impl FnMut(u64),
-) -> Result<Block, HandshakeError> {
-    let mut block = Block::of(plan);
-    runner.renew()?;
-    for case in cases {
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            break;
+impl<H: Host, R: Vocabulary> Bench<'_, H, R> {
+    /// Runs cases on one session, up to the first that shows a violation or the deadline. `begins` is called with
+    /// each case's index.
+    ///
+    /// # Errors
+    /// [`HandshakeError`] where the host opens no session.
+    pub fn run_block(
+        &mut self,
+        plan: &Plan,
+        cases: Range<u64>,
+        deadline: Option<Instant>,
+        mut begins: impl FnMut(u64),
+    ) -> Result<Block, HandshakeError> {
+        let mut block = Block::of(plan);
+        self.runner.renew()?;
+        for case in cases {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break;
+            }
+            begins(case);
+            let depth = match case {
+                case if case % SOAK_ONE_IN == SOAK_ONE_IN - 1 => Depth::Soak,
+                case if case % THOROUGH_ONE_IN == 0 => Depth::Thorough,
+                _ => Depth::Light,
+            };
+            let record = self.runner.run(&nth_case(plan, case), depth)?;
+            block.count::<R>(plan, &record);
+            let violations = self.check(&record);
+            if !violations.is_empty() {
+                let by_chance = record.met_the_wall();
+                block.stopped = Some(Stopped {
+                    case,
+                    violations,
+                    by_chance,
+                });
+                break;
+            }
         }
-        begins(case);
-        let depth = match case {
-            case if case % SOAK_ONE_IN == SOAK_ONE_IN - 1 => Depth::Soak,
-            case if case % THOROUGH_ONE_IN == 0 => Depth::Thorough,
-            _ => Depth::Light,
-        };
-        let record = runner.run(&nth_case(plan, case), depth)?;
-        block.count::<R>(plan, &record);
-        let violations = check_all(&CHECKS, &record);
-        if !violations.is_empty() {
-            let by_chance = record.met_the_wall();
-            block.stopped = Some(Stopped {
-                case,
-                violations,
-                by_chance,
-            });
-            break;
-        }
+        Ok(block)
     }
-    Ok(block)
 }
 
 fn count_step(counts: &mut Counts, step: &StepRecord) {

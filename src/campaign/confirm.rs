@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::CampaignError;
-use super::lab::{Lab, MEASURED_REPEATS, is_measured};
+use super::lab::{Lab, MEASURED_REPEATS};
 use crate::case::{Case, MAX_STEPS, ShrinkLimits};
 use crate::finding::{Finding, Origin};
 use crate::observation::Subject;
@@ -65,7 +65,7 @@ pub fn confirm<R: Vocabulary>(
         }
         return shrink(lab, suspect.violation, &case, origin, known, limits);
     }
-    if is_measured(suspect.violation) || suspect.by_chance {
+    if suspect.violation.measured || suspect.by_chance {
         return Ok(Confirmed::No);
     }
     Ok(Confirmed::Finding(Box::new(Finding {
@@ -106,7 +106,7 @@ fn always<R: Vocabulary>(
     case: &Case<R>,
 ) -> Result<bool, CampaignError> {
     // How much memory a process had is no matter of chance.
-    let repeats = match is_measured(violation) && violation.check != WithinMemory.name() {
+    let repeats = match violation.measured && violation.check != WithinMemory.name() {
         true => MEASURED_REPEATS,
         false => 1,
     };

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use super::block::{Block, Stopped};
 use super::confirm::{Confirmed, Known, Suspect, confirm};
-use super::lab::{Lab, is_measured};
+use super::lab::{Bench, Lab};
 use super::{
     Budget, CASES_PER_SESSION, CampaignError, Event, FunctionStats, Plan, Summary, nth_case,
 };
 use crate::case::{Case, ShrinkLimits};
 use crate::finding::Finding;
 use crate::host::Host;
-use crate::observation::{Runner, Subject};
+use crate::observation::Subject;
 use crate::oracle::Violation;
 use crate::wire::Vocabulary;
 
@@ -40,10 +40,39 @@ pub fn run<H: Host, R: Vocabulary>(
     plan: &Plan,
     emit: &mut dyn FnMut(Event<'_, R>),
 ) -> Result<Summary, CampaignError> {
-    let mut runner = Runner::<H, R>::new(host, subject)?;
-    let plan = plan.of_negotiated::<R>(&runner.negotiated())?;
+    run_bench(&mut Bench::new(host, subject)?, plan, emit)
+}
+
+/// The same, for tests: returns what was found.
+///
+/// # Errors
+/// As [`run`].
+pub fn findings<H: Host, R: Vocabulary>(
+    host: &H,
+    subject: Subject,
+    plan: &Plan,
+) -> Result<Vec<Finding<R>>, CampaignError> {
+    let mut found = Vec::new();
+    run(host, subject, plan, &mut |event| {
+        if let Event::Finding(finding) = event {
+            found.push(finding.clone());
+        }
+    })?;
+    Ok(found)
+}
+
+/// The same on a bench, which may have checks of your own.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_bench<H: Host, R: Vocabulary>(
+    bench: &mut Bench<'_, H, R>,
+    plan: &Plan,
+    emit: &mut dyn FnMut(Event<'_, R>),
+) -> Result<Summary, CampaignError> {
+    let plan = plan.of_negotiated::<R>(&bench.runner().negotiated())?;
     let ledger = Mutex::new(Ledger::new(plan, emit));
-    work(&mut runner, &ledger)?;
+    work(bench, &ledger)?;
     Ok(Ledger::close(ledger))
 }
 
@@ -108,7 +137,11 @@ fn settle<R: Vocabulary, E: FnMut(Event<'_, R>)>(
             lock(ledger).count(&block);
             if let Some(stopped) = block.stopped {
                 look_into(lab, ledger, from, &stopped, false)?;
-                if stopped.violations.iter().any(is_measured) {
+                if stopped
+                    .violations
+                    .iter()
+                    .any(|violation| violation.measured)
+                {
                     lock(ledger).measured.push((from, stopped));
                 }
             }
@@ -143,7 +176,7 @@ fn look_into<R: Vocabulary, E: FnMut(Event<'_, R>)>(
     let cases = from..=stopped.case;
     let history: Vec<Case<R>> = cases.map(|case| nth_case(&plan, case)).collect();
     let violations = stopped.violations.iter();
-    for violation in violations.filter(|violation| is_measured(violation) == measured) {
+    for violation in violations.filter(|violation| violation.measured == measured) {
         let (known, limits) = {
             let mut ledger = lock(ledger);
             if ledger.is_known(violation) {

@@ -5,13 +5,12 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
 use super::{
-    CASES_PER_SESSION, CampaignError, Confirmed, Known, Suspect, THOROUGH_ONE_IN, confirm,
+    Bench, CASES_PER_SESSION, CampaignError, Confirmed, Known, Suspect, THOROUGH_ONE_IN, confirm,
 };
 use crate::case::{Case, Menu, ShrinkLimits};
 use crate::finding::Finding;
 use crate::host::{Cause, HandshakeError, Host};
-use crate::observation::{CaseRecord, Depth, Runner, Subject};
-use crate::oracle::{CHECKS, check_all};
+use crate::observation::{CaseRecord, Depth, Subject};
 use crate::wire::Vocabulary;
 
 /// The entropy of one mutation, in bytes.
@@ -23,7 +22,7 @@ const FILLED_STEPS: usize = 32;
 
 /// Runs encoded cases on the puppet, one after the other, with the sessions and checks of a campaign.
 pub struct FuzzTarget<'h, H: Host, R> {
-    runner: Runner<'h, H, R>,
+    bench: Bench<'h, H, R>,
     history: Vec<Case<R>>,
     runs: u64,
     dispatches: u64,
@@ -46,7 +45,7 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
     /// [`HandshakeError`] where the host opens none.
     pub fn new(host: &'h H) -> Result<Self, HandshakeError> {
         Ok(Self {
-            runner: Runner::new(host, Subject::Puppet)?,
+            bench: Bench::new(host, Subject::Puppet)?,
             history: Vec::new(),
             runs: 0,
             dispatches: 0,
@@ -76,11 +75,10 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
         };
         self.runs += 1;
         self.history.push(case);
-        let record = self
-            .runner
-            .run(&self.history[self.history.len() - 1], depth)?;
+        let case = &self.history[self.history.len() - 1];
+        let record = self.bench.runner.run(case, depth)?;
         self.dispatches += (record.steps.len() + record.probes.len()) as u64;
-        let violations = check_all(&CHECKS, &record);
+        let violations = self.bench.check(&record);
         for violation in &violations {
             let suspect = Suspect {
                 violation,
@@ -88,7 +86,7 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
                 by_chance: record.met_the_wall(),
             };
             let limits = ShrinkLimits::default();
-            let confirmed = confirm(&mut self.runner, &suspect, &Known::default(), limits)?;
+            let confirmed = confirm(&mut self.bench, &suspect, &Known::default(), limits)?;
             if let Confirmed::Finding(finding) = confirmed {
                 self.renew()?;
                 return Ok((record, Some(*finding)));
@@ -102,7 +100,7 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
 
     fn renew(&mut self) -> Result<(), HandshakeError> {
         self.history.clear();
-        self.runner.renew()
+        self.bench.runner.renew()
     }
 
     /// Runs an input: a case in either form.

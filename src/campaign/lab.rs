@@ -3,20 +3,20 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::block::{Block, run_block};
+use super::block::Block;
 use super::{CampaignError, Plan};
 use crate::case::Case;
 use crate::host::{HandshakeError, Host};
 use crate::observation::{CaseRecord, Depth, Runner, Subject};
 use crate::oracle::{CHECKS, Oracle, Violation, WithinMemory, check_all};
-use crate::wire::Vocabulary;
+use crate::wire::{Request, Vocabulary};
 
 /// How often a violation of a check that measures must show, on fresh sessions, to count.
 pub(super) const MEASURED_REPEATS: usize = 3;
 
-/// Where cases run: in this process ([`Runner`]), or in a [worker](super::Workers).
+/// Where cases run: in this process ([`Bench`]), or in a [worker](super::Workers).
 pub trait Lab<R> {
-    /// Runs cases that share a session: see [`run_block`]. What kills the lab is a violation like any other.
+    /// Runs cases that share a session: see [`Bench::run_block`]. What kills the lab is a violation like any other.
     ///
     /// # Errors
     /// [`CampaignError`] where no session can be opened, or no worker be started.
@@ -38,64 +38,96 @@ pub trait Lab<R> {
     fn subject(&self) -> Subject;
 }
 
-impl<H: Host, R: Vocabulary> Lab<R> for Runner<'_, H, R> {
+/// A runner and the checks that judge what it sees.
+pub struct Bench<'h, H: Host, R = Request> {
+    pub(super) runner: Runner<'h, H, R>,
+    checks: &'h [&'h dyn Oracle],
+}
+
+impl<'h, H: Host, R: Vocabulary> Bench<'h, H, R> {
+    /// Opens a session of the host; all of [`CHECKS`] judge it.
+    ///
+    /// # Errors
+    /// [`HandshakeError`] where the host opens none.
+    pub fn new(host: &'h H, subject: Subject) -> Result<Self, HandshakeError> {
+        Ok(Self {
+            runner: Runner::new(host, subject)?,
+            checks: &CHECKS,
+        })
+    }
+
+    /// The same with these checks, which may be your own, and no others.
+    #[must_use]
+    pub fn with_checks(self, checks: &'h [&'h dyn Oracle]) -> Self {
+        Self { checks, ..self }
+    }
+
+    /// The runner, to set it up.
+    pub fn runner(&mut self) -> &mut Runner<'h, H, R> {
+        &mut self.runner
+    }
+
+    /// Everything that the checks find in a record.
+    pub(super) fn check(&self, record: &CaseRecord) -> Vec<Violation> {
+        check_all(self.checks, record)
+    }
+
+    /// Runs a case alone on a fresh session and returns what was seen and what the checks find in it. What a check
+    /// that measures finds is there only if it shows every time.
+    ///
+    /// # Errors
+    /// [`HandshakeError`] where the host opens no session.
+    pub fn judge_alone(
+        &mut self,
+        case: &Case<R>,
+        depth: Depth,
+    ) -> Result<(CaseRecord, Vec<Violation>), HandshakeError> {
+        let record = self.runner.run_alone(case, depth)?;
+        let mut found = self.check(&record);
+        for _ in 1..MEASURED_REPEATS {
+            if !found.iter().any(|violation| violation.measured) {
+                break;
+            }
+            let again = self.runner.run_alone(case, depth)?;
+            let again = self.check(&again);
+            found.retain(|violation| {
+                // The most memory that a process had shows once.
+                !violation.measured
+                    || violation.check == WithinMemory.name()
+                    || again.iter().any(|other| other.key() == violation.key())
+            });
+        }
+        Ok((record, found))
+    }
+}
+
+impl<H: Host, R: Vocabulary> Lab<R> for Bench<'_, H, R> {
     fn run(
         &mut self,
         plan: &Plan,
         cases: Range<u64>,
         deadline: Option<Instant>,
     ) -> Result<Block, CampaignError> {
-        Ok(run_block(self, plan, cases, deadline, |_| ())?)
+        Ok(self.run_block(plan, cases, deadline, |_| ())?)
     }
 
     fn judge(&mut self, case: &Case<R>, check: &str) -> Result<Vec<Violation>, CampaignError> {
-        let record = self.run_alone(case, depth_of(check))?;
-        Ok(check_all(&CHECKS, &record))
+        let record = self.runner.run_alone(case, depth_of(check))?;
+        Ok(self.check(&record))
     }
 
     fn subject(&self) -> Subject {
-        Runner::subject(self)
+        self.runner.subject()
     }
 }
 
-/// How deep a case must be looked into for a check to find something.
+/// How deep a case must be looked into for a check to find something. Of a check that this crate does not have, nobody
+/// knows.
 pub(super) fn depth_of(check: &str) -> Depth {
     match check {
         "no_leak" => Depth::Soak,
         "no_poison" | "deterministic" | "agrees_with_reference" => Depth::Thorough,
-        _ => Depth::Light,
+        known if CHECKS.iter().any(|check| check.name() == known) => Depth::Light,
+        _ => Depth::Thorough,
     }
-}
-
-/// Runs a case alone on a fresh session and returns what was seen and what the checks find in it. What a check
-/// that measures finds is there only if it shows every time.
-///
-/// # Errors
-/// [`HandshakeError`] where the host opens no session.
-pub fn judge_alone<H: Host, R: Vocabulary>(
-    runner: &mut Runner<'_, H, R>,
-    case: &Case<R>,
-    depth: Depth,
-) -> Result<(CaseRecord, Vec<Violation>), HandshakeError> {
-    let record = runner.run_alone(case, depth)?;
-    let mut found = check_all(&CHECKS, &record);
-    for _ in 1..MEASURED_REPEATS {
-        if !found.iter().any(is_measured) {
-            break;
-        }
-        let again = check_all(&CHECKS, &runner.run_alone(case, depth)?);
-        found.retain(|violation| {
-            // The most memory that a process had shows once.
-            !is_measured(violation)
-                || violation.check == WithinMemory.name()
-                || again.iter().any(|other| other.key() == violation.key())
-        });
-    }
-    Ok((record, found))
-}
-
-/// Whether the violation is of a check that measures.
-pub(super) fn is_measured(violation: &Violation) -> bool {
-    let check = CHECKS.iter().find(|check| check.name() == violation.check);
-    check.is_some_and(|check: &&dyn Oracle| check.is_measurement())
 }

@@ -27,12 +27,12 @@ mod lab;
 #[cfg(unix)]
 mod workers;
 
-pub use block::{Block, Stopped, run_block};
+pub use block::{Block, Stopped};
 pub use confirm::{Confirmed, Known, Suspect, confirm};
-pub use engine::run;
+pub use engine::{findings, run, run_bench};
 pub use fuzz_target::{FuzzTarget, Verdict, mutate};
 pub use generate::nth_case;
-pub use lab::{Lab, judge_alone};
+pub use lab::{Bench, Lab};
 #[cfg(unix)]
 pub use workers::{Child, HostKind, Patience, Setup, WORKER_MEMORY_MAX, Worker, Workers, serve};
 
@@ -58,6 +58,23 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// So many cases for the puppet, of all functions, with scripted and wild programs.
+    pub fn puppet<R: Vocabulary>(seed: u64, cases: u64) -> Self {
+        Self {
+            seed,
+            budget: Budget::Cases(cases),
+            menu: Menu::puppet::<R>(),
+        }
+    }
+
+    /// So many cases for any other plugin, of all functions that it has.
+    pub fn plugin<R: Vocabulary>(seed: u64, cases: u64) -> Self {
+        Self {
+            menu: Menu::plugin::<R>(),
+            ..Self::puppet::<R>(seed, cases)
+        }
+    }
+
     /// The plan with only those of its functions that the plugin negotiated.
     ///
     /// # Errors

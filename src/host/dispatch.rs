@@ -11,7 +11,9 @@ use std::time::Instant;
 
 pub use cc_lb_plugin_wire::wire_function::FallbackPolicy;
 use cc_lb_plugin_wire::wire_function::WireFunction;
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use thiserror::Error;
 
 use super::failure::{Cause, Decoding};
@@ -159,10 +161,7 @@ impl PluginSession {
         let output = instance.call(F::NAME, input.as_bytes());
         call.fuel = instance.fuel_used();
         let output = output?;
-        let answer = unseal(&output, version).and_then(|answer| {
-            serde_json::from_value(Value::Object(answer))
-                .map_err(|error| Decoding::NotResponse(error.to_string()))
-        });
+        let answer = unseal(&output, version);
         call.output = Some(output);
         answer.map_err(Cause::Undecodable)
     }
@@ -175,7 +174,10 @@ impl Session for PluginSession {
 }
 
 /// The guest's input for a request: its JSON object with `_v`, keys sorted.
-pub(crate) fn seal<T: serde::Serialize>(request: &T, version: u32) -> Result<String, Cause> {
+///
+/// # Errors
+/// [`Cause`] where the request does not serialize, or not to an object.
+pub fn seal<T: Serialize>(request: &T, version: u32) -> Result<String, Cause> {
     let unserializable = |error: serde_json::Error| Cause::RequestUnserializable(error.to_string());
     match serde_json::to_value(request).map_err(unserializable)? {
         Value::Object(mut object) => {
@@ -186,8 +188,11 @@ pub(crate) fn seal<T: serde::Serialize>(request: &T, version: u32) -> Result<Str
     }
 }
 
-/// The answer's JSON object without its `_v`, which must be the negotiated one.
-fn unseal(output: &[u8], version: u32) -> Result<Map<String, Value>, Decoding> {
+/// The response that a guest's output is: a JSON object, and beside it its `_v`, which must be this version.
+///
+/// # Errors
+/// [`Decoding`], the step at which it turned out to be none.
+pub fn unseal<T: DeserializeOwned>(output: &[u8], version: u32) -> Result<T, Decoding> {
     let text = std::str::from_utf8(output).map_err(|_| Decoding::NotUtf8)?;
     let value = serde_json::from_str(text).map_err(|e| Decoding::NotJson(e.to_string()))?;
     let Value::Object(mut answer) = value else {
@@ -204,7 +209,8 @@ fn unseal(output: &[u8], version: u32) -> Result<Map<String, Value>, Decoding> {
             actual: sealed,
         });
     }
-    Ok(answer)
+    serde_json::from_value(Value::Object(answer))
+        .map_err(|error| Decoding::NotResponse(error.to_string()))
 }
 
 /// The text of a panic's payload.

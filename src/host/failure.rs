@@ -67,7 +67,8 @@ pub enum Cause {
     /// The guest's answer is not one.
     #[error("the guest's answer is undecodable: {0}")]
     Undecodable(Decoding),
-    /// Extism failed in some other way, such as an input that did not fit.
+    /// Extism failed in some other way. No guest is known to bring that about; the machine may, by want of memory for a
+    /// fresh instance.
     #[error("the plugin runtime failed: {0}")]
     Runtime(String),
     /// The dispatch panicked.
@@ -266,5 +267,30 @@ impl Cause {
             },
             None => Self::Runtime(format!("{error:#}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_extism_is_not_known_to_say_is_a_failure_of_the_runtime() {
+        let verdict = extism::Error::msg("a verdict that is new");
+        let expected = Cause::Runtime("a verdict that is new".to_owned());
+        assert_eq!(Cause::of_call(&verdict), expected);
+        let other = extism::Error::new(std::fmt::Error);
+        assert_eq!(
+            Cause::of_call(&other),
+            Cause::Runtime(std::fmt::Error.to_string())
+        );
+        assert!(expected.is_abnormal());
+    }
+
+    #[test]
+    fn a_trap_that_has_no_name_here_keeps_wasmtimes_words() {
+        let trap = wasmtime::Trap::AtomicWaitNonSharedMemory;
+        let cause = Cause::of_call(&extism::Error::new(trap));
+        assert_eq!(cause, Cause::Trap(TrapKind::Other(trap.to_string())));
     }
 }

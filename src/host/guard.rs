@@ -23,13 +23,13 @@ use wasm_encoder::{
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures};
 
 /// The name under which Extism links the guard.
-pub(super) const GUARD: &str = "cc-lb-fuzz:guard";
+const GUARD: &str = "cc-lb-fuzz:guard";
 
 /// The name under which Extism links the plugin.
-pub(super) const PLUGIN: &str = "cc-lb-fuzz:plugin";
+const PLUGIN: &str = "cc-lb-fuzz:plugin";
 
-/// The front's export that runs the plugin's start code.
-pub(super) const START: &str = "cc-lb-fuzz:start";
+/// The export that runs the start code of a plugin which has any.
+pub const START: &str = "cc-lb-fuzz:start";
 
 /// The only module that a plugin may import from.
 const KERNEL: &str = "extism:host/env";
@@ -101,7 +101,7 @@ pub enum Rejection {
         /// The number of its tables.
         count: u32,
     },
-    /// It could not be rewritten.
+    /// It could not be rewritten. What was validated can be, so this is not known to happen.
     #[error("the module cannot be rewritten: {0}")]
     Rewrite(String),
 }
@@ -122,8 +122,30 @@ pub(super) struct Guarded {
     pub(super) starts: bool,
 }
 
+impl Guarded {
+    /// What Extism makes a plugin of: the guard, the plugin, and what is called. No host may be reached.
+    pub(super) fn manifest(self) -> extism::Manifest {
+        let modules = [
+            extism::Wasm::data(guard()).with_name(GUARD),
+            extism::Wasm::data(self.plugin).with_name(PLUGIN),
+            extism::Wasm::data(self.front).with_name("main"),
+        ];
+        extism::Manifest::new(modules).disallow_all_hosts()
+    }
+}
+
+/// A plugin behind the guard, for a host of your own on Extism. Of an instance that has the export [`START`], call that
+/// first. Limits of fuel and time are yours to set, and to go on with a fresh instance after a call that ended
+/// abnormally.
+///
+/// # Errors
+/// [`Rejection`] where the module is none, or one that no plugin may be.
+pub fn manifest(wasm: &[u8]) -> Result<extism::Manifest, Rejection> {
+    Ok(guarded(wasm)?.manifest())
+}
+
 /// The guard's module.
-pub(super) fn guard() -> &'static [u8] {
+fn guard() -> &'static [u8] {
     static WASM: LazyLock<Vec<u8>> =
         LazyLock::new(|| wat::parse_str(include_str!("guard.wat")).expect("guard.wat is valid"));
     &WASM

@@ -170,24 +170,16 @@ pub(super) struct Compiled {
 impl Compiled {
     pub(super) fn new(wasm: &[u8]) -> Result<Self, String> {
         let guarded = guard::guarded(wasm).map_err(|error| error.to_string())?;
-        let manifest = extism::Manifest::new([
-            extism::Wasm::data(guard::guard()).with_name(guard::GUARD),
-            extism::Wasm::data(guarded.plugin).with_name(guard::PLUGIN),
-            extism::Wasm::data(guarded.front).with_name("main"),
-        ]);
-        let manifest = manifest
-            .with_timeout(Duration::from_millis(HANDSHAKE_WALL_MS))
-            .disallow_all_hosts();
+        let starts = guarded.starts;
+        let manifest = guarded.manifest();
+        let manifest = manifest.with_timeout(Duration::from_millis(HANDSHAKE_WALL_MS));
         let plugin = extism::PluginBuilder::new(manifest)
             .with_wasi(false)
             .with_cache_disabled()
             .with_fuel_limit(HANDSHAKE_FUEL)
             .compile()
             .map_err(|error| format!("{error:#}"))?;
-        Ok(Self {
-            plugin,
-            starts: guarded.starts,
-        })
+        Ok(Self { plugin, starts })
     }
 }
 
@@ -247,4 +239,14 @@ pub struct Observed<R> {
     pub outcome: DispatchOutcome<R>,
     /// What was observed.
     pub call: Call,
+}
+
+/// The outcome of a host that cannot observe.
+impl<R> From<DispatchOutcome<R>> for Observed<R> {
+    fn from(outcome: DispatchOutcome<R>) -> Self {
+        Self {
+            outcome,
+            call: Call::default(),
+        }
+    }
 }

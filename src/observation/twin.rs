@@ -40,14 +40,16 @@ pub(super) fn on_reference<R: Vocabulary>(
     Ok(steps.iter().map(outcome).collect())
 }
 
-/// Whether a call must come to the same on both hosts. The guard takes a little fuel and time, and lets a call
-/// allocate less; the published host loses errors when the fuel ends.
+/// Whether a call must come to the same on both hosts, and harms the next one on neither. The guard takes a little fuel
+/// and time, and lets a call allocate less; the published host loses errors when the fuel ends, and goes on with an
+/// instance that was left half-way.
 fn is_comparable(step: &StepRecord) -> bool {
     let Some(prediction) = &step.prediction else {
         return true;
     };
     let far_from_the_end = step.call.fuel.is_none_or(|fuel| fuel < HANDSHAKE_FUEL / 2);
     !matches!(prediction.ending, Ending::Unknown | Ending::Timeout)
+        && !prediction.half_way
         && prediction.allocates <= ALLOCATES_MAX
         && far_from_the_end
 }

@@ -10,11 +10,11 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
 use super::Opening;
-use crate::campaign::judge_alone;
+use crate::campaign::Bench;
 use crate::case::{Case, Step};
 use crate::host::dispatch::panic_text;
 use crate::host::{DispatchOutcome, HandshakeError, Host, Loader};
-use crate::observation::{Depth, Runner, Subject, dispatch};
+use crate::observation::{Depth, Subject, dispatch};
 use crate::oracle::Violation;
 use crate::wire::{Request, Vocabulary};
 
@@ -170,13 +170,13 @@ impl<L: Loader> ModuleTarget<L> {
             return Ok(0);
         };
         // A plugin that does not open twice may do so for want of time: its start code runs each time.
-        let Ok(mut runner) = Runner::<_, Request>::new(&host, Subject::Plugin) else {
+        let Ok(mut bench) = Bench::<_, Request>::new(&host, Subject::Plugin) else {
             return Ok(0);
         };
-        let places = runner.negotiated().repeat(ROUNDS);
+        let places = bench.runner().negotiated().repeat(ROUNDS);
         let steps: Vec<Step> = places.into_iter().map(Step::healthy).collect();
         let calls = steps.len();
-        let Ok((_, found)) = judge_alone(&mut runner, &Case { steps }, Depth::Thorough) else {
+        let Ok((_, found)) = bench.judge_alone(&Case { steps }, Depth::Thorough) else {
             return Ok(0);
         };
         // It may trap, break itself, and do so only now and then.
@@ -210,5 +210,6 @@ fn violation(detail: String) -> Violation {
         function: crate::host::handshake::HANDSHAKE_EXPORT.to_owned(),
         class: String::new(),
         detail,
+        measured: false,
     }
 }

@@ -73,19 +73,25 @@ pub struct Violation {
     pub class: String,
     /// What was seen, for people.
     pub detail: String,
+    /// Whether a measurement showed it: see [`Oracle::is_measurement`].
+    pub measured: bool,
 }
 
 impl Violation {
-    fn new(check: &dyn Oracle, function: &Function, detail: String) -> Self {
+    /// What a check found about a function.
+    pub fn new(check: &dyn Oracle, function: &Function, detail: String) -> Self {
         Self {
             check: check.name().to_owned(),
             function: function.name.to_owned(),
             class: String::new(),
             detail,
+            measured: check.is_measurement(),
         }
     }
 
-    fn with_class(self, class: impl Into<String>) -> Self {
+    /// The same, set apart from others of the check and function.
+    #[must_use]
+    pub fn with_class(self, class: impl Into<String>) -> Self {
         let class = class.into();
         Self { class, ..self }
     }

@@ -18,6 +18,7 @@ impl Op {
             Self::Stall | Self::Fill(_) | Self::Copy(_) => "bulk",
             Self::Trap(_) => "trap",
             Self::Return(_) => "return",
+            Self::Hold => "half-way",
             Self::Call { function, .. } => function.effect(),
         }
     }

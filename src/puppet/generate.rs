@@ -40,12 +40,16 @@ pub enum Wildness {
     /// Those whose outcome the model foretells.
     Scripted,
     /// One in four calls Extism's functions with whatever operands: what comes of it is not foretold, only
-    /// that it harms nothing.
+    /// that it harms nothing. Some leave the puppet half-way.
     Wild,
 }
 
 /// About one in so many programs is wild, where wild ones are drawn.
 const WILD_ONE_IN: u32 = 4;
+
+/// About one in so many programs leaves the puppet half-way if it does not end by itself, where wild ones are drawn: the
+/// published host goes on with such an instance.
+const HOLD_ONE_IN: u32 = 12;
 
 /// Constants around which Extism keeps its bookkeeping, blocks and pages end, and numbers wrap.
 const EDGES: [i64; 22] = [
@@ -83,25 +87,24 @@ impl Program {
         wildness: Wildness,
         u: &mut Unstructured<'_>,
     ) -> arbitrary::Result<Self> {
-        if wildness == Wildness::Wild && one_in(WILD_ONE_IN, u)? {
-            return wild(function, u);
-        }
         let mut ops = Vec::new();
-        if one_in(EDGE_ONE_IN, u)? {
-            return fuel_edge(u);
-        }
-        if one_in(8, u)? {
-            ops.push(Op::Knock);
-        }
-        match u.int_in_range(0..=9)? {
-            0..=3 => ops.push(Op::Emit(Bytes(answer::arbitrary(function, u)?))),
-            4 => echo(function, u, &mut ops)?,
-            5 | 6 => ops.push(ending(u)?),
-            _ => {
-                for _ in 0..u.int_in_range(0..=6)? {
-                    ops.push(anything(function, u)?);
-                }
+        if wildness == Wildness::Wild {
+            if one_in(HOLD_ONE_IN, u)? {
+                ops.push(Op::Hold);
             }
+            if one_in(WILD_ONE_IN, u)? {
+                wild(function, u, &mut ops)?;
+                return Ok(Self(ops));
+            }
+        }
+        if one_in(EDGE_ONE_IN, u)? {
+            fuel_edge(u, &mut ops)?;
+        } else if one_in(STALL_ONE_IN, u)? {
+            costly(Op::Stall, u, &mut ops)?;
+        } else if one_in(SPIN_ONE_IN, u)? {
+            costly(Op::Spin, u, &mut ops)?;
+        } else {
+            cheap(function, u, &mut ops)?;
         }
         Ok(Self(ops))
     }
@@ -118,15 +121,36 @@ impl Program {
     }
 }
 
+/// An answer, an echo, a failure, or a few of everything.
+fn cheap(
+    function: &Function,
+    u: &mut Unstructured<'_>,
+    ops: &mut Vec<Op>,
+) -> arbitrary::Result<()> {
+    if one_in(8, u)? {
+        ops.push(Op::Knock);
+    }
+    match u.int_in_range(0..=9)? {
+        0..=3 => ops.push(Op::Emit(Bytes(answer::arbitrary(function, u)?))),
+        4 => echo(function, u, ops)?,
+        5 | 6 => ops.push(ending(u)?),
+        _ => {
+            for _ in 0..u.int_in_range(0..=6)? {
+                ops.push(anything(function, u)?);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Calls of a few functions of Extism, each program another few, with operands that matter to them.
-fn wild(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<Program> {
+fn wild(function: &Function, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
     let swarm = [
         u.choose(&CHANGING)?,
         u.choose(&CHANGING)?,
         u.choose(&CHANGING)?,
         u.choose(&Import::ALL)?,
     ];
-    let mut ops = Vec::new();
     for _ in 0..u.int_in_range(1..=12)? {
         ops.push(match u.int_in_range(0..=15)? {
             // Something to point at.
@@ -147,12 +171,25 @@ fn wild(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<Prog
             _ => anything(function, u)?,
         });
     }
-    Ok(Program(ops))
+    Ok(())
+}
+
+/// All that a host may get wrong about a call that takes all the fuel or time there is: such calls are few.
+fn costly(end: Op, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
+    for op in [Op::Knock, Op::EmitHealthy, Op::Publish] {
+        if u.ratio(3, 4)? {
+            ops.push(op);
+        }
+    }
+    if u.ratio(1, 4)? {
+        ops.push(Op::SetError(error(u)?));
+    }
+    ops.push(end);
+    Ok(())
 }
 
 /// An answer, an error or both, and so little fuel left that what Extism does behind the call may not be paid.
-fn fuel_edge(u: &mut Unstructured<'_>) -> arbitrary::Result<Program> {
-    let mut ops = Vec::new();
+fn fuel_edge(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
     if u.ratio(3, 4)? {
         ops.push(Op::EmitHealthy);
     }
@@ -166,7 +203,7 @@ fn fuel_edge(u: &mut Unstructured<'_>) -> arbitrary::Result<Program> {
     if u.ratio(1, 4)? {
         ops.push(Op::Return(*u.choose(&CODES)?));
     }
-    Ok(Program(ops))
+    Ok(())
 }
 
 /// The functions that change what others find.
@@ -229,12 +266,6 @@ fn echo(function: &Function, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arb
 
 /// An operation that ends the call.
 fn ending(u: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
-    if one_in(STALL_ONE_IN / 4, u)? {
-        return Ok(Op::Stall);
-    }
-    if one_in(SPIN_ONE_IN / 4, u)? {
-        return Ok(Op::Spin);
-    }
     Ok(match u.int_in_range(0..=2)? {
         0 => Op::Trap(*u.choose(&TrapOp::ALL)?),
         1 => Op::SetError(error(u)?),

@@ -9,6 +9,8 @@
 
 use std::sync::LazyLock;
 
+use cc_lb_plugin_wire::wire_function::all_wire_functions;
+
 mod answer;
 mod bytes;
 mod effect;
@@ -30,4 +32,29 @@ pub fn wasm() -> &'static [u8] {
     static WASM: LazyLock<Vec<u8>> =
         LazyLock::new(|| wat::parse_str(PUPPET_WAT).expect("puppet.wat is valid"));
     &WASM
+}
+
+/// A puppet whose functions have [versions] of their own. Those that are published all have version 1, which does not
+/// tell a host that takes one for another.
+pub fn versioned() -> &'static [u8] {
+    static WASM: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        // The healthy answers stand in the order of the functions.
+        let mut parts = PUPPET_WAT.split(r"\22_v\22:1");
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for ((name, version), part) in versions().zip(parts) {
+            text += &format!(r"\22_v\22:{version}{part}");
+            for (before, behind) in [("", ""), ("[", "]")] {
+                let published = format!(r"\22{name}\22:{before}1{behind}");
+                let own = format!(r"\22{name}\22:{before}{version}{behind}");
+                text = text.replacen(&published, &own, 1);
+            }
+        }
+        wat::parse_str(text).expect("puppet.wat is valid")
+    });
+    &WASM
+}
+
+/// The versions of the [`versioned`] puppet: 1 of the first wire function, 2 of the second, and so on.
+pub fn versions() -> impl Iterator<Item = (&'static str, u32)> {
+    all_wire_functions().iter().copied().zip(1..)
 }

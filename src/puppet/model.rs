@@ -75,12 +75,22 @@ pub struct Prediction {
     pub forgetful: bool,
     /// Whether it may leave the session with more memory than it had.
     pub grows: bool,
+    /// Whether it may leave the puppet half-way through changing its own state, so that its instance is of no more use.
+    pub half_way: bool,
 }
 
 impl Prediction {
     /// The bytes that the guest answers with, where it answers.
     pub fn answer(&self) -> Option<&[u8]> {
         (self.ending == Ending::Answer).then_some(&self.output[..])
+    }
+
+    /// Whether the call surely returns, with whatever.
+    fn ends_by_itself(&self) -> bool {
+        matches!(
+            self.ending,
+            Ending::Answer | Ending::ExitCode(_) | Ending::Error
+        )
     }
 
     /// Whether the call must fail.
@@ -111,10 +121,12 @@ pub fn predict(input: &[u8], healthy: &[u8], carried: u64) -> Prediction {
             allocates: input.len() as u64,
             forgetful: true,
             grows: false,
+            half_way: false,
         },
     };
     run.call();
     run.settle_fuel();
+    run.result.half_way &= !run.result.ends_by_itself();
     run.result
 }
 
@@ -187,6 +199,7 @@ impl Run<'_> {
             Op::Publish => self.publish(),
             Op::SetError(text) => self.error |= !text.0.is_empty(),
             Op::Grow(_) => self.result.grows = true,
+            Op::Hold => self.result.half_way = true,
             Op::Call { function, .. } => {
                 self.wild = true;
                 self.result.forgetful &= !reads_the_past(function);

@@ -76,6 +76,9 @@ pub enum Op {
     /// Burn what leaves the call about so much fuel, all that comes behind it included. The runner finds the
     /// number of loops by a trial, where the host tells the fuel; otherwise nothing is burnt.
     BurnTo(u32),
+    /// Begin to change the puppet's own state, until the call ends by itself. An instance that is left half-way traps
+    /// in every later call.
+    Hold,
 }
 
 /// An operand of a call: a register's value, if there is one of this number (0 to 3), and a constant.
@@ -318,6 +321,7 @@ impl Op {
             Self::Flood(pages) => assemble_number(17, *pages, to),
             Self::Fill(bytes) => assemble_number(18, *bytes, to),
             Self::Copy(bytes) => assemble_number(19, *bytes, to),
+            Self::Hold => to.push(20),
         }
     }
 }
@@ -365,6 +369,7 @@ pub(super) fn disassemble(bytes: &mut &[u8]) -> Option<Op> {
         17 => Op::Flood(take_number(bytes)?),
         18 => Op::Fill(take_number(bytes)?),
         19 => Op::Copy(take_number(bytes)?),
+        20 => Op::Hold,
         _ => return None,
     })
 }

@@ -5,7 +5,8 @@
 ;; the function's dry-run response. `program.rs` assembles programs, `model.rs` foretells what they do.
 ;;
 ;; Nothing of a call outlives it but the sizes of the memory and of a table that nothing uses, so that the
-;; puppet itself is never the reason why a later call goes wrong.
+;; puppet itself is never the reason why a later call goes wrong. With one exception, if a program asks for it: as a
+;; plugin that is interrupted while it changes its own state, an instance that was left half-way is of no more use.
 (module
   ;; All that a guest may import, in the order of their codes.
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
@@ -94,10 +95,12 @@
   (global $pc (mut i32) (i32.const 0))
   (global $program_end (mut i32) (i32.const 0))
   (global $answer_length (mut i32) (i32.const 0))
+  (global $half_way (mut i32) (i32.const 0))
 
   ;; What every wire function does. $healthy: the text of its healthy answer.
   (func $act (param $healthy i32) (result i32)
-    (local $mark i32)
+    (local $mark i32) (local $code i32)
+    (if (global.get $half_way) (then (unreachable)))
     (global.set $answer_length (i32.const 0))
     (memory.fill (i32.const 0x2000) (i32.const 0) (i32.const 32))
     (call $read_input)
@@ -108,7 +111,9 @@
         (call $publish)
         (return (i32.const 0))))
     (call $read_program (local.get $mark))
-    (call $perform (local.get $healthy)))
+    (local.set $code (call $perform (local.get $healthy)))
+    (global.set $half_way (i32.const 0))
+    (local.get $code))
 
   ;; Copies the input to 0x020000, eight bytes at a time. More than a MiB is a trap.
   (func $read_input
@@ -207,6 +212,8 @@
         (then
           (memory.copy (i32.const 0x320000) (i32.const 0x320001) (call $operand_u32))
           (br $next)))
+      (if (i32.eq (local.get $op) (i32.const 20))
+        (then (global.set $half_way (i32.const 1)) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 14))
         (then (local.set $op (call $operand_u32)) (call $publish) (return (local.get $op))))
       (unreachable))

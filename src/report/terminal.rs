@@ -100,6 +100,7 @@ pub fn finding_text<R: Vocabulary>(finding: &Finding<R>, replay: &str) -> String
         function,
         class,
         detail,
+        measured: _,
     } = &finding.violation;
     let class = match &class[..] {
         "" => String::new(),

@@ -344,6 +344,7 @@ fn the_compact_form_of_format_1_counts_operations_as_it_always_did() {
         Op::Fill(0),
         Op::Copy(0),
         Op::BurnTo(0),
+        Op::Hold,
     ];
     for (place, op) in ops.iter().enumerate() {
         let bytes = postcard::to_stdvec(op).expect("it serializes");

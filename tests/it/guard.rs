@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use cc_lb_fuzz::dispatch::{DispatchOutcome, PluginSession};
 use cc_lb_fuzz::handshake::HandshakeError;
-use cc_lb_fuzz::host::{Cause, Host, Observed, PluginHost, TrapKind};
+use cc_lb_fuzz::host::{Cause, Host, Observed, PluginHost, TrapKind, guard};
 use cc_lb_plugin_wire::v1::shape::{ShapeFn, ShapeRequest, ShapeResponse};
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
@@ -384,6 +384,11 @@ fn what_a_plugin_may_not_have_is_refused_with_a_reason() {
     })
     .collect();
     insta::assert_snapshot!(reasons.join("\n"));
+    let too_large = PluginHost::new(&vec![0; guard::MODULE_MAX_BYTES + 1]).err();
+    let Some(HandshakeError::Instantiate { reason }) = too_large else {
+        panic!("{too_large:?}");
+    };
+    assert_eq!(reason, "the module has 67108865 bytes, 67108864 at most");
 }
 
 #[test]

@@ -2,17 +2,18 @@
 
 mod agreement;
 mod cases;
-mod checks;
-mod checks_that_compare;
 mod cli;
 mod common;
 mod dispatch;
+mod faulty;
 mod fuzz_target;
 mod generators;
+mod golden;
 mod guard;
 mod handshake;
 mod observation;
 mod openings;
+mod own_check;
 mod properties;
 mod puppet;
 mod readme;

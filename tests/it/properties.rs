@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use cc_lb_fuzz::campaign::{FuzzTarget, judge_alone};
+use cc_lb_fuzz::campaign::{Bench, FuzzTarget};
 use cc_lb_fuzz::case::{Case, Menu};
 use cc_lb_fuzz::handshake::build_offer;
 use cc_lb_fuzz::host::{Guarded, Host, Loader, Reference};
-use cc_lb_fuzz::observation::{Depth, Runner, Subject};
+use cc_lb_fuzz::observation::{Depth, Subject};
 use cc_lb_fuzz::puppet;
 use cc_lb_fuzz::report::finding_text;
 use cc_lb_fuzz::wire::Request;
@@ -84,7 +84,7 @@ suites! {
 fn replay(folder: &str) -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let host = puppet_host();
-    let mut runner = Runner::new(&host, Subject::Puppet).expect("the puppet opens");
+    let mut bench = Bench::new(&host, Subject::Puppet).expect("the puppet opens");
     let mut names = Vec::new();
     for entry in std::fs::read_dir(&folder).expect("the folder is there") {
         let path = entry.expect("it can be read").path();
@@ -97,8 +97,9 @@ fn replay(folder: &str) -> Vec<String> {
             continue;
         }
         let case = Case::<Request>::read(&path).unwrap_or_else(|error| panic!("{error}"));
-        let (_, found) =
-            judge_alone(&mut runner, &case, Depth::Thorough).expect("the puppet opens");
+        let (_, found) = bench
+            .judge_alone(&case, Depth::Thorough)
+            .expect("the puppet opens");
         assert_eq!(found, [], "{name}");
         names.push(name);
     }

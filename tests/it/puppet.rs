@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use cc_lb_fuzz::case::{Case, Step};
-use cc_lb_fuzz::host::{Cause, Decoding, DispatchOutcome, TrapKind};
+use cc_lb_fuzz::handshake::build_offer;
+use cc_lb_fuzz::host::{Cause, Decoding, DispatchOutcome, ReferenceHost, TrapKind};
 use cc_lb_fuzz::observation::{Depth, Runner, StepRecord, Subject};
-use cc_lb_fuzz::puppet::{Bytes, Ending, Import, Op, Operand, Program, TrapOp};
+use cc_lb_fuzz::puppet::{self, Bytes, Ending, Import, Op, Operand, Program, TrapOp};
 use cc_lb_fuzz::wire::{Request, Vocabulary};
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
@@ -252,6 +253,42 @@ fn growing_the_memory_changes_no_answer() {
         told([Op::Grow(1), Op::EmitHealthy]),
     ]);
     assert!(seen.iter().all(|step| step.call.cause.is_none()));
+}
+
+#[test]
+fn an_instance_that_is_left_half_way_is_of_no_more_use_until_it_is_renewed() {
+    let ends_by_itself = told([Op::Hold, Op::Return(1)]);
+    let is_interrupted = told([Op::Hold, Op::Trap(TrapOp::Memory)]);
+    let steps = [
+        ends_by_itself,
+        told([]),
+        is_interrupted,
+        told([Op::EmitHealthy]),
+    ];
+    let seen = observe(steps.to_vec());
+    let half_way: Vec<_> = seen
+        .iter()
+        .map(|s| s.prediction.as_ref().map(|p| p.half_way))
+        .collect();
+    assert_eq!(half_way, [false, false, true, false].map(Some));
+    // The guarded host goes on with a fresh instance.
+    assert_eq!(seen[3].call.cause, None);
+    // The published one does not.
+    let offer = build_offer(&Default::default());
+    let published = ReferenceHost::with_offer(puppet::wasm(), &offer).expect("the puppet opens");
+    let mut runner = Runner::new(&published, Subject::Puppet).expect("the puppet opens");
+    let record = runner.run(
+        &Case {
+            steps: steps.to_vec(),
+        },
+        Depth::Light,
+    );
+    let record = record.expect("the puppet opens");
+    let last = record.steps[3]
+        .reaction
+        .outcome()
+        .expect("it does not unwind");
+    assert!(matches!(last, DispatchOutcome::Fallback(_)), "{last:?}");
 }
 
 /// A call of Extism with these operands: a register, if any, and a constant.

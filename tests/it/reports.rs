@@ -68,6 +68,7 @@ fn finding(origin: Origin, minimal: bool) -> Finding {
             function: "shape".to_owned(),
             class: "trap: unreachable".to_owned(),
             detail: "the guest trapped: unreachable".to_owned(),
+            measured: false,
         },
         case: case([
             step,

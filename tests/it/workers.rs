@@ -32,7 +32,7 @@ fn workers(host: HostKind) -> Workers {
 }
 
 /// The example of a host of one's own.
-fn example() -> PathBuf {
+pub fn example() -> PathBuf {
     let tests = std::env::current_exe().expect("it is there");
     let target = tests.ancestors().nth(2).expect("it lies deep");
     let example = target.join("examples/own_host");
@@ -115,13 +115,18 @@ fn campaign(workers: &Workers, plan: &Plan, count: usize) -> (Summary, Vec<Strin
     (summary.expect("it runs"), keys)
 }
 
-/// What of a summary does not depend on the clock.
-fn counts(summary: &Summary) -> BTreeMap<&'static str, (u64, u64)> {
+/// What of a summary does not depend on the clock: the dispatches of each function, its answers, and its fallbacks by
+/// cause.
+fn counts(summary: &Summary) -> BTreeMap<&'static str, (u64, u64, BTreeMap<String, u64>)> {
     let functions = summary.functions.iter();
     functions
         .map(|stats| {
             let counts = &stats.counts;
-            (stats.function.label, (counts.dispatches, counts.ok))
+            let fallbacks = counts.fallbacks.clone();
+            (
+                stats.function.label,
+                (counts.dispatches, counts.ok, fallbacks),
+            )
         })
         .collect()
 }
@@ -159,8 +164,28 @@ fn a_campaign_goes_on_behind_every_death_and_tells_it_once() {
         let again = found(&aborting, &finding.case);
         assert_eq!(again[0].0, "no_crash", "{finding:#?}");
     }
-    let (_, keys) = campaign(&aborting, &plan, 3);
-    assert_eq!(keys, findings.iter().map(Finding::key).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_same_seed_comes_to_the_same_findings_with_any_number_of_workers_and_again() {
+    let aborting = faulty("aborts");
+    let plan = plan(1, 40);
+    let comes_to = |count: usize| {
+        let mut findings: Vec<(String, Case)> = Vec::new();
+        let count = NonZeroUsize::new(count).expect("there are workers");
+        let summary = aborting.run(&plan, count, &mut |event| {
+            if let Event::Finding(finding) = event {
+                findings.push((finding.key(), finding.case.clone()));
+            }
+        });
+        let summary = summary.expect("it runs");
+        (summary.cases, counts(&summary), findings)
+    };
+    let one = comes_to(1);
+    assert!(!one.2.is_empty());
+    for count in [1, 2, 7] {
+        assert_eq!(comes_to(count), one, "{count} workers");
+    }
 }
 
 /// Kills a process that this one started with such an argument, as the system does for want of memory.

@@ -13,16 +13,14 @@ use nix::sys::resource::{Resource, setrlimit};
 
 use super::protocol::{Answer, Hello, Order, Place, receive, send};
 use super::{HostKind, Setup, WORKER_MEMORY_MAX};
-use crate::campaign::lab::depth_of;
-use crate::campaign::{Budget, Plan, judge_alone, run_block};
+use crate::campaign::{Bench, Budget, CampaignError, Lab, Plan};
 use crate::case::Case;
 use crate::exit_code;
 #[cfg(feature = "reference")]
 use crate::host::Reference;
 use crate::host::handshake::build_offer;
-use crate::host::{Guarded, HandshakeError, Host, Loader};
-use crate::observation::{Depth, Runner, StepSeen};
-use crate::oracle::{CHECKS, check_all};
+use crate::host::{Guarded, Host, Loader};
+use crate::observation::{Depth, StepSeen};
 use crate::wire::{Request, Vocabulary};
 
 /// Does what a worker does, until its parent is gone. A program that is started as a worker calls this first and
@@ -102,8 +100,8 @@ impl Child {
     fn obey(&self, host: &impl Host) -> io::Result<()> {
         let setup = self.setup();
         let place = File::options().write(true).open(&self.hello.place)?;
-        let mut runner = match Runner::<_, Request>::new(host, setup.subject) {
-            Ok(runner) => runner,
+        let mut bench = match Bench::<_, Request>::new(host, setup.subject) {
+            Ok(bench) => bench,
             Err(error) => return send(&mut io::stdout(), &Answer::Refused(error.to_string())),
         };
         let whereabouts = Rc::new(Whereabouts {
@@ -111,6 +109,7 @@ impl Child {
             at: Cell::new(Place::OPENING),
         });
         let beat = Rc::clone(&whereabouts);
+        let runner = bench.runner();
         runner.before_dispatches(move |function| {
             let mut functions = Request::functions().iter();
             let function = functions.position(|other| other == function);
@@ -133,7 +132,7 @@ impl Child {
         whereabouts.tell(0, None);
         send(&mut io::stdout(), &Answer::Opened(runner.negotiated()))?;
         while let Ok(order) = self.orders.recv() {
-            let answer = do_as_told(&mut runner, order, &whereabouts);
+            let answer = do_as_told(&mut bench, order, &whereabouts);
             let answer = answer.unwrap_or_else(|error| Answer::Refused(error.to_string()));
             send(&mut io::stdout(), &answer)?;
         }
@@ -161,10 +160,10 @@ impl Whereabouts {
 }
 
 fn do_as_told<H: Host>(
-    runner: &mut Runner<'_, H, Request>,
+    bench: &mut Bench<'_, H, Request>,
     order: Order,
     whereabouts: &Whereabouts,
-) -> Result<Answer, HandshakeError> {
+) -> Result<Answer, CampaignError> {
     match order {
         Order::Run {
             seed,
@@ -179,20 +178,17 @@ fn do_as_told<H: Host>(
             };
             let deadline = time.and_then(|time| Instant::now().checked_add(time));
             let begins = |case| whereabouts.tell(case, None);
-            Ok(Answer::Block(run_block(
-                runner, &plan, cases, deadline, begins,
-            )?))
+            Ok(Answer::Block(
+                bench.run_block(&plan, cases, deadline, begins)?,
+            ))
         }
         Order::Judge { case, check } => match Case::decode(&case) {
-            Ok(case) => {
-                let record = runner.run_alone(&case, depth_of(&check))?;
-                Ok(Answer::Judged(check_all(&CHECKS, &record)))
-            }
+            Ok(case) => Ok(Answer::Judged(bench.judge(&case, &check)?)),
             Err(error) => Ok(Answer::Refused(error.to_string())),
         },
         Order::Replay { case } => match Case::decode(&case) {
             Ok(case) => {
-                let (record, found) = judge_alone(runner, &case, Depth::Soak)?;
+                let (record, found) = bench.judge_alone(&case, Depth::Soak)?;
                 let seen = record.steps.iter().map(StepSeen::from).collect();
                 Ok(Answer::Replayed(seen, found))
             }

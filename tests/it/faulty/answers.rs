@@ -1,0 +1,222 @@
+//! Hosts that read answers wrong.
+
+use cc_lb_plugin_wire::wire_function::WireFunction;
+use serde_json::Value;
+
+use super::plain::{Fault, Object};
+
+#[derive(Clone, Default)]
+pub struct LeavesTheVersionUnchecked;
+
+impl Fault for LeavesTheVersionUnchecked {
+    fn is_of_version(&mut self, version: Option<Value>, _: u32) -> bool {
+        version.is_some()
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct AcceptsAMissingVersion;
+
+impl Fault for AcceptsAMissingVersion {
+    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+        version.is_none_or(|version| version == negotiated)
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct AcceptsALaterVersion;
+
+impl Fault for AcceptsALaterVersion {
+    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+        let version = version.and_then(|version| version.as_u64());
+        version.is_some_and(|version| version >= negotiated.into())
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct ComparesTheVersionAsAFloat;
+
+impl Fault for ComparesTheVersionAsAFloat {
+    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+        version.and_then(|version| version.as_f64()) == Some(negotiated.into())
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct ComparesTheVersionAsText;
+
+impl Fault for ComparesTheVersionAsText {
+    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+        let text = match version {
+            Some(Value::String(text)) => text,
+            other => other.unwrap_or_default().to_string(),
+        };
+        text == negotiated.to_string()
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct TakesTrueForVersion1;
+
+impl Fault for TakesTrueForVersion1 {
+    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+        version == Some(negotiated.into()) || (negotiated == 1 && version == Some(true.into()))
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct TruncatesTheVersionTo16Bits;
+
+impl Fault for TruncatesTheVersionTo16Bits {
+    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+        let version = version.and_then(|version| version.as_u64());
+        version.is_some_and(|version| version as u16 == negotiated as u16)
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct TakesTheFirstOfTwoVersions {
+    first: Option<Value>,
+}
+
+impl Fault for TakesTheFirstOfTwoVersions {
+    fn json(&mut self, text: &str) -> Option<Value> {
+        self.first = text.split_once("\"_v\":").and_then(|(_, rest)| {
+            let mut values = serde_json::Deserializer::from_str(rest).into_iter();
+            values.next()?.ok()
+        });
+        serde_json::from_str(text).ok()
+    }
+
+    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+        self.first.take().or(version) == Some(negotiated.into())
+    }
+}
+
+/// Only what the response must have is looked at.
+#[derive(Clone, Default)]
+pub struct AcceptsUnknownFields;
+
+impl Fault for AcceptsUnknownFields {
+    fn response<F: WireFunction>(&mut self, mut answer: Object) -> Option<F::Response> {
+        answer.remove("extra");
+        serde_json::from_value(answer.into()).ok()
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct FillsInMissingFields;
+
+impl Fault for FillsInMissingFields {
+    fn response<F: WireFunction>(&mut self, answer: Object) -> Option<F::Response> {
+        let mut filled = serde_json::to_value(F::dry_run_response()).ok()?;
+        filled.as_object_mut()?.extend(answer);
+        serde_json::from_value(filled).ok()
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct UnwrapsListsOfOneObject;
+
+impl Fault for UnwrapsListsOfOneObject {
+    fn object(&mut self, answer: Value) -> Option<Object> {
+        match answer {
+            Value::Array(mut items) if items.len() == 1 => self.object(items.remove(0)),
+            Value::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct AcceptsWhatStandsBehindTheAnswer;
+
+impl Fault for AcceptsWhatStandsBehindTheAnswer {
+    fn json(&mut self, text: &str) -> Option<Value> {
+        let mut values = serde_json::Deserializer::from_str(text).into_iter();
+        values.next()?.ok()
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct CutsAnswersAtNul;
+
+impl Fault for CutsAnswersAtNul {
+    fn text(&mut self, output: &[u8]) -> Option<String> {
+        let end = output.iter().position(|byte| *byte == 0);
+        let text = &output[..end.unwrap_or(output.len())];
+        String::from_utf8(text.to_vec()).ok()
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct ReplacesWhatIsNotUtf8;
+
+impl Fault for ReplacesWhatIsNotUtf8 {
+    fn text(&mut self, output: &[u8]) -> Option<String> {
+        Some(String::from_utf8_lossy(output).into_owned())
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct SkipsAByteOrderMark;
+
+impl Fault for SkipsAByteOrderMark {
+    fn json(&mut self, text: &str) -> Option<Value> {
+        serde_json::from_str(text.trim_start_matches('\u{feff}')).ok()
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct FollowsAnyDepth;
+
+impl Fault for FollowsAnyDepth {
+    fn json(&mut self, text: &str) -> Option<Value> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        json.disable_recursion_limit();
+        let value = serde::Deserialize::deserialize(&mut json).ok()?;
+        json.end().ok()?;
+        Some(value)
+    }
+}
+
+/// An empty output leaves what was there before.
+#[derive(Clone, Default)]
+pub struct AnswersAgainWhenThereIsNoAnswer {
+    last: Vec<u8>,
+}
+
+impl Fault for AnswersAgainWhenThereIsNoAnswer {
+    fn text(&mut self, output: &[u8]) -> Option<String> {
+        if !output.is_empty() {
+            self.last = output.to_vec();
+        }
+        String::from_utf8(self.last.clone()).ok()
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct LosesAnswersOf64Kib;
+
+impl Fault for LosesAnswersOf64Kib {
+    fn text(&mut self, output: &[u8]) -> Option<String> {
+        let fits = output.len() < 64 << 10;
+        String::from_utf8(output.to_vec()).ok().filter(|_| fits)
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct TrimsStringsOfAnswers;
+
+impl Fault for TrimsStringsOfAnswers {
+    fn response<F: WireFunction>(&mut self, mut answer: Object) -> Option<F::Response> {
+        for value in answer.values_mut() {
+            if let Value::String(text) = value {
+                *text = text
+                    .trim_matches(|c: char| c.is_whitespace() || c == '\0')
+                    .to_owned();
+            }
+        }
+        serde_json::from_value(answer.into()).ok()
+    }
+}

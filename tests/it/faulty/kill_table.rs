@@ -1,0 +1,194 @@
+//! The kill table: which check catches each fault, after how many cases, and the smallest case that shows it.
+//!
+//! ```sh
+//! cargo test --release --test it kill_table -- --ignored --nocapture
+//! ```
+//!
+//! prints it and keeps the cases. That takes minutes, so the other tests here run what was kept.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use cc_lb_fuzz::case::{Case, ShrinkLimits};
+use cc_lb_fuzz::opening::Opening;
+use cc_lb_fuzz::oracle::CHECKS;
+use cc_lb_fuzz::report::case_text;
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::{Faulty, HANDSHAKE_SOUND, Tried, all};
+
+/// The seeds that each fault is hunted with.
+const SEEDS: u64 = 20;
+
+/// A fault that takes more cases is not caught.
+const CASES_MAX: u64 = 20_000;
+
+/// To tell whether a fault is caught, nothing need be shrunk.
+const NO_SHRINKING: ShrinkLimits = ShrinkLimits {
+    candidates: 0,
+    time: Duration::ZERO,
+};
+
+/// The file of the smallest case for a fault.
+fn kept(faulty: &Faulty) -> PathBuf {
+    let name = faulty.name.replace(' ', "-") + ".json";
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/faulty/cases");
+    PathBuf::from(folder).join(name)
+}
+
+/// The smallest case that was found for a fault.
+pub fn read(faulty: &Faulty) -> Tried {
+    let path = kept(faulty);
+    let json = std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}: hunt it anew", path.display()));
+    match faulty.check {
+        HANDSHAKE_SOUND => Tried::Opening(Opening::decode(&json).expect("it is an opening")),
+        _ => Tried::Case(Case::decode(&json).expect("it is a case")),
+    }
+}
+
+fn write(faulty: &Faulty, tried: &Tried) {
+    let json = match tried {
+        Tried::Case(case) => case.to_json().expect("it serializes"),
+        Tried::Opening(opening) => opening.to_json().expect("it serializes"),
+    };
+    let path = kept(faulty);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
+    std::fs::write(path, json).expect("it can be written");
+}
+
+/// A fault's row: its name and check, how many seeds caught it, after how many cases, and what shows it.
+struct Row {
+    caught: usize,
+    median: Option<u64>,
+    smallest: String,
+}
+
+fn hunt(faulty: &Faulty) -> Row {
+    let mut counts: Vec<u64> = (1..=SEEDS)
+        .filter_map(|seed| Some(faulty.hunt(seed, CASES_MAX, NO_SHRINKING)?.0))
+        .collect();
+    counts.sort_unstable();
+    let mut seeds = 1..=SEEDS;
+    let shrunk = seeds.find_map(|seed| faulty.hunt(seed, CASES_MAX, ShrinkLimits::default()));
+    let smallest = shrunk.map(|(_, tried)| {
+        write(faulty, &tried);
+        match tried {
+            Tried::Case(case) => case_text(&case),
+            Tried::Opening(opening) => opening_text(&opening),
+        }
+    });
+    Row {
+        caught: counts.len(),
+        // Seeds that did not catch it stand behind all that did.
+        median: counts.get(SEEDS as usize / 2).copied(),
+        smallest: smallest.unwrap_or_default(),
+    }
+}
+
+/// How an opening differs from a sound one.
+fn opening_text(opening: &Opening) -> String {
+    let sound = Opening::sound(opening.exports.iter().map(String::as_str));
+    let json = |opening: &Opening| serde_json::to_value(opening).expect("it serializes");
+    let (own, sound) = (json(opening), json(&sound));
+    let fields = own.as_object().expect("an object").iter();
+    let differ = fields.filter(|(name, value)| sound.get(*name) != Some(value));
+    let mut text = format!("exports {:?}\n", opening.exports);
+    for (name, value) in differ {
+        let value: String = value.to_string().chars().take(160).collect();
+        text += &format!("{name} = {value}\n");
+    }
+    text
+}
+
+/// Hunts all faults, as many at a time as there are processors.
+fn hunt_all(faults: &[Faulty]) -> Vec<Row> {
+    let next = AtomicUsize::new(0);
+    let rows: Mutex<Vec<(usize, Row)>> = Mutex::default();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(faulty) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let place = faults.iter().position(|other| other.name == faulty.name);
+                    let row = hunt(faulty);
+                    eprintln!("{}: {:?} cases", faulty.name, row.median);
+                    let mut rows = rows.lock().expect("nobody panicked");
+                    rows.push((place.expect("it is there"), row));
+                }
+            });
+        }
+    });
+    let mut rows = rows.into_inner().expect("nobody panicked");
+    rows.sort_by_key(|(place, _)| *place);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+#[test]
+#[ignore = "takes minutes in a release build; it is one command, above"]
+fn kill_table() {
+    let faults = all();
+    let rows = hunt_all(&faults);
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(["fault", "check", "seeds", "cases (median)", "smallest case"]);
+    for (faulty, row) in faults.iter().zip(&rows) {
+        let median = row
+            .median
+            .map_or("none".to_owned(), |cases| cases.to_string());
+        let caught = format!("{}/{SEEDS}", row.caught);
+        let smallest = row.smallest.trim_end();
+        table.add_row([&faulty.name, faulty.check, &caught, &median, smallest]);
+    }
+    for column in [2, 3] {
+        let column = table.column_mut(column).expect("it is there");
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
+    let caught = rows.iter().filter(|row| row.median.is_some()).count();
+    let text: String = lines.collect();
+    let text = format!(
+        "{text}\n{caught} of {} faults caught by their own checks\n",
+        rows.len()
+    );
+    println!("{text}");
+    insta::assert_snapshot!("kill_table", text);
+    assert_eq!(caught, rows.len());
+}
+
+#[test]
+fn every_fault_is_caught_by_its_own_check_and_the_sound_host_by_none() {
+    for faulty in all() {
+        let tried = [read(&faulty)];
+        let found = faulty.found(&tried).concat();
+        let own = found.iter().any(|check| check == faulty.check);
+        assert!(
+            own,
+            "{}: {} found only {found:?}",
+            faulty.name, faulty.check
+        );
+        let found = faulty.found_on_the_sound_host(&tried).concat();
+        assert_eq!(found, [""; 0], "the sound host, tried for {}", faulty.name);
+    }
+}
+
+#[test]
+fn every_check_has_a_fault_that_it_catches_and_no_case_is_kept_for_nothing() {
+    let faults = all();
+    let own: BTreeSet<&str> = faults.iter().map(|faulty| faulty.check).collect();
+    for check in CHECKS {
+        // What is wrong with a plugin is no fault of a host.
+        assert!(own.contains(check.name()) || check.name() == "plugin_fault");
+    }
+    let names: BTreeSet<PathBuf> = faults.iter().map(kept).collect();
+    assert_eq!(names.len(), faults.len(), "names are unique");
+    let folder = kept(&faults[0]);
+    let folder = folder.parent().expect("a folder");
+    for file in std::fs::read_dir(folder).expect("it is there") {
+        let path = file.expect("it can be read").path();
+        assert!(names.contains(&path), "{} is no fault's", path.display());
+    }
+}

@@ -1,0 +1,219 @@
+//! Hosts that open what they must not, or not as agreed.
+
+use cc_lb_fuzz::handshake::HandshakeError;
+use cc_lb_fuzz::host::{
+    DispatchOutcome, Host, Loader, Observed, PluginHost, PluginSession, Session,
+};
+use cc_lb_fuzz::opening::Opening;
+use cc_lb_plugin_wire::handshake::HandshakeOffer;
+use cc_lb_plugin_wire::wire_function::{WireFunction, all_wire_functions};
+use wasm_encoder::{ExportKind, ExportSection, Module, RawSection};
+use wasmparser::{Export, ExternalKind, Parser, Payload};
+
+type Opened = Result<PluginHost, HandshakeError>;
+
+/// A loader that is a function.
+macro_rules! loader {
+    ($name:ident, |$wasm:ident, $offer:ident| $body:expr) => {
+        #[derive(Clone, Copy, Default)]
+        pub struct $name;
+
+        impl Loader for $name {
+            type Host = PluginHost;
+
+            fn load(&self, $wasm: &[u8], $offer: &HandshakeOffer) -> Opened {
+                $body
+            }
+        }
+    };
+}
+
+/// The offer, changed.
+fn changed(offer: &HandshakeOffer, change: impl Fn(&mut HandshakeOffer)) -> HandshakeOffer {
+    let mut offer = offer.clone();
+    change(&mut offer);
+    offer
+}
+
+loader!(AcceptsADowngrade, |wasm, offer| {
+    // What it looks at is what the plugin chose.
+    let first = changed(offer, |offer| {
+        let versions = offer.function_versions.values_mut();
+        versions.for_each(|versions| versions.truncate(1));
+    });
+    PluginHost::with_offer(wasm, offer).or_else(|error| match error {
+        HandshakeError::DowngradeAttempt { .. } => PluginHost::with_offer(wasm, &first),
+        error => Err(error),
+    })
+});
+
+loader!(GrantsACapabilityThatIsNotOffered, |wasm, offer| {
+    let more = changed(offer, |offer| {
+        offer.host_capabilities.insert("kv:read".to_owned());
+    });
+    PluginHost::with_offer(wasm, offer).or_else(|error| match error {
+        HandshakeError::MissingCapability { .. } => PluginHost::with_offer(wasm, &more),
+        error => Err(error),
+    })
+});
+
+loader!(TurnsAwayAPluginBesideManyCapabilities, |wasm, offer| {
+    let more = changed(offer, |offer| {
+        offer.host_capabilities.insert("one more".to_owned());
+    });
+    PluginHost::with_offer(wasm, &more)
+});
+
+loader!(TakesTheFirstOfTwoIdentities, |wasm, offer| {
+    let (mut first, mut seen) = (Module::new(), false);
+    each_section(wasm, |payload, section| match payload {
+        Payload::CustomSection(_) if std::mem::replace(&mut seen, true) => {}
+        _ => drop(first.section(&section)),
+    });
+    PluginHost::with_offer(&first.finish(), offer)
+});
+
+loader!(LeavesTheMagicUnchecked, |wasm, offer| {
+    let (other, right) = (&b"\"magic\":[205,"[..], b"\"magic\":[204,");
+    let mut wasm = wasm.to_vec();
+    if let Some(at) = wasm.windows(other.len()).position(|part| part == other) {
+        wasm[at..][..right.len()].copy_from_slice(right);
+    }
+    PluginHost::with_offer(&wasm, offer)
+});
+
+loader!(LeavesAnUndeclaredExportUnseen, |wasm, offer| {
+    let without = |name: &str| with_exports(wasm, |export| export.name != name, None);
+    first_that_opens(wasm, offer, without)
+});
+
+loader!(BelievesInAFunctionThatIsMissing, |wasm, offer| {
+    let with = |name: &str| with_exports(wasm, |_| true, Some(name));
+    first_that_opens(wasm, offer, with)
+});
+
+loader!(PanicsOnAHandshakeThatIsNoJson, |wasm, offer| {
+    let opened = PluginHost::with_offer(wasm, offer);
+    let unreadable = matches!(opened, Err(HandshakeError::Serialization { .. }));
+    assert!(!unreadable, "the answer is JSON");
+    opened
+});
+
+/// Calls with each section of a module as it is.
+fn each_section(wasm: &[u8], mut each: impl FnMut(&Payload<'_>, RawSection<'_>)) {
+    for payload in Parser::new(0).parse_all(wasm) {
+        let payload = payload.expect("an opening is a module");
+        if let Some((id, range)) = payload.as_section() {
+            let data = &wasm[range];
+            each(&payload, RawSection { id, data });
+        }
+    }
+}
+
+/// The module with these of its exports, and the handshake under another name too.
+fn with_exports(wasm: &[u8], keep: impl Fn(&Export<'_>) -> bool, again: Option<&str>) -> Vec<u8> {
+    let mut module = Module::new();
+    each_section(wasm, |payload, section| match payload {
+        Payload::ExportSection(exports) => {
+            let mut kept = ExportSection::new();
+            for export in exports.clone() {
+                let export = export.expect("it is valid");
+                if export.kind == ExternalKind::Func && keep(&export) {
+                    kept.export(export.name, ExportKind::Func, export.index);
+                }
+                if let Some(name) = again.filter(|_| export.name == "cc_lb_handshake") {
+                    kept.export(name, ExportKind::Func, export.index);
+                }
+            }
+            module.section(&kept);
+        }
+        _ => drop(module.section(&section)),
+    });
+    module.finish()
+}
+
+/// The plugin, or the first that opens of those that it becomes when it is changed about one wire function.
+fn first_that_opens(
+    wasm: &[u8],
+    offer: &HandshakeOffer,
+    change: impl Fn(&str) -> Vec<u8>,
+) -> Opened {
+    PluginHost::with_offer(wasm, offer).or_else(|error| {
+        let names = all_wire_functions().iter();
+        let mut opened = names.filter_map(|name| PluginHost::with_offer(&change(name), offer).ok());
+        opened.next().ok_or(error)
+    })
+}
+
+/// A sound host, and what is wrong about it.
+pub struct Wrong<T>(PluginHost, T);
+
+#[derive(Clone, Copy, Default)]
+pub struct HasFunctionsInTheNextVersion;
+
+impl Loader for HasFunctionsInTheNextVersion {
+    type Host = Wrong<Self>;
+
+    fn load(&self, wasm: &[u8], offer: &HandshakeOffer) -> Result<Wrong<Self>, HandshakeError> {
+        Ok(Wrong(PluginHost::with_offer(wasm, offer)?, *self))
+    }
+}
+
+impl Host for Wrong<HasFunctionsInTheNextVersion> {
+    type Session = PluginSession;
+
+    fn open(&self) -> Result<PluginSession, HandshakeError> {
+        self.0.open()
+    }
+
+    fn negotiated(&self, function: &str) -> Option<u32> {
+        self.0.negotiated(function).map(|version| version + 1)
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+pub struct AnswersForWhatWasNotNegotiated;
+
+impl Loader for AnswersForWhatWasNotNegotiated {
+    type Host = Wrong<Self>;
+
+    fn load(&self, wasm: &[u8], offer: &HandshakeOffer) -> Result<Wrong<Self>, HandshakeError> {
+        Ok(Wrong(PluginHost::with_offer(wasm, offer)?, *self))
+    }
+}
+
+impl Host for Wrong<AnswersForWhatWasNotNegotiated> {
+    type Session = AnswersForAll;
+
+    fn open(&self) -> Result<AnswersForAll, HandshakeError> {
+        self.0.open().map(AnswersForAll)
+    }
+
+    fn negotiated(&self, function: &str) -> Option<u32> {
+        self.0.negotiated(function)
+    }
+}
+
+pub struct AnswersForAll(PluginSession);
+
+impl Session for AnswersForAll {
+    fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
+        let mut observed = self.0.observe::<F>(request);
+        if observed.call.input_bytes.is_none() {
+            observed.outcome = DispatchOutcome::Ok(F::dry_run_response());
+        }
+        observed
+    }
+}
+
+/// The opening that an index of a seed stands for.
+pub fn nth_opening(seed: u64, index: u64) -> Opening {
+    use arbitrary::{Arbitrary as _, Unstructured};
+    use chacha20::ChaCha8Rng;
+    use chacha20::rand_core::{Rng, SeedableRng};
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(index);
+    let mut entropy = [0; 512];
+    rng.fill_bytes(&mut entropy);
+    Opening::arbitrary(&mut Unstructured::new(&entropy)).expect("it is made")
+}

@@ -1,0 +1,187 @@
+//! Hosts whose sessions carry something from one call to a later one, or differ.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use cc_lb_fuzz::host::DispatchOutcome;
+use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
+use cc_lb_plugin_wire::wire_function::WireFunction;
+
+use super::plain::{Called, Failure, Fault, Guest, is_guest_error, is_timeout, is_trap};
+
+fn closed() -> Called {
+    Err(extism::Error::msg("the session is closed"))
+}
+
+#[derive(Clone, Default)]
+pub struct KeepsTheInstanceAfterATrap;
+
+impl Fault for KeepsTheInstanceAfterATrap {
+    fn renews(&mut self, error: &extism::Error) -> bool {
+        !is_trap(error)
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct FuelsASessionOnce {
+    taken: u64,
+}
+
+impl Fault for FuelsASessionOnce {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+        if self.taken > HANDSHAKE_FUEL {
+            return closed();
+        }
+        let called = guest.call(function, input);
+        self.taken += guest.fuel().unwrap_or(0);
+        called
+    }
+}
+
+/// The timer of a call that ran out of time strikes once more.
+#[derive(Clone, Default)]
+pub struct LeavesTheTimerArmed {
+    armed: bool,
+}
+
+impl Fault for LeavesTheTimerArmed {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+        if std::mem::take(&mut self.armed) {
+            return closed();
+        }
+        let called = guest.call(function, input);
+        self.armed = matches!(&called, Err(error) if is_timeout(error));
+        called
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct ClosesAfterATrap {
+    closed: bool,
+}
+
+impl Fault for ClosesAfterATrap {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+        if self.closed {
+            return closed();
+        }
+        let called = guest.call(function, input);
+        self.closed = matches!(&called, Err(error) if is_trap(error));
+        called
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct ClosesAfterTwelveFailures {
+    failures: u32,
+}
+
+impl Fault for ClosesAfterTwelveFailures {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+        if self.failures >= 12 {
+            return closed();
+        }
+        let called = guest.call(function, input);
+        self.failures += u32::from(called.is_err());
+        called
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct LosesObserveAfterSignFailed {
+    failed: bool,
+}
+
+impl Fault for LosesObserveAfterSignFailed {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+        if self.failed && function == "observe" {
+            return closed();
+        }
+        let called = guest.call(function, input);
+        self.failed |= function == "sign" && called.is_err();
+        called
+    }
+}
+
+/// It forgets what was negotiated for a function that fails.
+#[derive(Clone, Default)]
+pub struct ForgetsAFunctionThatAnsweredRubbish {
+    forgotten: BTreeSet<String>,
+    last: String,
+}
+
+impl Fault for ForgetsAFunctionThatAnsweredRubbish {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+        self.last = function.to_owned();
+        match self.forgotten.contains(function) {
+            true => closed(),
+            false => guest.call(function, input),
+        }
+    }
+
+    fn failed<F: WireFunction>(&mut self, why: &Failure) -> DispatchOutcome<F::Response> {
+        if matches!(why, Failure::Answer) {
+            self.forgotten.insert(self.last.clone());
+        }
+        DispatchOutcome::Fallback(F::FALLBACK)
+    }
+}
+
+/// Healthy calls it answers, and all whose answer is foretold.
+#[derive(Clone, Default)]
+pub struct LosesWildCallsAfterAGuestError {
+    error: bool,
+}
+
+impl Fault for LosesWildCallsAfterAGuestError {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+        if self.error && input.contains("puppet:0f") {
+            return closed();
+        }
+        let called = guest.call(function, input);
+        self.error |= matches!(&called, Err(error) if is_guest_error(error));
+        called
+    }
+}
+
+/// One in two sessions has no answer for programs that call Extism by themselves.
+#[derive(Default)]
+pub struct OpensEverySecondSessionBlind {
+    opened: Rc<Cell<u32>>,
+    blind: bool,
+}
+
+impl Clone for OpensEverySecondSessionBlind {
+    fn clone(&self) -> Self {
+        self.opened.set(self.opened.get() + 1);
+        Self {
+            opened: Rc::clone(&self.opened),
+            blind: self.opened.get() % 2 == 0,
+        }
+    }
+}
+
+impl Fault for OpensEverySecondSessionBlind {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+        match self.blind && input.contains("puppet:0f") {
+            true => closed(),
+            false => guest.call(function, input),
+        }
+    }
+}
+
+/// It tells nothing of its calls, so that only the published host tells what is right.
+#[derive(Clone, Default)]
+pub struct AnswersPostsOnly;
+
+impl Fault for AnswersPostsOnly {
+    const TELLS: bool = false;
+
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+        match !input.contains("\"method\":") || input.contains("\"method\":\"POST\"") {
+            true => guest.call(function, input),
+            false => closed(),
+        }
+    }
+}

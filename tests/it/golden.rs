@@ -1,0 +1,64 @@
+//! What was stored by an earlier version keeps loading and meaning the same. The files in `golden/` are never written
+//! anew: a later format gets files of its own.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use cc_lb_fuzz::case::Case;
+use cc_lb_fuzz::observation::{Depth, Runner, StepSeen, Subject};
+use cc_lb_fuzz::opening::Opening;
+
+use crate::common::puppet_host;
+
+fn read(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden");
+    std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The case of format 1, which has every function and every operation there was.
+fn case_of_format_1() -> Case {
+    Case::decode(&read("case-1.json")).expect("it loads")
+}
+
+#[test]
+fn a_case_of_format_1_loads_from_both_forms() {
+    let case = case_of_format_1();
+    let compact = Case::decode(&read("case-1.postcard")).expect("it loads");
+    assert_eq!(case, compact);
+    let labels = case.steps.iter().map(|step| step.request.function().label);
+    assert_eq!(labels.collect::<BTreeSet<_>>().len(), 13);
+    let programs = case.steps.iter().filter_map(|step| step.program.as_ref());
+    let ops: BTreeSet<_> = programs
+        .flat_map(|program| &program.0)
+        .map(std::mem::discriminant)
+        .map(|op| format!("{op:?}"))
+        .collect();
+    assert_eq!(ops.len(), 21);
+}
+
+#[test]
+fn a_case_of_format_1_comes_to_what_it_always_did() {
+    let host = puppet_host();
+    let mut runner = Runner::new(&host, Subject::Puppet).expect("the puppet opens");
+    let record = runner.run(&case_of_format_1(), Depth::Light);
+    let record = record.expect("the puppet opens");
+    let lines = record.steps.iter().map(|step| {
+        let seen = StepSeen::from(step);
+        let cause = seen
+            .cause
+            .map_or(String::new(), |cause| format!(", {cause}"));
+        let came_to: String = seen.came_to.chars().take(120).collect();
+        format!(
+            "{} {}: {came_to}{cause}\n",
+            seen.place + 1,
+            step.function.label
+        )
+    });
+    insta::assert_snapshot!(lines.collect::<String>());
+}
+
+#[test]
+fn an_opening_of_format_1_loads_and_means_what_it_did() {
+    let opening = Opening::decode(&read("opening-1.json")).expect("it loads");
+    insta::assert_debug_snapshot!((&opening, opening.terms()));
+}
