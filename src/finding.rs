@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::case::Case;
 use crate::oracle::Violation;
-use crate::puppet::{MEANS, Program};
+use crate::puppet::{HALF_WAY, MEANS, Program};
 use crate::wire::Request;
 
 /// A violation and the smallest case that was found to show it.
@@ -57,7 +57,11 @@ impl<R> Finding<R> {
 
     pub(crate) fn key_of(violation: &Violation, effects: &BTreeSet<&'static str>) -> String {
         let (check, function, class) = violation.key();
-        let effects: Vec<_> = effects.iter().copied().collect();
+        let mut effects: Vec<_> = effects.iter().copied().collect();
+        // Whatever it is that interrupts the puppet.
+        if effects.contains(&HALF_WAY) {
+            effects = vec![HALF_WAY];
+        }
         format!("{check}-{function}-{class}-{}", effects.join("-"))
     }
 

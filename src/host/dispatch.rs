@@ -60,7 +60,8 @@ pub fn run<F: WireFunction>(
 ///   start code as a call with the limits of any other. A module that the guard refuses is
 ///   [`HandshakeError::Instantiate`].
 /// - A call that ended abnormally (a trap, no fuel or time left, a failing host function, a panic) leaves the
-///   plugin's own state half-way, so the next call gets a fresh instance. A call that ended by itself, however
+///   plugin's own state half-way, so the next call gets a fresh instance. So does one with an error that is not
+///   UTF-8, which hides how it ended. A call that ended by itself, however
 ///   badly, keeps the instance and the plugin's state. Start code runs again for a fresh instance, in addition to
 ///   the limits of the call.
 /// - A request larger than [`INPUT_MAX_BYTES`] is a fallback without a call.

@@ -64,6 +64,10 @@ pub enum Cause {
     /// The guest set an error. Guests say so when they refuse a request.
     #[error("the guest set an error: {0:?}")]
     GuestError(String),
+    /// The guest set an error that is not UTF-8. Extism says nothing else of such a call: it may have ended abnormally
+    /// behind that.
+    #[error("the guest set an error that is not UTF-8")]
+    ErrorNotUtf8,
     /// The guest's answer is not one.
     #[error("the guest's answer is undecodable: {0}")]
     Undecodable(Decoding),
@@ -205,18 +209,18 @@ impl Cause {
             Self::Timeout => "timeout",
             Self::ExitCode(_) => "exit code",
             Self::HostFunction(_) => "host function",
-            Self::GuestError(_) => "guest error",
+            Self::GuestError(_) | Self::ErrorNotUtf8 => "guest error",
             Self::Undecodable(_) => "undecodable",
             Self::Runtime(_) => "runtime",
             Self::Panic(_) => "panic",
         }
     }
 
-    /// Whether the call ended other than by itself, and may have left the plugin's own state half-way.
+    /// Whether the call may have ended other than by itself, and left the plugin's own state half-way.
     pub fn is_abnormal(&self) -> bool {
         match self {
             Self::Trap(_) | Self::OutOfFuel | Self::Timeout | Self::HostFunction(_) => true,
-            Self::Runtime(_) | Self::Panic(_) => true,
+            Self::Runtime(_) | Self::Panic(_) | Self::ErrorNotUtf8 => true,
             Self::NotNegotiated
             | Self::RequestUnserializable(_)
             | Self::RequestNotObject
@@ -231,7 +235,8 @@ impl Cause {
     ///
     /// Extism gives its own verdicts as messages made of `&'static str` ("timeout", "plugin ran out of
     /// fuel"), a trap as a [`wasmtime::Trap`], and everything that comes from the guest as a `String`: so
-    /// a guest that sets the error "timeout" is still told from one that ran into the limit. Source:
+    /// a guest that sets the error "timeout" is still told from one that ran into the limit. An error that is not UTF-8
+    /// takes the place of a trap and of a timeout. Source:
     /// `Plugin::raw_call` and `Plugin::call` of extism 1.30.0, plugin.rs.
     pub(super) fn of_call(error: &extism::Error) -> Self {
         if let Some(verdict) = error.downcast_ref::<&'static str>() {
@@ -254,18 +259,26 @@ impl Cause {
             };
         }
         // An error that passed through the guest's frames was not made by reading what it had set.
+        if let Some(context) = context {
+            return Self::HostFunction(context.root_cause().to_string());
+        }
         if error.downcast_ref::<wasmtime::WasmBacktrace>().is_some() {
             return Self::HostFunction(error.root_cause().to_string());
         }
         match error.downcast_ref::<String>() {
-            Some(message) => match message.strip_prefix("Returned non-zero exit code: ") {
-                Some(code) => match code.parse() {
-                    Ok(code) => Self::ExitCode(code),
-                    Err(_) => Self::GuestError(message.clone()),
-                },
-                None => Self::GuestError(message.clone()),
-            },
+            Some(message) => Self::of_message(message),
             None => Self::Runtime(format!("{error:#}")),
+        }
+    }
+
+    /// What is told as text: an exit code, or an error of the guest's, which may be worded like anything.
+    fn of_message(message: &str) -> Self {
+        const NOT_UTF_8: &str = "unable to load error message from memory: ";
+        let code = message.strip_prefix("Returned non-zero exit code: ");
+        match code.and_then(|code| code.parse().ok()) {
+            Some(code) => Self::ExitCode(code),
+            None if message.starts_with(NOT_UTF_8) => Self::ErrorNotUtf8,
+            None => Self::GuestError(message.to_owned()),
         }
     }
 }

@@ -128,13 +128,15 @@ pub fn check_all(checks: &[&dyn Oracle], record: &CaseRecord) -> Vec<Violation> 
         .collect()
 }
 
-/// The violations of a check that judges each step by itself; `judge` says what is wrong with one.
+/// The violations of a check that judges each step by itself; `judge` says what is wrong with one. What a session does
+/// that is known to be poisoned is `no_poison`'s matter.
 fn judge_steps(
     check: &dyn Oracle,
     record: &CaseRecord,
     judge: impl Fn(&StepRecord) -> Option<String>,
 ) -> Vec<Violation> {
-    let steps = record.steps.iter();
+    let sound = no_poison::poisoned(record).map(|probe| probe.after).min();
+    let steps = record.steps.iter().take(sound.unwrap_or(usize::MAX));
     let violations =
         steps.filter_map(|step| Some(Violation::new(check, step.function, judge(step)?)));
     violations.collect()

@@ -28,14 +28,7 @@ impl Oracle for NoPoison {
         if excess(record).is_some() {
             return Vec::new();
         }
-        let wall = Duration::from_millis(HANDSHAKE_WALL_MS);
-        // On a busy machine any call may run into the clock.
-        let in_time = record.probes.iter().filter(|probe| probe.elapsed < wall);
-        let poisoned = |probe: &&ProbeRecord| match record.subject {
-            Subject::Puppet => probe.reaction != probe.fresh,
-            Subject::Plugin => answers(&probe.fresh) && !answers(&probe.reaction),
-        };
-        let probes = in_time.filter(poisoned).map(|probe| {
+        let probes = poisoned(record).map(|probe| {
             Violation::new(
                 self,
                 probe.function,
@@ -53,6 +46,20 @@ impl Oracle for NoPoison {
             false => found,
         }
     }
+}
+
+/// The healthy calls that did not get what a fresh session gives.
+pub(super) fn poisoned(record: &CaseRecord) -> impl Iterator<Item = &ProbeRecord> {
+    let wall = Duration::from_millis(HANDSHAKE_WALL_MS);
+    // On a busy machine any call may run into the clock.
+    let in_time = record
+        .probes
+        .iter()
+        .filter(move |probe| probe.elapsed < wall);
+    in_time.filter(|probe| match record.subject {
+        Subject::Puppet => probe.reaction != probe.fresh,
+        Subject::Plugin => answers(&probe.fresh) && !answers(&probe.reaction),
+    })
 }
 
 impl NoPoison {

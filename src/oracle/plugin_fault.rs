@@ -10,7 +10,8 @@ use crate::observation::{CaseRecord, StepRecord, Subject};
 pub const ORDINARY_INPUT_BYTES: usize = 32 * 1024;
 
 /// Holds when every call of a plugin is answered or refused: no trap, no exit code, no misuse of a host
-/// function, no answer that does not decode, and no end of fuel or time at an ordinary size of request. A guest error is a refusal.
+/// function, no answer or error that does not decode, and no end of fuel or time at an ordinary size of request. A guest
+/// error is a refusal.
 #[derive(Debug)]
 pub struct PluginFault;
 
@@ -41,6 +42,7 @@ impl PluginFault {
         let class = match cause {
             Cause::Trap(kind) => format!("trap: {kind}"),
             Cause::ExitCode(_) | Cause::HostFunction(_) => cause.kind().to_owned(),
+            Cause::ErrorNotUtf8 => "error is not UTF-8".to_owned(),
             Cause::OutOfFuel | Cause::Timeout if ordinary => cause.kind().to_owned(),
             Cause::Undecodable(Decoding::NotJson(_)) => "undecodable: not JSON".to_owned(),
             Cause::Undecodable(Decoding::NotResponse(_)) => {

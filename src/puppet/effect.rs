@@ -18,7 +18,7 @@ impl Op {
             Self::Stall | Self::Fill(_) | Self::Copy(_) => "bulk",
             Self::Trap(_) => "trap",
             Self::Return(_) => "return",
-            Self::Hold => "half-way",
+            Self::Hold => HALF_WAY,
             Self::Call { function, .. } => function.effect(),
         }
     }
@@ -55,6 +55,9 @@ impl Import {
 
 /// Effects that only get what others take: a block, an address, a length.
 pub const MEANS: [&str; 5] = ["alloc", "input", "length", "load", "output"];
+
+/// The effect of what leaves an instance half-way: the root cause, whatever it is that interrupts the puppet then.
+pub const HALF_WAY: &str = "half-way";
 
 impl Program {
     /// What its operations do.

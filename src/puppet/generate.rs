@@ -10,7 +10,7 @@ use super::program::{Import, Op, Operand, Program, TrapOp};
 use crate::wire::Function;
 
 /// About one in so many programs stalls: each takes the whole wall-clock limit, 200 ms.
-const STALL_ONE_IN: u32 = 16_000;
+const STALL_ONE_IN: u32 = 6_000;
 
 /// About one in so many programs spins: each takes all the fuel, some 10 ms.
 const SPIN_ONE_IN: u32 = 2_000;

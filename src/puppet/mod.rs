@@ -19,7 +19,7 @@ mod model;
 mod program;
 
 pub use bytes::Bytes;
-pub use effect::MEANS;
+pub use effect::{HALF_WAY, MEANS};
 pub use generate::Wildness;
 pub use model::{Ending, INPUT_MAX_BYTES, Prediction, predict};
 pub use program::{Import, MARK, Op, Operand, PROGRAM_MAX_BYTES, Program, TrapOp};

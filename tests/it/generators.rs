@@ -173,6 +173,7 @@ fn op_name(op: &Op) -> &'static str {
         Op::BurnTo(_) => "op: burn_to",
         Op::Fill(_) => "op: fill",
         Op::Copy(_) => "op: copy",
+        Op::Hold => "op: hold",
     }
 }
 

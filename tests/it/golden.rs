@@ -7,6 +7,7 @@ use std::path::Path;
 use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::observation::{Depth, Runner, StepSeen, Subject};
 use cc_lb_fuzz::opening::Opening;
+use cc_lb_fuzz::wire::Vocabulary as _;
 
 use crate::common::puppet_host;
 

@@ -4,16 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use arbitrary::{Arbitrary as _, Unstructured};
-use cc_lb_fuzz::handshake::HandshakeError;
-use cc_lb_fuzz::host::{
-    DispatchOutcome, Guarded, Host, Loader, Observed, PluginHost, PluginSession, Session,
-};
-use cc_lb_fuzz::opening::{
-    HANDSHAKE_SOUND, ModuleTarget, Opening, OpeningTarget, Reply, mutate, with_handshake,
-};
+use cc_lb_fuzz::host::{Guarded, Host, PluginHost};
+use cc_lb_fuzz::opening::{ModuleTarget, Opening, OpeningTarget, mutate, with_handshake};
 use cc_lb_fuzz::puppet::Bytes;
-use cc_lb_plugin_wire::handshake::HandshakeOffer;
-use cc_lb_plugin_wire::wire_function::WireFunction;
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 

@@ -1,30 +1,29 @@
 //! A check of one's own judges a campaign like any other.
 
 use cc_lb_fuzz::campaign::{Bench, Event, Plan, run_bench};
-use cc_lb_fuzz::host::Cause;
+use cc_lb_fuzz::host::{Cause, TrapKind};
 use cc_lb_fuzz::observation::{CaseRecord, Subject};
 use cc_lb_fuzz::oracle::{Oracle, Violation};
-use cc_lb_fuzz::puppet::Op;
+use cc_lb_fuzz::puppet::{Op, TrapOp};
 use cc_lb_fuzz::wire::Request;
 
 use crate::common::puppet_host;
 
 #[derive(Debug)]
-struct NoExitCode;
+struct NoStackOverflow;
 
-impl Oracle for NoExitCode {
+impl Oracle for NoStackOverflow {
     fn name(&self) -> &'static str {
-        "no_exit_code"
+        "no_stack_overflow"
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
         let steps = record.steps.iter();
-        let codes = steps.filter_map(|step| match step.call.cause {
-            Some(Cause::ExitCode(code)) => Some((step.function, code)),
-            _ => None,
-        });
-        codes
-            .map(|(function, code)| Violation::new(self, function, format!("it was {code}")))
+        let overflows =
+            steps.filter(|step| step.call.cause == Some(Cause::Trap(TrapKind::StackOverflow)));
+        let detail = || "the guest's stack is exhausted".to_owned();
+        overflows
+            .map(|step| Violation::new(self, step.function, detail()))
             .collect()
     }
 }
@@ -34,9 +33,9 @@ fn a_check_of_ones_own_finds_what_it_says_and_that_is_shrunk() {
     let host = puppet_host();
     let bench = Bench::<_, Request>::new(&host, Subject::Puppet).expect("the puppet opens");
     let mut found = Vec::new();
-    let plan = Plan::puppet::<Request>(1, 200);
+    let plan = Plan::puppet::<Request>(1, 1_000);
     let summary = run_bench(
-        &mut bench.with_checks(&[&NoExitCode]),
+        &mut bench.with_checks(&[&NoStackOverflow]),
         &plan,
         &mut |event| {
             if let Event::Finding(finding) = event {
@@ -48,12 +47,9 @@ fn a_check_of_ones_own_finds_what_it_says_and_that_is_shrunk() {
     let [finding] = &found[..] else {
         panic!("one root cause is one finding: {found:#?}");
     };
-    assert_eq!(finding.violation.check, "no_exit_code");
+    assert_eq!(finding.violation.check, "no_stack_overflow");
     assert!(finding.minimal);
     let programs = finding.case.steps.iter().map(|step| step.program.clone());
     let programs: Vec<_> = programs.flatten().map(|program| program.0).collect();
-    assert!(
-        matches!(&programs[..], [ops] if matches!(ops[..], [Op::Return(_)])),
-        "{programs:?}"
-    );
+    assert_eq!(programs, [[Op::Trap(TrapOp::StackOverflow)]]);
 }

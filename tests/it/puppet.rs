@@ -291,6 +291,28 @@ fn an_instance_that_is_left_half_way_is_of_no_more_use_until_it_is_renewed() {
     assert!(matches!(last, DispatchOutcome::Fallback(_)), "{last:?}");
 }
 
+#[test]
+fn an_end_behind_an_error_leaves_no_instance_half_way() {
+    let not_utf_8 = Op::SetError(Bytes(vec![0xff]));
+    let no_handle = call(Import::LogInfo, (None, 1), (None, 0), 0);
+    for error in [Op::SetError("no".into()), not_utf_8] {
+        for end in [
+            Op::Trap(TrapOp::Memory),
+            Op::Stall,
+            Op::Spin,
+            no_handle.clone(),
+        ] {
+            let seen = observe(vec![
+                told([Op::Hold, error.clone(), end.clone()]),
+                told([Op::EmitHealthy]),
+            ]);
+            let cause = seen[0].call.cause.as_ref().expect("it fails");
+            assert!(cause.is_abnormal(), "{error:?}, {end:?}: {cause}");
+            assert_eq!(seen[1].call.cause, None, "{error:?}, {end:?}: {cause}");
+        }
+    }
+}
+
 /// A call of Extism with these operands: a register, if any, and a constant.
 fn call(function: Import, a: (Option<u8>, i64), b: (Option<u8>, i64), to: u8) -> Op {
     let operand = |(register, add)| Operand { register, add };

@@ -237,7 +237,7 @@ fn workers_that_are_killed_from_outside_lose_nothing() {
 fn the_published_host_is_found_to_die_and_the_case_is_small_and_replayable() {
     let published = workers(HostKind::Reference);
     let mut findings: Vec<Finding> = Vec::new();
-    let plan = plan(3, 300);
+    let plan = plan(12, 300);
     let summary = published.run(&plan, NonZeroUsize::new(2).expect("two"), &mut |event| {
         if let Event::Finding(finding) = event {
             findings.push(finding.clone());
