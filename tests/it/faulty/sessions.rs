@@ -157,7 +157,7 @@ impl Clone for OpensEverySecondSessionBlind {
         self.opened.set(self.opened.get() + 1);
         Self {
             opened: Rc::clone(&self.opened),
-            blind: self.opened.get() % 2 == 0,
+            blind: self.opened.get().is_multiple_of(2),
         }
     }
 }
