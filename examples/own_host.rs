@@ -11,8 +11,7 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::{Budget, Child, Event, Plan, Setup, Workers};
-use cc_lb_fuzz::case::Menu;
+use cc_lb_fuzz::campaign::{Child, Event, Plan, Setup, Workers};
 use cc_lb_fuzz::handshake::HandshakeError;
 use cc_lb_fuzz::host::{Cause, Host, Loader, Observed, PluginHost, PluginSession, Session};
 use cc_lb_fuzz::observation::Subject;
@@ -132,11 +131,7 @@ fn campaign(host: String) -> Result<usize, Box<dyn std::error::Error>> {
         subject: Subject::Puppet,
     };
     let workers = Workers::new(std::env::current_exe()?, ["worker"], setup)?;
-    let plan = Plan {
-        seed: 1,
-        budget: Budget::Cases(100),
-        menu: Menu::puppet::<Request>(),
-    };
+    let plan = Plan::puppet::<Request>(1, 100);
     let summary = workers.run(&plan, NonZeroUsize::MIN, &mut |event| {
         if let Event::Finding(finding) = event {
             println!("{}: {}", finding.violation.check, finding.violation.detail);

@@ -7,9 +7,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use cc_lb_fuzz::campaign::{
-    Budget, CampaignError, Event, HostKind, Patience, Plan, Setup, Summary, Workers,
+    CampaignError, Event, HostKind, Patience, Plan, Setup, Summary, Workers,
 };
-use cc_lb_fuzz::case::{Case, Menu};
+use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::finding::Finding;
 use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::puppet::{self, Import, Op, Operand, TrapOp};
@@ -32,7 +32,7 @@ fn workers(host: HostKind) -> Workers {
 }
 
 /// The example of a host of one's own.
-pub fn example() -> PathBuf {
+fn example() -> PathBuf {
     let tests = std::env::current_exe().expect("it is there");
     let target = tests.ancestors().nth(2).expect("it lies deep");
     let example = target.join("examples/own_host");
@@ -44,7 +44,7 @@ pub fn example() -> PathBuf {
 }
 
 /// Workers of the example, each of whose hosts has a fault that strikes when the guest traps.
-fn faulty(host: &str) -> Workers {
+pub fn faulty(host: &str) -> Workers {
     let patience = Patience {
         dispatch: Duration::from_secs(2),
         ..Patience::default()
@@ -96,11 +96,7 @@ fn no_leak_finds_a_host_that_loses_memory_with_every_call() {
 }
 
 fn plan(seed: u64, cases: u64) -> Plan {
-    Plan {
-        seed,
-        budget: Budget::Cases(cases),
-        menu: Menu::puppet::<Request>(),
-    }
+    Plan::puppet::<Request>(seed, cases)
 }
 
 /// A campaign, with the keys of its findings.

@@ -5,8 +5,7 @@
 //! in the generators or the checks.
 
 use cc_lb_fuzz::campaign::{
-    Bench, CASES_PER_SESSION, Confirmed, Known, Lab, Patience, Plan, Setup, Suspect, Worker,
-    Workers, confirm, nth_case,
+    Bench, CASES_PER_SESSION, Confirmed, Known, Lab, Plan, Suspect, Worker, confirm, nth_case,
 };
 use cc_lb_fuzz::case::{Case, ShrinkLimits};
 use cc_lb_fuzz::finding::Origin;
@@ -266,18 +265,7 @@ struct InWorker(&'static str);
 impl InWorker {
     fn worker(&self, sound: bool) -> Worker {
         let host = if sound { "sound" } else { self.0 };
-        let setup = Setup {
-            host: host.to_owned(),
-            wasm: puppet::wasm().to_vec(),
-            subject: Subject::Puppet,
-        };
-        let patience = Patience {
-            dispatch: std::time::Duration::from_secs(2),
-            ..Patience::default()
-        };
-        let workers = Workers::new(crate::workers::example(), ["worker"], setup);
-        let workers = workers.expect("there is room").with_patience(patience);
-        workers.worker()
+        crate::workers::faulty(host).worker()
     }
 }
 
