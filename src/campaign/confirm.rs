@@ -4,11 +4,11 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::CampaignError;
-use super::lab::{Lab, MEASURED_REPEATS};
+use super::lab::{Lab, MEASURED_REPEATS, must_show_again};
 use crate::case::{Case, MAX_STEPS, ShrinkLimits};
 use crate::finding::{Finding, Origin};
 use crate::observation::Subject;
-use crate::oracle::{Oracle, Violation, WithinMemory};
+use crate::oracle::Violation;
 use crate::puppet::{MEANS, Program};
 use crate::wire::Vocabulary;
 
@@ -105,8 +105,7 @@ fn always<R: Vocabulary>(
     violation: &Violation,
     case: &Case<R>,
 ) -> Result<bool, CampaignError> {
-    // How much memory a process had is no matter of chance.
-    let repeats = match violation.measured && violation.check != WithinMemory.name() {
+    let repeats = match must_show_again(violation) {
         true => MEASURED_REPEATS,
         false => 1,
     };

@@ -1,11 +1,11 @@
 //! Hosts that read answers wrong.
 
-use cc_lb_plugin_wire::wire_function::WireFunction;
+use cc_lb_fuzz::wire::Function;
 use serde_json::Value;
 
 use super::plain::{Fault, Object};
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct LeavesTheVersionUnchecked;
 
 impl Fault for LeavesTheVersionUnchecked {
@@ -14,7 +14,7 @@ impl Fault for LeavesTheVersionUnchecked {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct AcceptsAMissingVersion;
 
 impl Fault for AcceptsAMissingVersion {
@@ -23,7 +23,7 @@ impl Fault for AcceptsAMissingVersion {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct AcceptsALaterVersion;
 
 impl Fault for AcceptsALaterVersion {
@@ -33,7 +33,7 @@ impl Fault for AcceptsALaterVersion {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct ComparesTheVersionAsAFloat;
 
 impl Fault for ComparesTheVersionAsAFloat {
@@ -42,7 +42,7 @@ impl Fault for ComparesTheVersionAsAFloat {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct ComparesTheVersionAsText;
 
 impl Fault for ComparesTheVersionAsText {
@@ -55,7 +55,7 @@ impl Fault for ComparesTheVersionAsText {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct TakesTrueForVersion1;
 
 impl Fault for TakesTrueForVersion1 {
@@ -64,7 +64,7 @@ impl Fault for TakesTrueForVersion1 {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct TruncatesTheVersionTo16Bits;
 
 impl Fault for TruncatesTheVersionTo16Bits {
@@ -74,7 +74,7 @@ impl Fault for TruncatesTheVersionTo16Bits {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct TakesTheFirstOfTwoVersions {
     first: Option<Value>,
 }
@@ -94,28 +94,28 @@ impl Fault for TakesTheFirstOfTwoVersions {
 }
 
 /// Only what the response must have is looked at.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct AcceptsUnknownFields;
 
 impl Fault for AcceptsUnknownFields {
-    fn response<F: WireFunction>(&mut self, mut answer: Object) -> Option<F::Response> {
+    fn response(&mut self, _: &Function, answer: &mut Object) {
         answer.remove("extra");
-        serde_json::from_value(answer.into()).ok()
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct FillsInMissingFields;
 
 impl Fault for FillsInMissingFields {
-    fn response<F: WireFunction>(&mut self, answer: Object) -> Option<F::Response> {
-        let mut filled = serde_json::to_value(F::dry_run_response()).ok()?;
-        filled.as_object_mut()?.extend(answer);
-        serde_json::from_value(filled).ok()
+    fn response(&mut self, function: &Function, answer: &mut Object) {
+        let sample = function.dry_run_response().expect("it serializes");
+        for (name, value) in sample.as_object().expect("it is an object") {
+            answer.entry(name).or_insert_with(|| value.clone());
+        }
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct UnwrapsListsOfOneObject;
 
 impl Fault for UnwrapsListsOfOneObject {
@@ -128,7 +128,7 @@ impl Fault for UnwrapsListsOfOneObject {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct AcceptsWhatStandsBehindTheAnswer;
 
 impl Fault for AcceptsWhatStandsBehindTheAnswer {
@@ -138,7 +138,7 @@ impl Fault for AcceptsWhatStandsBehindTheAnswer {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct CutsAnswersAtNul;
 
 impl Fault for CutsAnswersAtNul {
@@ -149,7 +149,7 @@ impl Fault for CutsAnswersAtNul {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct ReplacesWhatIsNotUtf8;
 
 impl Fault for ReplacesWhatIsNotUtf8 {
@@ -158,7 +158,7 @@ impl Fault for ReplacesWhatIsNotUtf8 {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct SkipsAByteOrderMark;
 
 impl Fault for SkipsAByteOrderMark {
@@ -168,7 +168,7 @@ impl Fault for SkipsAByteOrderMark {
 }
 
 /// Twice as deep as the parser does, and not so deep that the stack ends.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct FollowsTwiceTheDepth;
 
 impl Fault for FollowsTwiceTheDepth {
@@ -185,7 +185,7 @@ impl Fault for FollowsTwiceTheDepth {
 }
 
 /// An empty output leaves what was there before.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct AnswersAgainWhenThereIsNoAnswer {
     last: Vec<u8>,
 }
@@ -199,7 +199,7 @@ impl Fault for AnswersAgainWhenThereIsNoAnswer {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct LosesAnswersOf64Kib;
 
 impl Fault for LosesAnswersOf64Kib {
@@ -209,11 +209,11 @@ impl Fault for LosesAnswersOf64Kib {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct TrimsStringsOfAnswers;
 
 impl Fault for TrimsStringsOfAnswers {
-    fn response<F: WireFunction>(&mut self, mut answer: Object) -> Option<F::Response> {
+    fn response(&mut self, _: &Function, answer: &mut Object) {
         for value in answer.values_mut() {
             if let Value::String(text) = value {
                 *text = text
@@ -221,6 +221,5 @@ impl Fault for TrimsStringsOfAnswers {
                     .to_owned();
             }
         }
-        serde_json::from_value(answer.into()).ok()
     }
 }

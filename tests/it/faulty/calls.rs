@@ -1,13 +1,12 @@
 //! Hosts that call the guest wrong: again, without limits, or with a panic.
 
-use cc_lb_fuzz::host::DispatchOutcome;
+use cc_lb_fuzz::wire::Function;
 use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
-use cc_lb_plugin_wire::wire_function::WireFunction;
 use serde_json::Value;
 
-use super::plain::{Called, Failure, Fault, Guest, is_timeout, is_trap};
+use super::plain::{Called, Failure, Fault, Guest, Instead, Settings, is_timeout, is_trap};
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct RetriesOnce;
 
 impl Fault for RetriesOnce {
@@ -17,7 +16,7 @@ impl Fault for RetriesOnce {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct RetriesTimeouts;
 
 impl Fault for RetriesTimeouts {
@@ -29,7 +28,7 @@ impl Fault for RetriesTimeouts {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct RetriesTrapsOnAFreshInstance;
 
 impl Fault for RetriesTrapsOnAFreshInstance {
@@ -44,7 +43,7 @@ impl Fault for RetriesTrapsOnAFreshInstance {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct AsksAgainForAnEmptyAnswer;
 
 impl Fault for AsksAgainForAnEmptyAnswer {
@@ -56,17 +55,17 @@ impl Fault for AsksAgainForAnEmptyAnswer {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct PanicsWhenTheGuestTraps;
 
 impl Fault for PanicsWhenTheGuestTraps {
-    fn failed<F: WireFunction>(&mut self, why: &Failure) -> DispatchOutcome<F::Response> {
+    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
         assert!(!why.is_trap(), "the guest trapped");
-        DispatchOutcome::Fallback(F::FALLBACK)
+        Instead::Fallback(function.fallback)
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct PanicsOnAnswersThatAreNoJson;
 
 impl Fault for PanicsOnAnswersThatAreNoJson {
@@ -75,23 +74,38 @@ impl Fault for PanicsOnAnswersThatAreNoJson {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct HasNoFuelLimit;
 
 impl Fault for HasNoFuelLimit {
-    const FUEL: Option<u64> = None;
+    fn settings(&self) -> Settings {
+        Settings {
+            fuel: None,
+            ..Settings::default()
+        }
+    }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct GivesTwiceTheFuel;
 
 impl Fault for GivesTwiceTheFuel {
-    const FUEL: Option<u64> = Some(2 * HANDSHAKE_FUEL);
+    fn settings(&self) -> Settings {
+        Settings {
+            fuel: Some(2 * HANDSHAKE_FUEL),
+            ..Settings::default()
+        }
+    }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct WaitsThreeTimesAsLong;
 
 impl Fault for WaitsThreeTimesAsLong {
-    const WALL_MS: u64 = 3 * HANDSHAKE_WALL_MS;
+    fn settings(&self) -> Settings {
+        Settings {
+            wall_ms: 3 * HANDSHAKE_WALL_MS,
+            ..Settings::default()
+        }
+    }
 }

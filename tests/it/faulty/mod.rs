@@ -10,7 +10,7 @@ use cc_lb_fuzz::campaign::{
 use cc_lb_fuzz::case::{Case, ShrinkLimits};
 use cc_lb_fuzz::finding::Origin;
 use cc_lb_fuzz::handshake::build_offer;
-use cc_lb_fuzz::host::{Guarded, Host, Loader, ReferenceHost};
+use cc_lb_fuzz::host::{Guarded, Loader, ReferenceHost};
 use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::opening::{HANDSHAKE_SOUND, Opening, OpeningTarget};
 use cc_lb_fuzz::oracle::Violation;
@@ -28,7 +28,7 @@ mod sessions;
 mod shrinking;
 
 use openings::nth_opening;
-use plain::{Fault, Plain};
+use plain::{Fault, MakesFault, Plain};
 
 /// A faulty host.
 pub struct Faulty {
@@ -38,7 +38,17 @@ pub struct Faulty {
     pub check: &'static str,
     /// Who answers its campaigns.
     subject: Subject,
-    trial: Box<dyn Trial>,
+    kind: Kind,
+}
+
+/// What is faulty.
+enum Kind {
+    /// A decision of the plain host.
+    Dispatch(MakesFault),
+    /// A host of the example of one's own, in a process.
+    Process(&'static str),
+    /// A loader.
+    Opening(Box<dyn Fn(&Opening) -> Option<Violation> + Sync>),
 }
 
 /// What is tried on a faulty host.
@@ -46,22 +56,6 @@ pub struct Faulty {
 pub enum Tried {
     Case(Case),
     Opening(Opening),
-}
-
-/// How a faulty host is tried.
-trait Trial: Sync {
-    /// The first of so many cases of a seed that shows a violation of the check, counted from 1, and a case for it,
-    /// shrunk as far as the limits go.
-    fn hunt(
-        &self,
-        faulty: &Faulty,
-        seed: u64,
-        most: u64,
-        limits: ShrinkLimits,
-    ) -> Option<(u64, Tried)>;
-
-    /// For each that is tried the names of the checks that find something, on the faulty host or on the sound one.
-    fn found(&self, faulty: &Faulty, tried: &[Tried], sound: bool) -> Vec<Vec<String>>;
 }
 
 /// All of them, in the order of the checks.
@@ -146,24 +140,63 @@ pub fn all() -> Vec<Faulty> {
 }
 
 impl Faulty {
+    /// The first of so many cases of a seed that shows a violation of the check, counted from 1, and a case for it,
+    /// shrunk as far as the limits go.
     pub fn hunt(&self, seed: u64, most: u64, limits: ShrinkLimits) -> Option<(u64, Tried)> {
-        self.trial.hunt(self, seed, most, limits)
+        match &self.kind {
+            Kind::Dispatch(fault) => {
+                let host = Plain::new(*fault);
+                hunt_case(&mut self.bench(&host), self, seed, most, limits)
+            }
+            Kind::Process(host) => hunt_case(&mut worker(host), self, seed, most, limits),
+            Kind::Opening(check) => hunt_opening(check, seed, most, limits),
+        }
     }
 
     /// For each that is tried the names of the checks that find something.
     pub fn found(&self, tried: &[Tried]) -> Vec<Vec<String>> {
-        self.trial.found(self, tried, false)
+        match &self.kind {
+            Kind::Dispatch(fault) => found_by(&mut self.bench(&Plain::new(*fault)), self, tried),
+            Kind::Process(host) => found_by(&mut worker(host), self, tried),
+            Kind::Opening(check) => found_in_openings(check, tried),
+        }
     }
 
     /// The same on the sound host.
     pub fn found_on_the_sound_host(&self, tried: &[Tried]) -> Vec<Vec<String>> {
-        self.trial.found(self, tried, true)
+        match &self.kind {
+            Kind::Dispatch(fault) => {
+                let sound = Plain::sound_beside(*fault);
+                found_by(&mut self.bench(&sound), self, tried)
+            }
+            Kind::Process(_) => found_by(&mut worker("sound"), self, tried),
+            Kind::Opening(_) => found_in_openings(&checks::<Guarded>(), tried),
+        }
     }
 
     /// Whether many of its calls take long.
     pub fn is_slow(&self) -> bool {
         self.check == "no_leak" || self.name == "hangs"
     }
+
+    fn bench<'h>(&self, host: &'h Plain) -> Bench<'h, Plain> {
+        let mut bench = Bench::new(host, self.subject).expect("the host opens");
+        if self.subject == Subject::Plugin {
+            let offer = build_offer(&Default::default());
+            let reference = ReferenceHost::with_offer(puppet::wasm(), &offer);
+            let reference = reference.expect("the puppet opens");
+            bench.runner().compare_with(reference);
+        }
+        bench
+    }
+}
+
+fn worker(host: &str) -> Worker {
+    crate::workers::faulty(host).worker()
+}
+
+fn checks<L: Loader + Default + 'static>() -> impl Fn(&Opening) -> Option<Violation> + Sync {
+    |opening| OpeningTarget(L::default()).check(opening)
 }
 
 /// The words of a type's name.
@@ -184,109 +217,44 @@ fn words<T>() -> String {
 }
 
 /// A fault of the plain host.
-fn dispatch<T: Fault>(check: &'static str) -> Faulty {
+fn dispatch<T: Fault + Default + 'static>(check: &'static str) -> Faulty {
     Faulty {
         name: words::<T>(),
         check,
         subject: Subject::Puppet,
-        trial: Box::new(InProcess::<T>(std::marker::PhantomData)),
+        kind: Kind::Dispatch(|| Box::new(T::default())),
     }
 }
 
 /// One that takes the puppet for a plugin of which nobody knows what it must come to, and is compared with the published
 /// host.
-fn compared<T: Fault>(check: &'static str) -> Faulty {
+fn compared<T: Fault + Default + 'static>(check: &'static str) -> Faulty {
     Faulty {
         subject: Subject::Plugin,
         ..dispatch::<T>(check)
     }
 }
 
-struct InProcess<T>(std::marker::PhantomData<fn() -> T>);
-
-impl<T: Fault> Trial for InProcess<T> {
-    fn hunt(
-        &self,
-        faulty: &Faulty,
-        seed: u64,
-        most: u64,
-        limits: ShrinkLimits,
-    ) -> Option<(u64, Tried)> {
-        let host = Plain::<T>::new();
-        hunt_on(&mut bench(&host, faulty), faulty, seed, most, limits)
-    }
-
-    fn found(&self, faulty: &Faulty, tried: &[Tried], sound: bool) -> Vec<Vec<String>> {
-        match sound {
-            false => found_on(&mut bench(&Plain::<T>::new(), faulty), faulty, tried),
-            true => found_on(&mut bench(&Plain::<Sound<T>>::new(), faulty), faulty, tried),
-        }
-    }
-}
-
-/// No fault, on what is tried for another.
-#[derive(Clone)]
-struct Sound<T>(std::marker::PhantomData<fn() -> T>);
-
-impl<T> Default for Sound<T> {
-    fn default() -> Self {
-        Self(std::marker::PhantomData)
-    }
-}
-
-impl<T: Fault> Fault for Sound<T> {
-    const VERSIONED: bool = T::VERSIONED;
-    const TELLS: bool = T::TELLS;
-}
-
-fn bench<'h, H: Host>(host: &'h H, faulty: &Faulty) -> Bench<'h, H> {
-    let mut bench = Bench::new(host, faulty.subject).expect("the host opens");
-    if faulty.subject == Subject::Plugin {
-        let offer = build_offer(&Default::default());
-        let reference = ReferenceHost::with_offer(puppet::wasm(), &offer);
-        let reference = reference.expect("the puppet opens");
-        bench.runner().compare_with(reference);
-    }
-    bench
-}
-
-/// A host of the example of one's own, in a process.
 fn process(host: &'static str, check: &'static str) -> Faulty {
     Faulty {
         name: host.to_owned(),
         check,
         subject: Subject::Puppet,
-        trial: Box::new(InWorker(host)),
+        kind: Kind::Process(host),
     }
 }
 
-struct InWorker(&'static str);
-
-impl InWorker {
-    fn worker(&self, sound: bool) -> Worker {
-        let host = if sound { "sound" } else { self.0 };
-        crate::workers::faulty(host).worker()
-    }
-}
-
-impl Trial for InWorker {
-    fn hunt(
-        &self,
-        faulty: &Faulty,
-        seed: u64,
-        most: u64,
-        limits: ShrinkLimits,
-    ) -> Option<(u64, Tried)> {
-        hunt_on(&mut self.worker(false), faulty, seed, most, limits)
-    }
-
-    fn found(&self, faulty: &Faulty, tried: &[Tried], sound: bool) -> Vec<Vec<String>> {
-        found_on(&mut self.worker(sound), faulty, tried)
+fn opening<L: Loader + Default + 'static>() -> Faulty {
+    Faulty {
+        name: words::<L>(),
+        check: HANDSHAKE_SOUND,
+        subject: Subject::Plugin,
+        kind: Kind::Opening(Box::new(checks::<L>())),
     }
 }
 
 /// What a campaign of a seed finds first of a check.
-fn hunt_on(
+fn hunt_case(
     lab: &mut impl Lab<Request>,
     faulty: &Faulty,
     seed: u64,
@@ -329,71 +297,52 @@ fn hunt_on(
     None
 }
 
-/// The checks that find something in each case alone, as deep as the faulty host's own check needs it. What a check that
-/// measures finds must show three times.
-fn found_on(lab: &mut impl Lab<Request>, faulty: &Faulty, tried: &[Tried]) -> Vec<Vec<String>> {
+/// The checks that find something in each case alone, as deep as the faulty host's own check needs it.
+fn found_by(lab: &mut impl Lab<Request>, faulty: &Faulty, tried: &[Tried]) -> Vec<Vec<String>> {
     let mut found = |tried: &Tried| {
         let Tried::Case(case) = tried else {
             panic!("a dispatch is tried with cases");
         };
-        let mut judge = || lab.judge(case, faulty.check).expect("the host opens");
-        let mut found = judge();
-        for _ in 0..2 {
-            if found.iter().any(|violation| violation.measured) {
-                let again = judge();
-                let shows = |violation: &Violation| {
-                    again.iter().any(|other| other.check == violation.check)
-                };
-                found.retain(|violation| !violation.measured || shows(violation));
-            }
-        }
-        let mut names: Vec<_> = found.into_iter().map(|violation| violation.check).collect();
-        names.dedup();
-        names
+        let found = lab.judge_surely(case, faulty.check);
+        names(found.expect("the host opens"))
     };
     tried.iter().map(&mut found).collect()
 }
 
-/// A fault of a loader.
-fn opening<L: Loader + Default + Sync + 'static>() -> Faulty {
-    Faulty {
-        name: words::<L>(),
-        check: HANDSHAKE_SOUND,
-        subject: Subject::Plugin,
-        trial: Box::new(Opens::<L>(std::marker::PhantomData)),
-    }
+fn names(found: impl IntoIterator<Item = Violation>) -> Vec<String> {
+    let found = found.into_iter();
+    let mut names: Vec<_> = found.map(|violation| violation.check).collect();
+    names.dedup();
+    names
 }
 
-struct Opens<L>(std::marker::PhantomData<fn() -> L>);
+fn hunt_opening(
+    check: impl Fn(&Opening) -> Option<Violation>,
+    seed: u64,
+    most: u64,
+    limits: ShrinkLimits,
+) -> Option<(u64, Tried)> {
+    let fails = |opening: &Opening| check(opening).is_some();
+    let found = (0..most).find(|index| fails(&nth_opening(seed, *index)))?;
+    let opening = nth_opening(seed, found);
+    let opening = match limits.candidates {
+        0 => opening,
+        _ => opening.shrink(fails),
+    };
+    Some((found + 1, Tried::Opening(opening)))
+}
 
-impl<L: Loader + Default> Trial for Opens<L> {
-    fn hunt(&self, _: &Faulty, seed: u64, most: u64, limits: ShrinkLimits) -> Option<(u64, Tried)> {
-        let target = OpeningTarget(L::default());
-        let fails = |opening: &Opening| target.check(opening).is_some();
-        let found = (0..most).find(|index| fails(&nth_opening(seed, *index)))?;
-        let opening = nth_opening(seed, found);
-        Some((
-            found + 1,
-            Tried::Opening(match limits.candidates {
-                0 => opening,
-                _ => opening.shrink(fails),
-            }),
-        ))
-    }
-
-    fn found(&self, _: &Faulty, tried: &[Tried], sound: bool) -> Vec<Vec<String>> {
-        let found = |tried: &Tried| {
-            let Tried::Opening(opening) = tried else {
-                panic!("a loader is tried with openings");
-            };
-            let found = match sound {
-                false => OpeningTarget(L::default()).check(opening),
-                true => OpeningTarget(Guarded).check(opening),
-            };
-            found.into_iter().map(|violation| violation.check).collect()
+fn found_in_openings(
+    check: impl Fn(&Opening) -> Option<Violation>,
+    tried: &[Tried],
+) -> Vec<Vec<String>> {
+    let found = |tried: &Tried| {
+        let Tried::Opening(opening) = tried else {
+            panic!("a loader is tried with openings");
         };
-        tried.iter().map(found).collect()
-    }
+        names(check(opening))
+    };
+    tried.iter().map(found).collect()
 }
 
 /// Campaigns call what was negotiated; this is about what was not.
@@ -404,13 +353,13 @@ fn fallback_policy_finds_a_host_that_answers_for_a_function_that_the_plugin_lack
     let sign = Case {
         steps: vec![crate::common::healthy("sign_v1")],
     };
-    fn found(host: &impl Host, case: &Case) -> Vec<String> {
+    let found = |host: &Plain| {
         let mut bench = Bench::<_, Request>::new(host, Subject::Plugin).expect("it opens");
-        let found = bench.judge(case, "fallback_policy").expect("it opens");
-        found.into_iter().map(|violation| violation.check).collect()
-    }
-    let sound = Plain::<Sound<policies::SkipsFailingSigners>>::of(&shape_only, &offer);
-    assert_eq!(found(&sound, &sign), [""; 0]);
-    let faulty = Plain::<policies::AnswersForWhatIsNotThere>::of(&shape_only, &offer);
-    assert_eq!(found(&faulty, &sign), ["fallback_policy"]);
+        names(bench.judge(&sign, "fallback_policy").expect("it opens"))
+    };
+    let sound = Plain::sound_of(&shape_only, &offer);
+    assert_eq!(found(&sound), [""; 0]);
+    let faulty = || Box::new(policies::AnswersForWhatIsNotThere) as Box<dyn Fault>;
+    let faulty = Plain::of(&shape_only, &offer, faulty);
+    assert_eq!(found(&faulty), ["fallback_policy"]);
 }

@@ -10,18 +10,21 @@ use cc_lb_plugin_wire::wire_function::{WireFunction, all_wire_functions};
 use wasm_encoder::{ExportKind, ExportSection, Module, RawSection};
 use wasmparser::{Export, ExternalKind, Parser, Payload};
 
-type Opened = Result<PluginHost, HandshakeError>;
+type Opened<H = PluginHost> = Result<H, HandshakeError>;
 
 /// A loader that is a function.
 macro_rules! loader {
     ($name:ident, |$wasm:ident, $offer:ident| $body:expr) => {
+        loader!($name: PluginHost, |$wasm, $offer| $body);
+    };
+    ($name:ident: $host:ty, |$wasm:ident, $offer:ident| $body:expr) => {
         #[derive(Clone, Copy, Default)]
         pub struct $name;
 
         impl Loader for $name {
-            type Host = PluginHost;
+            type Host = $host;
 
-            fn load(&self, $wasm: &[u8], $offer: &HandshakeOffer) -> Opened {
+            fn load(&self, $wasm: &[u8], $offer: &HandshakeOffer) -> Opened<$host> {
                 $body
             }
         }
@@ -145,61 +148,48 @@ fn first_that_opens(
     })
 }
 
-/// A sound host, and what is wrong about it.
-pub struct Wrong<T>(PluginHost, T);
-
-#[derive(Clone, Copy, Default)]
-pub struct HasFunctionsInTheNextVersion;
-
-impl Loader for HasFunctionsInTheNextVersion {
-    type Host = Wrong<Self>;
-
-    fn load(&self, wasm: &[u8], offer: &HandshakeOffer) -> Result<Wrong<Self>, HandshakeError> {
-        Ok(Wrong(PluginHost::with_offer(wasm, offer)?, *self))
-    }
+/// A sound host but for what it says of versions, or of what was not negotiated.
+pub struct Wrong {
+    host: PluginHost,
+    versions_later: u32,
+    answers_for_all: bool,
 }
 
-impl Host for Wrong<HasFunctionsInTheNextVersion> {
-    type Session = PluginSession;
+loader!(HasFunctionsInTheNextVersion: Wrong, |wasm, offer| {
+    Ok(Wrong {
+        host: PluginHost::with_offer(wasm, offer)?,
+        versions_later: 1,
+        answers_for_all: false,
+    })
+});
 
-    fn open(&self) -> Result<PluginSession, HandshakeError> {
-        self.0.open()
+loader!(AnswersForWhatWasNotNegotiated: Wrong, |wasm, offer| {
+    Ok(Wrong {
+        host: PluginHost::with_offer(wasm, offer)?,
+        versions_later: 0,
+        answers_for_all: true,
+    })
+});
+
+impl Host for Wrong {
+    type Session = WrongSession;
+
+    fn open(&self) -> Result<WrongSession, HandshakeError> {
+        let session = self.host.open()?;
+        Ok(WrongSession(session, self.answers_for_all))
     }
 
     fn negotiated(&self, function: &str) -> Option<u32> {
-        self.0.negotiated(function).map(|version| version + 1)
+        Some(self.host.negotiated(function)? + self.versions_later)
     }
 }
 
-#[derive(Clone, Copy, Default)]
-pub struct AnswersForWhatWasNotNegotiated;
+pub struct WrongSession(PluginSession, bool);
 
-impl Loader for AnswersForWhatWasNotNegotiated {
-    type Host = Wrong<Self>;
-
-    fn load(&self, wasm: &[u8], offer: &HandshakeOffer) -> Result<Wrong<Self>, HandshakeError> {
-        Ok(Wrong(PluginHost::with_offer(wasm, offer)?, *self))
-    }
-}
-
-impl Host for Wrong<AnswersForWhatWasNotNegotiated> {
-    type Session = AnswersForAll;
-
-    fn open(&self) -> Result<AnswersForAll, HandshakeError> {
-        self.0.open().map(AnswersForAll)
-    }
-
-    fn negotiated(&self, function: &str) -> Option<u32> {
-        self.0.negotiated(function)
-    }
-}
-
-pub struct AnswersForAll(PluginSession);
-
-impl Session for AnswersForAll {
+impl Session for WrongSession {
     fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
         let mut observed = self.0.observe::<F>(request);
-        if observed.call.input_bytes.is_none() {
+        if self.1 && observed.call.input_bytes.is_none() {
             observed.outcome = DispatchOutcome::Ok(F::dry_run_response());
         }
         observed

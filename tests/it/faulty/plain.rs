@@ -1,7 +1,7 @@
 //! A dispatch session written plainly, behind the guard, with every decision a method. Without a fault it is sound; a
 //! faulty host decides one thing otherwise.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use cc_lb_fuzz::host::{
     guard,
 };
 use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::wire::{Function, Request, Vocabulary};
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 use cc_lb_plugin_wire::wire_function::WireFunction;
@@ -18,19 +19,38 @@ use serde_json::{Map, Value};
 
 pub type Object = Map<String, Value>;
 
-/// What a host decides. Every method is right as it is; a value is the state of one session.
-pub trait Fault: Clone + Default + 'static {
+/// What is set before a plugin is compiled, and what is told of its calls.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Settings {
     /// The fuel that a call may take.
-    const FUEL: Option<u64> = Some(HANDSHAKE_FUEL);
-
+    pub fuel: Option<u64>,
     /// The time that a call may take, in milliseconds.
-    const WALL_MS: u64 = HANDSHAKE_WALL_MS;
-
+    pub wall_ms: u64,
     /// Whether the host is tried on the puppet whose functions have versions of their own.
-    const VERSIONED: bool = false;
-
+    pub versioned: bool,
     /// Whether the host tells anything of its calls.
-    const TELLS: bool = true;
+    pub tells: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            fuel: Some(HANDSHAKE_FUEL),
+            wall_ms: HANDSHAKE_WALL_MS,
+            versioned: false,
+            tells: true,
+        }
+    }
+}
+
+/// What a host decides. Every method is right as it is; a value is the state of one session.
+pub trait Fault {
+    fn settings(&self) -> Settings {
+        Settings::default()
+    }
+
+    /// The session is open; it is the host's first, second, and so on.
+    fn opened(&mut self, _sessions: u32) {}
 
     /// The version that a request is sealed with.
     fn version(&mut self, function: &str, negotiated: &BTreeMap<String, u32>) -> Option<u32> {
@@ -73,15 +93,28 @@ pub trait Fault: Clone + Default + 'static {
         version == Some(negotiated.into())
     }
 
-    /// The response that an object is.
-    fn response<F: WireFunction>(&mut self, answer: Object) -> Option<F::Response> {
-        serde_json::from_value(answer.into()).ok()
-    }
+    /// What becomes of an answer before it is read as the response.
+    fn response(&mut self, _function: &Function, _answer: &mut Object) {}
 
-    /// The outcome of a call that failed.
-    fn failed<F: WireFunction>(&mut self, _why: &Failure) -> DispatchOutcome<F::Response> {
-        DispatchOutcome::Fallback(F::FALLBACK)
+    /// What a call that failed comes to.
+    fn failed(&mut self, function: &Function, _why: &Failure) -> Instead {
+        Instead::Fallback(function.fallback)
     }
+}
+
+/// Makes the fault of a session.
+pub type MakesFault = fn() -> Box<dyn Fault>;
+
+/// No fault.
+struct Sound;
+
+impl Fault for Sound {}
+
+/// What there is instead of an answer.
+pub enum Instead {
+    Fallback(FallbackPolicy),
+    /// The dry-run response.
+    Answer,
 }
 
 /// What a call of the guest came to.
@@ -159,9 +192,11 @@ impl Guest {
 }
 
 /// A host of a plugin, the puppet if not told otherwise, with a fault.
-pub struct Plain<T> {
+pub struct Plain {
     opened: Opened,
-    fault: T,
+    settings: Settings,
+    fault: MakesFault,
+    sessions: Cell<u32>,
 }
 
 /// A plugin, compiled with limits, and what it negotiated.
@@ -172,12 +207,12 @@ struct Opened {
 }
 
 impl Opened {
-    fn with_limits<T: Fault>(wasm: &[u8], offer: &HandshakeOffer) -> Self {
+    fn new(wasm: &[u8], offer: &HandshakeOffer, settings: Settings) -> Self {
         let sound = PluginHost::with_offer(wasm, offer).expect("the plugin opens");
         let manifest = guard::manifest(wasm).expect("the plugin may be");
-        let manifest = manifest.with_timeout(Duration::from_millis(T::WALL_MS));
+        let manifest = manifest.with_timeout(Duration::from_millis(settings.wall_ms));
         let builder = extism::PluginBuilder::new(manifest).with_cache_disabled();
-        let builder = match T::FUEL {
+        let builder = match settings.fuel {
             Some(fuel) => builder.with_fuel_limit(fuel),
             None => builder,
         };
@@ -187,63 +222,88 @@ impl Opened {
         }
     }
 
-    fn puppet<T: Fault>() -> Self {
+    fn puppet(settings: Settings) -> Self {
         let mut offer = build_offer(&Default::default());
-        if !T::VERSIONED {
-            return Self::with_limits::<T>(puppet::wasm(), &offer);
+        if !settings.versioned {
+            return Self::new(puppet::wasm(), &offer, settings);
         }
         let versions = puppet::versions();
         offer.function_versions = versions
             .map(|(name, n)| (name.to_owned(), vec![n]))
             .collect();
-        Self::with_limits::<T>(puppet::versioned(), &offer)
+        Self::new(puppet::versioned(), &offer, settings)
     }
 }
 
-/// Limits, and whether functions have versions of their own.
-type Settings = (Option<u64>, u64, bool);
-
 thread_local! {
-    /// Most faults have the same limits, and compiling takes long. A thread's own, for sessions of the same compiled code
-    /// that run at the same time share a clock.
+    /// Most faults have the same settings, and compiling takes long. A thread's own, for sessions of the same compiled
+    /// code that run at the same time share a clock.
     static PUPPETS: RefCell<BTreeMap<Settings, Opened>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-impl<T: Fault> Plain<T> {
-    pub fn new() -> Self {
-        let settings = (T::FUEL, T::WALL_MS, T::VERSIONED);
-        let mut opened = PUPPETS.take();
-        let puppet = opened
-            .entry(settings)
-            .or_insert_with(Opened::puppet::<T>)
-            .clone();
-        PUPPETS.set(opened);
+impl Plain {
+    pub fn new(fault: MakesFault) -> Self {
+        Self::on_the_puppet(fault, fault().settings())
+    }
+
+    /// Without the fault, on what is tried for it.
+    pub fn sound_beside(fault: MakesFault) -> Self {
+        let Settings {
+            versioned, tells, ..
+        } = fault().settings();
+        let settings = Settings {
+            versioned,
+            tells,
+            ..Settings::default()
+        };
+        Self::on_the_puppet(|| Box::new(Sound), settings)
+    }
+
+    fn on_the_puppet(fault: MakesFault, settings: Settings) -> Self {
+        let opened = PUPPETS.with_borrow_mut(|puppets| {
+            let puppet = puppets.entry(settings);
+            puppet.or_insert_with(|| Opened::puppet(settings)).clone()
+        });
         Self {
-            opened: puppet,
-            fault: T::default(),
+            opened,
+            settings,
+            fault,
+            sessions: Cell::new(0),
         }
     }
 
     /// A host of another plugin.
-    pub fn of(wasm: &[u8], offer: &HandshakeOffer) -> Self {
+    pub fn of(wasm: &[u8], offer: &HandshakeOffer, fault: MakesFault) -> Self {
+        let settings = fault().settings();
         Self {
-            opened: Opened::with_limits::<T>(wasm, offer),
-            fault: T::default(),
+            opened: Opened::new(wasm, offer, settings),
+            settings,
+            fault,
+            sessions: Cell::new(0),
         }
+    }
+
+    /// The same host without a fault.
+    pub fn sound_of(wasm: &[u8], offer: &HandshakeOffer) -> Self {
+        Self::of(wasm, offer, || Box::new(Sound))
     }
 }
 
-impl<T: Fault> Host for Plain<T> {
-    type Session = PlainSession<T>;
+impl Host for Plain {
+    type Session = PlainSession;
 
-    fn open(&self) -> Result<Self::Session, HandshakeError> {
+    fn open(&self) -> Result<PlainSession, HandshakeError> {
+        let mut fault = (self.fault)();
+        self.sessions.set(self.sessions.get() + 1);
+        fault.opened(self.sessions.get());
         Ok(PlainSession {
             guest: Guest {
                 compiled: self.opened.compiled.clone(),
                 plugin: None,
             },
             negotiated: self.opened.negotiated.clone(),
-            fault: self.fault.clone(),
+            tells: self.settings.tells,
+            fault,
         })
     }
 
@@ -252,26 +312,29 @@ impl<T: Fault> Host for Plain<T> {
     }
 }
 
-pub struct PlainSession<T> {
+pub struct PlainSession {
     guest: Guest,
     negotiated: BTreeMap<String, u32>,
-    fault: T,
+    tells: bool,
+    fault: Box<dyn Fault>,
 }
 
-impl<T: Fault> PlainSession<T> {
-    fn attempt<F: WireFunction>(
+impl PlainSession {
+    /// The answer's object, without its `_v`.
+    fn attempt(
         &mut self,
-        request: F::Request,
+        function: &Function,
+        mut request: Value,
         call: &mut Call,
-    ) -> Result<F::Response, Failure> {
-        let negotiated = *self.negotiated.get(F::NAME).ok_or(Failure::NotNegotiated)?;
-        let version = self.fault.version(F::NAME, &self.negotiated);
-        let mut request = serde_json::to_value(request).map_err(|_| Failure::Answer)?;
-        self.fault.request(F::NAME, &mut request);
+    ) -> Result<Value, Failure> {
+        let negotiated = self.negotiated.get(function.name);
+        let negotiated = *negotiated.ok_or(Failure::NotNegotiated)?;
+        let version = self.fault.version(function.name, &self.negotiated);
+        self.fault.request(function.name, &mut request);
         request["_v"] = version.into();
         let input = request.to_string();
         call.input_bytes = Some(input.len());
-        let called = self.fault.call(&mut self.guest, F::NAME, &input);
+        let called = self.fault.call(&mut self.guest, function.name, &input);
         call.fuel = self.guest.fuel();
         let output = called.map_err(|error| {
             if self.fault.renews(&error) {
@@ -279,33 +342,42 @@ impl<T: Fault> PlainSession<T> {
             }
             Failure::Call(error)
         })?;
-        let answer = self.read::<F>(&output, negotiated);
+        let answer = self.read(function, &output, negotiated);
         call.output = Some(output);
         answer.ok_or(Failure::Answer)
     }
 
-    fn read<F: WireFunction>(&mut self, output: &[u8], negotiated: u32) -> Option<F::Response> {
+    fn read(&mut self, function: &Function, output: &[u8], negotiated: u32) -> Option<Value> {
         let text = self.fault.text(output)?;
         let json = self.fault.json(&text)?;
         let mut object = self.fault.object(json)?;
         let version = object.remove("_v");
-        match self.fault.is_of_version(version, negotiated) {
-            true => self.fault.response::<F>(object),
-            false => None,
+        if !self.fault.is_of_version(version, negotiated) {
+            return None;
         }
+        self.fault.response(function, &mut object);
+        Some(object.into())
     }
 }
 
-impl<T: Fault> Session for PlainSession<T> {
+impl Session for PlainSession {
     fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
         let start = Instant::now();
+        let function = const { &Function::of::<F>(F::NAME) };
         let mut call = Call::default();
-        let outcome = match self.attempt::<F>(request, &mut call) {
+        let request = serde_json::to_value(request).map_err(|_| Failure::Answer);
+        let response = request
+            .and_then(|request| self.attempt(function, request, &mut call))
+            .and_then(|answer| serde_json::from_value(answer).map_err(|_| Failure::Answer));
+        let outcome = match response {
             Ok(response) => DispatchOutcome::Ok(response),
-            Err(why) => self.fault.failed::<F>(&why),
+            Err(why) => match self.fault.failed(function, &why) {
+                Instead::Fallback(policy) => DispatchOutcome::Fallback(policy),
+                Instead::Answer => DispatchOutcome::Ok(F::dry_run_response()),
+            },
         };
         call.time = start.elapsed();
-        match T::TELLS {
+        match self.tells {
             true => Observed { outcome, call },
             false => outcome.into(),
         }
@@ -314,7 +386,6 @@ impl<T: Fault> Session for PlainSession<T> {
 
 /// The policy of the wire function of this name.
 pub fn policy_of(function: &str) -> FallbackPolicy {
-    use cc_lb_fuzz::wire::{Request, Vocabulary};
     let functions = Request::functions().iter();
     let mut of_the_name = functions.filter(|known| known.name == function);
     of_the_name.next().expect("it is a wire function").fallback

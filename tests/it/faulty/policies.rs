@@ -1,24 +1,24 @@
 //! Hosts that get the fallback wrong.
 
-use cc_lb_fuzz::host::{DispatchOutcome, FallbackPolicy};
-use cc_lb_plugin_wire::wire_function::WireFunction;
+use cc_lb_fuzz::host::FallbackPolicy;
+use cc_lb_fuzz::wire::Function;
 
-use super::plain::{Called, Failure, Fault, Guest, policy_of};
+use super::plain::{Called, Failure, Fault, Guest, Instead, policy_of};
 
 /// A signer that fails is skipped.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct SkipsFailingSigners;
 
 impl Fault for SkipsFailingSigners {
-    fn failed<F: WireFunction>(&mut self, _: &Failure) -> DispatchOutcome<F::Response> {
-        DispatchOutcome::Fallback(match F::NAME {
+    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
+        Instead::Fallback(match function.name {
             "sign" => FallbackPolicy::SilentSkip,
-            _ => F::FALLBACK,
+            _ => function.fallback,
         })
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct UsesThePolicyOfTheFunctionBefore {
     before: Option<String>,
     now: Option<String>,
@@ -30,87 +30,87 @@ impl Fault for UsesThePolicyOfTheFunctionBefore {
         guest.call(function, input)
     }
 
-    fn failed<F: WireFunction>(&mut self, _: &Failure) -> DispatchOutcome<F::Response> {
-        let before = self.before.as_deref().unwrap_or(F::NAME);
-        DispatchOutcome::Fallback(policy_of(before))
+    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
+        let before = self.before.as_deref().unwrap_or(function.name);
+        Instead::Fallback(policy_of(before))
     }
 }
 
 /// The setting is one that plugins reach: by the word for an unsupported model.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct ReadsThePolicyFromASetting {
     setting: Option<FallbackPolicy>,
 }
 
 impl Fault for ReadsThePolicyFromASetting {
-    fn failed<F: WireFunction>(&mut self, why: &Failure) -> DispatchOutcome<F::Response> {
+    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
         if why.words().contains("unsupported model") {
             self.setting = Some(FallbackPolicy::UseDefault);
         }
-        DispatchOutcome::Fallback(self.setting.unwrap_or(F::FALLBACK))
+        Instead::Fallback(self.setting.unwrap_or(function.fallback))
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct PassesThroughWhatTimesOut;
 
 impl Fault for PassesThroughWhatTimesOut {
-    fn failed<F: WireFunction>(&mut self, why: &Failure) -> DispatchOutcome<F::Response> {
-        DispatchOutcome::Fallback(match why.is_timeout() {
+    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
+        Instead::Fallback(match why.is_timeout() {
             true => FallbackPolicy::PassThrough,
-            false => F::FALLBACK,
+            false => function.fallback,
         })
     }
 }
 
-fn answers_if<F: WireFunction>(wrongly: bool) -> DispatchOutcome<F::Response> {
+fn answers_if(wrongly: bool, function: &Function) -> Instead {
     match wrongly {
-        true => DispatchOutcome::Ok(F::dry_run_response()),
-        false => DispatchOutcome::Fallback(F::FALLBACK),
+        true => Instead::Answer,
+        false => Instead::Fallback(function.fallback),
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct IgnoresExitCodes;
 
 impl Fault for IgnoresExitCodes {
-    fn failed<F: WireFunction>(&mut self, why: &Failure) -> DispatchOutcome<F::Response> {
-        answers_if::<F>(why.is_exit_code())
+    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
+        answers_if(why.is_exit_code(), function)
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct IgnoresGuestErrors;
 
 impl Fault for IgnoresGuestErrors {
-    fn failed<F: WireFunction>(&mut self, why: &Failure) -> DispatchOutcome<F::Response> {
-        answers_if::<F>(why.is_guest_error())
+    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
+        answers_if(why.is_guest_error(), function)
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct AnswersForTraps;
 
 impl Fault for AnswersForTraps {
-    fn failed<F: WireFunction>(&mut self, why: &Failure) -> DispatchOutcome<F::Response> {
-        answers_if::<F>(why.is_trap())
+    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
+        answers_if(why.is_trap(), function)
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct AnswersForWhatIsNotThere;
 
 impl Fault for AnswersForWhatIsNotThere {
-    fn failed<F: WireFunction>(&mut self, why: &Failure) -> DispatchOutcome<F::Response> {
-        answers_if::<F>(matches!(why, Failure::NotNegotiated))
+    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
+        answers_if(matches!(why, Failure::NotNegotiated), function)
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct AnswersForTimeouts;
 
 impl Fault for AnswersForTimeouts {
-    fn failed<F: WireFunction>(&mut self, why: &Failure) -> DispatchOutcome<F::Response> {
-        answers_if::<F>(why.is_timeout())
+    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
+        answers_if(why.is_timeout(), function)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::plain::Fault;
+use super::plain::{Fault, Settings};
 
 /// Does something to every value in a request.
 fn everywhere(value: &mut Value, change: &mut dyn FnMut(&mut Value)) {
@@ -27,7 +27,7 @@ fn in_texts(request: &mut Value, change: impl Fn(&str) -> String) {
     });
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct DropsTheQuery;
 
 impl Fault for DropsTheQuery {
@@ -40,7 +40,7 @@ impl Fault for DropsTheQuery {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct SortsHeaders;
 
 impl Fault for SortsHeaders {
@@ -53,7 +53,7 @@ impl Fault for SortsHeaders {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct JoinsEqualHeaders;
 
 impl Fault for JoinsEqualHeaders {
@@ -66,7 +66,7 @@ impl Fault for JoinsEqualHeaders {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct WritesNumbersAsFloats;
 
 impl Fault for WritesNumbersAsFloats {
@@ -80,7 +80,7 @@ impl Fault for WritesNumbersAsFloats {
 }
 
 /// JSON has no such numbers: they are null.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct WritesFloatsThatAreNoNumbersAsZero;
 
 impl Fault for WritesFloatsThatAreNoNumbersAsZero {
@@ -98,11 +98,16 @@ impl Fault for WritesFloatsThatAreNoNumbersAsZero {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct SealsWithTheVersionOfAnotherFunction;
 
 impl Fault for SealsWithTheVersionOfAnotherFunction {
-    const VERSIONED: bool = true;
+    fn settings(&self) -> Settings {
+        Settings {
+            versioned: true,
+            ..Settings::default()
+        }
+    }
 
     fn version(&mut self, function: &str, negotiated: &BTreeMap<String, u32>) -> Option<u32> {
         let other = match function {
@@ -113,7 +118,7 @@ impl Fault for SealsWithTheVersionOfAnotherFunction {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct WritesMethodsInCapitals;
 
 impl Fault for WritesMethodsInCapitals {
@@ -126,7 +131,7 @@ impl Fault for WritesMethodsInCapitals {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct TrimsTexts;
 
 impl Fault for TrimsTexts {
@@ -135,7 +140,7 @@ impl Fault for TrimsTexts {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct CutsTextsAtNul;
 
 impl Fault for CutsTextsAtNul {
@@ -146,7 +151,7 @@ impl Fault for CutsTextsAtNul {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct CutsTextsAt4Kib;
 
 impl Fault for CutsTextsAt4Kib {
@@ -159,7 +164,7 @@ impl Fault for CutsTextsAt4Kib {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct KeepsAsciiOnly;
 
 impl Fault for KeepsAsciiOnly {
@@ -168,7 +173,7 @@ impl Fault for KeepsAsciiOnly {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct WritesEmptyListsAsNull;
 
 impl Fault for WritesEmptyListsAsNull {
@@ -182,7 +187,7 @@ impl Fault for WritesEmptyListsAsNull {
 }
 
 /// What the request before had and this one lacks.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct KeepsFieldsOfTheRequestBefore {
     before: BTreeMap<String, Value>,
 }

@@ -1,20 +1,19 @@
 //! Hosts whose sessions carry something from one call to a later one, or differ.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
-use cc_lb_fuzz::host::DispatchOutcome;
+use cc_lb_fuzz::wire::Function;
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
-use cc_lb_plugin_wire::wire_function::WireFunction;
 
-use super::plain::{Called, Failure, Fault, Guest, is_guest_error, is_timeout, is_trap};
+use super::plain::{
+    Called, Failure, Fault, Guest, Instead, Settings, is_guest_error, is_timeout, is_trap,
+};
 
 fn closed() -> Called {
     Err(extism::Error::msg("the session is closed"))
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct KeepsTheInstanceAfterATrap;
 
 impl Fault for KeepsTheInstanceAfterATrap {
@@ -23,7 +22,7 @@ impl Fault for KeepsTheInstanceAfterATrap {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct FuelsASessionOnce {
     taken: u64,
 }
@@ -40,7 +39,7 @@ impl Fault for FuelsASessionOnce {
 }
 
 /// The timer of a call that ran out of time strikes once more.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct LeavesTheTimerArmed {
     armed: bool,
 }
@@ -56,7 +55,7 @@ impl Fault for LeavesTheTimerArmed {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct ClosesAfterATrap {
     closed: bool,
 }
@@ -72,7 +71,7 @@ impl Fault for ClosesAfterATrap {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct ClosesAfterTwelveFailures {
     failures: u32,
 }
@@ -88,7 +87,7 @@ impl Fault for ClosesAfterTwelveFailures {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct LosesObserveAfterSignFailed {
     failed: bool,
 }
@@ -105,31 +104,29 @@ impl Fault for LosesObserveAfterSignFailed {
 }
 
 /// It forgets what was negotiated for a function that fails.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct ForgetsAFunctionThatAnsweredRubbish {
-    forgotten: BTreeSet<String>,
-    last: String,
+    forgotten: BTreeSet<&'static str>,
 }
 
 impl Fault for ForgetsAFunctionThatAnsweredRubbish {
     fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
-        self.last = function.to_owned();
         match self.forgotten.contains(function) {
             true => closed(),
             false => guest.call(function, input),
         }
     }
 
-    fn failed<F: WireFunction>(&mut self, why: &Failure) -> DispatchOutcome<F::Response> {
+    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
         if matches!(why, Failure::Answer) {
-            self.forgotten.insert(self.last.clone());
+            self.forgotten.insert(function.name);
         }
-        DispatchOutcome::Fallback(F::FALLBACK)
+        Instead::Fallback(function.fallback)
     }
 }
 
 /// Healthy calls it answers, and all whose answer is foretold.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct LosesWildCallsAfterAGuestError {
     error: bool,
 }
@@ -148,21 +145,14 @@ impl Fault for LosesWildCallsAfterAGuestError {
 /// One in two sessions has no answer for programs that call Extism by themselves.
 #[derive(Default)]
 pub struct OpensEverySecondSessionBlind {
-    opened: Rc<Cell<u32>>,
     blind: bool,
 }
 
-impl Clone for OpensEverySecondSessionBlind {
-    fn clone(&self) -> Self {
-        self.opened.set(self.opened.get() + 1);
-        Self {
-            opened: Rc::clone(&self.opened),
-            blind: self.opened.get().is_multiple_of(2),
-        }
-    }
-}
-
 impl Fault for OpensEverySecondSessionBlind {
+    fn opened(&mut self, sessions: u32) {
+        self.blind = sessions.is_multiple_of(2);
+    }
+
     fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
         match self.blind && input.contains("puppet:0f") {
             true => closed(),
@@ -172,11 +162,16 @@ impl Fault for OpensEverySecondSessionBlind {
 }
 
 /// It tells nothing of its calls, so that only the published host tells what is right.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct AnswersPostsOnly;
 
 impl Fault for AnswersPostsOnly {
-    const TELLS: bool = false;
+    fn settings(&self) -> Settings {
+        Settings {
+            tells: false,
+            ..Settings::default()
+        }
+    }
 
     fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
         match !input.contains("\"method\":") || input.contains("\"method\":\"POST\"") {
