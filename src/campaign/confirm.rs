@@ -12,6 +12,9 @@ use crate::oracle::Violation;
 use crate::puppet::{MEANS, Program};
 use crate::wire::Vocabulary;
 
+/// The most steps of a history that are looked into for what was measured.
+const MEASURED_STEPS: usize = 64;
+
 /// What became of a violation.
 #[derive(Debug)]
 pub enum Confirmed<R> {
@@ -52,7 +55,12 @@ pub fn confirm<R: Vocabulary>(
     known: &Known,
     limits: ShrinkLimits,
 ) -> Result<Confirmed<R>, CampaignError> {
-    let joined = joined(suspect.history);
+    // What a check that measures finds takes long, and has to show again and again.
+    let steps = match must_show_again(suspect.violation) {
+        true => MEASURED_STEPS,
+        false => MAX_STEPS,
+    };
+    let joined = joined(suspect.history, steps);
     let last = suspect.history.last().cloned();
     let candidates = last.map(|last| (last, Origin::Case)).into_iter();
     for (case, origin) in candidates.chain([(joined.clone(), Origin::History)]) {
@@ -76,10 +84,10 @@ pub fn confirm<R: Vocabulary>(
     })))
 }
 
-/// The cases of a session as one; a case file has no room for more than the last steps.
-fn joined<R: Vocabulary>(history: &[Case<R>]) -> Case<R> {
+/// The last steps of the cases of a session as one.
+fn joined<R: Vocabulary>(history: &[Case<R>], most: usize) -> Case<R> {
     let mut steps: Vec<_> = history.iter().flat_map(|case| case.steps.clone()).collect();
-    steps.drain(..steps.len().saturating_sub(MAX_STEPS));
+    steps.drain(..steps.len().saturating_sub(most));
     Case { steps }
 }
 

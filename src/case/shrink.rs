@@ -1,13 +1,12 @@
 //! Structural shrinking: fewer steps, fewer operations, and every field back at its dry-run value unless
 //! the finding needs it.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::{Case, Step, tree};
-use crate::puppet::Program;
 use crate::wire::Vocabulary;
 
 /// When to stop shrinking.
@@ -87,7 +86,7 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
     fn end(self, limits: ShrinkLimits) -> Shrunk<R> {
         Shrunk {
             candidates: limits.candidates - self.left,
-            minimal: self.left > 0 && !self.is_late(),
+            minimal: !self.is_over(),
             case: self.best,
         }
     }
@@ -95,7 +94,10 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
     /// One pass over steps, whole requests and operations; whether it made the case smaller.
     fn structure(&mut self) -> bool {
         let mut smaller = self.drop_steps();
-        for place in 0..self.best.steps.len() {
+        for place in self.places() {
+            if self.is_over() {
+                break;
+            }
             smaller |= self.drop_program(place);
             smaller |= self.first_function(place);
             smaller |= self.drop_operations(place);
@@ -106,19 +108,28 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
     /// One pass over what is in requests and operations; whether it made the case smaller.
     fn values(&mut self) -> bool {
         let mut smaller = false;
-        for place in 0..self.best.steps.len() {
+        for place in self.places() {
+            if self.is_over() {
+                break;
+            }
             smaller |= self.shrink_request(place);
             smaller |= self.shrink_program(place);
         }
         smaller
     }
 
-    fn is_late(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() >= until)
+    /// The places of the steps. Their number is that of now: requests and programs shrink, steps stay.
+    fn places(&self) -> Range<usize> {
+        0..self.best.steps.len()
+    }
+
+    /// Whether a limit is reached. Asked before a candidate is made: making one of a long case takes long too.
+    fn is_over(&self) -> bool {
+        self.left == 0 || self.until.is_some_and(|until| Instant::now() >= until)
     }
 
     fn accepts(&mut self, candidate: Case<R>) -> bool {
-        if self.left == 0 || self.is_late() || candidate == self.best {
+        if self.is_over() || candidate == self.best {
             return false;
         }
         self.left -= 1;
@@ -156,7 +167,7 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
         let mut chunk = parts(&self.best).div_ceil(2);
         while chunk > 0 {
             let mut start = 0;
-            while start < parts(&self.best) {
+            while start < parts(&self.best) && !self.is_over() {
                 let mut candidate = self.best.clone();
                 let end = (start + chunk).min(parts(&candidate));
                 if without(&mut candidate, start..end) && self.accepts(candidate) {
@@ -202,15 +213,12 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
     fn shrink_request(&mut self, place: usize) -> bool {
         let request = &self.best.steps[place].request;
         let target = serde_json::to_value(R::dry_run(request.place()));
-        let (Ok(mut root), Ok(target)) = (serde_json::to_value(request), target) else {
+        let (Ok(root), Ok(target)) = (serde_json::to_value(request), target) else {
             return false;
         };
-        tree::shrink(&mut root, &target, &mut |root| {
-            let Ok(request) = serde_json::from_value::<R>(root.clone()) else {
-                return false;
-            };
-            let program = self.best.steps[place].program.clone();
-            self.replace(place, Step { request, program })
+        self.shrink_tree(place, root, &target, |step, root| {
+            step.request = serde_json::from_value(root).ok()?;
+            Some(())
         })
     }
 
@@ -218,16 +226,35 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
         let Some(program) = &self.best.steps[place].program else {
             return false;
         };
-        let Ok(mut root) = serde_json::to_value(program) else {
+        let Ok(root) = serde_json::to_value(program) else {
             return false;
         };
-        tree::shrink(&mut root, &Value::Array(Vec::new()), &mut |root| {
-            let Ok(program) = serde_json::from_value::<Program>(root.clone()) else {
-                return false;
-            };
-            let request = self.best.steps[place].request.clone();
-            let program = Some(program);
-            self.replace(place, Step { request, program })
+        let target = Value::Array(Vec::new());
+        self.shrink_tree(place, root, &target, |step, root| {
+            step.program = Some(serde_json::from_value(root).ok()?);
+            Some(())
         })
+    }
+
+    /// Shrinks a part of a step as a tree of JSON. `change` puts it into the step, if it reads back.
+    fn shrink_tree(
+        &mut self,
+        place: usize,
+        mut root: Value,
+        target: &Value,
+        change: impl Fn(&mut Step<R>, Value) -> Option<()>,
+    ) -> bool {
+        let mut smaller = false;
+        tree::shrink(&mut root, target, &mut |root| {
+            if self.is_over() {
+                return ControlFlow::Break(());
+            }
+            let mut step = self.best.steps[place].clone();
+            let reads_back = change(&mut step, root.clone()).is_some();
+            let accepted = reads_back && self.replace(place, step);
+            smaller |= accepted;
+            ControlFlow::Continue(accepted)
+        });
+        smaller
     }
 }

@@ -1,45 +1,49 @@
 //! Requests and programs as trees of JSON: shrinking and mutation work on these, so that no request type
 //! needs code of its own for either. A tree that does not read back is no candidate.
 
+use std::ops::ControlFlow;
+
 use arbitrary::Unstructured;
 use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::wire::Json;
 
+/// Says whether a tree is accepted, or ends the search.
+pub(crate) type Keep<'k> = &'k mut dyn FnMut(&Value) -> ControlFlow<(), bool>;
+
 /// Makes the tree smaller, towards `target`, as long as `keep` accepts the result. From the root down,
 /// every node is replaced by its counterpart in the target, then by simpler values of its own.
-///
-/// Returns whether anything was accepted.
-pub(crate) fn shrink(
-    root: &mut Value,
-    target: &Value,
-    keep: &mut dyn FnMut(&Value) -> bool,
-) -> bool {
-    shrink_at(root, "", Some(target), keep)
+pub(crate) fn shrink(root: &mut Value, target: &Value, keep: Keep<'_>) {
+    // An end of the search leaves what was accepted last.
+    let _ = shrink_at(root, "", Some(target), keep);
 }
 
 fn shrink_at(
     root: &mut Value,
     path: &str,
     target: Option<&Value>,
-    keep: &mut dyn FnMut(&Value) -> bool,
-) -> bool {
-    let mut shrunk = false;
+    keep: Keep<'_>,
+) -> ControlFlow<()> {
     // Each accepted candidate is strictly simpler, so this ends.
     while let Some(node) = root.pointer(path).cloned() {
         if Some(&node) == target {
-            return shrunk;
+            return ControlFlow::Continue(());
         }
-        let accepted = candidates(&node, target).into_iter().any(|candidate| {
+        let mut accepted = ControlFlow::Continue(false);
+        for candidate in candidates(&node, target) {
             place(root, path, candidate);
-            keep(root)
-        });
-        if !accepted {
+            accepted = keep(root);
+            if accepted != ControlFlow::Continue(false) {
+                break;
+            }
+        }
+        if accepted != ControlFlow::Continue(true) {
             place(root, path, node);
+        }
+        if !accepted? {
             break;
         }
-        shrunk = true;
     }
     let children: Vec<String> = match root.pointer(path) {
         // From the back, so that removals do not move what is still to come.
@@ -53,9 +57,9 @@ fn shrink_at(
             Value::Array(items) => items.get(key.parse::<usize>().ok()?),
             _ => None,
         });
-        shrunk |= shrink_at(root, &child_path(path, &key), child_target, keep);
+        shrink_at(root, &child_path(path, &key), child_target, keep)?;
     }
-    shrunk
+    ControlFlow::Continue(())
 }
 
 fn child_path(path: &str, key: &str) -> String {

@@ -14,6 +14,7 @@ use crate::host::{Call, DispatchOutcome};
 use crate::puppet::Prediction;
 use crate::wire::Function;
 
+mod busy;
 mod knocks;
 pub mod memory;
 mod runner;
@@ -138,6 +139,8 @@ pub struct StepRecord {
     pub call: Call,
     /// How long the dispatch took, by the runner's own clock.
     pub elapsed: Duration,
+    /// For how long of that the machine was busy with other things, where the case ran alone to look closer.
+    pub busy: Duration,
     /// How often the guest knocked, where its program does.
     pub knocks: Option<u32>,
     /// What a call of the puppet must come to.

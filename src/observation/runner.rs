@@ -9,6 +9,7 @@ use cc_lb_plugin_wire::wire_function::WireFunction;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::busy::Watch;
 use super::knocks::Ear;
 #[cfg(feature = "reference")]
 use super::twin::on_reference;
@@ -56,6 +57,8 @@ pub struct Runner<'h, H: Host, R = Request> {
     grown: bool,
     healthy: Vec<Healthy<R>>,
     ear: Ear,
+    /// Where a case runs alone, to tell what was the machine's and not the host's.
+    watch: Option<Watch>,
     /// The longest dispatch of the case that is running.
     slowest: Duration,
     /// Called before each dispatch.
@@ -94,6 +97,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             grown: false,
             healthy: Vec::new(),
             ear: Ear::new(),
+            watch: None,
             slowest: Duration::ZERO,
             beat: None,
             peaks: None,
@@ -248,7 +252,10 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     ) -> Result<CaseRecord, HandshakeError> {
         self.renew()?;
         let case = &*self.resolve(case)?;
-        let mut record = self.run(case, depth)?;
+        self.watch = Some(Watch::start());
+        let record = self.run(case, depth);
+        self.watch = None;
+        let mut record = record?;
         if depth != Depth::Light {
             for seen in record.steps.iter().rev().take(APART_MAX) {
                 self.beat(seen.function);
@@ -300,12 +307,15 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             .program
             .as_ref()
             .is_some_and(|p| p.0.contains(&Op::Knock));
+        let mark = self.watch.as_ref().map(Watch::mark);
         let (seen, knocks) = if knocking {
             let (seen, knocks) = self.ear.listen(|| react(request, &mut self.session));
             (seen, Some(knocks))
         } else {
             (react(request, &mut self.session), None)
         };
+        let watched = self.watch.as_ref().zip(mark);
+        let busy = watched.map_or(Duration::ZERO, |(watch, mark)| watch.since(&mark));
         self.slowest = self.slowest.max(seen.elapsed);
         self.carried = prediction.as_ref().map_or(0, |p| p.allocates);
         self.grown |= prediction.as_ref().is_some_and(|p| p.grows);
@@ -317,6 +327,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             reaction: seen.reaction,
             call: seen.call,
             elapsed: seen.elapsed,
+            busy,
             knocks,
             prediction,
         })

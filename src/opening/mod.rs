@@ -7,6 +7,7 @@
 //! A discrepancy here is a host that opens a session on terms nobody agreed on, or turns a sound plugin away.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -119,15 +120,18 @@ impl Opening {
         };
         let mut left = SHRINK_CANDIDATES;
         tree::shrink(&mut root, &target, &mut |root| {
+            if left == 0 {
+                return ControlFlow::Break(());
+            }
+            left -= 1;
             let Ok(candidate) = serde_json::from_value::<Self>(root.clone()) else {
-                return false;
+                return ControlFlow::Continue(false);
             };
-            left = left.saturating_sub(1);
-            let accepted = left > 0 && candidate != best && fails(&candidate);
+            let accepted = candidate != best && fails(&candidate);
             if accepted {
                 best = candidate;
             }
-            accepted
+            ControlFlow::Continue(accepted)
         });
         best
     }

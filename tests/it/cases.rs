@@ -254,6 +254,23 @@ fn shrinking_ends_at_its_limit() {
 }
 
 #[test]
+fn behind_its_limit_shrinking_makes_no_candidates_that_nobody_looks_at() {
+    // As long as a case may be, and with fields that have thousands of simpler ones.
+    let mut step = healthy("shape_v1");
+    if let Request::ShapeV1(shape) = &mut step.request {
+        shape.request.request_id.0 = "ab".repeat(20_000);
+    }
+    let long = case(vec![step; 1024]);
+    let limits = ShrinkLimits {
+        candidates: 1,
+        ..ShrinkLimits::default()
+    };
+    // A copy of the case for each of them would take minutes.
+    let shrunk = long.shrink(limits, |_| false);
+    assert_eq!((shrunk.candidates, shrunk.case.steps.len()), (1, 1024));
+}
+
+#[test]
 fn mutation_keeps_cases_readable_and_reaches_everything() {
     use arbitrary::Unstructured;
     let menu = Menu::puppet::<Request>();

@@ -48,8 +48,11 @@ enum Kind {
     /// A host of the example of one's own, in a process.
     Process(&'static str),
     /// A loader.
-    Opening(Box<dyn Fn(&Opening) -> Option<Violation> + Sync>),
+    Opening(Box<CheckOpening>),
 }
+
+/// Says what is wrong with how an opening went.
+type CheckOpening = dyn Fn(&Opening) -> Option<Violation> + Sync;
 
 /// What is tried on a faulty host.
 #[derive(Clone, Debug, PartialEq)]
@@ -170,7 +173,7 @@ impl Faulty {
                 found_by(&mut self.bench(&sound), self, tried)
             }
             Kind::Process(_) => found_by(&mut worker("sound"), self, tried),
-            Kind::Opening(_) => found_in_openings(&checks::<Guarded>(), tried),
+            Kind::Opening(_) => found_in_openings(checks::<Guarded>(), tried),
         }
     }
 
