@@ -15,7 +15,7 @@ use crate::case::{Case, Step};
 use crate::host::dispatch::panic_text;
 use crate::host::{DispatchOutcome, HandshakeError, Host, Loader};
 use crate::observation::{Depth, Subject, dispatch};
-use crate::oracle::Violation;
+use crate::oracle::{Violation, may_be_busy};
 use crate::wire::{Request, Vocabulary};
 
 /// The name of the check.
@@ -24,10 +24,6 @@ pub const HANDSHAKE_SOUND: &str = "handshake_sound";
 /// How long a host may take to load a module: to read and compile it, unoptimised and instrumented, and for the
 /// calls in which it shakes hands and runs its start code.
 const LOAD_MAX: Duration = Duration::from_secs(20);
-
-/// How long a dispatch may take in a target: the protocol's limit is for code that is not instrumented, on a machine that
-/// is not busy.
-const DISPATCH_MAX: Duration = Duration::from_secs(2);
 
 /// The entropy of one mutation, in bytes.
 const MUTATION_ENTROPY: usize = 512;
@@ -186,8 +182,7 @@ impl<L: Loader> ModuleTarget<L> {
         // It may trap, break itself, and do so only now and then.
         let of_the_host = |violation: &Violation| match &violation.check[..] {
             "plugin_fault" | "no_poison" | "deterministic" => false,
-            "within_wall" => record.slowest > DISPATCH_MAX,
-            _ => true,
+            _ => !may_be_busy(violation, &record),
         };
         match found.into_iter().find(of_the_host) {
             Some(violation) => Err(violation),

@@ -40,7 +40,7 @@ pub use request_fidelity::RequestFidelity;
 pub use sound_ok::SoundOk;
 pub use within_fuel::WithinFuel;
 pub use within_memory::{WithinMemory, memory_max_bytes};
-pub use within_wall::{WALL_SLACK, WithinWall};
+pub use within_wall::{BUSY_WALL_MAX, WALL_SLACK, WithinWall, may_be_busy};
 
 /// A check.
 ///
