@@ -5,8 +5,7 @@
 use std::collections::BTreeSet;
 
 use arbitrary::Arbitrary;
-use cc_lb_fuzz::campaign::{self, Budget, Event, Plan};
-use cc_lb_fuzz::case::Menu;
+use cc_lb_fuzz::campaign::{self, Event, Plan};
 use cc_lb_fuzz::dispatch::FallbackPolicy;
 use cc_lb_fuzz::handshake::build_offer;
 use cc_lb_fuzz::host::PluginHost;
@@ -97,11 +96,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .function_versions
         .insert(Score::NAME.to_owned(), versions);
     let host = PluginHost::with_offer(&wasm, &offer)?;
-    let plan = Plan {
-        seed: 1,
-        budget: Budget::Cases(1_000),
-        menu: Menu::plugin::<Vocabulary>(),
-    };
+    let plan = Plan::plugin::<Vocabulary>(1, 1_000);
     let summary = campaign::run::<_, Vocabulary>(&host, Subject::Plugin, &plan, &mut |event| {
         if let Event::Finding(finding) = event {
             eprintln!("{finding:#?}");

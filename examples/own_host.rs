@@ -129,6 +129,7 @@ fn campaign(host: String) -> Result<usize, Box<dyn std::error::Error>> {
         host,
         wasm: puppet::wasm().to_vec(),
         subject: Subject::Puppet,
+        capabilities: Default::default(),
     };
     let workers = Workers::new(std::env::current_exe()?, ["worker"], setup)?;
     let plan = Plan::puppet::<Request>(1, 100);

@@ -9,6 +9,9 @@ use crate::oracle::Violation;
 use crate::puppet::{HALF_WAY, MEANS, Program};
 use crate::wire::Request;
 
+/// The longest name of a finding's file, in characters: file systems have a limit.
+const FILE_STEM_MAX: usize = 200;
+
 /// A violation and the smallest case that was found to show it.
 #[derive(Clone, Debug)]
 pub struct Finding<R = Request> {
@@ -70,6 +73,7 @@ impl<R> Finding<R> {
         let name = self.key();
         let words = name.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
-        words.join("-")
+        // All of it is ASCII.
+        words.join("-").chars().take(FILE_STEM_MAX).collect()
     }
 }

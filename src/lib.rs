@@ -13,7 +13,8 @@
 //! [`CaseRecord`](observation::CaseRecord). An [`Oracle`](oracle::Oracle) says what is wrong with a record,
 //! and a [`Finding`](finding::Finding) is that with the smallest case that shows it. A [`campaign`] does all
 //! of this for thousands of cases, in this process or in [workers](campaign::Workers), which a hostile plugin may
-//! kill. How a plugin becomes a session at all is an [`Opening`](opening::Opening).
+//! kill. How a plugin becomes a session at all is an [`Opening`](opening::Opening). [`check_plugin`] is a campaign for the
+//! tests of a plugin of your own.
 //!
 //! # The session
 //!
@@ -22,7 +23,7 @@
 //!
 //! # Features
 //!
-//! `cli`, on by default, is the command line tool and the [`report`]s that it prints. `reference`, on by default, is
+//! `cli`, on by default, is the command line tool and the [`report`]s that only it prints. `reference`, on by default, is
 //! the [published host](host::ReferenceHost).
 #![cfg_attr(
     not(all(feature = "cli", feature = "reference")),
@@ -36,6 +37,7 @@ extern crate self as cc_lb_fuzz;
 
 pub mod campaign;
 pub mod case;
+pub mod check;
 pub mod exit_code;
 pub mod finding;
 pub mod host;
@@ -43,10 +45,10 @@ pub mod observation;
 pub mod opening;
 pub mod oracle;
 pub mod puppet;
-#[cfg(feature = "cli")]
 pub mod report;
 pub mod wire;
 
+pub use check::check_plugin;
 pub use host::{dispatch, handshake};
 
 /// What `vocabulary!` expands to, whatever the caller depends on.

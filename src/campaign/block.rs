@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bench, Counts, Plan, SOAK_ONE_IN, THOROUGH_ONE_IN, nth_case};
+use super::{Bench, Counts, Plan, SOAK_ONE_IN, THOROUGH_ONE_IN};
 use crate::host::{DispatchOutcome, HandshakeError, Host};
 use crate::observation::{CaseRecord, Depth, StepRecord};
 use crate::oracle::Violation;
@@ -93,17 +93,13 @@ impl<H: Host, R: Vocabulary> Bench<'_, H, R> {
     ) -> Result<Block, HandshakeError> {
         let mut block = Block::of(plan);
         self.runner.renew()?;
-        for case in cases {
+        let (range, cases) = (cases, self.cases.of(plan));
+        for case in range {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 break;
             }
             begins(case);
-            let depth = match case {
-                case if case % SOAK_ONE_IN == SOAK_ONE_IN - 1 => Depth::Soak,
-                case if case % THOROUGH_ONE_IN == 0 => Depth::Thorough,
-                _ => Depth::Light,
-            };
-            let record = self.runner.run(&nth_case(plan, case), depth)?;
+            let record = self.runner.run(&cases.nth(case), depth_at(case))?;
             block.count::<R>(plan, &record);
             let violations = self.check(&record);
             if !violations.is_empty() {
@@ -117,6 +113,15 @@ impl<H: Host, R: Vocabulary> Bench<'_, H, R> {
             }
         }
         Ok(block)
+    }
+}
+
+/// How deep the case of an index is looked into.
+pub(super) fn depth_at(index: u64) -> Depth {
+    match index {
+        index if index % SOAK_ONE_IN == SOAK_ONE_IN - 1 => Depth::Soak,
+        index if index % THOROUGH_ONE_IN == 0 => Depth::Thorough,
+        _ => Depth::Light,
     }
 }
 

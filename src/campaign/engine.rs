@@ -3,19 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::block::{Block, Stopped};
+use super::block::{Block, Stopped, depth_at};
 use super::confirm::{Confirmed, Known, Suspect, confirm};
 use super::lab::{Bench, Lab};
-use super::{
-    Budget, CASES_PER_SESSION, CampaignError, Event, FunctionStats, Plan, Summary, nth_case,
-};
-use crate::case::{Case, ShrinkLimits};
+use super::{Budget, CASES_PER_SESSION, CampaignError, Cases, Event, FunctionStats, Plan, Summary};
+use crate::case::{Case, ShrinkLimits, Step};
 use crate::finding::Finding;
 use crate::host::Host;
-use crate::observation::Subject;
+use crate::observation::{Depth, Subject};
 use crate::oracle::Violation;
 use crate::wire::Vocabulary;
 
@@ -71,7 +70,7 @@ pub fn run_bench<H: Host, R: Vocabulary>(
     emit: &mut dyn FnMut(Event<'_, R>),
 ) -> Result<Summary, CampaignError> {
     let plan = plan.of_negotiated::<R>(&bench.runner().negotiated())?;
-    let ledger = Mutex::new(Ledger::new(plan, emit));
+    let ledger = Mutex::new(Ledger::new(&plan, Arc::default(), emit));
     work(bench, &ledger)?;
     Ok(Ledger::close(ledger))
 }
@@ -172,9 +171,11 @@ fn look_into<R: Vocabulary, E: FnMut(Event<'_, R>)>(
     stopped: &Stopped,
     measured: bool,
 ) -> Result<(), CampaignError> {
-    let plan = lock(ledger).plan.clone();
-    let cases = from..=stopped.case;
-    let history: Vec<Case<R>> = cases.map(|case| nth_case(&plan, case)).collect();
+    let history: Vec<Case<R>> = {
+        let ledger = lock(ledger);
+        let cases = from..=stopped.case;
+        cases.map(|case| ledger.with_calls_between(case)).collect()
+    };
     let violations = stopped.violations.iter();
     for violation in violations.filter(|violation| violation.measured == measured) {
         let (known, limits) = {
@@ -206,7 +207,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What was handed out, what came in, and what became of it.
 pub(super) struct Ledger<R, E> {
-    plan: Plan,
+    cases: Cases<R>,
     start: Instant,
     summary: Summary,
     /// The first case that was not handed out.
@@ -226,12 +227,13 @@ pub(super) struct Ledger<R, E> {
     keys: HashSet<String>,
     /// The effects that findings are known for, with their check and class.
     effects: Vec<(String, String, BTreeSet<&'static str>)>,
+    /// Set from outside to end the campaign early.
+    stop: Arc<AtomicBool>,
     emit: E,
-    _cases: std::marker::PhantomData<fn() -> R>,
 }
 
 impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
-    pub(super) fn new(plan: Plan, emit: E) -> Self {
+    pub(super) fn new(plan: &Plan, stop: Arc<AtomicBool>, emit: E) -> Self {
         let functions = plan.menu.functions.iter();
         Self {
             start: Instant::now(),
@@ -244,7 +246,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
                     .collect(),
                 ..Summary::default()
             },
-            plan,
+            cases: Cases::of(plan),
             next: 0,
             settled: 0,
             waiting: BTreeMap::new(),
@@ -253,8 +255,8 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
             failed: false,
             keys: HashSet::new(),
             effects: Vec::new(),
+            stop,
             emit,
-            _cases: std::marker::PhantomData,
         }
     }
 
@@ -262,11 +264,31 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         let ledger = ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut summary = ledger.summary;
         summary.elapsed = ledger.start.elapsed();
+        summary.interrupted = ledger.stop.load(Ordering::Relaxed);
         summary
     }
 
+    /// A case with what the session saw behind it: a plugin may count calls, so a history without them is another.
+    fn with_calls_between(&self, index: u64) -> Case<R> {
+        let mut case = self.cases.nth(index);
+        let menu = &self.cases.plan().menu;
+        if menu.programs.is_none() && depth_at(index) != Depth::Light {
+            case.steps
+                .extend(menu.functions.iter().map(|place| Step::healthy(*place)));
+        }
+        case
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn budget(&self) -> Budget {
+        self.cases.plan().budget
+    }
+
     fn deadline(&self) -> Option<Instant> {
-        match self.plan.budget {
+        match self.budget() {
             Budget::Cases(_) => None,
             Budget::Time(time) => self.start.checked_add(time),
         }
@@ -276,17 +298,19 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
     /// depend on who runs it.
     fn take(&mut self) -> Option<(Plan, Range<u64>, Option<Instant>)> {
         let deadline = self.deadline();
-        let end = match self.plan.budget {
-            Budget::Cases(cases) => cases.min(self.next + CASES_PER_SESSION),
-            Budget::Time(_) => self.next + CASES_PER_SESSION,
+        let last = match self.budget() {
+            Budget::Cases(cases) => cases,
+            Budget::Time(_) => u64::MAX,
         };
+        let last = last.min(self.cases.count().unwrap_or(u64::MAX));
+        let end = last.min(self.next + CASES_PER_SESSION);
         let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if self.failed || late || self.next >= end {
+        if self.failed || self.is_stopped() || late || self.next >= end {
             return None;
         }
         let cases = self.next..end;
         self.next = end;
-        Some((self.plan.clone(), cases, deadline))
+        Some((self.cases.plan().clone(), cases, deadline))
     }
 
     fn next_to_settle(&mut self) -> Option<Vec<(u64, Block)>> {
@@ -302,6 +326,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         self.settled += CASES_PER_SESSION;
         self.settling = false;
         self.summary.elapsed = self.start.elapsed();
+        self.summary.phase = Some(self.cases.leading(self.settled.min(self.next)));
         (self.emit)(Event::Progress(&self.summary));
     }
 
@@ -335,7 +360,10 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
 
     /// `None` where the time is over.
     fn time_to_shrink(&self) -> Option<ShrinkLimits> {
-        let time = match self.plan.budget {
+        if self.is_stopped() {
+            return None;
+        }
+        let time = match self.budget() {
             Budget::Cases(_) => SHRINK_TIME,
             Budget::Time(time) if self.start.elapsed() > time + GRACE => return None,
             Budget::Time(time) => SHRINK_TIME.min(time / 16).max(Duration::from_secs(1)),

@@ -1,10 +1,11 @@
 //! Labs: where cases run.
 
 use std::ops::Range;
+use std::rc::Rc;
 use std::time::Instant;
 
 use super::block::Block;
-use super::{CampaignError, Plan};
+use super::{CampaignError, Cases, Plan};
 use crate::case::Case;
 use crate::host::{HandshakeError, Host};
 use crate::observation::{CaseRecord, Depth, Runner, Subject};
@@ -72,10 +73,23 @@ pub(super) fn must_show_again(violation: &Violation) -> bool {
     violation.measured && violation.check != WithinMemory.name()
 }
 
+/// The cases of the plan that was run last.
+pub(super) struct Latest<R>(Option<Rc<Cases<R>>>);
+
+impl<R: Vocabulary> Latest<R> {
+    pub(super) fn of(&mut self, plan: &Plan) -> Rc<Cases<R>> {
+        match &mut self.0 {
+            Some(cases) if cases.plan() == plan => Rc::clone(cases),
+            latest => Rc::clone(latest.insert(Rc::new(Cases::of(plan)))),
+        }
+    }
+}
+
 /// A runner and the checks that judge what it sees.
 pub struct Bench<'h, H: Host, R = Request> {
     pub(super) runner: Runner<'h, H, R>,
     checks: &'h [&'h dyn Oracle],
+    pub(super) cases: Latest<R>,
 }
 
 impl<'h, H: Host, R: Vocabulary> Bench<'h, H, R> {
@@ -87,6 +101,7 @@ impl<'h, H: Host, R: Vocabulary> Bench<'h, H, R> {
         Ok(Self {
             runner: Runner::new(host, subject)?,
             checks: &CHECKS,
+            cases: Latest(None),
         })
     }
 

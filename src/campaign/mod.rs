@@ -19,20 +19,22 @@ use crate::host::HandshakeError;
 use crate::wire::{Function, Vocabulary};
 
 mod block;
+mod cases;
 mod confirm;
 mod engine;
 mod fuzz_target;
-mod generate;
 mod lab;
+mod limits;
 #[cfg(unix)]
 mod workers;
 
 pub use block::{Block, Stopped};
+pub use cases::{Cases, Phase};
 pub use confirm::{Confirmed, Known, Suspect, confirm};
 pub use engine::{findings, run, run_bench};
 pub use fuzz_target::{FuzzTarget, Verdict, mutate};
-pub use generate::nth_case;
 pub use lab::{Bench, Lab};
+pub use limits::{Growth, Limit, Point, limits};
 #[cfg(unix)]
 pub use workers::{Child, HostKind, Patience, Setup, WORKER_MEMORY_MAX, Worker, Workers, serve};
 
@@ -47,7 +49,7 @@ pub const THOROUGH_ONE_IN: u64 = 16;
 pub const SOAK_ONE_IN: u64 = 4096;
 
 /// What a campaign is to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// Decides all cases.
     pub seed: u64,
@@ -55,6 +57,8 @@ pub struct Plan {
     pub budget: Budget,
     /// What cases are made of.
     pub menu: Menu,
+    /// What is tried; their order is that of [`Phase::ALL`].
+    pub phases: Vec<Phase>,
 }
 
 impl Plan {
@@ -64,6 +68,8 @@ impl Plan {
             seed,
             budget: Budget::Cases(cases),
             menu: Menu::puppet::<R>(),
+            // What its requests are matters little beside what they tell it to do.
+            phases: vec![Phase::Seeds, Phase::Random],
         }
     }
 
@@ -71,6 +77,7 @@ impl Plan {
     pub fn plugin<R: Vocabulary>(seed: u64, cases: u64) -> Self {
         Self {
             menu: Menu::plugin::<R>(),
+            phases: Phase::ALL.into(),
             ..Self::puppet::<R>(seed, cases)
         }
     }
@@ -97,8 +104,8 @@ impl Plan {
     }
 }
 
-/// When a campaign stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// When a campaign stops, if its cases do not end before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Budget {
     /// After this many cases.
     Cases(u64),
@@ -134,6 +141,10 @@ pub struct Summary {
     pub unconfirmed: u64,
     /// Violations that there was no time to look into.
     pub unexamined: u64,
+    /// Whether it was ended early from outside.
+    pub interrupted: bool,
+    /// The phase that it is in, or was in last.
+    pub phase: Option<Phase>,
 }
 
 impl Summary {

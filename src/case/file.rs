@@ -147,6 +147,27 @@ impl<R: Vocabulary> Case<R> {
     }
 }
 
+/// The files of a folder that are not hidden, in the order of their names: where each is a case, a corpus.
+///
+/// # Errors
+/// [`CaseError::Read`] where the folder cannot be read.
+pub fn files(folder: &Path) -> Result<Vec<PathBuf>, CaseError> {
+    let read = |source| CaseError::Read {
+        path: folder.to_owned(),
+        source,
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(read)? {
+        let entry = entry.map_err(read)?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && entry.path().is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 fn decode_json<R: Vocabulary>(bytes: &[u8]) -> Result<Vec<Step<R>>, CaseError> {
     let not_a_case = |error: serde_json::Error| CaseError::NotACase(error.to_string());
     let FormatOnly { format } = serde_json::from_slice(bytes).map_err(not_a_case)?;

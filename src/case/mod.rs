@@ -14,17 +14,23 @@ use crate::wire::{Request, Vocabulary};
 
 mod file;
 mod mutate;
+mod near;
 mod shrink;
 pub(crate) mod tree;
+mod words;
 
-pub use file::{CaseError, FORMAT};
+pub use file::{CaseError, FORMAT, files};
 pub use shrink::{ShrinkLimits, Shrunk};
+pub use words::words;
 
 /// The most steps that a case may have.
 pub const MAX_STEPS: usize = 1024;
 
 /// The most steps that a generated case has.
 const GENERATED_STEPS: usize = 8;
+
+/// The most steps that a generated sequence has.
+const SEQUENCE_STEPS: usize = 32;
 
 /// A sequence of steps for one session.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +78,8 @@ pub struct Menu {
     pub functions: Vec<usize>,
     /// Which programs for the puppet requests carry; `None` for any other plugin.
     pub programs: Option<Wildness>,
+    /// Words to say to a plugin that is not the puppet: see [`words()`].
+    pub words: Vec<String>,
 }
 
 impl Menu {
@@ -80,6 +88,7 @@ impl Menu {
         Self {
             functions: (0..R::functions().len()).collect(),
             programs: Some(Wildness::Wild),
+            words: Vec::new(),
         }
     }
 
@@ -97,7 +106,10 @@ impl Menu {
     /// Those of `arbitrary`.
     pub fn step<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
         let place = *u.choose(&self.functions)?;
-        let request = R::arbitrary_of(place, u)?;
+        let request = match self.programs {
+            Some(_) => R::arbitrary_of(place, u)?,
+            None => self.request(place, u)?,
+        };
         let program = match self.programs {
             Some(wildness) if u.int_in_range(0..=2u8)? != 0 => {
                 Some(Program::arbitrary_for(&R::functions()[place], wildness, u)?)
@@ -105,6 +117,37 @@ impl Menu {
             _ => None,
         };
         Ok(Step { request, program })
+    }
+
+    /// An arbitrary request of a function of a plugin that is not the puppet: mostly near the dry-run sample.
+    fn request<R: Vocabulary>(
+        &self,
+        place: usize,
+        u: &mut Unstructured<'_>,
+    ) -> arbitrary::Result<R> {
+        let request = match u.int_in_range(0..=2u8)? {
+            0 => R::arbitrary_of(place, u)?,
+            _ => near::near(place, u)?,
+        };
+        match !self.words.is_empty() && u.ratio(1, 2)? {
+            true => near::with_word(request, &self.words, u),
+            false => Ok(request),
+        }
+    }
+
+    /// A sequence of many steps, most of them the healthy call of a function or near that.
+    ///
+    /// # Errors
+    /// Those of `arbitrary`.
+    pub fn sequence<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Case<R>> {
+        let mut steps = Vec::new();
+        for _ in 0..u.int_in_range(2..=SEQUENCE_STEPS)? {
+            steps.push(match u.int_in_range(0..=2u8)? {
+                0 => self.step(u)?,
+                _ => Step::healthy(*u.choose(&self.functions)?),
+            });
+        }
+        Ok(Case { steps })
     }
 
     /// An arbitrary case: mostly a few steps.

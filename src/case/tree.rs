@@ -185,3 +185,50 @@ pub(super) fn splice(
     place(root, &path, there.clone());
     Ok(())
 }
+
+/// The paths of all values that are such, as JSON pointers.
+pub(crate) fn paths(root: &Value, is: impl Fn(&Value) -> bool) -> Vec<String> {
+    let mut paths = Vec::new();
+    let mut open = vec![(String::new(), root)];
+    while let Some((path, value)) = open.pop() {
+        match value {
+            Value::Object(fields) => {
+                let inner = fields
+                    .iter()
+                    .map(|(key, inner)| (child_path(&path, key), inner));
+                open.extend(inner);
+            }
+            Value::Array(items) => {
+                let items = items.iter().enumerate();
+                open.extend(items.map(|(i, inner)| (child_path(&path, &i.to_string()), inner)));
+            }
+            _ => {}
+        }
+        if is(value) {
+            paths.push(path);
+        }
+    }
+    paths
+}
+
+/// The places in which a value differs from the sample, the deepest that both have, with what is there. Lists are
+/// values of their own.
+pub(crate) fn differences(sample: &Value, value: &Value) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    let mut open = vec![(String::new(), sample, value)];
+    while let Some((path, sample, value)) = open.pop() {
+        match (sample, value) {
+            (sample, value) if sample == value => {}
+            (Value::Object(of_sample), Value::Object(fields))
+                if !of_sample.is_empty() && of_sample.keys().eq(fields.keys()) =>
+            {
+                let inner = of_sample.iter().zip(fields.values());
+                open.extend(
+                    inner.map(|((key, sample), value)| (child_path(&path, key), sample, value)),
+                );
+            }
+            (_, value) => found.push((path, value.clone())),
+        }
+    }
+    found
+}

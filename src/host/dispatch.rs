@@ -161,6 +161,9 @@ impl PluginSession {
         call.input_bytes = Some(input.len());
         let output = instance.call(F::NAME, input.as_bytes());
         call.fuel = instance.fuel_used();
+        if output.is_err() {
+            call.frames = instance.frames();
+        }
         let output = output?;
         let answer = unseal(&output, version);
         call.output = Some(output);

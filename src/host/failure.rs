@@ -7,6 +7,14 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use thiserror::Error;
 
+use super::guard::GUARD_NAME;
+
+/// Of so many functions that were running when a call trapped the names are kept.
+const FRAMES_MAX: usize = 8;
+
+/// So much is kept of such a name.
+const FRAME_MAX_CHARS: usize = 100;
+
 /// The stage of a dispatch that failed. The names are those of the reference's `stage` metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -283,9 +291,55 @@ impl Cause {
     }
 }
 
+/// The functions that were running when a call trapped, the innermost first, by the names that the module has for them.
+pub(super) fn frames(error: &extism::Error) -> Vec<String> {
+    let context = error.downcast_ref::<wasmtime::Error>();
+    let backtrace = error
+        .downcast_ref::<wasmtime::WasmBacktrace>()
+        .or_else(|| context.and_then(|context| context.downcast_ref()));
+    let frames = backtrace.map_or(&[][..], |backtrace| backtrace.frames());
+    let of_the_plugin = |frame: &&wasmtime::FrameInfo| frame.module().name() != Some(GUARD_NAME);
+    let frames = frames.iter().filter(of_the_plugin);
+    let names = frames.filter_map(wasmtime::FrameInfo::func_name);
+    let names = names.take(FRAMES_MAX).map(without_hash);
+    names.map(|name| printable(&name)).collect()
+}
+
+/// A name that is fit to be told: a module may have any.
+fn printable(name: &str) -> String {
+    let chars = name.chars().take(FRAME_MAX_CHARS);
+    chars
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
+}
+
+/// The name of a Rust function without the hash that tells it from others of its name.
+fn without_hash(name: &str) -> String {
+    const HASH_DIGITS: usize = 16;
+    let is_hash = |part: &str| {
+        let digits = part.strip_prefix('h').unwrap_or_default();
+        digits.len() == HASH_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    match name.rsplit_once("::") {
+        Some((path, part)) if is_hash(part) => path.to_owned(),
+        _ => name.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rust_function_is_named_without_its_hash() {
+        for (name, expected) in [
+            ("my_plugin::shape::h0123456789abcdef", "my_plugin::shape"),
+            ("my_plugin::shape::hash", "my_plugin::shape::hash"),
+            ("h0123456789abcdef", "h0123456789abcdef"),
+        ] {
+            assert_eq!(without_hash(name), expected);
+        }
+    }
 
     #[test]
     fn what_extism_is_not_known_to_say_is_a_failure_of_the_runtime() {

@@ -22,6 +22,9 @@ use wasm_encoder::{
 };
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures};
 
+/// The name that the guard's module has for itself.
+pub(super) const GUARD_NAME: &str = "cc-lb-fuzz-guard";
+
 /// The name under which Extism links the guard.
 const GUARD: &str = "cc-lb-fuzz:guard";
 
@@ -152,7 +155,7 @@ fn guard() -> &'static [u8] {
 }
 
 /// What the guard stands in for: its exports, but for the one that the front calls.
-fn is_guarded(import: &str) -> bool {
+pub(super) fn is_guarded(import: &str) -> bool {
     static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
         let payloads = Parser::new(0).parse_all(guard()).filter_map(Result::ok);
         let exports = payloads.filter_map(|payload| match payload {

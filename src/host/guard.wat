@@ -4,7 +4,7 @@
 ;; writes to through `store_u8` and `store_u64`, and trusts it. The guard keeps a list of the blocks that the
 ;; plugin was given in this call, and lets it write into these and nowhere else. So only the kernel ever writes
 ;; its bookkeeping. What the plugin must not do is a trap, which is a fallback like any other.
-(module
+(module $cc-lb-fuzz-guard
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
   (import "extism:host/env" "free" (func $free (param i64)))
   (import "extism:host/env" "length" (func $length (param i64) (result i64)))

@@ -15,6 +15,7 @@ pub mod failure;
 pub mod guard;
 pub mod handshake;
 pub mod identity;
+pub mod inspect;
 mod plugin;
 #[cfg(feature = "reference")]
 mod reference;

@@ -12,7 +12,7 @@ use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 
 use super::dispatch::{DispatchOutcome, PluginSession};
-use super::failure::Cause;
+use super::failure::{self, Cause};
 use super::handshake::{self, HandshakeError};
 use super::{Host, Loader, guard, identity};
 
@@ -184,13 +184,19 @@ impl Compiled {
 }
 
 /// One instance of a plugin: the only place that calls into Extism.
-pub(super) struct Instance(extism::Plugin);
+pub(super) struct Instance {
+    plugin: extism::Plugin,
+    frames: Vec<String>,
+}
 
 impl Instance {
     /// Instantiates the plugin and runs its start code, as a call with the limits of any other.
     pub(super) fn new(compiled: &Compiled) -> Result<Self, String> {
         let plugin = extism::Plugin::new_from_compiled(&compiled.plugin);
-        let mut instance = Self(plugin.map_err(|error| format!("{error:#}"))?);
+        let mut instance = Self {
+            plugin: plugin.map_err(|error| format!("{error:#}"))?,
+            frames: Vec::new(),
+        };
         if compiled.starts {
             let started = instance.call(guard::START, b"");
             started.map_err(|cause| format!("the start code failed: {cause}"))?;
@@ -200,20 +206,26 @@ impl Instance {
 
     /// Whether the module exports a function of this name that a host can call.
     pub(super) fn exports(&self, name: &str) -> bool {
-        self.0.function_exists(name)
+        self.plugin.function_exists(name)
     }
 
     /// Calls an export once and returns what it set as its output.
     pub(super) fn call(&mut self, name: &str, input: &[u8]) -> Result<Vec<u8>, Cause> {
-        self.0
-            .call::<&[u8], &[u8]>(name, input)
-            .map(<[u8]>::to_vec)
-            .map_err(|error| Cause::of_call(&error))
+        let called = self.plugin.call::<&[u8], &[u8]>(name, input);
+        called.map(<[u8]>::to_vec).map_err(|error| {
+            self.frames = failure::frames(&error);
+            Cause::of_call(&error)
+        })
+    }
+
+    /// The functions that were running when the last call that failed trapped.
+    pub(super) fn frames(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.frames)
     }
 
     /// The fuel that the last call used.
     pub(super) fn fuel_used(&self) -> Option<u64> {
-        self.0.fuel_consumed()
+        self.plugin.fuel_consumed()
     }
 }
 
@@ -222,6 +234,9 @@ impl Instance {
 pub struct Call {
     /// Why the dispatch fell back; `None` after an `Ok`.
     pub cause: Option<Cause>,
+    /// The functions that were running when the guest trapped, the innermost first, by the names that the module has for
+    /// them; at most eight.
+    pub frames: Vec<String>,
     /// The fuel that the call used, with Extism's own share; `None` where the guest was not called.
     pub fuel: Option<u64>,
     /// From the request's arrival to the outcome.

@@ -164,6 +164,8 @@ pub struct StepSeen {
     pub came_to: String,
     /// Why it fell back, where the host tells it.
     pub cause: Option<String>,
+    /// The functions that were running when the guest trapped, the innermost first, where the host tells them.
+    pub frames: Vec<String>,
     /// The fuel that the call used, where the host tells it.
     pub fuel: Option<u64>,
     /// How long the dispatch took.
@@ -186,6 +188,7 @@ impl From<&StepRecord> for StepSeen {
                 Reaction::Panic(text) => format!("panic: {text}"),
             },
             cause: step.call.cause.as_ref().map(ToString::to_string),
+            frames: step.call.frames.clone(),
             fuel: step.call.fuel,
             elapsed: step.elapsed,
             input_bytes: step.call.input_bytes,

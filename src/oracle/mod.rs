@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::observation::{CaseRecord, StepRecord};
 use crate::wire::Function;
 
+mod advice;
 mod agrees_with_reference;
 mod decode;
 mod deterministic;
@@ -27,6 +28,7 @@ mod within_fuel;
 mod within_memory;
 mod within_wall;
 
+pub use advice::Advice;
 pub use agrees_with_reference::AgreesWithReference;
 pub use deterministic::Deterministic;
 pub use fallback_policy::FallbackPolicy;

@@ -2,7 +2,7 @@
 //! author wants to know.
 
 use super::{Oracle, Violation};
-use crate::host::{Cause, Decoding};
+use crate::host::{Cause, Decoding, TrapKind};
 use crate::observation::{CaseRecord, StepRecord, Subject};
 
 /// Up to this size of input, in bytes, a plugin must not run out of fuel or time. Beyond it that is a limit
@@ -40,7 +40,12 @@ impl PluginFault {
             .input_bytes
             .is_none_or(|bytes| bytes <= ORDINARY_INPUT_BYTES);
         let class = match cause {
-            Cause::Trap(kind) => format!("trap: {kind}"),
+            // Where the stack ended says nothing: it is another function every time.
+            Cause::Trap(kind @ TrapKind::StackOverflow) => format!("trap: {kind}"),
+            Cause::Trap(kind) => match place(&step.call.frames) {
+                Some(function) => format!("trap: {kind} in {function}"),
+                None => format!("trap: {kind}"),
+            },
             Cause::ExitCode(_) | Cause::HostFunction(_) => cause.kind().to_owned(),
             Cause::ErrorNotUtf8 => "error is not UTF-8".to_owned(),
             Cause::OutOfFuel | Cause::Timeout if ordinary => cause.kind().to_owned(),
@@ -56,4 +61,18 @@ impl PluginFault {
         };
         Some(Violation::new(self, step.function, cause.to_string()).with_class(class))
     }
+}
+
+/// Where it trapped: the innermost function that is the plugin's own and none of its language's.
+fn place(frames: &[String]) -> Option<&str> {
+    const OF_THE_LANGUAGE: [&str; 9] = [
+        "core::", "alloc::", "std::", "<core::", "<alloc::", "<std::", "rust_", "__rust", "_R",
+    ];
+    let own = |frame: &&String| {
+        !OF_THE_LANGUAGE
+            .iter()
+            .any(|prefix| frame.starts_with(prefix))
+    };
+    let place = frames.iter().find(own).or(frames.first());
+    place.map(String::as_str)
 }

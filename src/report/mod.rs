@@ -3,6 +3,32 @@
 //! One file for each format. Reports are made from summaries, findings and records and know nothing of
 //! hosts. A discrepancy here is a report that does not say what was found.
 
-mod terminal;
+#[cfg(feature = "cli")]
+mod html;
+#[cfg(feature = "cli")]
+mod inspection;
+#[cfg(feature = "cli")]
+mod junit;
+#[cfg(feature = "cli")]
+mod limits;
+mod record;
+mod sarif;
+#[cfg(feature = "cli")]
+mod table;
+mod test_code;
+mod text;
 
-pub use terminal::{case_text, finding_text, replay_text, summary_text};
+#[cfg(feature = "cli")]
+pub use html::html_page;
+#[cfg(feature = "cli")]
+pub use inspection::inspection_text;
+#[cfg(feature = "cli")]
+pub use junit::junit;
+#[cfg(feature = "cli")]
+pub use limits::limits_text;
+pub use record::{FindingReport, FunctionReport, REPORT_FORMAT, Report};
+pub use sarif::sarif;
+#[cfg(feature = "cli")]
+pub use table::summary_text;
+pub use test_code::test_code;
+pub use text::{case_text, finding_text, replay_line, replay_text};

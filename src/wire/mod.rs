@@ -25,6 +25,7 @@ mod domain;
 mod filter;
 mod json;
 mod list;
+mod names;
 mod normalize_error;
 mod number;
 mod observe;
@@ -44,6 +45,7 @@ pub use domain::{Domain, Kind};
 pub use filter::Filter;
 pub use json::{Json, JsonObject};
 pub use list::List;
+pub use names::UnknownFunction;
 pub use normalize_error::NormalizeError;
 pub use number::{Confidence, Count, Share, SmallCount, Status};
 pub use observe::Observe;
@@ -151,6 +153,15 @@ impl PartialEq for Function {
 pub trait Vocabulary: Clone + Debug + PartialEq + Serialize + DeserializeOwned + 'static {
     /// All functions, in the order in which reports show them.
     fn functions() -> &'static [Function];
+
+    /// The places of the functions of these names, such as `shape`, and labels, such as `shape_v2`; of all where there is
+    /// none.
+    ///
+    /// # Errors
+    /// [`UnknownFunction`] where there is no function of a name.
+    fn places(names: &[String]) -> Result<Vec<usize>, UnknownFunction> {
+        names::places(Self::functions(), names)
+    }
 
     /// The function that this request is for.
     fn function(&self) -> &'static Function {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use cc_lb_fuzz::campaign::{Budget, Plan, nth_case};
-use cc_lb_fuzz::case::{Case, Menu, Step};
+use cc_lb_fuzz::campaign::Plan;
+use cc_lb_fuzz::case::{Case, Step};
 use cc_lb_fuzz::host::{
     Call, DispatchOutcome, HandshakeError, Host, Observed, PluginSession, Session,
 };
@@ -13,7 +13,7 @@ use cc_lb_fuzz::wire::{Request, Vocabulary};
 use cc_lb_plugin_conformance::dispatch as reference;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
-use crate::common::{cases, puppet_host};
+use crate::common::{cases, nth_case, puppet_host};
 
 /// Cases that share a session; the reference takes milliseconds to open one.
 const CASES_PER_SESSION: u64 = 256;
@@ -56,15 +56,9 @@ fn fuel_decides(step: &Step) -> bool {
 #[test]
 fn both_sessions_come_to_the_same_outcomes() {
     let cases = cases(2_000);
-    let plan = Plan {
-        seed: 1,
-        budget: Budget::Cases(cases),
-        // Wild programs kill the reference.
-        menu: Menu {
-            programs: Some(Wildness::Scripted),
-            ..Menu::puppet::<Request>()
-        },
-    };
+    let mut plan = Plan::puppet::<Request>(1, cases);
+    // Wild programs kill the reference.
+    plan.menu.programs = Some(Wildness::Scripted);
     let host = puppet_host();
     let (mut dispatches, mut ok) = (0u64, 0u64);
     let (mut by_fuel, mut by_memory) = (0u64, 0u64);

@@ -1,18 +1,14 @@
 //! Cases mean the same after they were written and read, and shrink to what a finding needs.
 
-use cc_lb_fuzz::campaign::{Budget, Plan, nth_case};
+use cc_lb_fuzz::campaign::Plan;
 use cc_lb_fuzz::case::{Case, CaseError, Menu, ShrinkLimits, Step};
 use cc_lb_fuzz::puppet::{Bytes, Import, Op, Operand, Program, TrapOp};
 use cc_lb_fuzz::wire::{Json, Request, Vocabulary};
 
-use crate::common::{case, healthy, place, told};
+use crate::common::{case, healthy, nth_case, place, told};
 
 fn plan(seed: u64) -> Plan {
-    Plan {
-        seed,
-        budget: Budget::Cases(0),
-        menu: Menu::puppet::<Request>(),
-    }
+    Plan::puppet::<Request>(seed, 0)
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::common::{Guest, accept, case, healthy, told};
 use cc_lb_fuzz::puppet::{Op, TrapOp};
 
-fn tool(folder: &Path, arguments: &[&str]) -> Output {
+pub fn tool(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::cargo_bin("cc-lb-fuzz").expect("it is built");
     command
         .current_dir(folder)
@@ -19,15 +19,15 @@ fn tool(folder: &Path, arguments: &[&str]) -> Output {
         .expect("it runs")
 }
 
-fn folder() -> TempDir {
+pub fn folder() -> TempDir {
     tempfile::tempdir().expect("there is room")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("it prints UTF-8")
 }
 
-fn code(output: &Output) -> u8 {
+pub fn code(output: &Output) -> u8 {
     output
         .status
         .code()
@@ -36,7 +36,7 @@ fn code(output: &Output) -> u8 {
 }
 
 /// A plugin whose `shape` traps when the request has a query.
-fn traps_on_a_query() -> Vec<u8> {
+pub fn traps_on_a_query() -> Vec<u8> {
     wat::parse_str(include_str!("../../guests/traps_on_a_query.wat")).expect("it is valid")
 }
 

@@ -1,5 +1,6 @@
 //! What several tests need.
 
+use cc_lb_fuzz::campaign::{Cases, Plan};
 use cc_lb_fuzz::case::{Case, Step};
 use cc_lb_fuzz::host::PluginHost;
 use cc_lb_fuzz::puppet::{self, Op, Program};
@@ -37,6 +38,11 @@ pub fn case(steps: impl Into<Vec<Step>>) -> Case {
     Case {
         steps: steps.into(),
     }
+}
+
+/// The case of an index of a plan.
+pub fn nth_case(plan: &Plan, index: u64) -> Case {
+    Cases::of(plan).nth(index)
 }
 
 /// How many cases a suite runs: `CC_LB_FUZZ_CASES` where that is set.

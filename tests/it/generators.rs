@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use arbitrary::{Arbitrary as _, Unstructured};
-use cc_lb_fuzz::campaign::{Budget, Plan, nth_case};
-use cc_lb_fuzz::case::{Case, Menu};
+use cc_lb_fuzz::campaign::Plan;
+use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::puppet::{Ending, Op, Prediction, Program, TrapOp, Wildness, predict};
 use cc_lb_fuzz::wire::*;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use serde_json::Value;
+
+use crate::common::nth_case;
 
 /// How many values each statistic is made of.
 const VALUES: usize = 4_000;
@@ -73,11 +75,7 @@ every_field! {
 
 /// Counts what occurs in the cases of a fixed seed.
 fn census() -> BTreeMap<&'static str, u64> {
-    let plan = Plan {
-        seed: 11,
-        budget: Budget::Cases(0),
-        menu: Menu::puppet::<Request>(),
-    };
+    let plan = Plan::puppet::<Request>(11, 0);
     let mut census = BTreeMap::new();
     let mut see = |what, times: usize| *census.entry(what).or_insert(0) += times as u64;
     for index in 0..20_000 {

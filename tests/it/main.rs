@@ -2,7 +2,9 @@
 
 mod agreement;
 mod cases;
+mod check;
 mod cli;
+mod commands;
 mod common;
 mod dispatch;
 mod faulty;
@@ -14,6 +16,7 @@ mod handshake;
 mod observation;
 mod openings;
 mod own_check;
+mod planted;
 mod properties;
 mod puppet;
 mod readme;

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use cc_lb_fuzz::campaign::Plan;
 use cc_lb_fuzz::campaign::{Counts, FunctionStats, Summary};
 use cc_lb_fuzz::finding::{Finding, Origin};
 use cc_lb_fuzz::oracle::Violation;
 use cc_lb_fuzz::puppet::{Op, TrapOp};
-use cc_lb_fuzz::report::{finding_text, summary_text};
+use cc_lb_fuzz::report::{
+    FindingReport, Report, finding_text, html_page, junit, sarif, summary_text,
+};
 use cc_lb_fuzz::wire::{Query, Request, Vocabulary};
 
 use crate::common::{case, healthy, told};
@@ -35,6 +38,8 @@ fn summary() -> Summary {
         findings: 1,
         unconfirmed: 2,
         unexamined: 3,
+        interrupted: false,
+        phase: None,
     }
 }
 
@@ -106,4 +111,49 @@ fn a_finding_says_how_its_case_came_about() {
         text.lines().nth(2).expect("it says so").to_owned()
     });
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+fn report() -> Report {
+    let plan = Plan::plugin::<Request>(7, 1_000);
+    let mut report = Report::new("my_plugin.wasm", &plan, &summary());
+    let replay = "cc-lb-fuzz replay artifacts/case.json --plugin my_plugin.wasm";
+    let finding = finding(Origin::Case, true);
+    report.plugin = Some("my plugin.wasm".to_owned());
+    report.findings = vec![FindingReport::new(&finding, replay)];
+    report
+}
+
+#[test]
+fn a_report_is_json_of_a_stated_format() {
+    insta::assert_snapshot!(report().to_json().expect("it serializes"));
+}
+
+#[test]
+fn a_report_is_junit_with_a_failure_for_each_finding() {
+    insta::assert_snapshot!(junit(&report()).expect("it is written"));
+}
+
+#[test]
+fn a_report_is_sarif_with_a_result_for_each_finding() {
+    insta::assert_snapshot!(sarif(&report()).expect("it serializes"));
+}
+
+#[test]
+fn a_report_is_one_page_that_needs_nothing_else() {
+    let page = html_page(&report());
+    for words in [
+        "my_plugin.wasm",
+        "1 finding",
+        "plugin_fault in shape",
+        "seed 7",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    for reference in ["src=", "href=", "url(", "@import", "<script"] {
+        assert!(!page.contains(reference), "{reference}");
+    }
+    // What a plugin says is text, whatever it looks like.
+    let mut hostile = report();
+    hostile.findings[0].detail = "<script>alert(1)</script>".to_owned();
+    assert!(!html_page(&hostile).contains("<script"));
 }

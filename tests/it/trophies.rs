@@ -88,6 +88,7 @@ fn on_the_published_host(name: &str, case: &Case) -> (Vec<StepSeen>, Vec<Violati
         host: HostKind::Reference.name().to_owned(),
         wasm: wasm(name),
         subject: Subject::Plugin,
+        capabilities: Default::default(),
     };
     let mut patience = Patience::default();
     if name.ends_with("_without_end") {

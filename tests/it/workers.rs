@@ -22,6 +22,7 @@ fn setup(host: &str) -> Setup {
         host: host.to_owned(),
         wasm: puppet::wasm().to_vec(),
         subject: Subject::Puppet,
+        capabilities: Default::default(),
     }
 }
 

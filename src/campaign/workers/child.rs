@@ -13,7 +13,7 @@ use nix::sys::resource::{Resource, setrlimit};
 
 use super::protocol::{Answer, Hello, Order, Place, receive, send};
 use super::{HostKind, Setup, WORKER_MEMORY_MAX};
-use crate::campaign::{Bench, Budget, CampaignError, Lab, Plan};
+use crate::campaign::{Bench, CampaignError, Lab};
 use crate::case::Case;
 use crate::exit_code;
 #[cfg(feature = "reference")]
@@ -90,7 +90,7 @@ impl Child {
     /// Runs the plugin on a loader's host, and does as it is told.
     pub fn serve(self, loader: &impl Loader) -> ExitCode {
         let setup = self.setup();
-        let loaded = loader.load(&setup.wasm, &build_offer(&Default::default()));
+        let loaded = loader.load(&setup.wasm, &build_offer(&setup.capabilities));
         match loaded {
             Ok(host) => exit(self.obey(&host)),
             Err(error) => self.refuse(error.to_string()),
@@ -119,7 +119,7 @@ impl Child {
         if setup.subject == crate::observation::Subject::Puppet
             && setup.host != HostKind::Reference.name()
         {
-            let offer = build_offer(&Default::default());
+            let offer = build_offer(&setup.capabilities);
             let load = || Reference::default().load(&setup.wasm, &offer);
             match load().or_else(|_| load()) {
                 Ok(reference) => runner.compare_with(reference),
@@ -165,17 +165,7 @@ fn do_as_told<H: Host>(
     whereabouts: &Whereabouts,
 ) -> Result<Answer, CampaignError> {
     match order {
-        Order::Run {
-            seed,
-            menu,
-            cases,
-            time,
-        } => {
-            let plan = Plan {
-                seed,
-                menu,
-                budget: Budget::Cases(cases.end),
-            };
+        Order::Run { plan, cases, time } => {
             let deadline = time.and_then(|time| Instant::now().checked_add(time));
             let begins = |case| whereabouts.tell(case, None);
             Ok(Answer::Block(

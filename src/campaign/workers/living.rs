@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,6 +75,8 @@ impl Living {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // What a terminal sends to its foreground, such as Ctrl-C, is for the parent to answer.
+            .process_group(0)
             .spawn()?;
         let gone = || io::Error::other("it has no standard streams");
         let input = process.stdin.take().ok_or_else(gone)?;

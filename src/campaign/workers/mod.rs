@@ -7,9 +7,11 @@
 //!
 //! A discrepancy here is a death that is told of another case, or a case that did not run.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -40,6 +42,7 @@ pub struct Workers {
     arguments: Vec<String>,
     setup: Setup,
     patience: Patience,
+    stop: Arc<AtomicBool>,
     /// Where they keep what the next one need not do again.
     folder: Arc<TempDir>,
 }
@@ -72,6 +75,8 @@ pub struct Setup {
     pub wasm: Vec<u8>,
     /// Who answers.
     pub subject: Subject,
+    /// What the host offers it in the handshake.
+    pub capabilities: BTreeSet<String>,
 }
 
 /// The hosts that [`serve`] knows.
@@ -109,6 +114,7 @@ impl Workers {
             arguments: arguments.into_iter().map(Into::into).collect(),
             setup,
             patience: Patience::default(),
+            stop: Arc::default(),
             folder: Arc::new(tempfile::tempdir()?),
         })
     }
@@ -117,6 +123,11 @@ impl Workers {
     #[must_use]
     pub fn with_patience(self, patience: Patience) -> Self {
         Self { patience, ..self }
+    }
+
+    /// Ends campaigns early once it is set: the cases in work are the last.
+    pub fn stop(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
     }
 
     /// What they run.
@@ -147,7 +158,7 @@ impl Workers {
             // It dies while it opens the plugin, which the first case will show.
             None => plan.clone(),
         };
-        let ledger = Mutex::new(Ledger::new(plan, emit));
+        let ledger = Mutex::new(Ledger::new(&plan, Arc::clone(&self.stop), emit));
         std::thread::scope(|scope| {
             let others =
                 (1..count.get()).map(|_| scope.spawn(|| work(&mut self.worker(), &ledger)));

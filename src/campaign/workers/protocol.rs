@@ -10,8 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Setup;
-use crate::campaign::Block;
-use crate::case::Menu;
+use crate::campaign::{Block, Plan};
 use crate::observation::StepSeen;
 use crate::oracle::Violation;
 
@@ -30,8 +29,7 @@ pub(super) struct Hello {
 pub(super) enum Order {
     /// Run cases that share a session.
     Run {
-        seed: u64,
-        menu: Menu,
+        plan: Plan,
         cases: Range<u64>,
         time: Option<Duration>,
     },

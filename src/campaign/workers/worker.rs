@@ -207,8 +207,7 @@ impl Lab<Request> for Worker {
     ) -> Result<Block, CampaignError> {
         let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
         let order = Order::Run {
-            seed: plan.seed,
-            menu: plan.menu.clone(),
+            plan: plan.clone(),
             cases: cases.clone(),
             time: deadline.map(left),
         };

@@ -5,7 +5,7 @@
 //! in the generators or the checks.
 
 use cc_lb_fuzz::campaign::{
-    Bench, CASES_PER_SESSION, Confirmed, Known, Lab, Plan, Suspect, Worker, confirm, nth_case,
+    Bench, CASES_PER_SESSION, Cases, Confirmed, Known, Lab, Plan, Suspect, Worker, confirm,
 };
 use cc_lb_fuzz::case::{Case, ShrinkLimits};
 use cc_lb_fuzz::finding::Origin;
@@ -268,6 +268,7 @@ fn hunt_case(
         Subject::Puppet => Plan::puppet::<Request>(seed, most),
         Subject::Plugin => Plan::plugin::<Request>(seed, most),
     };
+    let cases = Cases::of(&plan);
     let mut next = 0;
     while next < most {
         let end = (next / CASES_PER_SESSION + 1) * CASES_PER_SESSION;
@@ -276,9 +277,8 @@ fn hunt_case(
             next = end;
             continue;
         };
-        let history: Vec<_> = (next..=stopped.case)
-            .map(|case| nth_case(&plan, case))
-            .collect();
+        let history = next..=stopped.case;
+        let history: Vec<_> = history.map(|case| cases.nth(case)).collect();
         next = stopped.case + 1;
         let mut found = stopped.violations.iter();
         let Some(violation) = found.find(|violation| violation.check == faulty.check) else {

@@ -1,13 +1,10 @@
-//! Plain text for a terminal.
+//! Findings, cases and replays as plain text.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::path::Path;
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
 
-use crate::campaign::{FunctionStats, Summary};
 use crate::case::{Case, Step};
 use crate::finding::{Finding, Origin};
 use crate::observation::StepSeen;
@@ -17,95 +14,14 @@ use crate::wire::Vocabulary;
 /// The longest value that is shown of a request, in characters.
 const VALUE_MAX_CHARS: usize = 120;
 
-/// The table of a campaign: a row for each function with its outcomes, fallbacks by cause, and rate; then a
-/// line with the totals.
-pub fn summary_text(summary: &Summary) -> String {
-    let causes: BTreeSet<&str> = summary
-        .functions
-        .iter()
-        .flat_map(|stats| stats.counts.fallbacks.keys().map(String::as_str))
-        .collect();
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    let fixed = ["function", "dispatches", "ok"].into_iter();
-    table.set_header(fixed.chain(causes.iter().copied()).chain(["per second"]));
-    for stats in &summary.functions {
-        table.add_row(row(stats, &causes));
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    let rate = per_second(summary.dispatches(), summary.elapsed);
-    let mut text = table
-        .lines()
-        .map(|line| line.trim_end().to_owned() + "\n")
-        .collect::<String>();
-    let memory = summary.memory.map_or_else(String::new, |bytes| {
-        format!(", at most {} MiB", bytes >> 20)
-    });
-    let _ = write!(
-        text,
-        "\n{} in {} cases, {} dispatches, {:.1} s ({rate} dispatches/s, slowest {} ms{memory})\n",
-        count(summary.findings as u64, "finding"),
-        summary.cases,
-        summary.dispatches(),
-        summary.elapsed.as_secs_f64(),
-        summary.slowest.as_millis(),
-    );
-    if summary.unconfirmed > 0 {
-        let _ = writeln!(
-            text,
-            "{} of the clock or of memory did not show again: the machine was busy",
-            count(summary.unconfirmed, "violation")
-        );
-    }
-    if summary.unexamined > 0 {
-        let _ = writeln!(
-            text,
-            "{} more, which there was no time to look into",
-            count(summary.unexamined, "violation")
-        );
-    }
-    text
-}
-
-fn row(stats: &FunctionStats, causes: &BTreeSet<&str>) -> Vec<String> {
-    let counts = &stats.counts;
-    let mut row = vec![
-        stats.function.label.to_owned(),
-        counts.dispatches.to_string(),
-        counts.ok.to_string(),
-    ];
-    let fallbacks = causes
-        .iter()
-        .map(|cause| counts.fallbacks.get(*cause).copied());
-    row.extend(fallbacks.map(|fallbacks| fallbacks.unwrap_or(0).to_string()));
-    row.push(per_second(counts.dispatches, counts.time).to_string());
-    row
-}
-
-fn per_second(count: u64, time: Duration) -> u64 {
-    (count as f64 / time.as_secs_f64().max(1e-9)) as u64
-}
-
-fn count(n: u64, what: &str) -> String {
+pub(super) fn count(n: u64, what: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
     format!("{n} {what}{plural}")
 }
 
 /// A finding: its check, function and class, what was seen, its case, and the command that replays it.
 pub fn finding_text<R: Vocabulary>(finding: &Finding<R>, replay: &str) -> String {
-    let Violation {
-        check,
-        function,
-        class,
-        detail,
-        measured: _,
-    } = &finding.violation;
-    let class = match &class[..] {
-        "" => String::new(),
-        class => format!(" ({class})"),
-    };
+    let detail = &finding.violation.detail;
     let origin = match finding.origin {
         Origin::Case if finding.minimal => "the smallest case that shows it",
         Origin::Case => "a case that shows it; shrinking ran into its limit",
@@ -113,7 +29,8 @@ pub fn finding_text<R: Vocabulary>(finding: &Finding<R>, replay: &str) -> String
         Origin::Unreproduced => "the session's cases; they did not show it again",
     };
     format!(
-        "finding: {check} in {function}{class}\n  {detail}\n  {origin}:\n{}  replay: {replay}\n",
+        "finding: {}\n  {detail}\n  {origin}:\n{}  replay: {replay}\n",
+        name(&finding.violation),
         indent(&case_text(&finding.case), 4)
     )
 }
@@ -187,24 +104,41 @@ pub fn replay_text<R: Vocabulary>(
         }
     }
     for violation in violations {
-        let class = match &violation.class[..] {
-            "" => String::new(),
-            class => format!(" ({class})"),
-        };
-        let _ = writeln!(
-            text,
-            "finding: {} in {}{class}\n  {}",
-            violation.check, violation.function, violation.detail
-        );
+        let _ = writeln!(text, "finding: {}\n  {}", name(violation), violation.detail);
     }
     let _ = writeln!(text, "{}", count(violations.len() as u64, "finding"));
     text
+}
+
+/// A replay in a line: the file, whether its case holds, and what the checks find.
+pub fn replay_line(file: &Path, seen: &[StepSeen], violations: &[Violation]) -> String {
+    let mut names: Vec<_> = violations.iter().map(name).collect();
+    names.dedup();
+    match names.is_empty() {
+        true => {
+            let steps = count(seen.len() as u64, "step");
+            format!("ok       {}: {steps}\n", file.display())
+        }
+        false => format!("finding  {}: {}\n", file.display(), names.join("; ")),
+    }
+}
+
+/// The check of a violation, its function, and its class in brackets.
+fn name(violation: &Violation) -> String {
+    let class = match &violation.class[..] {
+        "" => String::new(),
+        class => format!(" ({class})"),
+    };
+    format!("{} in {}{class}", violation.check, violation.function)
 }
 
 fn seen_text(seen: &StepSeen) -> String {
     let mut text = format!("came to {}\n", shorten(&seen.came_to));
     if let Some(cause) = &seen.cause {
         let _ = writeln!(text, "cause: {cause}");
+    }
+    if !seen.frames.is_empty() {
+        let _ = writeln!(text, "in: {}", seen.frames.join(" < "));
     }
     let fuel = seen.fuel.map(|fuel| format!("{fuel} fuel, "));
     let _ = writeln!(

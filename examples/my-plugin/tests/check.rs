@@ -1,0 +1,8 @@
+//! The plugin answers or refuses whatever it is asked. What campaigns have found is kept in `cases/`, and runs first.
+
+#[test]
+fn it_answers_or_refuses_whatever_it_is_asked() {
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases");
+    let check = cc_lb_fuzz::check_plugin(my_plugin::PLUGIN).corpus(cases);
+    check.cases(2_000).run().expect("the plugin is sound");
+}

@@ -1,0 +1,190 @@
+//! Words that a plugin knows: what a generator would not hit upon, such as a header's name that the plugin looks for.
+//!
+//! They are read from the module: texts between other bytes in its data, texts that its code takes from its data by
+//! address and length, and texts that its code compares as numbers, as compilers do with short ones.
+
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+
+use wasmparser::{DataKind, Operator, Parser, Payload};
+
+/// The lengths of a word, in bytes.
+const LENGTHS: RangeInclusive<usize> = 2..=64;
+
+/// The most words that are taken from a module.
+const WORDS_MAX: usize = 1024;
+
+/// The most words that are numbers in the code: many numbers are printable by chance.
+const NUMBERS_MAX: usize = 256;
+
+/// The most constants and pieces of data that are looked at: a module may be made of nothing else.
+const CONSTANTS_MAX: usize = 1 << 16;
+const DATA_MAX: usize = 256;
+
+/// An address and its length are this close to each other, in constants.
+const NEAR: usize = 4;
+
+/// The words of a module, each once, in the order in which they are found. None where it cannot be read.
+pub fn words(wasm: &[u8]) -> Vec<String> {
+    let mut module = Module::default();
+    for payload in Parser::new(0).parse_all(wasm) {
+        // What cannot be read cannot be opened either, and that is told elsewhere.
+        if payload.map_err(drop).and_then(|p| module.add(p)).is_err() {
+            break;
+        }
+    }
+    module.words()
+}
+
+#[derive(Default)]
+struct Module {
+    /// Where in the memory data begins, and the data.
+    data: Vec<(usize, Vec<u8>)>,
+    /// The constants of each function.
+    functions: Vec<Vec<Constant>>,
+    /// How many these are.
+    constants: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Constant {
+    Small(i32),
+    Large(i64),
+}
+
+impl Module {
+    fn add(&mut self, payload: Payload<'_>) -> Result<(), ()> {
+        match payload {
+            Payload::DataSection(section) => {
+                for data in section.into_iter().take(DATA_MAX) {
+                    let data = data.map_err(drop)?;
+                    let start = match data.kind {
+                        DataKind::Passive => None,
+                        DataKind::Active { offset_expr, .. } => {
+                            match offset_expr.get_operators_reader().read() {
+                                Ok(Operator::I32Const { value }) => Some(value as u32 as usize),
+                                _ => None,
+                            }
+                        }
+                    };
+                    // Without an address only what stands between other bytes is found.
+                    let start = start.unwrap_or(usize::MAX / 2);
+                    self.data.push((start, data.data.to_vec()));
+                }
+            }
+            Payload::CodeSectionEntry(body) => {
+                let operators = body.get_operators_reader().map_err(drop)?;
+                let constants = operators.into_iter().filter_map(|operator| match operator {
+                    Ok(Operator::I32Const { value }) => Some(Constant::Small(value)),
+                    Ok(Operator::I64Const { value }) => Some(Constant::Large(value)),
+                    _ => None,
+                });
+                let room = CONSTANTS_MAX.saturating_sub(self.constants);
+                let constants: Vec<_> = constants.take(room).collect();
+                self.constants += constants.len();
+                self.functions.push(constants);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn words(&self) -> Vec<String> {
+        let mut seen = HashSet::new();
+        let mut words = Vec::new();
+        let mut add_up_to = |most: usize, bytes: &[u8]| {
+            if words.len() < most
+                && LENGTHS.contains(&bytes.len())
+                && bytes.iter().all(is_printable)
+                && let Ok(word) = String::from_utf8(bytes.to_vec())
+                && seen.insert(word.clone())
+            {
+                words.push(word);
+            }
+        };
+        let mut add = |bytes: &[u8]| add_up_to(WORDS_MAX - NUMBERS_MAX, bytes);
+        for constants in &self.functions {
+            self.taken_by_address(constants, &mut add);
+        }
+        for (_, data) in &self.data {
+            for words in data.windows(8).step_by(4) {
+                let number = |bytes: &[u8]| {
+                    let bytes = <[u8; 4]>::try_from(bytes).unwrap_or_default();
+                    u32::from_le_bytes(bytes) as usize
+                };
+                if let Some(text) = self.text(number(&words[..4]), number(&words[4..])) {
+                    add(text);
+                }
+            }
+            data.split(|byte| !is_printable(byte)).for_each(&mut add);
+        }
+        let mut add = |bytes: &[u8]| add_up_to(WORDS_MAX, bytes);
+        for constants in &self.functions {
+            compared_as_numbers(constants, &mut add);
+        }
+        words
+    }
+
+    /// What the code takes from the data: two constants near each other that are an address and a length.
+    fn taken_by_address(&self, constants: &[Constant], add: &mut impl FnMut(&[u8])) {
+        let small = constants.iter().map(|constant| match constant {
+            Constant::Small(value) => *value as u32 as usize,
+            Constant::Large(_) => 0,
+        });
+        let small: Vec<usize> = small.collect();
+        for (place, address) in small.iter().enumerate() {
+            let near = place.saturating_sub(NEAR)..(place + NEAR + 1).min(small.len());
+            for length in &small[near] {
+                if let Some(text) = self.text(*address, *length) {
+                    add(text);
+                }
+            }
+        }
+    }
+
+    fn text(&self, address: usize, length: usize) -> Option<&[u8]> {
+        if !LENGTHS.contains(&length) {
+            return None;
+        }
+        let mut of_it = self.data.iter();
+        of_it.find_map(|(start, data)| {
+            let from = address.checked_sub(*start)?;
+            data.get(from..from.checked_add(length)?)
+        })
+    }
+}
+
+/// Numbers whose bytes are printable, alone and joined with those behind them.
+fn compared_as_numbers(constants: &[Constant], add: &mut impl FnMut(&[u8])) {
+    let texts = constants.iter().map(|constant| match constant {
+        Constant::Small(value) => text_of(&value.to_le_bytes()),
+        Constant::Large(value) => text_of(&value.to_le_bytes()),
+    });
+    let texts: Vec<Option<Vec<u8>>> = texts.collect();
+    for (place, text) in texts.iter().enumerate() {
+        // A single letter is most often a number by chance; at the end of a text it may be the rest.
+        let mut joined = Vec::new();
+        for text in std::iter::once(text).chain(&texts[place + 1..]).take(NEAR) {
+            let Some(text) = text else { break };
+            if joined.is_empty() && text.len() < *LENGTHS.start() {
+                break;
+            }
+            joined.extend(text);
+            add(&joined);
+            if text.len() < *LENGTHS.start() {
+                break;
+            }
+        }
+    }
+}
+
+/// The bytes of a number without zeroes at its end, where all of them are printable.
+fn text_of(bytes: &[u8]) -> Option<Vec<u8>> {
+    let end = bytes.iter().rposition(|byte| *byte != 0)? + 1;
+    let text = &bytes[..end];
+    text.iter().all(is_printable).then(|| text.to_vec())
+}
+
+fn is_printable(byte: &u8) -> bool {
+    matches!(byte, b' '..=b'~')
+}

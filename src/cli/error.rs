@@ -1,0 +1,43 @@
+//! Why the tool could not run.
+
+use std::path::PathBuf;
+
+use cc_lb_fuzz::campaign::CampaignError;
+use cc_lb_fuzz::case::CaseError;
+use cc_lb_fuzz::host::guard::Rejection;
+use cc_lb_fuzz::wire::UnknownFunction;
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+pub enum CliError {
+    #[error("cannot read the plugin {}: {source}", path.display())]
+    ReadPlugin {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{} is no WebAssembly module: {reason}", path.display())]
+    NotWasm { path: PathBuf, reason: String },
+    #[error("{} cannot be opened: {reason}", path.display())]
+    Plugin { path: PathBuf, reason: String },
+    #[error("{} is no plugin: {source}", path.display())]
+    Rejected { path: PathBuf, source: Rejection },
+    #[error("cannot start this program again: {0}")]
+    Program(std::io::Error),
+    #[error("there is no case in {}", path.display())]
+    NoCases { path: PathBuf },
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("cannot listen for Ctrl-C: {0}")]
+    Signal(ctrlc::Error),
+    #[error("cannot write the report {}: {reason}", path.display())]
+    Report { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Function(#[from] UnknownFunction),
+    #[error(transparent)]
+    Case(#[from] CaseError),
+    #[error(transparent)]
+    Campaign(#[from] CampaignError),
+}

@@ -1,0 +1,102 @@
+//! The commands: one file for each, and what they share.
+//!
+//! A discrepancy here is a command that does not do what its help says.
+
+use std::process::ExitCode;
+
+use cc_lb_fuzz::campaign;
+use cc_lb_fuzz::exit_code;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+mod config;
+mod error;
+mod inspect;
+mod limits;
+mod minimize;
+mod output;
+mod plugin;
+mod progress;
+mod replay;
+mod report;
+mod run;
+mod show;
+
+use error::CliError;
+
+/// Property-based fuzzing for cc-lb plugins and the host that runs them.
+///
+/// Without a command it runs a campaign of 10 seconds against the host itself.
+///
+/// Exit codes: 0 nothing found, 1 findings, 2 could not run.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    /// What would be repeated: a file with a flag in each line, such as `time = "60s"` [default: cc-lb-fuzz.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<std::path::PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a campaign: arbitrary requests for every wire function through one reused session
+    Run(run::RunArgs),
+    /// Run stored cases and show what each of their steps comes to
+    Replay(replay::ReplayArgs),
+    /// Shrink a stored case to what shows the same findings
+    Minimize(minimize::MinimizeArgs),
+    /// Print a stored case as JSON, or as the code of a test
+    Show(show::ShowArgs),
+    /// Describe a plugin: identity, functions, imports, exports, memory, what the guard changes
+    Inspect(inspect::InspectArgs),
+    /// Find how large a request may be before the plugin does not answer it any more
+    Limits(limits::LimitsArgs),
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// What campaigns start: runs cases for its parent
+    #[command(hide = true)]
+    Worker,
+}
+
+pub fn main() -> ExitCode {
+    let arguments = std::env::args_os().collect();
+    let cli = match config::with_config(&Cli::command(), arguments) {
+        Ok(arguments) => Cli::parse_from(arguments),
+        Err(error) => return could_not_run(&error.to_string()),
+    };
+    let command = cli.command.unwrap_or_else(|| {
+        // What the flags of `run` are without any.
+        let run = Cli::parse_from(["cc-lb-fuzz", "run"]);
+        run.command.expect("it is one")
+    });
+    let result = match command {
+        Command::Run(args) => run::run(&args),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Minimize(args) => minimize::minimize(&args),
+        Command::Show(args) => show::show(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Limits(args) => limits::limits(&args),
+        Command::Completions { shell } => completions(shell),
+        Command::Worker => return campaign::serve(),
+    };
+    result.map_or_else(|error| could_not_run(&error.to_string()), ExitCode::from)
+}
+
+/// One line, whatever the parts of the message were made of.
+fn could_not_run(message: &str) -> ExitCode {
+    let words: Vec<_> = message.split_whitespace().collect();
+    eprintln!("cc-lb-fuzz: {}", words.join(" "));
+    ExitCode::from(exit_code::COULD_NOT_RUN)
+}
+
+fn completions(shell: Shell) -> Result<u8, CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "cc-lb-fuzz", &mut script);
+    output::print_bytes(&script)?;
+    Ok(exit_code::CLEAN)
+}

@@ -1,0 +1,111 @@
+//! The plugin, and the host that runs it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use cc_lb_fuzz::campaign::{CampaignError, HostKind, Setup, Workers};
+use cc_lb_fuzz::observation::Subject;
+use cc_lb_fuzz::puppet;
+use clap::{Args, ValueEnum};
+
+use super::error::CliError;
+use super::output::quoted;
+
+/// What every command that runs a plugin may be told.
+#[derive(Args)]
+pub struct PluginArgs {
+    /// The host that runs the plugin
+    #[arg(long, value_enum, default_value_t)]
+    pub host: HostArg,
+    /// Offer the plugin this capability in the handshake; repeatable
+    #[arg(long = "capability", value_name = "NAME")]
+    pub capabilities: Vec<String>,
+}
+
+/// The host that runs the plugin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum HostArg {
+    /// This project's, which runs plugins behind a guard
+    #[default]
+    Guarded,
+    /// The published one: hostile plugins kill it
+    Reference,
+}
+
+impl From<HostArg> for HostKind {
+    fn from(host: HostArg) -> Self {
+        match host {
+            HostArg::Guarded => Self::Guarded,
+            HostArg::Reference => Self::Reference,
+        }
+    }
+}
+
+impl PluginArgs {
+    pub fn capabilities(&self) -> BTreeSet<String> {
+        self.capabilities.iter().cloned().collect()
+    }
+
+    /// Workers that run the plugin, or the puppet without one.
+    pub fn workers(&self, plugin: Option<&Path>) -> Result<Workers, CliError> {
+        let (wasm, subject) = match plugin {
+            None => (puppet::wasm().to_vec(), Subject::Puppet),
+            Some(path) => (read(path)?, Subject::Plugin),
+        };
+        let setup = Setup {
+            host: HostKind::from(self.host).name().to_owned(),
+            wasm,
+            subject,
+            capabilities: self.capabilities(),
+        };
+        let program = std::env::current_exe().map_err(CliError::Program)?;
+        Workers::new(program, ["worker"], setup).map_err(CliError::Program)
+    }
+
+    /// The flags that say the same, each behind a space.
+    pub fn as_flags(&self) -> String {
+        let mut flags = String::new();
+        if self.host != HostArg::default() {
+            flags += &format!(" --host {}", HostKind::from(self.host).name());
+        }
+        for name in &self.capabilities {
+            flags += &format!(" --capability {}", quoted(Path::new(name)));
+        }
+        flags
+    }
+}
+
+/// The error of a campaign, with the plugin that it is about.
+pub fn refused(error: CampaignError, plugin: Option<&Path>) -> CliError {
+    match error {
+        CampaignError::Refused { reason } => CliError::Plugin {
+            path: plugin.unwrap_or(Path::new("the puppet")).to_owned(),
+            reason,
+        },
+        error => error.into(),
+    }
+}
+
+/// The module of a plugin.
+pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    let bytes = std::fs::read(path).map_err(|source| CliError::ReadPlugin {
+        path: path.to_owned(),
+        source,
+    })?;
+    let is_text = path.extension().is_some_and(|extension| extension == "wat");
+    let no_module = |reason| CliError::NotWasm {
+        path: path.to_owned(),
+        reason,
+    };
+    if !is_text && !bytes.starts_with(b"\0asm") {
+        return Err(no_module("it does not begin with \\0asm".to_owned()));
+    }
+    let wasm = wat::parse_bytes(&bytes).map_err(|error| no_module(error.to_string()))?;
+    if wasm.get(4..8) == Some(&[0x0d, 0, 1, 0]) {
+        return Err(no_module(
+            "it is a component; build the plugin as a module, for wasm32-unknown-unknown"
+                .to_owned(),
+        ));
+    }
+    Ok(wasm.into_owned())
+}

@@ -1,0 +1,60 @@
+//! The files of reports.
+
+use std::path::PathBuf;
+
+use cc_lb_fuzz::report::{Report, html_page, junit, sarif};
+
+use super::error::CliError;
+
+/// A format and a file.
+#[derive(Clone, Debug)]
+pub struct ReportFile {
+    format: Format,
+    path: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Format {
+    Html,
+    Json,
+    Junit,
+    Sarif,
+}
+
+impl ReportFile {
+    /// Reads `FORMAT=FILE`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || "it is FORMAT=FILE; formats are html, json, junit, sarif".to_owned();
+        let (format, path) = text.split_once('=').ok_or_else(wrong)?;
+        let format = match format {
+            "html" => Format::Html,
+            "json" => Format::Json,
+            "junit" => Format::Junit,
+            "sarif" => Format::Sarif,
+            _ => return Err(wrong()),
+        };
+        match path.is_empty() {
+            true => Err(wrong()),
+            false => Ok(Self {
+                format,
+                path: path.into(),
+            }),
+        }
+    }
+
+    /// Writes the report.
+    pub fn write(&self, report: &Report) -> Result<(), CliError> {
+        let failed = |reason: String| CliError::Report {
+            path: self.path.clone(),
+            reason,
+        };
+        let text = match self.format {
+            Format::Html => Ok(html_page(report)),
+            Format::Json => report.to_json().map_err(|error| error.to_string()),
+            Format::Junit => junit(report).map_err(|error| error.to_string()),
+            Format::Sarif => sarif(report).map_err(|error| error.to_string()),
+        };
+        let text = text.map_err(failed)?;
+        std::fs::write(&self.path, text).map_err(|error| failed(error.to_string()))
+    }
+}

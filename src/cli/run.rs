@@ -1,0 +1,148 @@
+//! `run`: a campaign.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cc_lb_fuzz::campaign::{Budget, Event, Phase, Plan, Setup};
+use cc_lb_fuzz::case::words;
+use cc_lb_fuzz::exit_code;
+use cc_lb_fuzz::observation::Subject;
+use cc_lb_fuzz::report::{self, FindingReport, Report};
+use cc_lb_fuzz::wire::{Request, Vocabulary as _};
+use clap::Args;
+
+use super::error::CliError;
+use super::output::{print, tell};
+use super::plugin::{HostArg, PluginArgs, refused};
+use super::progress::Progress;
+use super::report::ReportFile;
+
+#[derive(Args)]
+pub struct RunArgs {
+    /// The plugin to fuzz, .wasm or .wat; without one, the host is fuzzed with the built-in puppet
+    plugin: Option<PathBuf>,
+    #[command(flatten)]
+    options: PluginArgs,
+    /// How many processes run cases; auto is one for each processor
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = workers)]
+    workers: NonZeroUsize,
+    /// Stop after this many cases
+    #[arg(long, conflicts_with = "time")]
+    cases: Option<u64>,
+    /// Stop after this time, such as 10s or 5m [default: 10s]
+    #[arg(long, value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
+    /// The seed that decides all cases [default: a random one, which is printed]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Only this function: its name, such as shape, or with its version, such as shape_v2; repeatable
+    #[arg(long = "function", value_name = "FUNCTION")]
+    functions: Vec<String>,
+    /// Only this phase; repeatable [default: all for a plugin, seeds and random for the host]
+    #[arg(long = "phase", value_name = "PHASE", value_enum)]
+    phases: Vec<Phase>,
+    /// Write a report, such as html=report.html; repeatable. Formats: html, json, junit, sarif
+    #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = ReportFile::parse)]
+    reports: Vec<ReportFile>,
+    /// Where to write the cases of findings
+    #[arg(long, value_name = "DIR", default_value = "artifacts")]
+    artifacts: PathBuf,
+    /// Print findings and nothing else
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+fn workers(text: &str) -> Result<NonZeroUsize, String> {
+    match text {
+        "auto" => Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
+        number => number
+            .parse()
+            .map_err(|_| "it is auto, or a number from 1".to_owned()),
+    }
+}
+
+pub fn run(args: &RunArgs) -> Result<u8, CliError> {
+    let plugin = args.plugin.as_deref();
+    let workers = args.options.workers(plugin)?;
+    let plan = args.plan(workers.setup())?;
+    let print_unless_quiet = |text: &str| match args.quiet {
+        true => Ok(()),
+        false => print(text),
+    };
+    print_unless_quiet(&format!("fuzzing {}; seed {}\n\n", args.what(), plan.seed))?;
+    let mut progress = Progress::new(plan.budget, args.quiet);
+    let stop = workers.stop();
+    // The second one ends it at once.
+    ctrlc::set_handler(move || {
+        if stop.swap(true, Ordering::Relaxed) {
+            std::process::exit(exit_code::COULD_NOT_RUN.into());
+        }
+    })
+    .map_err(CliError::Signal)?;
+    let (mut failed, mut findings) = (None, Vec::new());
+    let summary = workers
+        .run(&plan, args.workers, &mut |event| match event {
+            Event::Progress(summary) => progress.tell(summary),
+            Event::Finding(finding) => {
+                let tell = || tell(finding, &args.artifacts, plugin, &args.options);
+                match progress.suspend(tell) {
+                    Ok(replay) => findings.push(FindingReport::new(finding, replay)),
+                    Err(error) => failed = failed.take().or(Some(error)),
+                }
+            }
+        })
+        .map_err(|error| refused(error, plugin))?;
+    drop(progress);
+    print_unless_quiet(&report::summary_text(&summary))?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let mut report = Report::new(args.what(), &plan, &summary);
+    report.plugin = plugin.map(|path| path.display().to_string());
+    report.findings = findings;
+    args.reports
+        .iter()
+        .try_for_each(|file| file.write(&report))?;
+    Ok(match summary.findings {
+        0 => exit_code::CLEAN,
+        _ => exit_code::FINDINGS,
+    })
+}
+
+impl RunArgs {
+    fn plan(&self, setup: &Setup) -> Result<Plan, CliError> {
+        let mut plan = match setup.subject {
+            Subject::Puppet => Plan::puppet::<Request>(0, 0),
+            Subject::Plugin => Plan::plugin::<Request>(0, 0),
+        };
+        plan.menu.functions = Request::places(&self.functions)?;
+        if setup.subject == Subject::Plugin {
+            plan.menu.words = words(&setup.wasm);
+        }
+        if !self.phases.is_empty() {
+            plan.phases = self.phases.clone();
+        }
+        Ok(Plan {
+            seed: self
+                .seed
+                .unwrap_or_else(|| RandomState::new().build_hasher().finish()),
+            budget: match (self.cases, self.time) {
+                (Some(cases), _) => Budget::Cases(cases),
+                (None, time) => Budget::Time(time.unwrap_or(Duration::from_secs(10))),
+            },
+            ..plan
+        })
+    }
+
+    /// What is fuzzed, in words.
+    fn what(&self) -> String {
+        match (&self.plugin, self.options.host) {
+            (Some(path), _) => path.display().to_string(),
+            (None, HostArg::Guarded) => "the host, with the puppet".to_owned(),
+            (None, HostArg::Reference) => "the published host, with the puppet".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a module says of itself, and what the guard makes of it, without running it.
+//!
+//! A discrepancy here is a module described as what it is not.
+
+use std::fmt;
+
+use cc_lb_plugin_wire::identity::PluginIdentity;
+use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
+
+use super::guard::{self, MEMORY_MAX_PAGES, Rejection, TABLE_MAX_ENTRIES};
+use super::identity::{IdentityReadError, read_identity};
+
+/// A module's description.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The size of the module in bytes.
+    pub size: usize,
+    /// The size of its code in bytes.
+    pub code: usize,
+    /// The identity that it carries.
+    pub identity: Result<PluginIdentity, IdentityReadError>,
+    /// What it imports: the module and the name, in its order.
+    pub imports: Vec<(String, String)>,
+    /// What it exports: the kind and the name, in its order.
+    pub exports: Vec<(&'static str, String)>,
+    /// Its memories, in pages of 64 KiB.
+    pub memories: Vec<Extent>,
+    /// Its tables, in entries.
+    pub tables: Vec<Extent>,
+    /// What the guard changes, in words.
+    pub changes: Vec<String>,
+}
+
+/// The extent of a memory or a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// What there is at the start.
+    pub minimum: u64,
+    /// What there is at most; `None` where the module does not say.
+    pub maximum: Option<u64>,
+}
+
+impl fmt::Display for Extent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.maximum {
+            Some(maximum) => write!(f, "{} to {maximum}", self.minimum),
+            None => write!(f, "{} or more", self.minimum),
+        }
+    }
+}
+
+/// Describes a module.
+///
+/// # Errors
+/// [`Rejection`] where it is none, or one that no plugin may be.
+pub fn inspect(wasm: &[u8]) -> Result<Inspection, Rejection> {
+    let guarded = guard::guarded(wasm)?;
+    let mut found = Inspection {
+        size: wasm.len(),
+        code: 0,
+        identity: read_identity(wasm),
+        imports: Vec::new(),
+        exports: Vec::new(),
+        memories: Vec::new(),
+        tables: Vec::new(),
+        changes: Vec::new(),
+    };
+    for payload in Parser::new(0).parse_all(wasm) {
+        found.add(payload?)?;
+    }
+    found.changes = found.changes(guarded.starts);
+    Ok(found)
+}
+
+impl Inspection {
+    fn add(&mut self, payload: Payload<'_>) -> Result<(), Rejection> {
+        match payload {
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    let import = import?;
+                    debug_assert!(matches!(import.ty, TypeRef::Func(_)), "no plugin may");
+                    let (module, name) = (import.module.to_owned(), import.name.to_owned());
+                    self.imports.push((module, name));
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section {
+                    let export = export?;
+                    let kind = match export.kind {
+                        ExternalKind::Func | ExternalKind::FuncExact => "function",
+                        ExternalKind::Table => "table",
+                        ExternalKind::Memory => "memory",
+                        ExternalKind::Global => "global",
+                        ExternalKind::Tag => "tag",
+                    };
+                    self.exports.push((kind, export.name.to_owned()));
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section {
+                    let memory = memory?;
+                    self.memories.push(Extent {
+                        minimum: memory.initial,
+                        maximum: memory.maximum,
+                    });
+                }
+            }
+            Payload::TableSection(section) => {
+                for table in section {
+                    let ty = table?.ty;
+                    self.tables.push(Extent {
+                        minimum: ty.initial,
+                        maximum: ty.maximum,
+                    });
+                }
+            }
+            Payload::CodeSectionStart { size, .. } => self.code = size as usize,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn changes(&self, starts: bool) -> Vec<String> {
+        let mut changes = Vec::new();
+        let names = self.imports.iter().map(|(_, name)| name.as_str());
+        let checked: Vec<&str> = names.filter(|name| guard::is_guarded(name)).collect();
+        if !checked.is_empty() {
+            changes.push(format!("checks what it passes to {}", checked.join(", ")));
+        }
+        let above = |extents: &[Extent], most: u64| {
+            let mut maxima = extents.iter().map(|extent| extent.maximum);
+            maxima.any(|maximum| maximum.is_none_or(|maximum| maximum > most))
+        };
+        if above(&self.memories, MEMORY_MAX_PAGES) {
+            changes.push(format!("bounds the memory to {MEMORY_MAX_PAGES} pages"));
+        }
+        if above(&self.tables, TABLE_MAX_ENTRIES) {
+            changes.push(format!("bounds tables to {TABLE_MAX_ENTRIES} entries"));
+        }
+        if starts {
+            changes.push("runs the start code as a call, with the limits of any other".to_owned());
+        }
+        changes
+    }
+}

@@ -1,0 +1,135 @@
+//! What a violation means to whoever reads of it, and what to do.
+
+use super::Violation;
+
+/// A violation in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// What it means.
+    pub explanation: &'static str,
+    /// What to do.
+    pub advice: &'static str,
+}
+
+/// The checks that are not about the plugin, but about the host that runs it.
+const OF_THE_HOST: Advice = Advice {
+    explanation: "The host did not keep its promise to the plugin's caller.",
+    advice: "This is the host's fault, whatever the plugin does: tell its maintainers, with the case.",
+};
+
+/// The faults of a plugin, by what their class begins with.
+const OF_THE_PLUGIN: [(&str, Advice); 13] = [
+    (
+        "trap: unreachable",
+        Advice {
+            explanation: "The plugin panicked, aborted or failed an assertion.",
+            advice: "Answer the request, or refuse it with an error: the replay says in which functions it was.",
+        },
+    ),
+    (
+        "trap: stack overflow",
+        Advice {
+            explanation: "The plugin called itself too deep.",
+            advice: "Bound the recursion: JSON may be nested as deep as its sender likes.",
+        },
+    ),
+    (
+        "trap: memory out of bounds",
+        Advice {
+            explanation: "The plugin read or wrote outside of its memory.",
+            advice: "Check lengths and offsets that come from the request; the memory is bounded to 64 MiB here.",
+        },
+    ),
+    (
+        "trap",
+        Advice {
+            explanation: "The plugin did what WebAssembly does not allow.",
+            advice: "Check the values of the request before calculating with them.",
+        },
+    ),
+    (
+        "exit code",
+        Advice {
+            explanation: "The plugin's function returned another code than 0: its answer is lost.",
+            advice: "Return 0 with an answer, or set an error.",
+        },
+    ),
+    (
+        "host function",
+        Advice {
+            explanation: "The plugin called a function of Extism with what it does not take.",
+            advice: "Pass handles and offsets only as Extism gave them.",
+        },
+    ),
+    (
+        "out of fuel",
+        Advice {
+            explanation: "The plugin needed more than 10,000,000 fuel for a request of up to 32 KiB.",
+            advice: "Do less for each byte: read the input at once, copy less, build with optimizations.",
+        },
+    ),
+    (
+        "timeout",
+        Advice {
+            explanation: "The plugin took longer than 200 ms for a request of up to 32 KiB.",
+            advice: "Fill and copy less memory: that costs time, but no fuel.",
+        },
+    ),
+    (
+        "undecodable: wrong _v",
+        Advice {
+            explanation: "The answer's _v is another than the handshake agreed on.",
+            advice: "Answer in the version that was chosen in the handshake.",
+        },
+    ),
+    (
+        "undecodable: not the response",
+        Advice {
+            explanation: "The answer is a JSON object, but not the function's response: a field is missing, of another type, or unknown.",
+            advice: "Answer with exactly the fields of the response.",
+        },
+    ),
+    (
+        "undecodable",
+        Advice {
+            explanation: "The answer is no JSON object with an unsigned _v.",
+            advice: "Set one JSON object as the output, with nothing behind it.",
+        },
+    ),
+    (
+        "error is not UTF-8",
+        Advice {
+            explanation: "The plugin set an error that is no text.",
+            advice: "Set errors that are UTF-8.",
+        },
+    ),
+    (
+        "",
+        Advice {
+            explanation: "The plugin neither answered nor refused.",
+            advice: "Answer the request, or refuse it with an error.",
+        },
+    ),
+];
+
+impl Violation {
+    /// What it means and what to do.
+    pub fn advice(&self) -> Advice {
+        match &self.check[..] {
+            "plugin_fault" => {
+                let mut faults = OF_THE_PLUGIN.iter();
+                let fault = faults.find(|(class, _)| self.class.starts_with(class));
+                fault.map_or(OF_THE_HOST, |(_, advice)| *advice)
+            }
+            "no_poison" => Advice {
+                explanation: "After this a healthy request is not answered any more, which a fresh session answers.",
+                advice: "Look for state that a failing call leaves behind: locks, counters, half-filled tables.",
+            },
+            "no_leak" | "within_memory" => Advice {
+                explanation: "The process keeps or takes more memory than a session may.",
+                advice: "Look at what grows with each call; a plugin's memory is bounded to 64 MiB.",
+            },
+            _ => OF_THE_HOST,
+        }
+    }
+}

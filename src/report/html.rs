@@ -1,0 +1,120 @@
+//! One self-contained page for people: what the calls of each function came to, and findings that open.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{FindingReport, FunctionReport, Report};
+
+const STYLE: &str = include_str!("page.css");
+
+/// The report as a page.
+pub fn html_page(report: &Report) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "cc-lb-fuzz: " (report.subject) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                (head(report))
+                section {
+                    h2 { "Findings" }
+                    @if report.findings.is_empty() {
+                        p { "None." }
+                    }
+                    @for finding in &report.findings { (finding_of(finding)) }
+                }
+                section {
+                    h2 { "Functions" }
+                    (functions(&report.functions))
+                }
+                footer { "cc-lb-fuzz " (report.version) ", seed " (report.seed) }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn head(report: &Report) -> Markup {
+    let findings = report.findings.len();
+    let verdict = match findings {
+        0 => "nothing found".to_owned(),
+        1 => "1 finding".to_owned(),
+        more => format!("{more} findings"),
+    };
+    html! {
+        header class=(if findings == 0 { "clean" } else { "findings" }) {
+            h1 { (report.subject) }
+            p class="verdict" { (verdict) }
+            dl {
+                (figure("cases", &report.cases.to_string()))
+                (figure("calls", &report.dispatches.to_string()))
+                (figure("time", &format!("{:.1} s", report.elapsed_ms as f64 / 1000.0)))
+                (figure("slowest call", &format!("{:.1} ms", report.slowest_us as f64 / 1000.0)))
+                @if let Some(bytes) = report.memory_bytes {
+                    (figure("most memory", &format!("{} MiB", bytes >> 20)))
+                }
+            }
+        }
+    }
+}
+
+fn figure(name: &str, value: &str) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
+fn finding_of(finding: &FindingReport) -> Markup {
+    html! {
+        details {
+            summary { (finding.title()) span { (finding.detail) } }
+            p { (finding.explanation) " " (finding.advice) }
+            pre { (finding.case_text) }
+            p { "Replay it:" }
+            pre { (finding.replay) }
+            details {
+                summary { "The case as JSON" }
+                pre { (serde_json::to_string_pretty(&finding.case).unwrap_or_default()) }
+            }
+        }
+    }
+}
+
+fn functions(functions: &[FunctionReport]) -> Markup {
+    html! {
+        table {
+            thead { tr { th { "function" } th { "calls" } th { "ok" } th { "what they came to" } } }
+            tbody {
+                @for of_it in functions {
+                    tr {
+                        td { (of_it.function) }
+                        td { (of_it.dispatches) }
+                        td { (of_it.ok) }
+                        td { (bar(of_it)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A bar of the outcomes, each as wide as its share.
+fn bar(of_it: &FunctionReport) -> Markup {
+    let fallbacks = of_it.fallbacks.iter();
+    let parts = std::iter::once(("ok", of_it.ok))
+        .chain(fallbacks.map(|(kind, count)| (kind.as_str(), *count)))
+        .filter(|(_, count)| *count > 0);
+    html! {
+        div class="bar" {
+            @for (place, (kind, count)) in parts.enumerate() {
+                @let share = 100.0 * count as f64 / of_it.dispatches.max(1) as f64;
+                div class=(if kind == "ok" { "ok".to_owned() } else { format!("fallback-{}", place % 6) })
+                    style=(format!("width:{share:.2}%"))
+                    title=(format!("{kind}: {count}")) {
+                    @if share >= 12.0 { (kind) " " (count) }
+                }
+            }
+        }
+    }
+}

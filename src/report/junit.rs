@@ -1,0 +1,38 @@
+//! JUnit XML, which build servers read: a test case for each function, and one that fails for each finding.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Report as Xml, TestCase, TestCaseStatus, TestSuite};
+
+use super::Report;
+
+/// The report as JUnit XML.
+///
+/// # Errors
+/// Those of writing XML.
+pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
+    let mut suite = TestSuite::new(report.subject.clone());
+    suite.set_time(Duration::from_millis(report.elapsed_ms));
+    for of_function in &report.functions {
+        let status = TestCaseStatus::success();
+        let mut case = TestCase::new(of_function.function, status);
+        case.set_classname("cc-lb-fuzz");
+        case.set_time(Duration::from_micros(of_function.time_us));
+        suite.add_test_case(case);
+    }
+    for finding in &report.findings {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        status.set_message(finding.detail.clone());
+        status.set_type(finding.check.clone());
+        status.set_description(format!(
+            "{}\n{}\n{}replay: {}",
+            finding.explanation, finding.advice, finding.case_text, finding.replay
+        ));
+        let mut case = TestCase::new(finding.title(), status);
+        case.set_classname("cc-lb-fuzz");
+        suite.add_test_case(case);
+    }
+    let mut xml = Xml::new("cc-lb-fuzz");
+    xml.add_test_suite(suite);
+    xml.to_string()
+}

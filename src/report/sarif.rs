@@ -1,0 +1,58 @@
+//! SARIF 2.1.0, which code hosts show beside the code: a rule for each check, a result for each finding. The place of a
+//! result is the plugin's file: nobody knows the line of its source.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::Report;
+use crate::oracle::CHECKS;
+
+/// The report as SARIF.
+///
+/// # Errors
+/// Those of `serde_json`.
+pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
+    let found: BTreeSet<&str> = report.findings.iter().map(|f| f.check.as_str()).collect();
+    let rules = CHECKS.iter().map(|check| check.name());
+    let rules = rules.filter(|name| found.contains(name));
+    let rules: Vec<Value> = rules.map(|name| json!({ "id": name })).collect();
+    let results: Vec<Value> = report
+        .findings
+        .iter()
+        .map(|finding| {
+            let mut result = json!({
+                "ruleId": finding.check,
+                "level": "error",
+                "message": { "text": format!(
+                    "{}: {}\n{}\n{}\n{}\nreplay: {}",
+                    finding.title(), finding.detail, finding.explanation, finding.advice,
+                    finding.case_text, finding.replay,
+                ) },
+                "partialFingerprints": { "finding/v1": finding.name },
+            });
+            if let Some(plugin) = &report.plugin {
+                // Of what a path may have, these have a meaning in a URI.
+                let uri = plugin
+                    .replace('%', "%25")
+                    .replace(' ', "%20")
+                    .replace('#', "%23");
+                let place = json!({ "physicalLocation": { "artifactLocation": { "uri": uri } } });
+                result["locations"] = json!([place]);
+            }
+            result
+        })
+        .collect();
+    let sarif = json!({
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": {
+                "name": "cc-lb-fuzz",
+                "version": report.version,
+                "rules": rules,
+            } },
+            "results": results,
+        }],
+    });
+    Ok(serde_json::to_string_pretty(&sarif)? + "\n")
+}

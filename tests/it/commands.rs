@@ -1,0 +1,253 @@
+//! The commands beside `run`.
+
+use std::path::Path;
+
+use cc_lb_fuzz::exit_code;
+use cc_lb_fuzz::puppet::{Op, TrapOp};
+use cc_lb_fuzz::wire::{Query, Request};
+use tempfile::TempDir;
+
+use crate::cli::{code, folder, text, tool, traps_on_a_query};
+use crate::common::{case, healthy, told};
+
+/// A folder with a plugin that traps on a query, and cases with and without one.
+fn workshop() -> TempDir {
+    let folder = folder();
+    let wasm = traps_on_a_query();
+    std::fs::write(folder.path().join("plugin.wasm"), wasm).expect("it can be written");
+    let cases = folder.path().join("cases");
+    std::fs::create_dir(&cases).expect("it can be made");
+    let mut queried = healthy("shape_v1");
+    if let Request::ShapeV1(shape) = &mut queried.request {
+        shape.request.query = Some(Query("beta=true".to_owned()));
+        shape.principal.id.0 = "\"# a quote and a mark".to_owned();
+    }
+    let write = |name: &str, case: cc_lb_fuzz::case::Case| {
+        case.write(&cases.join(name)).expect("it can be written");
+    };
+    write("healthy.json", case([healthy("shape_v2")]));
+    write("queried.json", case([healthy("shape_v2"), queried]));
+    folder
+}
+
+/// What a command prints, which must exit with this code.
+fn prints(folder: &Path, arguments: &[&str], expected: u8) -> String {
+    let output = tool(folder, arguments);
+    let printed = text(&output.stdout);
+    assert_eq!(code(&output), expected, "{printed}{}", text(&output.stderr));
+    printed
+}
+
+#[test]
+fn a_folder_of_cases_replays_with_a_summary() {
+    let folder = workshop();
+    let arguments = ["replay", "cases", "--plugin", "plugin.wasm"];
+    let printed = prints(folder.path(), &arguments, exit_code::FINDINGS);
+    insta::assert_snapshot!(printed);
+    // On the puppet, which does what it is told, nothing is wrong.
+    let printed = prints(folder.path(), &["replay", "cases"], exit_code::CLEAN);
+    assert!(
+        printed.ends_with("0 of 2 cases show a finding\n"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn several_files_replay_in_full() {
+    let folder = workshop();
+    let files = ["cases/healthy.json", "cases/queried.json"];
+    let arguments = ["replay", files[0], files[1], "--plugin", "plugin.wasm"];
+    let printed = prints(folder.path(), &arguments, exit_code::FINDINGS);
+    for file in files {
+        assert!(printed.contains(&format!("{file}\nstep 1: ")), "{printed}");
+    }
+}
+
+#[test]
+fn a_case_is_minimized_to_what_shows_its_finding() {
+    let folder = workshop();
+    let file = "cases/queried.json";
+    let arguments = ["minimize", file, "--plugin", "plugin.wasm"];
+    let printed = prints(folder.path(), &arguments, exit_code::FINDINGS);
+    let (finding, replay) = printed.split_once("replay: ").expect("it is told");
+    insta::assert_snapshot!(finding.trim());
+    let replay: Vec<&str> = replay.split_whitespace().skip(1).collect();
+    prints(folder.path(), &replay, exit_code::FINDINGS);
+    let printed = prints(folder.path(), &["minimize", file], exit_code::CLEAN);
+    assert_eq!(printed, "the case shows no finding\n");
+}
+
+#[test]
+fn a_case_is_shown_as_text_json_and_test_code() {
+    let folder = workshop();
+    let show = |format: &str| {
+        let arguments = ["show", "cases/queried.json", "--format", format];
+        prints(folder.path(), &arguments, exit_code::CLEAN)
+    };
+    insta::assert_snapshot!(show("text").trim());
+    insta::assert_snapshot!(show("rust").trim());
+    let stored = std::fs::read_to_string(folder.path().join("cases/queried.json"));
+    assert_eq!(show("json"), stored.expect("it can be read"));
+}
+
+#[test]
+fn a_compact_case_is_shown_as_json() {
+    let folder = workshop();
+    let case = case([told("sign_v1", [Op::Trap(TrapOp::Memory)])]);
+    let compact = case.to_postcard().expect("it serializes");
+    std::fs::write(folder.path().join("compact"), compact).expect("it can be written");
+    let arguments = ["show", "compact", "--format", "json"];
+    let printed = prints(folder.path(), &arguments, exit_code::CLEAN);
+    assert_eq!(printed, case.to_json().expect("it serializes"));
+}
+
+#[test]
+fn a_plugin_is_described() {
+    let folder = workshop();
+    let arguments = ["inspect", "plugin.wasm"];
+    insta::assert_snapshot!(prints(folder.path(), &arguments, exit_code::CLEAN));
+}
+
+#[test]
+fn a_plugin_that_fails_its_handshake_is_described_and_then_refused() {
+    let folder = folder();
+    std::fs::write(folder.path().join("empty.wat"), "(module)").expect("it can be written");
+    let arguments = ["inspect", "empty.wat"];
+    let printed = prints(folder.path(), &arguments, exit_code::COULD_NOT_RUN);
+    insta::assert_snapshot!(printed);
+}
+
+#[test]
+fn every_shell_has_completions() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let arguments = ["completions", shell];
+        let script = prints(folder().path(), &arguments, exit_code::CLEAN);
+        for command in ["minimize", "inspect", "--capability"] {
+            assert!(script.contains(command.trim_start_matches('-')), "{shell}");
+        }
+    }
+}
+
+#[test]
+fn the_help_of_every_command_says_what_it_does() {
+    let folder = folder();
+    let commands = [
+        "run",
+        "replay",
+        "minimize",
+        "show",
+        "inspect",
+        "limits",
+        "completions",
+    ];
+    let helps = commands.map(|command| {
+        let help = prints(folder.path(), &[command, "--help"], exit_code::CLEAN);
+        format!("$ cc-lb-fuzz {command} --help\n{help}")
+    });
+    let own = prints(folder.path(), &["--help"], exit_code::CLEAN);
+    insta::assert_snapshot!(format!("{own}\n{}", helps.join("\n")));
+}
+
+#[test]
+fn a_run_writes_the_reports_that_it_is_asked_for() {
+    let folder = workshop();
+    let printed = prints(
+        folder.path(),
+        &[
+            "run",
+            "plugin.wasm",
+            "--cases",
+            "300",
+            "--seed",
+            "1",
+            "--report",
+            "json=out.json",
+            "--report",
+            "junit=out.xml",
+            "--report",
+            "sarif=out.sarif",
+            "--report",
+            "html=out.html",
+        ],
+        exit_code::FINDINGS,
+    );
+    assert!(printed.contains("1 finding in 300 cases"), "{printed}");
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("it is there");
+    let report: serde_json::Value = serde_json::from_str(&read("out.json")).expect("it is JSON");
+    assert_eq!(
+        (&report["cases"], &report["seed"]),
+        (&300.into(), &1.into())
+    );
+    assert_eq!(report["findings"].as_array().map(Vec::len), Some(1));
+    for (name, begins) in [
+        ("out.xml", "<?xml"),
+        ("out.sarif", "{"),
+        ("out.html", "<!DOCTYPE"),
+    ] {
+        assert!(read(name).starts_with(begins), "{name}");
+    }
+}
+
+#[test]
+fn a_run_that_is_interrupted_tells_what_it_did() {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    let folder = workshop();
+    let program = assert_cmd::cargo::cargo_bin("cc-lb-fuzz");
+    let run = std::process::Command::new(program)
+        .current_dir(folder.path())
+        .args(["run", "--time", "60s", "--report", "json=out.json"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let id = Pid::from_raw(i32::try_from(run.id()).expect("it is small"));
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    kill(id, Signal::SIGINT).expect("it lives");
+    let output = run.wait_with_output().expect("it ends");
+    let printed = text(&output.stdout);
+    assert_eq!(code(&output), exit_code::CLEAN, "{printed}");
+    assert!(printed.contains("interrupted: "), "{printed}");
+    assert!(folder.path().join("out.json").exists());
+}
+
+#[test]
+fn the_limits_of_a_plugin_are_a_table() {
+    let folder = folder();
+    let reads = include_str!("../../guests/reads_a_byte_at_a_time.wat");
+    std::fs::write(folder.path().join("reads.wat"), reads).expect("it can be written");
+    let printed = prints(folder.path(), &["limits", "reads.wat"], exit_code::CLEAN);
+    insta::assert_snapshot!(printed);
+}
+
+#[test]
+fn a_configuration_says_what_flags_say_and_flags_come_before_it() {
+    let folder = workshop();
+    let put = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).expect("it can be written");
+    };
+    put(
+        "cc-lb-fuzz.toml",
+        "cases = 30\nseed = 5\nfunction = [\"shape_v1\"]\nplugin = \"plugin.wasm\"\n",
+    );
+    let printed = prints(folder.path(), &["run"], exit_code::CLEAN);
+    assert!(
+        printed.contains("seed 5") && printed.contains("in 30 cases"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("shape_v1") && !printed.contains("sign"),
+        "{printed}"
+    );
+    let printed = prints(folder.path(), &["run", "--seed", "6"], exit_code::CLEAN);
+    assert!(printed.contains("seed 6"), "{printed}");
+    // What another command has is no error, and is that command's.
+    let printed = prints(folder.path(), &["replay", "cases"], exit_code::FINDINGS);
+    assert!(printed.contains("1 of 2 cases show a finding"), "{printed}");
+    put("other.toml", "case = 30\n");
+    let unknown = tool(folder.path(), &["run", "--config", "other.toml"]);
+    assert_eq!(code(&unknown), exit_code::COULD_NOT_RUN);
+    assert_eq!(
+        text(&unknown.stderr),
+        "cc-lb-fuzz: other.toml: no command has the flag --case\n"
+    );
+}
