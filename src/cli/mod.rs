@@ -50,9 +50,9 @@ enum Command {
     /// Print a stored case as JSON, or as the code of a test
     Show(show::ShowArgs),
     /// Describe a plugin: identity, functions, imports, exports, memory, what the guard changes
-    Inspect(inspect::InspectArgs),
+    Inspect(plugin::LookArgs),
     /// Find how large a request may be before the plugin does not answer it any more
-    Limits(limits::LimitsArgs),
+    Limits(plugin::LookArgs),
     /// Print the completions of a shell
     Completions {
         /// The shell

@@ -1,9 +1,10 @@
 //! The plugin, and the host that runs it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cc_lb_fuzz::campaign::{CampaignError, HostKind, Setup, Workers};
+use cc_lb_fuzz::host::{HandshakeError, PluginHost};
 use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::puppet;
 use clap::{Args, ValueEnum};
@@ -20,6 +21,32 @@ pub struct PluginArgs {
     /// Offer the plugin this capability in the handshake; repeatable
     #[arg(long = "capability", value_name = "NAME")]
     pub capabilities: Vec<String>,
+}
+
+/// What every command that only looks at a plugin may be told.
+#[derive(Args)]
+pub struct LookArgs {
+    /// The plugin, .wasm or .wat
+    pub plugin: PathBuf,
+    /// Offer the plugin this capability in the handshake; repeatable
+    #[arg(long = "capability", value_name = "NAME")]
+    capabilities: Vec<String>,
+}
+
+impl LookArgs {
+    /// Opens its module in this process, behind the guard.
+    pub fn open(&self, wasm: &[u8]) -> Result<PluginHost, CliError> {
+        let capabilities = self.capabilities.iter().cloned().collect();
+        PluginHost::new_with_caps(wasm, &capabilities).map_err(|error| self.refused(&error))
+    }
+
+    /// The error of a handshake, with the plugin that it is about.
+    pub fn refused(&self, error: &HandshakeError) -> CliError {
+        CliError::Plugin {
+            path: self.plugin.clone(),
+            reason: error.to_string(),
+        }
+    }
 }
 
 /// The host that runs the plugin.

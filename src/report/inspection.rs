@@ -1,10 +1,9 @@
 //! What a plugin is: the description of its module and what it negotiated.
 
-use std::fmt::Write as _;
-
 use cc_lb_plugin_wire::augmented_metadata::AugmentedMetadata;
 use comfy_table::{Table, presets};
 
+use super::table::plain;
 use crate::host::inspect::Inspection;
 
 /// The description of a plugin; `metadata` is what the handshake agreed on, where it did.
@@ -74,9 +73,5 @@ fn text(rows: &[(&str, String)]) -> String {
     for (name, value) in rows {
         table.add_row([*name, value.as_str()]);
     }
-    let mut text = String::new();
-    for line in table.lines() {
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    text
+    plain(&table)
 }

@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::table::plain;
 use crate::campaign::Limit;
 
 /// A row for each field that can grow: the largest size that is answered, what the next one comes to, and what the
@@ -35,10 +36,7 @@ pub fn limits_text(limits: &[Limit]) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let lines = table.lines();
-    lines
-        .map(|line| line.trim_end().to_owned() + "\n")
-        .collect()
+    plain(&table)
 }
 
 /// What one more of it takes, from the first and the last size on the way.

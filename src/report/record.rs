@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::text::case_text;
+use super::text::{case_text, title};
 use crate::campaign::{Plan, Summary};
 use crate::finding::{Finding, Origin};
 use crate::wire::Vocabulary;
@@ -160,10 +160,7 @@ impl FindingReport {
 
     /// Its check, function, and class in brackets.
     pub fn title(&self) -> String {
-        match &self.class[..] {
-            "" => format!("{} in {}", self.check, self.function),
-            class => format!("{} in {} ({class})", self.check, self.function),
-        }
+        title(&self.check, &self.function, &self.class)
     }
 }
 

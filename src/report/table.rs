@@ -28,10 +28,7 @@ pub fn summary_text(summary: &Summary) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     let rate = per_second(summary.dispatches(), summary.elapsed);
-    let mut text = table
-        .lines()
-        .map(|line| line.trim_end().to_owned() + "\n")
-        .collect::<String>();
+    let mut text = plain(&table);
     let memory = summary.memory.map_or_else(String::new, |bytes| {
         format!(", at most {} MiB", bytes >> 20)
     });
@@ -62,6 +59,14 @@ pub fn summary_text(summary: &Summary) -> String {
         );
     }
     text
+}
+
+/// The lines of a table, without blanks at their ends.
+pub(super) fn plain(table: &Table) -> String {
+    let lines = table.lines();
+    lines
+        .map(|line| line.trim_end().to_owned() + "\n")
+        .collect()
 }
 
 fn row(stats: &FunctionStats, causes: &BTreeSet<&str>) -> Vec<String> {

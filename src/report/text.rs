@@ -123,13 +123,17 @@ pub fn replay_line(file: &Path, seen: &[StepSeen], violations: &[Violation]) -> 
     }
 }
 
-/// The check of a violation, its function, and its class in brackets.
 fn name(violation: &Violation) -> String {
-    let class = match &violation.class[..] {
-        "" => String::new(),
-        class => format!(" ({class})"),
-    };
-    format!("{} in {}{class}", violation.check, violation.function)
+    let (check, function, class) = violation.key();
+    title(check, function, class)
+}
+
+/// The check of a violation, its function, and its class in brackets.
+pub(super) fn title(check: &str, function: &str, class: &str) -> String {
+    match class {
+        "" => format!("{check} in {function}"),
+        class => format!("{check} in {function} ({class})"),
+    }
 }
 
 fn seen_text(seen: &StepSeen) -> String {
