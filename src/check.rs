@@ -8,11 +8,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::campaign::{
-    Bench, Budget, CampaignError, Confirmed, Event, Known, Plan, Summary, Suspect, confirm,
-    run_bench,
-};
-use crate::case::{Case, CaseError, ShrinkLimits, words};
+use crate::campaign::{Bench, Budget, CampaignError, Event, Plan, Summary, confirm_all, run_bench};
+use crate::case::{Case, CaseError, words};
 use crate::finding::Finding;
 use crate::host::{HandshakeError, PluginHost};
 use crate::observation::{Depth, Subject};
@@ -148,18 +145,12 @@ fn judge(
     findings: &mut Vec<Finding>,
 ) -> Result<(), CampaignError> {
     let (record, violations) = bench.judge_alone(&case, Depth::Thorough)?;
-    let history = [case];
-    for violation in &violations {
-        let suspect = Suspect {
-            violation,
-            history: &history,
-            by_chance: record.met_the_wall(),
-        };
-        let limits = ShrinkLimits::default();
-        if let Confirmed::Finding(finding) = confirm(bench, &suspect, &Known::default(), limits)? {
-            findings.push(*finding);
-        }
-    }
+    findings.extend(confirm_all(
+        bench,
+        &violations,
+        &[case],
+        record.met_the_wall(),
+    )?);
     Ok(())
 }
 

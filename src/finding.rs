@@ -40,10 +40,6 @@ impl<R> Finding<R> {
     /// What the operations do that are left in the case's programs, without mere [`MEANS`] where there is more: with
     /// the check, the function and the class it stands for the root cause.
     pub fn effects(&self) -> BTreeSet<&'static str> {
-        // Of what did not show again nobody knows what it comes from.
-        if self.origin == Origin::Unreproduced {
-            return BTreeSet::from(["unreproduced"]);
-        }
         let programs = self.case.steps.iter().filter_map(|s| s.program.as_ref());
         let all: BTreeSet<_> = programs.flat_map(Program::effects).collect();
         let ends: BTreeSet<_> = all.iter().copied().filter(|e| !MEANS.contains(e)).collect();
@@ -55,6 +51,10 @@ impl<R> Finding<R> {
 
     /// Findings with equal keys are the same.
     pub fn key(&self) -> String {
+        // Of what did not show again nobody knows what it comes from, nor which function has to do with it.
+        if self.origin == Origin::Unreproduced {
+            return format!("{}-unreproduced", self.violation.check);
+        }
         Self::key_of(&self.violation, &self.effects())
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::CampaignError;
 use super::lab::{Lab, MEASURED_REPEATS, must_show_again};
-use crate::case::{Case, MAX_STEPS, ShrinkLimits};
+use crate::case::{Case, MAX_STEPS, Numbers, ShrinkLimits};
 use crate::finding::{Finding, Origin};
 use crate::observation::Subject;
 use crate::oracle::Violation;
@@ -68,10 +68,11 @@ pub fn confirm<R: Vocabulary>(
         if is_known(lab, suspect.violation, &case, &known.effects)? {
             return Ok(Confirmed::Known);
         }
-        if !always(lab, suspect.violation, &case)? {
-            continue;
+        if surely(lab, suspect.violation, &case)?.is_some()
+            && let Some(confirmed) = shrink(lab, suspect.violation, &case, origin, known, limits)?
+        {
+            return Ok(confirmed);
         }
-        return shrink(lab, suspect.violation, &case, origin, known, limits);
     }
     if suspect.violation.measured || suspect.by_chance {
         return Ok(Confirmed::No);
@@ -82,6 +83,34 @@ pub fn confirm<R: Vocabulary>(
         origin: Origin::Unreproduced,
         minimal: false,
     })))
+}
+
+/// Makes findings of all violations that a session ended with, each told once; see [`Suspect`] for the history and what
+/// chance has to do with it.
+///
+/// # Errors
+/// [`CampaignError`] where the lab fails.
+pub fn confirm_all<R: Vocabulary>(
+    lab: &mut impl Lab<R>,
+    violations: &[Violation],
+    history: &[Case<R>],
+    by_chance: bool,
+) -> Result<Vec<Finding<R>>, CampaignError> {
+    let (mut known, mut findings) = (Known::default(), Vec::new());
+    for violation in violations {
+        let suspect = Suspect {
+            violation,
+            history,
+            by_chance,
+        };
+        let confirmed = confirm(lab, &suspect, &known, ShrinkLimits::default())?;
+        if let Confirmed::Finding(finding) = confirmed
+            && known.keys.insert(finding.key())
+        {
+            findings.push(*finding);
+        }
+    }
+    Ok(findings)
 }
 
 /// The last steps of the cases of a session as one.
@@ -107,22 +136,40 @@ fn again<R: Vocabulary>(
     }))
 }
 
-/// Whether the case shows the violation, of a check that measures every time.
+/// Whether the case shows the violation so many times.
 fn always<R: Vocabulary>(
     lab: &mut impl Lab<R>,
     violation: &Violation,
     case: &Case<R>,
+    times: usize,
 ) -> Result<bool, CampaignError> {
-    let repeats = match must_show_again(violation) {
-        true => MEASURED_REPEATS,
-        false => 1,
-    };
-    for _ in 0..repeats {
+    for _ in 0..times {
         if again(lab, violation, case)?.is_none() {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// The violation, if the case shows it whatever ran before, and of a check that measures every time.
+fn surely<R: Vocabulary>(
+    lab: &mut impl Lab<R>,
+    violation: &Violation,
+    case: &Case<R>,
+) -> Result<Option<Violation>, CampaignError> {
+    let repeats = match violation.measured {
+        true => MEASURED_REPEATS,
+        false => 2,
+    };
+    let mut told = None;
+    for _ in 0..repeats {
+        lab.begin_afresh();
+        told = again(lab, violation, case)?;
+        if told.is_none() {
+            break;
+        }
+    }
+    Ok(told)
 }
 
 /// Whether the operations that a finding is known for, and means to them, are enough to show the violation.
@@ -145,13 +192,14 @@ fn is_known<R: Vocabulary>(
                 .0
                 .retain(|op| MEANS.contains(&op.effect()) || effects.contains(op.effect()));
         }
-        if always(lab, violation, &only)? {
+        if again(lab, violation, &only)?.is_some() {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
+/// Makes the case smaller; `None` if it turns out not to show the violation.
 fn shrink<R: Vocabulary>(
     lab: &mut impl Lab<R>,
     violation: &Violation,
@@ -159,39 +207,61 @@ fn shrink<R: Vocabulary>(
     origin: Origin,
     known: &Known,
     limits: ShrinkLimits,
-) -> Result<Confirmed<R>, CampaignError> {
-    let mut failed = None;
-    let mut fails = |lab: &mut _, case: &Case<R>| {
-        always(lab, violation, case).unwrap_or_else(|error| {
-            failed.get_or_insert(error);
-            false
-        })
+) -> Result<Option<Confirmed<R>>, CampaignError> {
+    // What is measured takes long, so that a smaller case that shows it once is enough, if in the end it is sure.
+    // Otherwise it was a busy machine that made it so small.
+    let rounds: &[usize] = match violation.measured {
+        true => &[1, MEASURED_REPEATS],
+        false => &[1],
     };
-    // Few tries, and what is left says what the finding is.
-    let structure = case.shrink_structure(limits, |case| fails(lab, case));
-    let told = again(lab, violation, &structure.case)?;
-    let mut finding = Finding {
-        violation: told.unwrap_or_else(|| violation.clone()),
-        case: structure.case,
-        origin,
-        minimal: false,
+    let limits = ShrinkLimits {
+        numbers: match violation.measured {
+            true => Numbers::AsTheyAre,
+            false => limits.numbers,
+        },
+        ..limits
     };
-    if known.keys.contains(&finding.key()) {
-        return Ok(Confirmed::Known);
-    }
-    let shrunk = finding.case.shrink(limits, |case| fails(lab, case));
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    // In the words of the case that is told; it may have been a busy machine that made it so small.
-    match again(lab, violation, &shrunk.case)? {
-        Some(told) => {
+    for &repeats in rounds {
+        let mut failed = None;
+        let mut fails = |lab: &mut _, case: &Case<R>| {
+            let shows = always(lab, violation, case, repeats);
+            shows.unwrap_or_else(|error| {
+                failed.get_or_insert(error);
+                false
+            })
+        };
+        // Few tries, and what is left says what the finding is.
+        let structure = case.shrink_structure(limits, |case| fails(lab, case)).case;
+        let mut finding = Finding {
+            violation: violation.clone(),
+            case: structure.clone(),
+            origin,
+            minimal: false,
+        };
+        if let Some(told) = again(lab, violation, &structure)? {
             finding.violation = told;
-            finding.case = shrunk.case;
-            finding.minimal = shrunk.minimal;
+            if known.keys.contains(&finding.key()) {
+                return Ok(Some(Confirmed::Known));
+            }
         }
-        None if always(lab, violation, &finding.case)? => {}
-        None => finding.case = case.clone(),
+        let shrunk = structure.shrink(limits, |case| fails(lab, case));
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let larger = match repeats == rounds[rounds.len() - 1] {
+            true => vec![structure, case.clone()],
+            false => Vec::new(),
+        };
+        let larger = larger.into_iter().map(|case| (case, false));
+        for (case, minimal) in [(shrunk.case, shrunk.minimal)].into_iter().chain(larger) {
+            if let Some(told) = surely(lab, violation, &case)? {
+                // In the words of the case that is told.
+                finding.violation = told;
+                finding.case = case;
+                finding.minimal = minimal;
+                return Ok(Some(Confirmed::Finding(Box::new(finding))));
+            }
+        }
     }
-    Ok(Confirmed::Finding(Box::new(finding)))
+    Ok(None)
 }

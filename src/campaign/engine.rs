@@ -183,7 +183,7 @@ fn look_into<R: Vocabulary, E: FnMut(Event<'_, R>)>(
             if ledger.is_known(violation) {
                 continue;
             }
-            let Some(limits) = ledger.time_to_shrink() else {
+            let Some(limits) = ledger.time_to_shrink(measured) else {
                 ledger.summary.unexamined += 1;
                 continue;
             };
@@ -268,11 +268,11 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         summary
     }
 
-    /// A case with what the session saw behind it: a plugin may count calls, so a history without them is another.
+    /// A case with what the session saw behind it: a history without these calls is another.
     fn with_calls_between(&self, index: u64) -> Case<R> {
         let mut case = self.cases.nth(index);
         let menu = &self.cases.plan().menu;
-        if menu.programs.is_none() && depth_at(index) != Depth::Light {
+        if depth_at(index) != Depth::Light {
             case.steps
                 .extend(menu.functions.iter().map(|place| Step::healthy(*place)));
         }
@@ -359,14 +359,16 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
     }
 
     /// `None` where the time is over.
-    fn time_to_shrink(&self) -> Option<ShrinkLimits> {
+    fn time_to_shrink(&self, measured: bool) -> Option<ShrinkLimits> {
+        // A try of what is measured may take all the time that a dispatch has, and there are few.
+        let part = if measured { 4 } else { 16 };
         if self.is_stopped() {
             return None;
         }
         let time = match self.budget() {
             Budget::Cases(_) => SHRINK_TIME,
             Budget::Time(time) if self.start.elapsed() > time + GRACE => return None,
-            Budget::Time(time) => SHRINK_TIME.min(time / 16).max(Duration::from_secs(1)),
+            Budget::Time(time) => SHRINK_TIME.min(time / part).max(Duration::from_secs(1)),
         };
         Some(ShrinkLimits {
             time,

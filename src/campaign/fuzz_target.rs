@@ -4,10 +4,8 @@ use arbitrary::Unstructured;
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
-use super::{
-    Bench, CASES_PER_SESSION, CampaignError, Confirmed, Known, Suspect, THOROUGH_ONE_IN, confirm,
-};
-use crate::case::{Case, Menu, ShrinkLimits};
+use super::{Bench, CASES_PER_SESSION, CampaignError, THOROUGH_ONE_IN, confirm_all};
+use crate::case::{Case, Menu};
 use crate::finding::Finding;
 use crate::host::{Cause, HandshakeError, Host};
 use crate::observation::{CaseRecord, Depth, Subject};
@@ -82,23 +80,12 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
         let mut violations = self.bench.check(&record);
         // Fuzzers run beside others, and under a sanitizer.
         violations.retain(|violation| !may_be_busy(violation, &record));
-        for violation in &violations {
-            let suspect = Suspect {
-                violation,
-                history: &self.history,
-                by_chance: record.met_the_wall(),
-            };
-            let limits = ShrinkLimits::default();
-            let confirmed = confirm(&mut self.bench, &suspect, &Known::default(), limits)?;
-            if let Confirmed::Finding(finding) = confirmed {
-                self.renew()?;
-                return Ok((record, Some(*finding)));
-            }
-        }
+        let by_chance = record.met_the_wall();
+        let findings = confirm_all(&mut self.bench, &violations, &self.history, by_chance)?;
         if !violations.is_empty() {
             self.renew()?;
         }
-        Ok((record, None))
+        Ok((record, findings.into_iter().next()))
     }
 
     fn renew(&mut self) -> Result<(), HandshakeError> {

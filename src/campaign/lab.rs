@@ -48,6 +48,9 @@ pub trait Lab<R> {
         that_shows_again(found, || self.judge(case, check))
     }
 
+    /// What runs next is not to meet what ran before: in a lab that is a process, in a new one.
+    fn begin_afresh(&mut self) {}
+
     /// Who answers the requests.
     fn subject(&self) -> Subject;
 }

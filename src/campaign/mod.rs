@@ -30,7 +30,7 @@ mod workers;
 
 pub use block::{Block, Stopped};
 pub use cases::{Cases, Phase};
-pub use confirm::{Confirmed, Known, Suspect, confirm};
+pub use confirm::{Confirmed, Known, Suspect, confirm, confirm_all};
 pub use engine::{findings, run, run_bench};
 pub use fuzz_target::{FuzzTarget, Verdict, mutate};
 pub use lab::{Bench, Lab};

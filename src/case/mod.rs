@@ -21,6 +21,7 @@ mod words;
 
 pub use file::{CaseError, FORMAT, files};
 pub use shrink::{ShrinkLimits, Shrunk};
+pub use tree::Numbers;
 pub use words::words;
 
 /// The most steps that a case may have.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Case, Step, tree};
+use super::tree::{self, Numbers};
+use super::{Case, Step};
 use crate::wire::Vocabulary;
 
 /// When to stop shrinking.
@@ -16,6 +17,8 @@ pub struct ShrinkLimits {
     pub candidates: u32,
     /// The longest time to take.
     pub time: Duration,
+    /// How small numbers become.
+    pub numbers: Numbers,
 }
 
 impl Default for ShrinkLimits {
@@ -24,6 +27,7 @@ impl Default for ShrinkLimits {
         Self {
             candidates: 20_000,
             time: Duration::from_secs(20),
+            numbers: Numbers::Least,
         }
     }
 }
@@ -69,6 +73,7 @@ struct Search<R, F> {
     best: Case<R>,
     fails: F,
     left: u32,
+    numbers: Numbers,
     /// `None` where there is no end of time.
     until: Option<Instant>,
 }
@@ -79,6 +84,7 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
             best: case.clone(),
             fails,
             left: limits.candidates,
+            numbers: limits.numbers,
             until: Instant::now().checked_add(limits.time),
         }
     }
@@ -245,7 +251,7 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
         change: impl Fn(&mut Step<R>, Value) -> Option<()>,
     ) -> bool {
         let mut smaller = false;
-        tree::shrink(&mut root, target, &mut |root| {
+        tree::shrink(&mut root, target, self.numbers, &mut |root| {
             if self.is_over() {
                 return ControlFlow::Break(());
             }

@@ -12,17 +12,27 @@ use crate::wire::Json;
 /// Says whether a tree is accepted, or ends the search.
 pub(crate) type Keep<'k> = &'k mut dyn FnMut(&Value) -> ControlFlow<(), bool>;
 
+/// What becomes of a number that cannot be as in the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// The least that will do.
+    Least,
+    /// Zero, or what it is: at the least that will do a measurement may come to this or that.
+    AsTheyAre,
+}
+
 /// Makes the tree smaller, towards `target`, as long as `keep` accepts the result. From the root down,
 /// every node is replaced by its counterpart in the target, then by simpler values of its own.
-pub(crate) fn shrink(root: &mut Value, target: &Value, keep: Keep<'_>) {
+pub(crate) fn shrink(root: &mut Value, target: &Value, numbers: Numbers, keep: Keep<'_>) {
     // An end of the search leaves what was accepted last.
-    let _ = shrink_at(root, "", Some(target), keep);
+    let _ = shrink_at(root, "", Some(target), numbers, keep);
 }
 
 fn shrink_at(
     root: &mut Value,
     path: &str,
     target: Option<&Value>,
+    numbers: Numbers,
     keep: Keep<'_>,
 ) -> ControlFlow<()> {
     // Each accepted candidate is strictly simpler, so this ends.
@@ -31,7 +41,7 @@ fn shrink_at(
             return ControlFlow::Continue(());
         }
         let mut accepted = ControlFlow::Continue(false);
-        for candidate in candidates(&node, target) {
+        for candidate in candidates(&node, target, numbers) {
             place(root, path, candidate);
             accepted = keep(root);
             if accepted != ControlFlow::Continue(false) {
@@ -57,7 +67,7 @@ fn shrink_at(
             Value::Array(items) => items.get(key.parse::<usize>().ok()?),
             _ => None,
         });
-        shrink_at(root, &child_path(path, &key), child_target, keep)?;
+        shrink_at(root, &child_path(path, &key), child_target, numbers, keep)?;
     }
     ControlFlow::Continue(())
 }
@@ -74,13 +84,18 @@ fn place(root: &mut Value, path: &str, value: Value) {
 }
 
 /// Simpler values than this one, the boldest first.
-fn candidates(value: &Value, target: Option<&Value>) -> Vec<Value> {
+fn candidates(value: &Value, target: Option<&Value>, numbers: Numbers) -> Vec<Value> {
     let mut simpler: Vec<Value> = target.cloned().into_iter().collect();
     match value {
         Value::Null => {}
         Value::Bool(_) => simpler.push(Value::Null),
         Value::Number(number) => {
             simpler.push(Value::Null);
+            if numbers == Numbers::AsTheyAre {
+                simpler.push(Value::from(0));
+                simpler.retain(|candidate| candidate != value);
+                return simpler;
+            }
             // Zero, then half of the way, then ever smaller steps: the number is found by halving.
             let halves = |n: u64| (0..64).map(move |by| n >> by).take_while(|step| *step > 0);
             if let Some(n) = number.as_u64() {

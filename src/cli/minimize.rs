@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use cc_lb_fuzz::campaign::{Confirmed, Known, Suspect, confirm};
-use cc_lb_fuzz::case::{Case, ShrinkLimits};
+use cc_lb_fuzz::campaign::confirm_all;
+use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::wire::Request;
 use clap::Args;
@@ -32,23 +32,15 @@ pub fn minimize(args: &MinimizeArgs) -> Result<u8, CliError> {
     let mut worker = args.options.workers(plugin)?.worker();
     let told = |error| refused(error, plugin);
     let (_, violations) = worker.replay(&history[0]).map_err(told)?;
-    let mut known = Known::default();
-    for violation in &violations {
-        let suspect = Suspect {
-            violation,
-            history: &history,
-            // The clock has a say in what it ends.
-            by_chance: violation.measured || violation.class == "timeout",
-        };
-        let limits = ShrinkLimits::default();
-        let confirmed = confirm(&mut worker, &suspect, &known, limits).map_err(told)?;
-        if let Confirmed::Finding(finding) = confirmed
-            && known.keys.insert(finding.key())
-        {
-            tell(&finding, &args.artifacts, plugin, &args.options)?;
-        }
+    // The clock has a say in what it ends.
+    let by_chance = violations
+        .iter()
+        .any(|v| v.measured || v.class == "timeout");
+    let findings = confirm_all(&mut worker, &violations, &history, by_chance).map_err(told)?;
+    for finding in &findings {
+        tell(finding, &args.artifacts, plugin, &args.options)?;
     }
-    match known.keys.is_empty() {
+    match findings.is_empty() {
         true => {
             print("the case shows no finding\n")?;
             Ok(exit_code::CLEAN)

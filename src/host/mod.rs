@@ -17,6 +17,7 @@ pub mod handshake;
 pub mod identity;
 pub mod inspect;
 mod plugin;
+mod pool;
 #[cfg(feature = "reference")]
 mod reference;
 

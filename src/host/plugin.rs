@@ -4,7 +4,7 @@
 //! without network, files or WASI.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cc_lb_plugin_wire::augmented_metadata::AugmentedMetadata;
@@ -14,6 +14,7 @@ use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 use super::dispatch::{DispatchOutcome, PluginSession};
 use super::failure::{self, Cause};
 use super::handshake::{self, HandshakeError};
+use super::pool::{self, Pool};
 use super::{Host, Loader, guard, identity};
 
 /// A plugin that is compiled and has shaken hands, from which sessions open in microseconds.
@@ -27,8 +28,7 @@ pub struct PluginHost(Arc<Shared>);
 struct Shared {
     wasm: Vec<u8>,
     metadata: AugmentedMetadata,
-    /// Compiled, and used by no session.
-    idle: Mutex<Vec<Compiled>>,
+    idle: Pool<Compiled>,
 }
 
 impl PluginHost {
@@ -79,7 +79,7 @@ impl PluginHost {
         Ok(Self(Arc::new(Shared {
             wasm: wasm.to_vec(),
             metadata,
-            idle: Mutex::new(vec![compiled]),
+            idle: Pool::new(compiled),
         })))
     }
 
@@ -116,47 +116,25 @@ impl Host for PluginHost {
     }
 }
 
-/// A session's hold on compiled code that no other session uses meanwhile.
+/// A session's hold on the plugin.
 pub(super) struct Lease {
     shared: Arc<Shared>,
-    /// `None` only while it is being dropped.
-    compiled: Option<Compiled>,
+    of: pool::Lease<Compiled>,
 }
 
 impl Lease {
     fn take(shared: Arc<Shared>) -> Result<Self, String> {
-        let idle = shared.idle().pop();
-        let compiled = match idle {
-            Some(compiled) => compiled,
-            None => Compiled::new(&shared.wasm)?,
-        };
-        Ok(Self {
-            shared,
-            compiled: Some(compiled),
-        })
+        let of = shared.idle.lease(|| Compiled::new(&shared.wasm))?;
+        Ok(Self { shared, of })
     }
 
     /// A fresh instance of the plugin.
     pub(super) fn instance(&self) -> Result<Instance, String> {
-        let compiled = self.compiled.as_ref();
-        Instance::new(compiled.ok_or("the session is closed")?)
+        Instance::new(self.of.compiled().ok_or("the session is closed")?)
     }
 
     pub(super) fn metadata(&self) -> &AugmentedMetadata {
         &self.shared.metadata
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.shared.idle().extend(self.compiled.take());
-    }
-}
-
-impl Shared {
-    fn idle(&self) -> MutexGuard<'_, Vec<Compiled>> {
-        // Nothing that holds the lock can leave the list half-way.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The published host: sessions as `cc-lb-plugin-conformance` 0.1.0 makes them, without the guard.
 //!
 //! The handshake and the dispatch are those of `cc-lb-runtime-protocol` 0.1.0, called; the settings of Extism
-//! are those of its `build_plugin`. It differs in one thing: the module is compiled once and not for every
-//! session. A discrepancy here is a host that the published one is not.
+//! are those of its `build_plugin`. It differs in one thing: what a session compiled serves the next one, when it is
+//! closed. A discrepancy here is a host that the published one is not.
 //!
 //! It does not hold what [`Session`] asks for: hostile plugins kill the process, so run it in a
 //! [worker](crate::campaign::Workers).
@@ -19,6 +19,7 @@ use cc_lb_runtime_protocol::handshake::{HandshakeExecutionError, execute_handsha
 use cc_lb_runtime_protocol::identity::read_identity;
 
 use super::handshake::metadata;
+use super::pool::{Lease, Pool};
 use super::{Call, DispatchOutcome, HandshakeError, Host, Loader, Observed, Session};
 
 /// Loads plugins on the published host.
@@ -44,24 +45,25 @@ impl Loader for Reference {
         let Some(folder) = &self.cache else {
             return ReferenceHost::with_offer(wasm, offer);
         };
-        let compiled = compile(wasm, Some(folder));
-        let compiled = compiled.map_err(|reason| HandshakeError::Instantiate { reason })?;
+        let compiled = compile(wasm, Some(folder))?;
         let kept = folder.join("negotiated.json");
         let read = std::fs::read(&kept).ok();
         if let Some(metadata) = read.and_then(|json| serde_json::from_slice(&json).ok()) {
-            return Ok(ReferenceHost { compiled, metadata });
+            return Ok(ReferenceHost::of(wasm, compiled, metadata, Some(folder)));
         }
         let metadata = negotiate(wasm, offer)?;
         // What is not kept is negotiated again, as is what another process is still writing.
         let _ = serde_json::to_vec(&metadata).map(|json| std::fs::write(kept, json));
-        Ok(ReferenceHost { compiled, metadata })
+        Ok(ReferenceHost::of(wasm, compiled, metadata, Some(folder)))
     }
 }
 
 /// A plugin on the published host.
 pub struct ReferenceHost {
-    compiled: extism::CompiledPlugin,
+    wasm: Vec<u8>,
+    idle: Pool<extism::CompiledPlugin>,
     metadata: AugmentedMetadata,
+    cache: Option<PathBuf>,
 }
 
 impl ReferenceHost {
@@ -71,10 +73,23 @@ impl ReferenceHost {
     /// [`HandshakeError`], in the published host's words. What is refused for what the plugin says of itself is
     /// `InvalidIdentity` of the field `handshake`.
     pub fn with_offer(wasm: &[u8], offer: &HandshakeOffer) -> Result<Self, HandshakeError> {
-        let compiled = compile(wasm, None);
-        let compiled = compiled.map_err(|reason| HandshakeError::Instantiate { reason })?;
+        let compiled = compile(wasm, None)?;
         let metadata = negotiate(wasm, offer)?;
-        Ok(Self { compiled, metadata })
+        Ok(Self::of(wasm, compiled, metadata, None))
+    }
+
+    fn of(
+        wasm: &[u8],
+        compiled: extism::CompiledPlugin,
+        metadata: AugmentedMetadata,
+        cache: Option<&Path>,
+    ) -> Self {
+        Self {
+            wasm: wasm.to_vec(),
+            idle: Pool::new(compiled),
+            metadata,
+            cache: cache.map(Path::to_owned),
+        }
     }
 }
 
@@ -87,18 +102,21 @@ fn negotiate(wasm: &[u8], offer: &HandshakeOffer) -> Result<AugmentedMetadata, H
     Ok(metadata(identity, accept))
 }
 
-fn compile(wasm: &[u8], cache: Option<&Path>) -> Result<extism::CompiledPlugin, String> {
+fn compile(wasm: &[u8], cache: Option<&Path>) -> Result<extism::CompiledPlugin, HandshakeError> {
+    let instantiate = |reason| HandshakeError::Instantiate { reason };
     let manifest = extism::Manifest::new([extism::Wasm::data(wasm)])
         .with_timeout(Duration::from_millis(HANDSHAKE_WALL_MS))
         .disallow_all_hosts();
     let builder = extism::PluginBuilder::new(manifest)
         .with_wasi(false)
         .with_fuel_limit(HANDSHAKE_FUEL);
-    let builder = match cache.map(cache_settings).transpose()? {
+    let settings = cache.map(cache_settings).transpose();
+    let builder = match settings.map_err(instantiate)? {
         Some(settings) => builder.with_cache_config(settings),
         None => builder.with_cache_disabled(),
     };
-    builder.compile().map_err(|error| error.to_string())
+    let compiled = builder.compile();
+    compiled.map_err(|error| instantiate(error.to_string()))
 }
 
 /// The file that tells wasmtime to keep compiled code in this folder.
@@ -130,13 +148,15 @@ impl Host for ReferenceHost {
     type Session = ReferenceSession;
 
     fn open(&self) -> Result<ReferenceSession, HandshakeError> {
-        let plugin = extism::Plugin::new_from_compiled(&self.compiled).map_err(|error| {
-            HandshakeError::Instantiate {
-                reason: error.to_string(),
-            }
-        })?;
+        let instantiate = |reason| HandshakeError::Instantiate { reason };
+        let compile = || compile(&self.wasm, self.cache.as_deref());
+        let lease = self.idle.lease(compile)?;
+        let compiled = lease.compiled();
+        let compiled = compiled.ok_or_else(|| instantiate("the session is closed".to_owned()))?;
+        let plugin = extism::Plugin::new_from_compiled(compiled);
         Ok(ReferenceSession {
-            plugin,
+            plugin: plugin.map_err(|error| instantiate(error.to_string()))?,
+            _lease: lease,
             metadata: self.metadata.clone(),
         })
     }
@@ -150,6 +170,7 @@ impl Host for ReferenceHost {
 pub struct ReferenceSession {
     plugin: extism::Plugin,
     metadata: AugmentedMetadata,
+    _lease: Lease<extism::CompiledPlugin>,
 }
 
 impl Session for ReferenceSession {

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::case::tree;
+use crate::case::{Numbers, tree};
 use crate::puppet::Bytes;
 
 mod generate;
@@ -119,7 +119,7 @@ impl Opening {
             return best;
         };
         let mut left = SHRINK_CANDIDATES;
-        tree::shrink(&mut root, &target, &mut |root| {
+        tree::shrink(&mut root, &target, Numbers::Least, &mut |root| {
             if left == 0 {
                 return ControlFlow::Break(());
             }

@@ -28,11 +28,13 @@ pub fn finding_text<R: Vocabulary>(finding: &Finding<R>, replay: &str) -> String
         Origin::History => "the smallest sequence of cases that shows it",
         Origin::Unreproduced => "the session's cases; they did not show it again",
     };
-    format!(
-        "finding: {}\n  {detail}\n  {origin}:\n{}  replay: {replay}\n",
-        name(&finding.violation),
-        indent(&case_text(&finding.case), 4)
-    )
+    let case = match finding.origin {
+        // All that the session saw says nothing to a reader.
+        Origin::Unreproduced => indent(&count(finding.case.steps.len() as u64, "step"), 4),
+        _ => indent(&case_text(&finding.case), 4),
+    };
+    let name = name(&finding.violation);
+    format!("finding: {name}\n  {detail}\n  {origin}:\n{case}  replay: {replay}\n")
 }
 
 /// A case: each step as its function, the fields that differ from the dry-run sample, and its program.

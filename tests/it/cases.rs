@@ -1,7 +1,7 @@
 //! Cases mean the same after they were written and read, and shrink to what a finding needs.
 
 use cc_lb_fuzz::campaign::Plan;
-use cc_lb_fuzz::case::{Case, CaseError, Menu, ShrinkLimits, Step};
+use cc_lb_fuzz::case::{Case, CaseError, Menu, Numbers, ShrinkLimits, Step};
 use cc_lb_fuzz::puppet::{Bytes, Import, Op, Operand, Program, TrapOp};
 use cc_lb_fuzz::wire::{Json, Request, Vocabulary};
 
@@ -232,6 +232,31 @@ fn numbers_lists_and_texts_shrink_to_the_edge_of_the_finding() {
         assert_eq!(candidate.observed_rate_limits.0, []);
         assert_eq!(candidate.cache_score, None);
     }
+}
+
+#[test]
+fn where_numbers_stay_as_they_are_all_else_still_shrinks() {
+    let case = case([
+        told("sign_v1", [Op::Knock, Op::Flood(1_999), Op::Burn(7)]),
+        healthy("shape_v1"),
+    ]);
+    let limits = ShrinkLimits {
+        numbers: Numbers::AsTheyAre,
+        ..ShrinkLimits::default()
+    };
+    let fails = |case: &Case| {
+        let programs = case.steps.iter().filter_map(|step| step.program.as_ref());
+        programs
+            .flat_map(|program| &program.0)
+            .any(|op| matches!(op, Op::Flood(pages) if *pages > 1_000))
+    };
+    let shrunk = case.shrink(limits, fails);
+    assert_eq!(
+        shrunk.case.steps,
+        [told("shape_v1", [Op::Flood(1_999)])],
+        "at the edge of a measurement a finding would come and go"
+    );
+    assert!(shrunk.minimal);
 }
 
 #[test]

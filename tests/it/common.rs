@@ -6,8 +6,7 @@ use cc_lb_fuzz::host::PluginHost;
 use cc_lb_fuzz::puppet::{self, Op, Program};
 use cc_lb_fuzz::wire::{Request, Vocabulary};
 
-/// A host of the puppet. Every test makes its own: sessions of one host that run at the same time share a
-/// clock, and a call that runs out of time interrupts the others.
+/// A host of the puppet.
 pub fn puppet_host() -> PluginHost {
     PluginHost::new(puppet::wasm()).expect("the puppet opens")
 }

@@ -113,6 +113,14 @@ fn a_finding_says_how_its_case_came_about() {
     insta::assert_snapshot!(lines.join("\n"));
 }
 
+#[test]
+fn what_does_not_show_again_is_one_finding_of_its_check() {
+    let mut other = finding(Origin::Unreproduced, false);
+    other.violation.function = "sign".to_owned();
+    assert_eq!(other.key(), finding(Origin::Unreproduced, false).key());
+    assert_ne!(other.key(), finding(Origin::Case, false).key());
+}
+
 fn report() -> Report {
     let plan = Plan::plugin::<Request>(7, 1_000);
     let mut report = Report::new("my_plugin.wasm", &plan, &summary());

@@ -207,32 +207,51 @@ fn every_guest_that_does_harm_is_a_trophy_and_told() {
     }
 }
 
-/// Whether a session is interrupted when another one of the same host runs out of time.
-fn is_interrupted(host: &(impl Host<Session: Send> + Sync)) -> bool {
-    let mut stalling = host.open().expect("it opens");
-    let mut healthy = host.open().expect("it opens");
+/// Whether a session is interrupted when another one runs out of time. A session tells whether a request was answered.
+fn is_interrupted<S: FnMut(ShapeRequest) -> bool + Send>(open: impl Fn() -> S) -> bool {
+    let (mut stalling, mut healthy) = (open(), open());
     std::thread::scope(|scope| {
         let stalls = scope.spawn(move || {
             for _ in 0..3 {
-                stalling.dispatch::<ShapeFn>(request(Some(LONG)));
+                stalling(request(Some(LONG)));
             }
         });
         let mut interrupted = false;
         while !stalls.is_finished() {
-            let outcome = healthy.dispatch::<ShapeFn>(request(None)).outcome;
-            interrupted |= outcome == DispatchOutcome::Fallback(ShapeFn::FALLBACK);
+            interrupted |= !healthy(request(None));
         }
         interrupted
     })
 }
 
+fn session(host: &impl Host<Session: Send>) -> impl FnMut(ShapeRequest) -> bool + Send {
+    let mut session = host.open().expect("it opens");
+    move |request| {
+        let outcome = session.dispatch::<ShapeFn>(request).outcome;
+        outcome != DispatchOutcome::Fallback(ShapeFn::FALLBACK)
+    }
+}
+
 #[test]
-fn sessions_of_one_module_interrupt_each_other_on_the_published_host_and_not_here() {
+fn plugins_of_one_compiled_plugin_interrupt_each_other_and_sessions_of_a_host_do_not() {
     // The healthy call takes long enough to be hit.
     let wasm = wasm("stalls");
+    let manifest = extism::Manifest::new([extism::Wasm::data(wasm.clone())]);
+    let manifest = manifest.with_timeout(LIMIT);
+    let compiled = extism::PluginBuilder::new(manifest).compile();
+    let compiled = compiled.expect("it compiles");
+    let plugin = || {
+        let plugin = extism::Plugin::new_from_compiled(&compiled);
+        let mut plugin = plugin.expect("it opens");
+        move |request: ShapeRequest| {
+            let input = serde_json::to_vec(&request).expect("it serializes");
+            plugin.call::<_, Vec<u8>>("shape", input).is_ok()
+        }
+    };
+    assert!((0..10).any(|_| is_interrupted(plugin)));
     let offer = build_offer(&Default::default());
     let published = ReferenceHost::with_offer(&wasm, &offer).expect("it opens");
-    assert!((0..10).any(|_| is_interrupted(&published)));
+    assert!(!is_interrupted(|| session(&published)));
     let guarded = cc_lb_fuzz::host::PluginHost::new(&wasm).expect("it opens");
-    assert!(!is_interrupted(&guarded));
+    assert!(!is_interrupted(|| session(&guarded)));
 }

@@ -45,6 +45,8 @@ pub struct Workers {
     stop: Arc<AtomicBool>,
     /// Where they keep what the next one need not do again.
     folder: Arc<TempDir>,
+    /// Whether one of them has compiled the plugin and left it there.
+    compiled: Arc<AtomicBool>,
 }
 
 /// How long a worker may be silent before it is given up.
@@ -116,6 +118,7 @@ impl Workers {
             patience: Patience::default(),
             stop: Arc::default(),
             folder: Arc::new(tempfile::tempdir()?),
+            compiled: Arc::default(),
         })
     }
 

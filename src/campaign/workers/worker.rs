@@ -1,11 +1,12 @@
 //! A worker as its parent sees it: a lab that starts again when it died.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::Workers;
 use super::living::{End, Living};
 use super::protocol::{Answer, Order, Place};
+use super::{HostKind, Workers};
 use crate::campaign::{Block, CampaignError, Lab, Plan, Stopped};
 use crate::case::Case;
 use crate::observation::{CaseRecord, StepSeen, Subject};
@@ -56,7 +57,7 @@ impl Worker {
         let case = self.encode(case)?;
         match self.ask(&Order::Replay { case })? {
             Ok(Answer::Replayed(seen, violations)) => {
-                self.forget_the_peak(&violations);
+                self.retire_if(&violations);
                 Ok((seen, violations))
             }
             Ok(_) => {
@@ -98,7 +99,20 @@ impl Worker {
         self.living.as_mut().map(Ok).ok_or(none)
     }
 
+    /// The first to open the plugin on a host that keeps what it compiled is replaced: it took memory to compile that
+    /// the others do not, and what a case comes to may depend on how much there is.
     fn start(&self) -> Result<Result<Living, End>, CampaignError> {
+        let first = self.start_one()?;
+        let keeps = self.workers.setup.host == HostKind::Reference.name();
+        match first {
+            Ok(_) if keeps && !self.workers.compiled.swap(true, Ordering::Relaxed) => {
+                self.start_one()
+            }
+            first => Ok(first),
+        }
+    }
+
+    fn start_one(&self) -> Result<Result<Living, End>, CampaignError> {
         let living = Living::spawn(&self.workers);
         let mut living = living.map_err(|error| self.error(error.to_string()))?;
         match living.hear(self.workers.patience.opening) {
@@ -159,11 +173,20 @@ impl Worker {
         check_all(&CHECKS, &record)
     }
 
-    /// The most memory that a process had stays what it was, so that only a new one can measure again.
-    fn forget_the_peak(&mut self, found: &[Violation]) {
-        if found.iter().any(|v| v.check == WithinMemory.name()) {
+    /// A process in which something was found is not used again where the plugin may have spoiled it, nor where it took
+    /// much memory: the most that it had stays what it was.
+    fn retire_if(&mut self, found: &[Violation]) {
+        let is_memory = |violation: &Violation| violation.check == WithinMemory.name();
+        if found.iter().any(is_memory) || (self.is_spoiled_by_violations() && !found.is_empty()) {
             self.living = None;
         }
+    }
+
+    /// Whether a violation says that the process may be no use any more. A plugin behind the guard does no harm by its
+    /// faults, and to open a large one again takes long.
+    fn is_spoiled_by_violations(&self) -> bool {
+        let setup = &self.workers.setup;
+        setup.subject == Subject::Puppet || setup.host != HostKind::Guarded.name()
     }
 
     /// A block that ended with the death of the worker: the cases before it once more, for what they came to.
@@ -213,9 +236,9 @@ impl Lab<Request> for Worker {
         };
         let end = match self.ask(&order)? {
             Ok(Answer::Block(block)) if block.is_of(plan, &cases) => {
-                let stopped = block.stopped.iter();
-                let found: Vec<_> = stopped.flat_map(|s| s.violations.clone()).collect();
-                self.forget_the_peak(&found);
+                if let Some(stopped) = &block.stopped {
+                    self.retire_if(&stopped.violations);
+                }
                 return Ok(block);
             }
             Ok(_) => self.nonsense(),
@@ -231,13 +254,19 @@ impl Lab<Request> for Worker {
         };
         let end = match self.ask(&order)? {
             Ok(Answer::Judged(violations)) => {
-                self.forget_the_peak(&violations);
+                self.retire_if(&violations);
                 return Ok(violations);
             }
             Ok(_) => self.nonsense(),
             Err(end) => end,
         };
         Ok(self.violations_of(&end))
+    }
+
+    fn begin_afresh(&mut self) {
+        if self.is_spoiled_by_violations() {
+            self.living = None;
+        }
     }
 
     fn subject(&self) -> Subject {

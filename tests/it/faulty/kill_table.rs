@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cc_lb_fuzz::case::{Case, ShrinkLimits};
+use cc_lb_fuzz::case::{Case, Numbers, ShrinkLimits};
 use cc_lb_fuzz::opening::Opening;
 use cc_lb_fuzz::oracle::CHECKS;
 use cc_lb_fuzz::report::case_text;
@@ -30,6 +30,7 @@ const CASES_MAX: u64 = 20_000;
 const NO_SHRINKING: ShrinkLimits = ShrinkLimits {
     candidates: 0,
     time: Duration::ZERO,
+    numbers: Numbers::Least,
 };
 
 /// The file of the smallest case for a fault.
