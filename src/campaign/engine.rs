@@ -173,8 +173,9 @@ fn look_into<R: Vocabulary, E: FnMut(Event<'_, R>)>(
 ) -> Result<(), CampaignError> {
     let history: Vec<Case<R>> = {
         let ledger = lock(ledger);
-        let cases = from..=stopped.case;
-        cases.map(|case| ledger.with_calls_between(case)).collect()
+        let before = (from..stopped.case).map(|case| ledger.with_calls_between(case));
+        let last = ledger.cases.nth(stopped.case);
+        before.chain([last]).collect()
     };
     let violations = stopped.violations.iter();
     for violation in violations.filter(|violation| violation.measured == measured) {

@@ -142,7 +142,7 @@ fn takes_any_field<R: Vocabulary>(sample: &Value, path: &str) -> bool {
 /// An item of the list at this path, from an arbitrary request that has one.
 fn item<R: Vocabulary>(place: usize, path: &str) -> Option<Value> {
     (0..64).find_map(|donor| {
-        let request = super::cases::donor::<R>(place, donor)?;
+        let request = super::boundaries::donor::<R>(place, donor)?;
         request.pointer(path)?.get(0).cloned()
     })
 }

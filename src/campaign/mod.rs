@@ -19,6 +19,7 @@ use crate::host::HandshakeError;
 use crate::wire::{Function, Vocabulary};
 
 mod block;
+mod boundaries;
 mod cases;
 mod confirm;
 mod engine;

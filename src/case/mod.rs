@@ -24,6 +24,10 @@ pub use shrink::{ShrinkLimits, Shrunk};
 pub use tree::Numbers;
 pub use words::words;
 
+/// What a marker begins with; eight hexadecimal digits follow, which no other request has. See
+/// [`NoCarryover`](crate::oracle::NoCarryover).
+pub const MARKER: &str = "cclbmark";
+
 /// The most steps that a case may have.
 pub const MAX_STEPS: usize = 1024;
 
@@ -130,8 +134,15 @@ impl Menu {
             0 => R::arbitrary_of(place, u)?,
             _ => near::near(place, u)?,
         };
-        match !self.words.is_empty() && u.ratio(1, 2)? {
-            true => near::with_word(request, &self.words, u),
+        let request = match !self.words.is_empty() && u.ratio(1, 2)? {
+            true => near::with_word(request, &self.words, u)?,
+            false => request,
+        };
+        match u.ratio(1, 4)? {
+            true => {
+                let marker = format!("{MARKER}{:08x}", u.arbitrary::<u32>()?);
+                near::with_word(request, &[marker], u)
+            }
             false => Ok(request),
         }
     }

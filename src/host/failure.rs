@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::guard::GUARD_NAME;
 
 /// Of so many functions that were running when a call trapped the names are kept.
-const FRAMES_MAX: usize = 8;
+const FRAMES_MAX: usize = 20;
 
 /// So much is kept of such a name.
 const FRAME_MAX_CHARS: usize = 100;
@@ -301,7 +301,7 @@ pub(super) fn frames(error: &extism::Error) -> Vec<String> {
     let of_the_plugin = |frame: &&wasmtime::FrameInfo| frame.module().name() != Some(GUARD_NAME);
     let frames = frames.iter().filter(of_the_plugin);
     let names = frames.filter_map(wasmtime::FrameInfo::func_name);
-    let names = names.take(FRAMES_MAX).map(without_hash);
+    let names = names.take(FRAMES_MAX).map(readable);
     names.map(|name| printable(&name)).collect()
 }
 
@@ -313,8 +313,9 @@ fn printable(name: &str) -> String {
         .collect()
 }
 
-/// The name of a Rust function without the hash that tells it from others of its name.
-fn without_hash(name: &str) -> String {
+/// The name of a function as its author wrote it: demangled, and without the hash that tells it from others of its name.
+fn readable(name: &str) -> String {
+    let name = &format!("{:#}", rustc_demangle::demangle(name));
     const HASH_DIGITS: usize = 16;
     let is_hash = |part: &str| {
         let digits = part.strip_prefix('h').unwrap_or_default();
@@ -336,8 +337,13 @@ mod tests {
             ("my_plugin::shape::h0123456789abcdef", "my_plugin::shape"),
             ("my_plugin::shape::hash", "my_plugin::shape::hash"),
             ("h0123456789abcdef", "h0123456789abcdef"),
+            (
+                "_ZN9my_plugin5shape17h0123456789abcdefE",
+                "my_plugin::shape",
+            ),
+            ("_RNvCs15kBYyAo9fc_7mycrate7example", "mycrate::example"),
         ] {
-            assert_eq!(without_hash(name), expected);
+            assert_eq!(readable(name), expected);
         }
     }
 

@@ -213,7 +213,7 @@ pub struct Call {
     /// Why the dispatch fell back; `None` after an `Ok`.
     pub cause: Option<Cause>,
     /// The functions that were running when the guest trapped, the innermost first, by the names that the module has for
-    /// them; at most eight.
+    /// them; at most twenty.
     pub frames: Vec<String>,
     /// The fuel that the call used, with Extism's own share; `None` where the guest was not called.
     pub fuel: Option<u64>,

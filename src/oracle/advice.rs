@@ -64,14 +64,14 @@ const OF_THE_PLUGIN: [(&str, Advice); 13] = [
     (
         "out of fuel",
         Advice {
-            explanation: "The plugin needed more than 10,000,000 fuel for a request of up to 32 KiB.",
+            explanation: "The plugin needed more than 10,000,000 fuel for a request of up to 16 KiB.",
             advice: "Do less for each byte: read the input at once, copy less, build with optimizations.",
         },
     ),
     (
         "timeout",
         Advice {
-            explanation: "The plugin took longer than 200 ms for a request of up to 32 KiB.",
+            explanation: "The plugin took longer than 200 ms for a request of up to 16 KiB.",
             advice: "Fill and copy less memory: that costs time, but no fuel.",
         },
     ),
@@ -124,6 +124,14 @@ impl Violation {
             "no_poison" => Advice {
                 explanation: "After this a healthy request is not answered any more, which a fresh session answers.",
                 advice: "Look for state that a failing call leaves behind: locks, counters, half-filled tables.",
+            },
+            "no_drift" => Advice {
+                explanation: "The same request takes more and more fuel, the more often it is made.",
+                advice: "Look for a list or table that grows with each call and is gone through in the next.",
+            },
+            "no_carryover" => Advice {
+                explanation: "The answer holds what another request said: one caller learns of another.",
+                advice: "Look for what is kept from call to call: a cached header, a buffer that is not cleared.",
             },
             "no_leak" | "within_memory" => Advice {
                 explanation: "The process keeps or takes more memory than a session may.",

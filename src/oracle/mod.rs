@@ -1,8 +1,8 @@
 //! The oracles: what must hold of everything that was observed.
 //!
-//! One file for each check. A check reads a [`CaseRecord`] and returns what is wrong with it. What all but
-//! one of them find is a broken promise of the host, whoever the plugin is; [`PluginFault`] finds what is
-//! wrong with the plugin.
+//! One file for each check. A check reads a [`CaseRecord`] and returns what is wrong with it. What most of them find
+//! is a broken promise of the host, whoever the plugin is; [`PluginFault`], [`NoDrift`] and [`NoCarryover`] find what
+//! is wrong with the plugin.
 
 use std::fmt::Debug;
 
@@ -16,7 +16,9 @@ mod agrees_with_reference;
 mod decode;
 mod deterministic;
 mod fallback_policy;
+mod no_carryover;
 mod no_crash;
+mod no_drift;
 mod no_leak;
 mod no_panic;
 mod no_poison;
@@ -32,7 +34,9 @@ pub use advice::Advice;
 pub use agrees_with_reference::AgreesWithReference;
 pub use deterministic::Deterministic;
 pub use fallback_policy::FallbackPolicy;
+pub use no_carryover::NoCarryover;
 pub use no_crash::NoCrash;
+pub use no_drift::{DRIFT_CALLS_MIN, NoDrift};
 pub use no_leak::{NoLeak, ROUND_MAX_BYTES};
 pub use no_panic::NoPanic;
 pub use no_poison::NoPoison;
@@ -104,8 +108,8 @@ impl Violation {
     }
 }
 
-/// All checks: those of the host, and the plugin's own, which has nothing to say about the puppet.
-pub const CHECKS: [&dyn Oracle; 14] = [
+/// All checks: those of the host, and the plugin's own, which have nothing to say about the puppet.
+pub const CHECKS: [&dyn Oracle; 16] = [
     &NoCrash,
     &NoPanic,
     &FallbackPolicy,
@@ -120,6 +124,8 @@ pub const CHECKS: [&dyn Oracle; 14] = [
     &Deterministic,
     &AgreesWithReference,
     &PluginFault,
+    &NoDrift,
+    &NoCarryover,
 ];
 
 /// Everything that the checks find in a record, in the order of the checks.

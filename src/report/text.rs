@@ -39,10 +39,17 @@ pub fn finding_text<R: Vocabulary>(finding: &Finding<R>, replay: &str) -> String
 
 /// A case: each step as its function, the fields that differ from the dry-run sample, and its program.
 pub fn case_text<R: Vocabulary>(case: &Case<R>) -> String {
-    let steps = case.steps.iter().enumerate();
-    steps
-        .map(|(place, step)| format!("step {}: {}", place + 1, step_text(step)))
-        .collect()
+    let mut text = String::new();
+    let mut place = 0;
+    for same in case.steps.chunk_by(|one, next| one == next) {
+        let steps = match same.len() {
+            1 => format!("step {}", place + 1),
+            times => format!("steps {} to {}", place + 1, place + times),
+        };
+        place += same.len();
+        let _ = write!(text, "{steps}: {}", step_text(&same[0]));
+    }
+    text
 }
 
 fn step_text<R: Vocabulary>(step: &Step<R>) -> String {

@@ -66,6 +66,35 @@ const LIBRARY: &str = r#"
             (br $more)))
         (local.get $most))
     (func $spin (loop $more (br $more)))
+    (func $spend (param $times i32)
+        (loop $more
+            (local.set $times (i32.sub (local.get $times) (i32.const 1)))
+            (br_if $more (i32.gt_s (local.get $times) (i32.const 0)))))
+    ;; Keeps the first marker, if nothing is kept. What markers begin with is no word of this module, so that no request
+    ;; has it but in a marker.
+    (func $keep (local $at i32)
+        (if (i32.load (i32.const 0x8000)) (then (return)))
+        (block $end (loop $more
+            (br_if $end (i32.ge_u (local.get $at) (global.get $length)))
+            (if (i64.eq (i64.load offset=0x10000 (local.get $at))
+                    (i64.xor (i64.const -1) (i64.const -7742357831833903972)))
+                (then
+                    (memory.copy (i32.const 0x8000)
+                        (i32.add (local.get $at) (i32.const 0x10000)) (i32.const 16))
+                    (return)))
+            (local.set $at (i32.add (local.get $at) (i32.const 1)))
+            (br $more))))
+    ;; Answers with the text at $text of $n bytes, in which what is kept is written from $from on.
+    (func $tell (param $text i32) (param $n i32) (param $from i32) (local $output i64) (local $at i32)
+        (if (i32.load (i32.const 0x8000)) (then
+            (memory.copy (i32.add (local.get $text) (local.get $from)) (i32.const 0x8000) (i32.const 16))))
+        (local.set $output (call $alloc (i64.extend_i32_u (local.get $n))))
+        (loop $more
+            (call $store_u8 (i64.add (local.get $output) (i64.extend_i32_u (local.get $at)))
+                (i32.load8_u (i32.add (local.get $text) (local.get $at))))
+            (local.set $at (i32.add (local.get $at) (i32.const 1)))
+            (br_if $more (i32.lt_u (local.get $at) (local.get $n))))
+        (call $output_set (local.get $output) (i64.extend_i32_u (local.get $n))))
 "#;
 
 /// A plugin that has `shape`, `build_signer` and `sign`, and these texts in its data. In `shape` and `sign` runs what is
@@ -267,4 +296,32 @@ fn a_plugin_that_breaks_itself_is_found() {
     let found = findings(&plugin(&[text], &breaks, broken), 3_000);
     let checks: Vec<_> = found.iter().map(|f| f.violation.check.as_str()).collect();
     assert!(checks.contains(&"no_poison"), "{checks:?}");
+}
+
+#[test]
+fn a_plugin_that_does_more_with_every_call_drifts_and_one_whose_cache_fills_up_does_not() {
+    let spends = |times: &str| format!("(call $spend {times})");
+    let found = findings(&plugin(&[], "", &spends("(global.get $calls)")), 400);
+    let keys: Vec<_> = found.iter().map(Finding::key).collect();
+    assert_eq!(keys, ["no_drift-sign-fuel-"]);
+    let case = case_text(&found[0].case);
+    assert_eq!(case, "steps 1 to 64: sign_v1\n  the dry-run sample\n");
+    let most = "(select (global.get $calls) (i32.const 100)
+        (i32.lt_u (global.get $calls) (i32.const 100)))";
+    assert!(findings(&plugin(&[], "", &spends(most)), 400).is_empty());
+}
+
+#[test]
+fn a_plugin_that_answers_with_what_another_request_said_is_found() {
+    let before = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""#;
+    let answer = format!("{before}0123456789abcdef\"}}");
+    let (length, from) = (answer.len(), before.len());
+    let tell = format!(
+        "(call $tell (i32.const {}) (i32.const {length}) (i32.const {from})) (return (i32.const 0))",
+        address(0)
+    );
+    let found = findings(&plugin(&[&answer], "(call $keep)", &tell), 2_000);
+    let keys: Vec<_> = found.iter().map(Finding::key).collect();
+    assert_eq!(keys, ["no_carryover-sign--"]);
+    assert_eq!(found[0].case.steps.len(), 2, "{:#?}", found[0]);
 }

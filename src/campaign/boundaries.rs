@@ -1,0 +1,168 @@
+//! Requests that differ from the dry-run sample in one field, and then in two.
+
+use std::collections::HashSet;
+
+use arbitrary::Unstructured;
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
+use serde_json::Value;
+
+use crate::case::{Case, Step, tree};
+use crate::wire::Vocabulary;
+
+/// From so many arbitrary requests of a function it is learned what its fields may be.
+const DONORS: u64 = 384;
+
+/// So many values of each field are tried alone, at most.
+const VALUES_MAX: usize = 64;
+
+/// So many values of each field are tried with those of another one, at most.
+const PAIRED_MAX: usize = 8;
+
+/// What is tried of some functions.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Boundaries {
+    functions: Vec<Function>,
+    /// The first values of all fields come first.
+    singles: Vec<Single>,
+    pairs: Vec<[Single; 2]>,
+}
+
+#[derive(Clone, Debug)]
+struct Function {
+    place: usize,
+    sample: Value,
+    fields: Vec<Field>,
+}
+
+/// A field and the values that it may have.
+#[derive(Clone, Debug)]
+struct Field {
+    path: String,
+    values: Vec<Value>,
+}
+
+/// A value of a field of a function, each by its place.
+#[derive(Clone, Copy, Debug)]
+struct Single {
+    function: u16,
+    field: u16,
+    value: u16,
+}
+
+impl Boundaries {
+    /// Those of these functions.
+    pub(super) fn of<R: Vocabulary>(places: &[usize]) -> Self {
+        let functions = places.iter().filter_map(|place| Function::of::<R>(*place));
+        let functions: Vec<_> = functions.collect();
+        let all = |values: usize| {
+            let functions = functions.iter().enumerate();
+            functions.flat_map(move |(function, of)| {
+                let fields = of.fields.iter().enumerate();
+                fields.flat_map(move |(field, of)| {
+                    let values = 0..of.values.len().min(values);
+                    values.map(move |value| Single {
+                        function: function as u16,
+                        field: field as u16,
+                        value: value as u16,
+                    })
+                })
+            })
+        };
+        let mut singles: Vec<_> = all(VALUES_MAX).collect();
+        singles.sort_by_key(|single| single.value);
+        let paired: Vec<_> = all(PAIRED_MAX).collect();
+        let mut pairs = Vec::new();
+        for (place, one) in paired.iter().enumerate() {
+            let others = paired[place..].iter();
+            let others = others.take_while(|other| other.function == one.function);
+            let others = others.filter(|other| other.field != one.field);
+            pairs.extend(others.map(|other| [*one, *other]));
+        }
+        pairs.sort_by_key(|[one, other]| one.value.max(other.value));
+        Self {
+            functions,
+            singles,
+            pairs,
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.singles.len() + self.pairs.len()
+    }
+
+    /// The case of an index.
+    pub(super) fn nth<R: Vocabulary>(&self, index: usize) -> Option<Case<R>> {
+        let singles = match self.singles.get(index) {
+            Some(single) => std::slice::from_ref(single),
+            None => self.pairs.get(index - self.singles.len())?,
+        };
+        let function = &self.functions[usize::from(singles[0].function)];
+        let mut root = function.sample.clone();
+        for single in singles {
+            let field = &function.fields[usize::from(single.field)];
+            let value = field.values[usize::from(single.value)].clone();
+            if let Some(field) = root.pointer_mut(&field.path) {
+                *field = value;
+            }
+        }
+        let request = serde_json::from_value(root);
+        Some(Case {
+            steps: vec![match request {
+                Ok(request) => Step {
+                    request,
+                    program: None,
+                },
+                // Each of the two reads back alone.
+                Err(_) => Step::healthy(function.place),
+            }],
+        })
+    }
+}
+
+impl Function {
+    fn of<R: Vocabulary>(place: usize) -> Option<Self> {
+        let sample = serde_json::to_value(R::dry_run(place)).ok()?;
+        let mut fields: Vec<Field> = Vec::new();
+        let mut seen = HashSet::new();
+        for donor in (0..DONORS).filter_map(|index| donor::<R>(place, index)) {
+            for (path, value) in tree::differences(&sample, &donor) {
+                if !seen.insert((path.clone(), value.to_string()))
+                    || !reads_back::<R>(&sample, &path, &value)
+                {
+                    continue;
+                }
+                match fields.iter_mut().find(|field| field.path == path) {
+                    Some(field) if field.values.len() < VALUES_MAX => field.values.push(value),
+                    Some(_) => {}
+                    None => fields.push(Field {
+                        path,
+                        values: vec![value],
+                    }),
+                }
+            }
+        }
+        Some(Self {
+            place,
+            sample,
+            fields,
+        })
+    }
+}
+
+fn reads_back<R: Vocabulary>(sample: &Value, path: &str, value: &Value) -> bool {
+    let mut root = sample.clone();
+    let field = root.pointer_mut(path);
+    field.map(|field| *field = value.clone()).is_some() && serde_json::from_value::<R>(root).is_ok()
+}
+
+/// An arbitrary request of a function, the same whatever the plan is.
+pub(super) fn donor<R: Vocabulary>(place: usize, donor: u64) -> Option<Value> {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    rng.set_stream(donor);
+    let mut entropy = [0; 1024];
+    rng.fill_bytes(&mut entropy);
+    let request = R::arbitrary_of(place, &mut Unstructured::new(&entropy));
+    serde_json::to_value(request.ok()?).ok()
+}

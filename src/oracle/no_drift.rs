@@ -1,0 +1,105 @@
+//! `no_drift`: the same request costs the same, however often it was made. A violation is a plugin that keeps ever
+//! more, and one day runs out of fuel or memory.
+
+use std::collections::BTreeMap;
+
+use super::{Oracle, Violation};
+use crate::host::DispatchOutcome;
+use crate::observation::{CaseRecord, StepRecord, Subject};
+
+/// How often a request must have been answered in a case to be judged.
+pub const DRIFT_CALLS_MIN: usize = 64;
+
+/// By so many calls the fuel of one may grow, whatever it is.
+const GROWTH_MIN: u64 = 32;
+
+/// The part of its fuel by which a call must grow to count: one in so much.
+const GROWTH_PART: u64 = 50;
+
+/// Holds when the fuel of equal requests of a plugin does not grow with their number. What fills up, such as a cache of
+/// bounded size, is no drift, nor is what comes now and then, such as moving a list that grew.
+#[derive(Debug)]
+pub struct NoDrift;
+
+impl Oracle for NoDrift {
+    fn name(&self) -> &'static str {
+        "no_drift"
+    }
+
+    fn check(&self, record: &CaseRecord) -> Vec<Violation> {
+        if record.subject == Subject::Puppet || record.steps.len() < DRIFT_CALLS_MIN {
+            return Vec::new();
+        }
+        let mut of_requests: BTreeMap<_, (&StepRecord, Vec<u64>)> = BTreeMap::new();
+        for step in &record.steps {
+            let answered = matches!(step.reaction.outcome(), Some(DispatchOutcome::Ok(_)));
+            if let (true, Some(fuel)) = (answered, step.call.fuel) {
+                let request = (step.function.label, &step.input);
+                let (_, all) = of_requests
+                    .entry(request)
+                    .or_insert_with(|| (step, Vec::new()));
+                all.push(fuel);
+            }
+        }
+        let found = of_requests.into_values().filter_map(|(step, fuel)| {
+            let (first, last) = drift(&fuel)?;
+            let detail = format!(
+                "one of the first calls took {first} fuel, one of the last of {} took {last}",
+                fuel.len()
+            );
+            Some(Violation::new(self, step.function, detail).with_class("fuel"))
+        });
+        found.take(1).collect()
+    }
+}
+
+/// The fuel of one of the first and of one of the last calls, if it grew from quarter to quarter and does not seem to end.
+fn drift(fuel: &[u64]) -> Option<(u64, u64)> {
+    if fuel.len() < DRIFT_CALLS_MIN {
+        return None;
+    }
+    // The first call may set things up.
+    let fuel = &fuel[1..];
+    let quarters: Vec<u64> = fuel.chunks(fuel.len().div_ceil(4)).map(median).collect();
+    let (first, last) = (*quarters.first()?, *quarters.last()?);
+    let steady = quarters.is_sorted_by(|one, next| one < next);
+    let growth = last.saturating_sub(first);
+    let early = quarters[1].saturating_sub(first);
+    let late = last.saturating_sub(quarters[quarters.len() - 2]);
+    let counts = growth >= GROWTH_MIN.max(first / GROWTH_PART);
+    (steady && counts && 2 * late >= early).then_some((first, last))
+}
+
+fn median(of: &[u64]) -> u64 {
+    let mut sorted = of.to_vec();
+    sorted.sort_unstable();
+    sorted[sorted.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(fuel: impl Fn(u64) -> u64) -> Option<(u64, u64)> {
+        drift(&(0..256).map(fuel).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_grows_with_every_call_drifts_and_what_fills_up_or_comes_now_and_then_does_not() {
+        assert!(of(|call| 10_000 + 40 * call).is_some());
+        assert!(of(|call| 10_000 + call * call).is_some());
+        assert_eq!(of(|_| 10_000), None);
+        // A counter that is written with ever more digits.
+        assert_eq!(
+            of(|call| 10_000 + 50 * u64::from(call.max(1).ilog10())),
+            None
+        );
+        // A cache of 100 entries.
+        assert_eq!(of(|call| 10_000 + 40 * call.min(100)), None);
+        // A list that is moved when it doubles.
+        let doubles = |call: u64| 10_000 + if call.is_power_of_two() { 30 * call } else { 0 };
+        assert_eq!(of(doubles), None);
+        // A round robin of three.
+        assert_eq!(of(|call| 10_000 + 500 * (call % 3)), None);
+    }
+}
