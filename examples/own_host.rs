@@ -130,6 +130,7 @@ fn campaign(host: String) -> Result<usize, Box<dyn std::error::Error>> {
         wasm: puppet::wasm().to_vec(),
         subject: Subject::Puppet,
         capabilities: Default::default(),
+        deny_refusals: false,
     };
     let workers = Workers::new(std::env::current_exe()?, ["worker"], setup)?;
     let plan = Plan::puppet::<Request>(1, 100);

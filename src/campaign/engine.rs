@@ -280,6 +280,13 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         case
     }
 
+    /// Leaves out the first cases, up to this one: whole sessions only.
+    pub(super) fn begin_at(&mut self, case: u64) {
+        self.settled = case / CASES_PER_SESSION * CASES_PER_SESSION;
+        self.next = self.settled;
+        self.summary.done = self.settled;
+    }
+
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -326,6 +333,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
     fn settled(&mut self) {
         self.settled += CASES_PER_SESSION;
         self.settling = false;
+        self.summary.done = self.settled.min(self.next);
         self.summary.elapsed = self.start.elapsed();
         self.summary.phase = Some(self.cases.leading(self.settled.min(self.next)));
         (self.emit)(Event::Progress(&self.summary));
@@ -387,7 +395,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         }
     }
 
-    fn take_down(&mut self, confirmed: Confirmed<R>) {
+    pub(super) fn take_down(&mut self, confirmed: Confirmed<R>) {
         let finding = match confirmed {
             Confirmed::Finding(finding) => finding,
             Confirmed::Known => return,

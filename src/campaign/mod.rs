@@ -128,6 +128,8 @@ pub enum Event<'a, R> {
 pub struct Summary {
     /// The cases that ran.
     pub cases: u64,
+    /// The first case that has not run, of all those of the plan.
+    pub done: u64,
     /// From the start to now.
     pub elapsed: Duration,
     /// One for each function of the campaign, in the order of the vocabulary.

@@ -30,6 +30,8 @@ pub enum CliError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("there is no campaign to resume in {}: {reason}", path.display())]
+    Resume { path: PathBuf, reason: String },
     #[error("cannot listen for Ctrl-C: {0}")]
     Signal(ctrlc::Error),
     #[error("cannot write the report {}: {reason}", path.display())]

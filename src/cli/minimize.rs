@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use cc_lb_fuzz::campaign::confirm_all;
 use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::exit_code;
+use cc_lb_fuzz::oracle::Violation;
 use cc_lb_fuzz::wire::Request;
 use clap::Args;
 
@@ -33,9 +34,7 @@ pub fn minimize(args: &MinimizeArgs) -> Result<u8, CliError> {
     let told = |error| refused(error, plugin);
     let (_, violations) = worker.replay(&history[0]).map_err(told)?;
     // The clock has a say in what it ends.
-    let by_chance = violations
-        .iter()
-        .any(|v| v.measured || v.class == "timeout");
+    let by_chance = violations.iter().any(Violation::is_by_chance);
     let findings = confirm_all(&mut worker, &violations, &history, by_chance).map_err(told)?;
     for finding in &findings {
         tell(finding, &args.artifacts, plugin, &args.options)?;

@@ -19,6 +19,7 @@ mod plugin;
 mod progress;
 mod replay;
 mod report;
+mod resume;
 mod run;
 mod show;
 

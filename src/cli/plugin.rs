@@ -21,6 +21,16 @@ pub struct PluginArgs {
     /// Offer the plugin this capability in the handshake; repeatable
     #[arg(long = "capability", value_name = "NAME")]
     pub capabilities: Vec<String>,
+    /// Make a finding of what a plugin has a right to; repeatable
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub deny: Vec<Deny>,
+}
+
+/// What a plugin has a right to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Deny {
+    /// To refuse a request by setting an error
+    Refused,
 }
 
 /// What every command that only looks at a plugin may be told.
@@ -84,6 +94,7 @@ impl PluginArgs {
             wasm,
             subject,
             capabilities: self.capabilities(),
+            deny_refusals: self.deny.contains(&Deny::Refused),
         };
         let program = std::env::current_exe().map_err(CliError::Program)?;
         Workers::new(program, ["worker"], setup).map_err(CliError::Program)
@@ -94,6 +105,9 @@ impl PluginArgs {
         let mut flags = String::new();
         if self.host != HostArg::default() {
             flags += &format!(" --host {}", HostKind::from(self.host).name());
+        }
+        if self.deny.contains(&Deny::Refused) {
+            flags += " --deny refused";
         }
         for name in &self.capabilities {
             flags += &format!(" --capability {}", quoted(Path::new(name)));

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::{Budget, Event, Phase, Plan, Setup};
-use cc_lb_fuzz::case::words;
+use cc_lb_fuzz::campaign::{Budget, Event, Phase, Plan, Setup, Summary};
+use cc_lb_fuzz::case::{self, Case, words};
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::report::{self, FindingReport, Report};
@@ -19,6 +19,7 @@ use super::output::{print, tell};
 use super::plugin::{HostArg, PluginArgs, refused};
 use super::progress::Progress;
 use super::report::ReportFile;
+use super::resume::{self, Keeper, State};
 
 #[derive(Args)]
 pub struct RunArgs {
@@ -44,6 +45,12 @@ pub struct RunArgs {
     /// Only this phase; repeatable [default: all for a plugin, seeds and random for the host]
     #[arg(long = "phase", value_name = "PHASE", value_enum)]
     phases: Vec<Phase>,
+    /// Run the cases of this folder first, those in the folder of artifacts too; repeatable
+    #[arg(long, value_name = "DIR")]
+    corpus: Vec<PathBuf>,
+    /// Go on with the campaign that was interrupted or killed, with the same flags
+    #[arg(long, conflicts_with = "seed")]
+    resume: bool,
     /// Write a report, such as html=report.html; repeatable. Formats: html, json, junit, sarif
     #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = ReportFile::parse)]
     reports: Vec<ReportFile>,
@@ -67,12 +74,28 @@ fn workers(text: &str) -> Result<NonZeroUsize, String> {
 pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     let plugin = args.plugin.as_deref();
     let workers = args.options.workers(plugin)?;
-    let plan = args.plan(workers.setup())?;
+    let mut plan = args.plan(workers.setup())?;
+    let mut state = State {
+        what: args.what_exactly(),
+        seed: plan.seed,
+        done: 0,
+    };
+    if args.resume {
+        state = resume::read(&args.artifacts, &state.what)?;
+        plan.seed = state.seed;
+    }
+    let workers = workers.with_first(args.first(&plan)?).from_case(state.done);
     let print_unless_quiet = |text: &str| match args.quiet {
         true => Ok(()),
         false => print(text),
     };
-    print_unless_quiet(&format!("fuzzing {}; seed {}\n\n", args.what(), plan.seed))?;
+    let from = match state.done {
+        0 => String::new(),
+        done => format!(", from case {done} on"),
+    };
+    let (what, seed) = (args.what(), plan.seed);
+    print_unless_quiet(&format!("fuzzing {what}; seed {seed}{from}\n\n"))?;
+    let mut keeper = Keeper::new(&args.artifacts, state);
     let mut progress = Progress::new(plan.budget, args.quiet);
     let stop = workers.stop();
     // The second one ends it at once.
@@ -85,7 +108,10 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     let (mut failed, mut findings) = (None, Vec::new());
     let summary = workers
         .run(&plan, args.workers, &mut |event| match event {
-            Event::Progress(summary) => progress.tell(summary),
+            Event::Progress(summary) => {
+                progress.tell(summary);
+                keeper.tell(summary);
+            }
             Event::Finding(finding) => {
                 let tell = || tell(finding, &args.artifacts, plugin, &args.options);
                 match progress.suspend(tell) {
@@ -96,7 +122,9 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
         })
         .map_err(|error| refused(error, plugin))?;
     drop(progress);
+    keeper.end(&summary);
     print_unless_quiet(&report::summary_text(&summary))?;
+    print_unless_quiet(&args.hint(&summary))?;
     if let Some(error) = failed {
         return Err(error);
     }
@@ -135,6 +163,47 @@ impl RunArgs {
             },
             ..plan
         })
+    }
+
+    /// The cases that run first: corpora, and what was found before.
+    fn first(&self, plan: &Plan) -> Result<Vec<Case>, CliError> {
+        if !plan.phases.contains(&Phase::Seeds) {
+            return Ok(Vec::new());
+        }
+        let mut cases = Vec::new();
+        for folder in &self.corpus {
+            for file in case::files(folder)? {
+                cases.push(Case::read(&file)?);
+            }
+        }
+        // A folder that is not there yet has none, and there may be reports in it.
+        let earlier = case::files(&self.artifacts).unwrap_or_default();
+        cases.extend(earlier.iter().filter_map(|file| Case::read(file).ok()));
+        Ok(cases)
+    }
+
+    /// What decides which cases a seed has, and on what they run.
+    fn what_exactly(&self) -> String {
+        let mut what = self.what() + &self.options.as_flags();
+        for function in &self.functions {
+            what += &format!(" --function {function}");
+        }
+        for phase in &self.phases {
+            what += &format!(" --phase {}", phase.name());
+        }
+        what
+    }
+
+    /// What a plugin's author may want to ask next.
+    fn hint(&self, summary: &Summary) -> String {
+        let functions = summary.functions.iter();
+        let refusals = functions.filter_map(|stats| stats.counts.fallbacks.get("guest error"));
+        match refusals.sum::<u64>() {
+            refused @ 1.. if self.plugin.is_some() && self.options.deny.is_empty() => format!(
+                "the plugin refused {refused} requests; with --deny refused that is a finding\n"
+            ),
+            _ => String::new(),
+        }
     }
 
     /// What is fuzzed, in words.

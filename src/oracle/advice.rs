@@ -1,5 +1,7 @@
 //! What a violation means to whoever reads of it, and what to do.
 
+use serde::Serialize;
+
 use super::Violation;
 
 /// A violation in words.
@@ -9,6 +11,18 @@ pub struct Advice {
     pub explanation: &'static str,
     /// What to do.
     pub advice: &'static str,
+}
+
+/// How bad a violation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// A request is answered worse than it could be, or one day will be.
+    Warning,
+    /// The plugin fails a request that it should answer, or answers it wrongly.
+    Error,
+    /// The host breaks its promise: whatever runs on it is in danger.
+    Critical,
 }
 
 /// The checks that are not about the plugin, but about the host that runs it.
@@ -113,6 +127,15 @@ const OF_THE_PLUGIN: [(&str, Advice); 13] = [
 ];
 
 impl Violation {
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        match &self.check[..] {
+            "no_drift" | "no_refusal" => Severity::Warning,
+            "plugin_fault" | "no_carryover" => Severity::Error,
+            _ => Severity::Critical,
+        }
+    }
+
     /// What it means and what to do.
     pub fn advice(&self) -> Advice {
         match &self.check[..] {
@@ -132,6 +155,10 @@ impl Violation {
             "no_carryover" => Advice {
                 explanation: "The answer holds what another request said: one caller learns of another.",
                 advice: "Look for what is kept from call to call: a cached header, a buffer that is not cleared.",
+            },
+            "no_refusal" => Advice {
+                explanation: "The plugin set an error: it refused the request.",
+                advice: "Answer it if it should be answered; otherwise leave out --deny refused.",
             },
             "no_leak" | "within_memory" => Advice {
                 explanation: "The process keeps or takes more memory than a session may.",

@@ -22,6 +22,7 @@ mod no_drift;
 mod no_leak;
 mod no_panic;
 mod no_poison;
+mod no_refusal;
 mod no_retry;
 mod plugin_fault;
 mod request_fidelity;
@@ -30,7 +31,7 @@ mod within_fuel;
 mod within_memory;
 mod within_wall;
 
-pub use advice::Advice;
+pub use advice::{Advice, Severity};
 pub use agrees_with_reference::AgreesWithReference;
 pub use deterministic::Deterministic;
 pub use fallback_policy::FallbackPolicy;
@@ -40,6 +41,7 @@ pub use no_drift::{DRIFT_CALLS_MIN, NoDrift};
 pub use no_leak::{NoLeak, ROUND_MAX_BYTES};
 pub use no_panic::NoPanic;
 pub use no_poison::NoPoison;
+pub use no_refusal::NoRefusal;
 pub use no_retry::NoRetry;
 pub use plugin_fault::{ORDINARY_INPUT_BYTES, PluginFault};
 pub use request_fidelity::RequestFidelity;
@@ -102,6 +104,11 @@ impl Violation {
         Self { class, ..self }
     }
 
+    /// Whether the clock or the machine has a say in it.
+    pub fn is_by_chance(&self) -> bool {
+        self.measured || self.class == "timeout"
+    }
+
     /// Violations with equal keys are the same finding.
     pub fn key(&self) -> (&str, &str, &str) {
         (&self.check, &self.function, &self.class)
@@ -127,6 +134,17 @@ pub const CHECKS: [&dyn Oracle; 16] = [
     &NoDrift,
     &NoCarryover,
 ];
+
+/// [`CHECKS`] and [`NoRefusal`], for whoever asks for it.
+pub const STRICT_CHECKS: [&dyn Oracle; CHECKS.len() + 1] = {
+    let mut checks = [&NoRefusal as &dyn Oracle; CHECKS.len() + 1];
+    let mut place = 0;
+    while place < CHECKS.len() {
+        checks[place] = CHECKS[place];
+        place += 1;
+    }
+    checks
+};
 
 /// Everything that the checks find in a record, in the order of the checks.
 pub fn check_all(checks: &[&dyn Oracle], record: &CaseRecord) -> Vec<Violation> {

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::text::{case_text, title};
 use crate::campaign::{Plan, Summary};
 use crate::finding::{Finding, Origin};
+use crate::oracle::Severity;
 use crate::wire::Vocabulary;
 
 /// The version of the schema.
@@ -77,6 +78,8 @@ pub struct FindingReport {
     pub function: String,
     /// What sets it apart from others of the check and function; empty if nothing.
     pub class: String,
+    /// How bad it is.
+    pub severity: Severity,
     /// What was seen.
     pub detail: String,
     /// What it means.
@@ -145,6 +148,7 @@ impl FindingReport {
             check: violation.check.clone(),
             function: violation.function.clone(),
             class: violation.class.clone(),
+            severity: violation.severity(),
             detail: violation.detail.clone(),
             explanation: advice.explanation,
             advice: advice.advice,

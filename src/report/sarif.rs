@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::Report;
-use crate::oracle::CHECKS;
+use crate::oracle::{STRICT_CHECKS, Severity};
 
 /// The report as SARIF.
 ///
@@ -14,7 +14,7 @@ use crate::oracle::CHECKS;
 /// Those of `serde_json`.
 pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
     let found: BTreeSet<&str> = report.findings.iter().map(|f| f.check.as_str()).collect();
-    let rules = CHECKS.iter().map(|check| check.name());
+    let rules = STRICT_CHECKS.iter().map(|check| check.name());
     let rules = rules.filter(|name| found.contains(name));
     let rules: Vec<Value> = rules.map(|name| json!({ "id": name })).collect();
     let results: Vec<Value> = report
@@ -23,7 +23,10 @@ pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
         .map(|finding| {
             let mut result = json!({
                 "ruleId": finding.check,
-                "level": "error",
+                "level": match finding.severity {
+                    Severity::Warning => "warning",
+                    Severity::Error | Severity::Critical => "error",
+                },
                 "message": { "text": format!(
                     "{}: {}\n{}\n{}\n{}\nreplay: {}",
                     finding.title(), finding.detail, finding.explanation, finding.advice,

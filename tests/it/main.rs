@@ -1,5 +1,6 @@
 //! The test suite: one binary, since each links the whole runtime.
 
+mod again;
 mod agreement;
 mod cases;
 mod check;

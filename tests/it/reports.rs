@@ -18,6 +18,7 @@ fn summary() -> Summary {
     let functions = Request::functions().iter().take(3);
     Summary {
         cases: 1_000,
+        done: 1_000,
         elapsed: Duration::from_millis(1_500),
         functions: functions
             .zip([100, 2_000, 30])

@@ -89,6 +89,7 @@ fn on_the_published_host(name: &str, case: &Case) -> (Vec<StepSeen>, Vec<Violati
         wasm: wasm(name),
         subject: Subject::Plugin,
         capabilities: Default::default(),
+        deny_refusals: false,
     };
     let mut patience = Patience::default();
     if name.ends_with("_without_end") {

@@ -23,6 +23,7 @@ fn setup(host: &str) -> Setup {
         wasm: puppet::wasm().to_vec(),
         subject: Subject::Puppet,
         capabilities: Default::default(),
+        deny_refusals: false,
     }
 }
 

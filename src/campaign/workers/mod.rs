@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,8 +19,10 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::engine::{Ledger, work};
-use super::{CampaignError, Event, Plan, Summary};
+use super::{CampaignError, Confirmed, Event, Plan, Summary, confirm_all};
+use crate::case::Case;
 use crate::observation::Subject;
+use crate::oracle::Violation;
 use crate::wire::Request;
 
 mod child;
@@ -47,6 +49,10 @@ pub struct Workers {
     folder: Arc<TempDir>,
     /// Whether one of them has compiled the plugin and left it there.
     compiled: Arc<AtomicBool>,
+    /// What runs before the cases of a plan.
+    first: Vec<Case>,
+    /// The first case of a plan to run.
+    start: u64,
 }
 
 /// How long a worker may be silent before it is given up.
@@ -79,6 +85,8 @@ pub struct Setup {
     pub subject: Subject,
     /// What the host offers it in the handshake.
     pub capabilities: BTreeSet<String>,
+    /// Whether that the plugin refuses a request is a violation.
+    pub deny_refusals: bool,
 }
 
 /// The hosts that [`serve`] knows.
@@ -119,6 +127,8 @@ impl Workers {
             stop: Arc::default(),
             folder: Arc::new(tempfile::tempdir()?),
             compiled: Arc::default(),
+            first: Vec::new(),
+            start: 0,
         })
     }
 
@@ -126,6 +136,19 @@ impl Workers {
     #[must_use]
     pub fn with_patience(self, patience: Patience) -> Self {
         Self { patience, ..self }
+    }
+
+    /// The same, which run these cases before those of a plan, each alone: a corpus, or what was found before. They are
+    /// not counted.
+    #[must_use]
+    pub fn with_first(self, first: Vec<Case>) -> Self {
+        Self { first, ..self }
+    }
+
+    /// The same, which leave out the first cases of a plan, as many as these at least: see [`Summary::done`].
+    #[must_use]
+    pub fn from_case(self, start: u64) -> Self {
+        Self { start, ..self }
     }
 
     /// Ends campaigns early once it is set: the cases in work are the last.
@@ -161,7 +184,12 @@ impl Workers {
             // It dies while it opens the plugin, which the first case will show.
             None => plan.clone(),
         };
-        let ledger = Mutex::new(Ledger::new(&plan, Arc::clone(&self.stop), emit));
+        let mut ledger = Ledger::new(&plan, Arc::clone(&self.stop), emit);
+        ledger.begin_at(self.start);
+        for case in &self.first {
+            self.run_first(&mut first, case, &mut ledger)?;
+        }
+        let ledger = Mutex::new(ledger);
         std::thread::scope(|scope| {
             let others =
                 (1..count.get()).map(|_| scope.spawn(|| work(&mut self.worker(), &ledger)));
@@ -179,5 +207,24 @@ impl Workers {
             done
         })?;
         Ok(Ledger::close(ledger))
+    }
+
+    fn run_first<E: FnMut(Event<'_, Request>)>(
+        &self,
+        worker: &mut Worker,
+        case: &Case,
+        ledger: &mut Ledger<Request, E>,
+    ) -> Result<(), CampaignError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let (_, violations) = worker.replay(case)?;
+        // The clock has a say in what it ends.
+        let by_chance = violations.iter().any(Violation::is_by_chance);
+        let findings = confirm_all(worker, &violations, std::slice::from_ref(case), by_chance)?;
+        for finding in findings {
+            ledger.take_down(Confirmed::Finding(Box::new(finding)));
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,48 @@
+//! `no_refusal`: the plugin refuses nothing. Only where that is asked for: to refuse is a plugin's right, and a violation
+//! says which requests it makes use of it for.
+
+use super::{Oracle, Violation};
+use crate::host::Cause;
+use crate::observation::{CaseRecord, Subject};
+
+/// So much of an error tells it from others, in characters.
+const CLASS_MAX_CHARS: usize = 60;
+
+/// Holds when no call of a plugin came to an error that the plugin set.
+#[derive(Debug)]
+pub struct NoRefusal;
+
+impl Oracle for NoRefusal {
+    fn name(&self) -> &'static str {
+        "no_refusal"
+    }
+
+    fn check(&self, record: &CaseRecord) -> Vec<Violation> {
+        if record.subject == Subject::Puppet {
+            return Vec::new();
+        }
+        let steps = record.steps.iter();
+        let refused = steps.filter_map(|step| match &step.call.cause {
+            Some(cause @ Cause::GuestError(error)) => {
+                let violation = Violation::new(self, step.function, cause.to_string());
+                Some(violation.with_class(class(error)))
+            }
+            _ => None,
+        });
+        refused.take(1).collect()
+    }
+}
+
+/// The beginning of an error, its numbers aside: these are most often of the request.
+fn class(error: &str) -> String {
+    let mut class = String::new();
+    for c in error.chars().take(CLASS_MAX_CHARS) {
+        match c {
+            '0'..='9' if class.ends_with('0') => {}
+            '0'..='9' => class.push('0'),
+            c if c.is_control() => class.push(' '),
+            c => class.push(c),
+        }
+    }
+    class
+}

@@ -1,0 +1,131 @@
+//! Runs that build on earlier ones: corpora, earlier findings, and campaigns that go on where they stopped.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use assert_cmd::cargo::cargo_bin;
+use cc_lb_fuzz::exit_code;
+use cc_lb_fuzz::wire::{Query, Request};
+use tempfile::TempDir;
+
+use crate::cli::{code, folder, text, tool, traps_on_a_query};
+use crate::common::{Guest, case, healthy, set_error};
+
+/// A folder with a plugin, and a corpus with a case that it traps on.
+fn workshop() -> TempDir {
+    let folder = folder();
+    std::fs::write(folder.path().join("plugin.wasm"), traps_on_a_query()).expect("there is room");
+    let corpus = folder.path().join("corpus");
+    std::fs::create_dir(&corpus).expect("it can be made");
+    let mut queried = healthy("shape_v1");
+    if let Request::ShapeV1(shape) = &mut queried.request {
+        shape.request.query = Some(Query("beta=true".to_owned()));
+    }
+    let written = case([healthy("shape_v2"), queried]).write(&corpus.join("queried.json"));
+    written.expect("it can be written");
+    folder
+}
+
+/// Runs the healthy calls alone, which find nothing, with further flags.
+fn run_seeds(folder: &Path, flags: &[&str]) -> (u8, String) {
+    let seeds = ["run", "plugin.wasm", "--phase", "seeds", "--seed", "1"];
+    let output = tool(folder, &[&seeds[..], flags].concat());
+    (code(&output), text(&output.stdout) + &text(&output.stderr))
+}
+
+#[test]
+fn a_corpus_runs_first_and_what_was_found_before_is_found_again() {
+    let folder = workshop();
+    let (code, printed) = run_seeds(folder.path(), &[]);
+    assert_eq!(code, exit_code::CLEAN, "{printed}");
+    let (code, printed) = run_seeds(folder.path(), &["--corpus", "corpus"]);
+    assert_eq!(code, exit_code::FINDINGS, "{printed}");
+    assert!(
+        printed.contains("request.query = \"\""),
+        "it is shrunk: {printed}"
+    );
+    let (code, printed) = run_seeds(folder.path(), &[]);
+    assert_eq!(code, exit_code::FINDINGS, "{printed}");
+    let (code, printed) = run_seeds(folder.path(), &["--artifacts", "elsewhere"]);
+    assert_eq!(code, exit_code::CLEAN, "{printed}");
+    let (code, printed) = run_seeds(folder.path(), &["--corpus", "nowhere"]);
+    assert_eq!(code, exit_code::COULD_NOT_RUN, "{printed}");
+}
+
+#[test]
+fn what_a_plugin_refuses_is_told_and_a_finding_only_where_that_is_denied() {
+    let folder = folder();
+    let mut guest = Guest::shape("");
+    let refuses = set_error("no such tenant: 4711");
+    guest.functions = format!(r#"(func (export "shape") (result i32) {refuses} (i32.const 1))"#);
+    std::fs::write(folder.path().join("plugin.wasm"), guest.wasm()).expect("there is room");
+    let (code, printed) = run_seeds(folder.path(), &[]);
+    assert_eq!(code, exit_code::CLEAN, "{printed}");
+    assert!(printed.contains("the plugin refused"), "{printed}");
+    let (code, printed) = run_seeds(folder.path(), &["--deny", "refused"]);
+    assert_eq!(code, exit_code::FINDINGS, "{printed}");
+    let title = "finding: no_refusal in shape (no such tenant: 0)";
+    assert!(printed.contains(title), "{printed}");
+    assert!(
+        printed.contains("--deny refused\n"),
+        "the replay denies it too: {printed}"
+    );
+}
+
+#[test]
+fn a_campaign_that_was_killed_goes_on_where_it_was_and_finds_what_was_left() {
+    let folder = workshop();
+    let flags = [
+        "run",
+        "plugin.wasm",
+        "--function",
+        "shape_v2",
+        "--cases",
+        "50000",
+    ];
+    let mut campaign = std::process::Command::new(cargo_bin("cc-lb-fuzz"));
+    campaign.current_dir(folder.path()).args(flags);
+    campaign.args(["--seed", "7", "--quiet"]);
+    let mut campaign = campaign
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let state = folder.path().join("artifacts/.campaign.json");
+    let done = || -> Option<u64> {
+        let state = std::fs::read(&state).ok()?;
+        let state: serde_json::Value = serde_json::from_slice(&state).ok()?;
+        state["done"].as_u64()
+    };
+    let start = Instant::now();
+    while done().is_none_or(|done| done == 0) && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    campaign.kill().expect("it is killed");
+    campaign.wait().expect("it ends");
+    let done = done().expect("it was kept");
+    assert!(done > 0 && done < 50_000, "{done}");
+
+    let other = tool(folder.path(), &["run", "plugin.wasm", "--resume"]);
+    assert_eq!(
+        code(&other),
+        exit_code::COULD_NOT_RUN,
+        "{}",
+        text(&other.stdout)
+    );
+    let cases = (done + 640).to_string();
+    let flags = [&flags[..5], &[&cases[..], "--resume"]].concat();
+    let rest = tool(folder.path(), &flags);
+    let printed = text(&rest.stdout);
+    assert_eq!(
+        code(&rest),
+        exit_code::FINDINGS,
+        "{printed}{}",
+        text(&rest.stderr)
+    );
+    assert!(
+        printed.contains(&format!("seed 7, from case {done} on")),
+        "{printed}"
+    );
+    assert!(printed.contains("1 finding in 640 cases"), "{printed}");
+    assert!(!state.exists(), "there is nothing left to go on with");
+}
