@@ -200,7 +200,10 @@ pub enum CampaignError {
     #[error("cannot open a session: {0}")]
     Open(#[from] HandshakeError),
     /// None of the functions that were asked for is one that the plugin negotiated.
-    #[error("the plugin negotiated none of the functions asked for; it has: {}", negotiated.join(", "))]
+    #[error(
+        "the plugin negotiated none of the functions asked for; it has: {}",
+        or_none(negotiated)
+    )]
     NoFunctions {
         /// What the plugin negotiated.
         negotiated: Vec<&'static str>,
@@ -219,4 +222,11 @@ pub enum CampaignError {
         /// What failed.
         reason: String,
     },
+}
+
+fn or_none(negotiated: &[&str]) -> String {
+    match negotiated {
+        [] => "none at all".to_owned(),
+        some => some.join(", "),
+    }
 }

@@ -67,7 +67,12 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = std::env::args_os().collect();
     let cli = match config::with_config(&Cli::command(), arguments) {
-        Ok(arguments) => Cli::parse_from(arguments),
+        Ok(arguments) => match Cli::try_parse_from(arguments) {
+            Ok(cli) => cli,
+            Err(error) if error.use_stderr() => return could_not_run(&in_short(&error)),
+            // What was asked for, such as help.
+            Err(error) => error.exit(),
+        },
         Err(error) => return could_not_run(&error.to_string()),
     };
     let command = cli.command.unwrap_or_else(|| {
@@ -86,6 +91,16 @@ pub fn main() -> ExitCode {
         Command::Worker => return campaign::serve(),
     };
     result.map_or_else(|error| could_not_run(&error.to_string()), ExitCode::from)
+}
+
+/// What is wrong with the arguments, and a tip, without the usage.
+fn in_short(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let text = text.split("\nUsage:").next().unwrap_or(&text);
+    let text = text.split("\nFor more information").next().unwrap_or(text);
+    let text = text.trim().trim_start_matches("error: ");
+    let text = text.replace("\n\n  tip:", "; tip:");
+    format!("{text}; --help tells more")
 }
 
 /// One line, whatever the parts of the message were made of.

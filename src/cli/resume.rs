@@ -28,7 +28,8 @@ pub struct State {
 pub struct Keeper {
     path: PathBuf,
     state: State,
-    written: Option<Instant>,
+    /// When it was written, or would have been at the start.
+    written: Instant,
 }
 
 impl Keeper {
@@ -36,7 +37,7 @@ impl Keeper {
         Self {
             path: artifacts.join(FILE),
             state,
-            written: None,
+            written: Instant::now(),
         }
     }
 

@@ -78,7 +78,8 @@ pub enum Rejection {
     },
     /// It imports something that the host does not give.
     #[error(
-        "the module imports {name} from {module}; a plugin may import only functions of {KERNEL}"
+        "the module imports {name} from {module}; a plugin may import only functions of {KERNEL}{}",
+        advice(module)
     )]
     Import {
         /// The module that it imports from.
@@ -107,6 +108,14 @@ pub enum Rejection {
     /// It could not be rewritten. What was validated can be, so this is not known to happen.
     #[error("the module cannot be rewritten: {0}")]
     Rewrite(String),
+}
+
+/// What to do about an import from this module.
+fn advice(module: &str) -> &'static str {
+    match module.starts_with("wasi") {
+        true => ": build it for wasm32-unknown-unknown, not for WASI",
+        false => "",
+    }
 }
 
 impl From<reencode::Error<Infallible>> for Rejection {

@@ -7,7 +7,7 @@ use assert_cmd::Command;
 use cc_lb_fuzz::exit_code;
 use tempfile::TempDir;
 
-use crate::common::{Guest, accept, case, healthy, told};
+use crate::common::{Guest, case, healthy, told};
 use cc_lb_fuzz::puppet::{Op, TrapOp};
 
 pub fn tool(folder: &Path, arguments: &[&str]) -> Output {
@@ -176,70 +176,6 @@ fn a_case_replays_step_by_step() {
         .filter(|line| !line.contains("µs"))
         .collect();
     insta::assert_snapshot!(stable.join("\n"));
-}
-
-#[test]
-fn what_cannot_run_is_one_line_and_exit_code_2() {
-    let folder = folder();
-    let put = |name: &str, bytes: &[u8]| {
-        std::fs::write(folder.path().join(name), bytes).expect("it can be written");
-    };
-    let sound = Guest::shape("{}");
-    let wasm = sound.wasm();
-    put("no.wasm", b"not wasm");
-    put("empty.wasm", b"");
-    put("truncated.wasm", &wasm[..wasm.len() / 2]);
-    put("no_handshake.wasm", b"\0asm\x01\0\0\0");
-    put("plugin.wasm", &wasm);
-    let mut refuses = Guest::shape("{}");
-    refuses.handshake = accept("", "", "", r#""kv:read""#);
-    put("refuses.wasm", &refuses.wasm());
-    put("later.json", br#"{"format":2,"steps":[]}"#);
-    put("broken.json", b"{\"format\":1,");
-    let attempts: [&[&str]; 13] = [
-        &["run", "missing.wasm"],
-        &["run", "."],
-        &["run", "no.wasm"],
-        &["run", "empty.wasm"],
-        &["run", "truncated.wasm"],
-        &["run", "no_handshake.wasm"],
-        &["run", "refuses.wasm"],
-        &["run", "plugin.wasm", "--function", "sign"],
-        &["run", "--function", "route"],
-        &["replay", "missing.json"],
-        &["replay", "later.json"],
-        &["replay", "broken.json"],
-        &["replay", "plugin.wasm"],
-    ];
-    let mut lines = Vec::new();
-    for attempt in attempts {
-        let output = tool(folder.path(), attempt);
-        let error = text(&output.stderr);
-        assert_eq!(
-            code(&output),
-            exit_code::COULD_NOT_RUN,
-            "{attempt:?}: {error}"
-        );
-        assert_eq!(error.lines().count(), 1, "{attempt:?}: {error}");
-        assert!(error.starts_with("cc-lb-fuzz: "), "{error}");
-        lines.push(format!("{}\n  {}", attempt.join(" "), error.trim()));
-    }
-    insta::assert_snapshot!(lines.join("\n"));
-}
-
-#[test]
-fn a_wrong_flag_is_exit_code_2() {
-    for flags in [
-        &["run", "--bogus"][..],
-        &["run", "--time", "soon"],
-        &["run", "--cases", "-1"],
-        &["fly"],
-    ] {
-        assert_eq!(
-            code(&tool(folder().path(), flags)),
-            exit_code::COULD_NOT_RUN
-        );
-    }
 }
 
 #[test]

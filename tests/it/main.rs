@@ -8,6 +8,7 @@ mod cli;
 mod commands;
 mod common;
 mod dispatch;
+mod errors;
 mod faulty;
 mod fuzz_target;
 mod generators;
