@@ -26,16 +26,16 @@ pub struct State {
 
 /// Keeps the state of a campaign.
 pub struct Keeper {
-    path: PathBuf,
+    artifacts: PathBuf,
     state: State,
-    /// When it was written, or would have been at the start.
+    /// When it was written, or the start.
     written: Instant,
 }
 
 impl Keeper {
     pub fn new(artifacts: &Path, state: State) -> Self {
         Self {
-            path: artifacts.join(FILE),
+            artifacts: artifacts.to_owned(),
             state,
             written: Instant::now(),
         }
@@ -43,37 +43,31 @@ impl Keeper {
 
     /// Writes how far it is, now and then. What cannot be written is not resumed.
     pub fn tell(&mut self, summary: &Summary) {
-        if self
-            .written
-            .is_some_and(|written| written.elapsed() < EVERY)
-        {
-            return;
+        if self.written.elapsed() >= EVERY {
+            self.written = Instant::now();
+            let _ = self.write(summary);
         }
-        self.written = Some(Instant::now());
+    }
+
+    fn write(&mut self, summary: &Summary) -> std::io::Result<()> {
         self.state.done = summary.done;
+        std::fs::create_dir_all(&self.artifacts)?;
         // At once or not at all: it may be killed meanwhile.
-        let Some(folder) = self.path.parent() else {
-            return;
-        };
-        let write = || -> std::io::Result<()> {
-            std::fs::create_dir_all(folder)?;
-            let file = tempfile::NamedTempFile::new_in(folder)?;
-            serde_json::to_writer(&file, &self.state)?;
-            file.persist(&self.path)?;
-            Ok(())
-        };
-        let _ = write();
+        let file = tempfile::NamedTempFile::new_in(&self.artifacts)?;
+        serde_json::to_writer(&file, &self.state)?;
+        file.persist(self.artifacts.join(FILE))?;
+        Ok(())
     }
 
     /// At the end there is nothing to go on with; an interrupted campaign writes where it is.
     pub fn end(mut self, summary: &Summary) {
-        match summary.interrupted {
-            true => {
-                self.written = None;
-                self.tell(summary);
-            }
-            false => drop(std::fs::remove_file(&self.path)),
+        if summary.interrupted {
+            let _ = self.write(summary);
+            return;
         }
+        let _ = std::fs::remove_file(self.artifacts.join(FILE));
+        // Only if there is nothing else in it.
+        let _ = std::fs::remove_dir(&self.artifacts);
     }
 }
 
