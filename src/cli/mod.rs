@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use cc_lb_fuzz::campaign;
 use cc_lb_fuzz::exit_code;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 mod config;
@@ -36,6 +36,9 @@ struct Cli {
     /// What would be repeated: a file with a flag in each line, such as `time = "60s"` [default: cc-lb-fuzz.toml]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<std::path::PathBuf>,
+    /// Whether findings have colors; auto is on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value_t)]
+    color: ColorChoice,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -75,6 +78,11 @@ pub fn main() -> ExitCode {
         },
         Err(error) => return could_not_run(&error.to_string()),
     };
+    match cli.color {
+        ColorChoice::Auto => {}
+        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+    }
     let command = cli.command.unwrap_or_else(|| {
         // What the flags of `run` are without any.
         let run = Cli::parse_from(["cc-lb-fuzz", "run"]);

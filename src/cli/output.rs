@@ -17,10 +17,34 @@ pub fn print(text: &str) -> Result<(), CliError> {
 pub fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(bytes).and_then(|()| out.flush());
-    written.map_err(|source| CliError::Write {
+    written.map_err(could_not_write)
+}
+
+/// The word that begins what is found, bold and red.
+const FINDING: &str = "\u{1b}[1;31mfinding\u{1b}[0m";
+
+/// The same, with findings that are seen from afar, where colors are wanted.
+pub fn print_findings(text: &str) -> Result<(), CliError> {
+    let mut painted = String::new();
+    for line in text.split_inclusive('\n') {
+        match line.strip_prefix("finding") {
+            Some(rest) if rest.starts_with([':', ' ']) => {
+                painted += FINDING;
+                painted += rest;
+            }
+            _ => painted += line,
+        }
+    }
+    let mut out = anstream::stdout().lock();
+    let written = write!(out, "{painted}").and_then(|()| out.flush());
+    written.map_err(could_not_write)
+}
+
+fn could_not_write(source: std::io::Error) -> CliError {
+    CliError::Write {
         path: "the standard output".into(),
         source,
-    })
+    }
 }
 
 /// Prints a finding with the command that replays it, writes its case, and returns the command.
@@ -36,7 +60,7 @@ pub fn tell(
         replay += &format!(" --plugin {}", quoted(plugin));
     }
     replay += &options.as_flags();
-    print(&(report::finding_text(finding, &replay) + "\n"))?;
+    print_findings(&(report::finding_text(finding, &replay) + "\n"))?;
     std::fs::create_dir_all(artifacts).map_err(|source| CliError::Write {
         path: artifacts.to_owned(),
         source,

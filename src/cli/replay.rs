@@ -9,7 +9,7 @@ use cc_lb_fuzz::wire::Request;
 use clap::Args;
 
 use super::error::CliError;
-use super::output::print;
+use super::output::{print, print_findings};
 use super::plugin::{PluginArgs, refused};
 
 #[derive(Args)]
@@ -38,12 +38,14 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
         let (seen, violations) = replayed.map_err(|error| refused(error, plugin))?;
         showing += usize::from(!violations.is_empty());
         match in_full {
-            true if files.len() == 1 => print(&report::replay_text(case, &seen, &violations))?,
+            true if files.len() == 1 => {
+                print_findings(&report::replay_text(case, &seen, &violations))?
+            }
             true => {
                 print(&format!("{}\n", file.display()))?;
-                print(&report::replay_text(case, &seen, &violations))?;
+                print_findings(&report::replay_text(case, &seen, &violations))?;
             }
-            false => print(&report::replay_line(file, &seen, &violations))?,
+            false => print_findings(&report::replay_line(file, &seen, &violations))?,
         }
     }
     if !in_full {

@@ -10,6 +10,11 @@ use crate::observation::{CaseRecord, StepRecord, Subject};
 /// of JSON with `serde_json` some hundreds more where it has many small parts.
 pub const ORDINARY_INPUT_BYTES: usize = 16 * 1024;
 
+/// Up to so many levels of nesting of the request that holds too. `serde_json` computes the line and column of an error
+/// anew on every level that it is handed up, each time from the beginning of the input: where its own limit of 128
+/// levels is exceeded, that costs as much as reading the input more than a hundred times.
+pub const ORDINARY_DEPTH: usize = 64;
+
 /// Holds when every call of a plugin is answered or refused: no trap, no exit code, no misuse of a host
 /// function, no answer or error that does not decode, and no end of fuel or time at an ordinary size of request. A guest
 /// error is a refusal.
@@ -36,10 +41,8 @@ impl Oracle for PluginFault {
 impl PluginFault {
     fn judge(&self, step: &StepRecord) -> Option<Violation> {
         let cause = step.call.cause.as_ref()?;
-        let ordinary = step
-            .call
-            .input_bytes
-            .is_none_or(|bytes| bytes <= ORDINARY_INPUT_BYTES);
+        let input = step.input.as_deref().unwrap_or_default();
+        let ordinary = input.len() <= ORDINARY_INPUT_BYTES && depth(input) <= ORDINARY_DEPTH;
         let class = match cause {
             // Where the stack ended says nothing: it is another function every time.
             Cause::Trap(kind @ TrapKind::StackOverflow) => format!("trap: {kind}"),
@@ -64,6 +67,26 @@ impl PluginFault {
     }
 }
 
+/// How deep a JSON text is nested.
+fn depth(json: &[u8]) -> usize {
+    let (mut open, mut most) = (0usize, 0);
+    let (mut in_text, mut escaped) = (false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => {
+                open += 1;
+                most = most.max(open);
+            }
+            b']' | b'}' if !in_text => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    most
+}
+
 /// Where it trapped: the innermost function that is the plugin's own and none of its language's.
 fn place(frames: &[String]) -> Option<&str> {
     const OF_THE_LANGUAGE: [&str; 8] = [
@@ -76,4 +99,20 @@ fn place(frames: &[String]) -> Option<&str> {
     };
     let place = frames.iter().find(own).or(frames.first());
     place.map(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_in_texts_are_no_nesting() {
+        for (json, levels) in [
+            ("1", 0),
+            ("[{},[[]]]", 3),
+            (r#"["[[[", "\"[{", {"a": "\\"}]"#, 2),
+        ] {
+            assert_eq!(depth(json.as_bytes()), levels, "{json}");
+        }
+    }
 }

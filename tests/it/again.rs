@@ -129,3 +129,16 @@ fn a_campaign_that_was_killed_goes_on_where_it_was_and_finds_what_was_left() {
     assert!(printed.contains("1 finding in 640 cases"), "{printed}");
     assert!(!state.exists(), "there is nothing left to go on with");
 }
+
+#[test]
+fn findings_have_colors_only_where_that_is_asked_for() {
+    let folder = workshop();
+    let run = |when: &str| run_seeds(folder.path(), &["--corpus", "corpus", "--color", when]).1;
+    assert!(run("always").contains("\u{1b}[1;31mfinding\u{1b}[0m: plugin_fault in shape"));
+    for when in ["never", "auto"] {
+        assert!(
+            run(when).contains("finding: plugin_fault in shape"),
+            "{when}"
+        );
+    }
+}
