@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -126,16 +126,11 @@ impl PluginCheck {
         for first in &self.first {
             match first {
                 First::Case(case) => cases.push((**case).clone()),
-                First::Corpus(folder) => cases.extend(case_files(folder)?),
+                First::Corpus(folder) => cases.extend(Case::read_folder(folder)?),
             }
         }
         Ok(cases)
     }
-}
-
-fn case_files(folder: &Path) -> Result<Vec<Case>, CaseError> {
-    let files = crate::case::files(folder)?;
-    files.iter().map(|file| Case::read(file)).collect()
 }
 
 /// What a stored case shows, shrunk.
@@ -145,12 +140,9 @@ fn judge(
     findings: &mut Vec<Finding>,
 ) -> Result<(), CampaignError> {
     let (record, violations) = bench.judge_alone(&case, Depth::Thorough)?;
-    findings.extend(confirm_all(
-        bench,
-        &violations,
-        &[case],
-        record.met_the_wall(),
-    )?);
+    for finding in confirm_all(bench, violations, &[case], record.met_the_wall()) {
+        findings.push(finding?);
+    }
     Ok(())
 }
 

@@ -103,9 +103,7 @@ impl Boundaries {
         for single in singles {
             let field = &function.fields[usize::from(single.field)];
             let value = field.values[usize::from(single.value)].clone();
-            if let Some(field) = root.pointer_mut(&field.path) {
-                *field = value;
-            }
+            tree::place(&mut root, &field.path, value);
         }
         let request = serde_json::from_value(root);
         Some(Case {
@@ -153,8 +151,8 @@ impl Function {
 
 fn reads_back<R: Vocabulary>(sample: &Value, path: &str, value: &Value) -> bool {
     let mut root = sample.clone();
-    let field = root.pointer_mut(path);
-    field.map(|field| *field = value.clone()).is_some() && serde_json::from_value::<R>(root).is_ok()
+    tree::place(&mut root, path, value.clone());
+    serde_json::from_value::<R>(root).is_ok()
 }
 
 /// An arbitrary request of a function, the same whatever the plan is.

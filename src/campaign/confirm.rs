@@ -85,32 +85,32 @@ pub fn confirm<R: Vocabulary>(
     })))
 }
 
-/// Makes findings of all violations that a session ended with, each told once; see [`Suspect`] for the history and what
-/// chance has to do with it.
+/// Makes findings of the violations that a session ended with, one after the other as they are asked for, each told once;
+/// see [`Suspect`] for the history and what chance has to do with it.
 ///
 /// # Errors
-/// [`CampaignError`] where the lab fails.
-pub fn confirm_all<R: Vocabulary>(
-    lab: &mut impl Lab<R>,
-    violations: &[Violation],
+/// An item is a [`CampaignError`] where the lab fails.
+pub fn confirm_all<R: Vocabulary, L: Lab<R>>(
+    lab: &mut L,
+    violations: Vec<Violation>,
     history: &[Case<R>],
     by_chance: bool,
-) -> Result<Vec<Finding<R>>, CampaignError> {
-    let (mut known, mut findings) = (Known::default(), Vec::new());
-    for violation in violations {
+) -> impl Iterator<Item = Result<Finding<R>, CampaignError>> {
+    let mut known = Known::default();
+    violations.into_iter().filter_map(move |violation| {
         let suspect = Suspect {
-            violation,
+            violation: &violation,
             history,
             by_chance,
         };
-        let confirmed = confirm(lab, &suspect, &known, ShrinkLimits::default())?;
-        if let Confirmed::Finding(finding) = confirmed
-            && known.keys.insert(finding.key())
-        {
-            findings.push(*finding);
+        match confirm(lab, &suspect, &known, ShrinkLimits::default()) {
+            Ok(Confirmed::Finding(finding)) if known.keys.insert(finding.key()) => {
+                Some(Ok(*finding))
+            }
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
         }
-    }
-    Ok(findings)
+    })
 }
 
 /// The last steps of the cases of a session as one.
@@ -248,7 +248,7 @@ fn shrink<R: Vocabulary>(
         if let Some(error) = failed {
             return Err(error);
         }
-        let larger = match repeats == rounds[rounds.len() - 1] {
+        let larger = match Some(&repeats) == rounds.last() {
             true => vec![structure, case.clone()],
             false => Vec::new(),
         };

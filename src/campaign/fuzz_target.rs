@@ -81,11 +81,14 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
         // Fuzzers run beside others, and under a sanitizer.
         violations.retain(|violation| !may_be_busy(violation, &record));
         let by_chance = record.met_the_wall();
-        let findings = confirm_all(&mut self.bench, &violations, &self.history, by_chance)?;
-        if !violations.is_empty() {
+        let is_sound = violations.is_empty();
+        let mut findings = confirm_all(&mut self.bench, violations, &self.history, by_chance);
+        let finding = findings.next().transpose()?;
+        drop(findings);
+        if !is_sound {
             self.renew()?;
         }
-        Ok((record, findings.into_iter().next()))
+        Ok((record, finding))
     }
 
     fn renew(&mut self) -> Result<(), HandshakeError> {

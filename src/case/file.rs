@@ -135,6 +135,15 @@ impl<R: Vocabulary> Case<R> {
         })
     }
 
+    /// Reads all of a folder's [`files`].
+    ///
+    /// # Errors
+    /// [`CaseError`], naming the folder or the file.
+    pub fn read_folder(folder: &Path) -> Result<Vec<Self>, CaseError> {
+        let files = files(folder)?;
+        files.iter().map(|file| Self::read(file)).collect()
+    }
+
     /// Writes the readable form to a file.
     ///
     /// # Errors

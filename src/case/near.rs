@@ -22,9 +22,7 @@ pub(super) fn near<R: Vocabulary>(place: usize, u: &mut Unstructured<'_>) -> arb
     let mut others = donor.map_or_else(|_| Vec::new(), |donor| tree::differences(&root, &donor));
     for _ in 0..fields.min(others.len()) {
         let (path, value) = others.swap_remove(u.choose_index(others.len())?);
-        if let Some(field) = root.pointer_mut(&path) {
-            *field = value;
-        }
+        tree::place(&mut root, &path, value);
     }
     Ok(serde_json::from_value(root).unwrap_or(sample))
 }

@@ -77,7 +77,8 @@ fn child_path(path: &str, key: &str) -> String {
     format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-fn place(root: &mut Value, path: &str, value: Value) {
+/// Puts a value where the path leads, if it leads anywhere.
+pub(crate) fn place(root: &mut Value, path: &str, value: Value) {
     if let Some(node) = root.pointer_mut(path) {
         *node = value;
     }
@@ -91,14 +92,11 @@ fn candidates(value: &Value, target: Option<&Value>, numbers: Numbers) -> Vec<Va
         Value::Bool(_) => simpler.push(Value::Null),
         Value::Number(number) => {
             simpler.push(Value::Null);
-            if numbers == Numbers::AsTheyAre {
-                simpler.push(Value::from(0));
-                simpler.retain(|candidate| candidate != value);
-                return simpler;
-            }
             // Zero, then half of the way, then ever smaller steps: the number is found by halving.
             let halves = |n: u64| (0..64).map(move |by| n >> by).take_while(|step| *step > 0);
-            if let Some(n) = number.as_u64() {
+            if numbers == Numbers::AsTheyAre {
+                simpler.push(Value::from(0));
+            } else if let Some(n) = number.as_u64() {
                 simpler.extend(halves(n).map(|step| Value::from(n - step)));
             } else if let Some(n) = number.as_i64() {
                 let steps = halves(n.unsigned_abs());

@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
-use cc_lb_fuzz::campaign::confirm_all;
 use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::exit_code;
-use cc_lb_fuzz::oracle::Violation;
 use cc_lb_fuzz::wire::Request;
 use clap::Args;
 
@@ -28,22 +26,25 @@ pub struct MinimizeArgs {
 }
 
 pub fn minimize(args: &MinimizeArgs) -> Result<u8, CliError> {
-    let history = [Case::<Request>::read(&args.file)?];
+    let case = Case::<Request>::read(&args.file)?;
     let plugin = args.plugin.as_deref();
     let mut worker = args.options.workers(plugin)?.worker();
     let told = |error| refused(error, plugin);
-    let (_, violations) = worker.replay(&history[0]).map_err(told)?;
-    // The clock has a say in what it ends.
-    let by_chance = violations.iter().any(Violation::is_by_chance);
-    let findings = confirm_all(&mut worker, &violations, &history, by_chance).map_err(told)?;
-    for finding in &findings {
-        tell(finding, &args.artifacts, plugin, &args.options)?;
+    let mut found = false;
+    for finding in worker.findings(&case).map_err(told)? {
+        tell(
+            &finding.map_err(told)?,
+            &args.artifacts,
+            plugin,
+            &args.options,
+        )?;
+        found = true;
     }
-    match findings.is_empty() {
-        true => {
+    match found {
+        false => {
             print("the case shows no finding\n")?;
             Ok(exit_code::CLEAN)
         }
-        false => Ok(exit_code::FINDINGS),
+        true => Ok(exit_code::FINDINGS),
     }
 }

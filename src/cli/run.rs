@@ -172,9 +172,7 @@ impl RunArgs {
         }
         let mut cases = Vec::new();
         for folder in &self.corpus {
-            for file in case::files(folder)? {
-                cases.push(Case::read(&file)?);
-            }
+            cases.extend(Case::read_folder(folder)?);
         }
         // A folder that is not there yet has none, and there may be reports in it.
         let earlier = case::files(&self.artifacts).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 
-use crate::observation::{CaseRecord, StepRecord};
+use crate::observation::{CaseRecord, StepRecord, Subject};
 use crate::wire::Function;
 
 mod advice;
@@ -166,6 +166,14 @@ fn judge_steps(
     let violations =
         steps.filter_map(|step| Some(Violation::new(check, step.function, judge(step)?)));
     violations.collect()
+}
+
+/// The steps of a plugin: to what the puppet is told to do, the checks of plugins have nothing to say.
+fn plugin_steps(record: &CaseRecord) -> &[StepRecord] {
+    match record.subject {
+        Subject::Puppet => &[],
+        Subject::Plugin => &record.steps,
+    }
 }
 
 /// Shortens what a violation quotes.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
-use super::{Oracle, Violation};
+use super::{Oracle, Violation, plugin_steps};
 use crate::case::MARKER;
-use crate::observation::{CaseRecord, StepRecord, Subject};
+use crate::observation::{CaseRecord, StepRecord};
 
 /// The digits behind a marker's beginning.
 const DIGITS: usize = 8;
@@ -22,10 +22,9 @@ impl Oracle for NoCarryover {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        if record.subject == Subject::Puppet {
-            return Vec::new();
-        }
-        let mut found = record.steps.iter().filter_map(|step| self.judge(step));
+        let mut found = plugin_steps(record)
+            .iter()
+            .filter_map(|step| self.judge(step));
         found.next().into_iter().collect()
     }
 }

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Oracle, Violation};
+use super::{Oracle, Violation, plugin_steps};
 use crate::host::DispatchOutcome;
-use crate::observation::{CaseRecord, StepRecord, Subject};
+use crate::observation::{CaseRecord, StepRecord};
 
 /// How often a request must have been answered in a case to be judged.
 pub const DRIFT_CALLS_MIN: usize = 64;
@@ -27,11 +27,12 @@ impl Oracle for NoDrift {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        if record.subject == Subject::Puppet || record.steps.len() < DRIFT_CALLS_MIN {
+        let steps = plugin_steps(record);
+        if steps.len() < DRIFT_CALLS_MIN {
             return Vec::new();
         }
         let mut of_requests: BTreeMap<_, (&StepRecord, Vec<u64>)> = BTreeMap::new();
-        for step in &record.steps {
+        for step in steps {
             let answered = matches!(step.reaction.outcome(), Some(DispatchOutcome::Ok(_)));
             if let (true, Some(fuel)) = (answered, step.call.fuel) {
                 let request = (step.function.label, &step.input);

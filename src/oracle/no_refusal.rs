@@ -1,9 +1,9 @@
 //! `no_refusal`: the plugin refuses nothing. Only where that is asked for: to refuse is a plugin's right, and a violation
 //! says which requests it makes use of it for.
 
-use super::{Oracle, Violation};
+use super::{Oracle, Violation, plugin_steps};
 use crate::host::Cause;
-use crate::observation::{CaseRecord, Subject};
+use crate::observation::CaseRecord;
 
 /// So much of an error tells it from others, in characters.
 const CLASS_MAX_CHARS: usize = 60;
@@ -18,10 +18,7 @@ impl Oracle for NoRefusal {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        if record.subject == Subject::Puppet {
-            return Vec::new();
-        }
-        let steps = record.steps.iter();
+        let steps = plugin_steps(record).iter();
         let refused = steps.filter_map(|step| match &step.call.cause {
             Some(cause @ Cause::GuestError(error)) => {
                 let violation = Violation::new(self, step.function, cause.to_string());

@@ -1,9 +1,9 @@
 //! `plugin_fault`: what a plugin gets wrong. The host turned it into a fallback, as it must; the plugin's
 //! author wants to know.
 
-use super::{Oracle, Violation};
+use super::{Oracle, Violation, plugin_steps};
 use crate::host::{Cause, Decoding, TrapKind};
-use crate::observation::{CaseRecord, StepRecord, Subject};
+use crate::observation::{CaseRecord, StepRecord};
 
 /// Up to this size of input, in bytes, a plugin must not run out of fuel or time. Beyond it that is a limit
 /// and no fault: reading a byte at a time, as the cc-lb guest runtime does, costs 50 to 120 fuel a byte, and what is made
@@ -27,14 +27,8 @@ impl Oracle for PluginFault {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        if record.subject == Subject::Puppet {
-            return Vec::new();
-        }
-        record
-            .steps
-            .iter()
-            .filter_map(|step| self.judge(step))
-            .collect()
+        let steps = plugin_steps(record).iter();
+        steps.filter_map(|step| self.judge(step)).collect()
     }
 }
 
@@ -42,7 +36,7 @@ impl PluginFault {
     fn judge(&self, step: &StepRecord) -> Option<Violation> {
         let cause = step.call.cause.as_ref()?;
         let input = step.input.as_deref().unwrap_or_default();
-        let ordinary = input.len() <= ORDINARY_INPUT_BYTES && depth(input) <= ORDINARY_DEPTH;
+        let is_ordinary = || input.len() <= ORDINARY_INPUT_BYTES && depth(input) <= ORDINARY_DEPTH;
         let class = match cause {
             // Where the stack ended says nothing: it is another function every time.
             Cause::Trap(kind @ TrapKind::StackOverflow) => format!("trap: {kind}"),
@@ -52,7 +46,7 @@ impl PluginFault {
             },
             Cause::ExitCode(_) | Cause::HostFunction(_) => cause.kind().to_owned(),
             Cause::ErrorNotUtf8 => "error is not UTF-8".to_owned(),
-            Cause::OutOfFuel | Cause::Timeout if ordinary => cause.kind().to_owned(),
+            Cause::OutOfFuel | Cause::Timeout if is_ordinary() => cause.kind().to_owned(),
             Cause::Undecodable(Decoding::NotJson(_)) => "undecodable: not JSON".to_owned(),
             Cause::Undecodable(Decoding::NotResponse(_)) => {
                 "undecodable: not the response".to_owned()

@@ -19,10 +19,9 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::engine::{Ledger, work};
-use super::{CampaignError, Confirmed, Event, Plan, Summary, confirm_all};
+use super::{CampaignError, Confirmed, Event, Plan, Summary};
 use crate::case::Case;
 use crate::observation::Subject;
-use crate::oracle::Violation;
 use crate::wire::Request;
 
 mod child;
@@ -187,7 +186,12 @@ impl Workers {
         let mut ledger = Ledger::new(&plan, Arc::clone(&self.stop), emit);
         ledger.begin_at(self.start);
         for case in &self.first {
-            self.run_first(&mut first, case, &mut ledger)?;
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            for finding in first.findings(case)? {
+                ledger.take_down(Confirmed::Finding(Box::new(finding?)));
+            }
         }
         let ledger = Mutex::new(ledger);
         std::thread::scope(|scope| {
@@ -207,24 +211,5 @@ impl Workers {
             done
         })?;
         Ok(Ledger::close(ledger))
-    }
-
-    fn run_first<E: FnMut(Event<'_, Request>)>(
-        &self,
-        worker: &mut Worker,
-        case: &Case,
-        ledger: &mut Ledger<Request, E>,
-    ) -> Result<(), CampaignError> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let (_, violations) = worker.replay(case)?;
-        // The clock has a say in what it ends.
-        let by_chance = violations.iter().any(Violation::is_by_chance);
-        let findings = confirm_all(worker, &violations, std::slice::from_ref(case), by_chance)?;
-        for finding in findings {
-            ledger.take_down(Confirmed::Finding(Box::new(finding)));
-        }
-        Ok(())
     }
 }

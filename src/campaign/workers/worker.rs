@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use super::living::{End, Living};
 use super::protocol::{Answer, Order, Place};
 use super::{HostKind, Workers};
-use crate::campaign::{Block, CampaignError, Lab, Plan, Stopped};
+use crate::campaign::{Block, CampaignError, Lab, Plan, Stopped, confirm_all};
 use crate::case::Case;
+use crate::finding::Finding;
 use crate::observation::{CaseRecord, StepSeen, Subject};
 use crate::oracle::{CHECKS, Oracle, Violation, WithinMemory, check_all};
 use crate::wire::Request;
@@ -66,6 +67,21 @@ impl Worker {
             }
             Err(end) => Ok((Vec::new(), self.violations_of(&end))),
         }
+    }
+
+    /// What a stored case shows, confirmed and shrunk, one finding after the other as they are asked for.
+    ///
+    /// # Errors
+    /// As [`Worker::replay`], now or in an item.
+    pub fn findings<'a>(
+        &'a mut self,
+        case: &'a Case,
+    ) -> Result<impl Iterator<Item = Result<Finding, CampaignError>> + 'a, CampaignError> {
+        let (_, violations) = self.replay(case)?;
+        // The clock has a say in what it ends.
+        let by_chance = violations.iter().any(Violation::is_by_chance);
+        let history = std::slice::from_ref(case);
+        Ok(confirm_all(self, violations, history, by_chance))
     }
 
     fn encode(&self, case: &Case) -> Result<Vec<u8>, CampaignError> {
