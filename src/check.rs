@@ -2,7 +2,7 @@
 //!
 //! A discrepancy here is a test that passes over a fault of the plugin, or whose message does not show it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -153,8 +153,8 @@ pub struct Found(pub Vec<Finding>);
 
 impl Found {
     fn or(mut self, summary: Summary) -> Result<Summary, CheckError> {
-        let mut keys = BTreeSet::new();
-        self.0.retain(|finding| keys.insert(finding.key()));
+        let mut told = HashSet::new();
+        self.0.retain(|finding| finding.is_new(&mut told));
         match self.0.is_empty() {
             true => Ok(summary),
             false => Err(CheckError::Found(self)),

@@ -2,10 +2,10 @@
 //!
 //! A discrepancy here is a finding whose case does not show it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::case::Case;
-use crate::oracle::Violation;
+use crate::oracle::{Advice, BEHIND_OTHERS, NoPoison, Oracle as _, PluginFault, Violation};
 use crate::puppet::{HALF_WAY, MEANS, Program};
 use crate::wire::Request;
 
@@ -49,6 +49,14 @@ impl<R> Finding<R> {
         }
     }
 
+    /// What it means and what to do.
+    pub fn advice(&self) -> Advice {
+        match self.violation.check == PluginFault.name() && self.case.steps.len() > 1 {
+            true => BEHIND_OTHERS,
+            false => self.violation.advice(),
+        }
+    }
+
     /// Findings with equal keys are the same.
     pub fn key(&self) -> String {
         // Of what did not show again nobody knows what it comes from, nor which function has to do with it.
@@ -56,6 +64,22 @@ impl<R> Finding<R> {
             return format!("{}-unreproduced", self.violation.check);
         }
         Self::key_of(&self.violation, &self.effects())
+    }
+
+    /// Whether it is none of what was told before; it is from now on. A plugin's fault that shows only behind other calls,
+    /// and a healthy call that fails in the same way behind others, are one bug.
+    pub(crate) fn is_new(&self, told: &mut HashSet<String>) -> bool {
+        let is_new = told.insert(self.key());
+        let of_many = self.violation.check == PluginFault.name() && self.case.steps.len() > 1;
+        let behind_others = of_many || is_healthy_call(&self.violation);
+        let same_bug = behind_others && !told.insert(behind_others_key(&self.violation));
+        is_new && !same_bug
+    }
+
+    /// Whether nobody need look at the case of a violation: what was told says the same, without any operation's help.
+    pub(crate) fn is_told(violation: &Violation, told: &HashSet<String>) -> bool {
+        let same_bug = is_healthy_call(violation) && told.contains(&behind_others_key(violation));
+        same_bug || told.contains(&Self::key_of(violation, &BTreeSet::new()))
     }
 
     pub(crate) fn key_of(violation: &Violation, effects: &BTreeSet<&'static str>) -> String {
@@ -76,4 +100,13 @@ impl<R> Finding<R> {
         // All of it is ASCII.
         words.join("-").chars().take(FILE_STEM_MAX).collect()
     }
+}
+
+/// Whether a healthy call failed behind other calls, in a way that is known.
+pub(crate) fn is_healthy_call(violation: &Violation) -> bool {
+    violation.check == NoPoison.name() && !violation.class.is_empty()
+}
+
+fn behind_others_key(violation: &Violation) -> String {
+    format!("behind others: {} {}", violation.function, violation.class)
 }

@@ -128,6 +128,13 @@ pub(super) fn depth_at(index: u64) -> Depth {
 fn count_step(counts: &mut Counts, step: &StepRecord) {
     counts.dispatches += 1;
     counts.time += step.elapsed;
+    let microseconds = step.elapsed.as_micros();
+    counts
+        .latency_us
+        .take(u64::try_from(microseconds).unwrap_or(u64::MAX));
+    if let Some(fuel) = step.call.fuel {
+        counts.fuel.take(fuel);
+    }
     let kind = match step.reaction.outcome() {
         Some(DispatchOutcome::Ok(_)) => {
             counts.ok += 1;

@@ -1,4 +1,4 @@
-//! Requests that differ from the dry-run sample in one field, and then in two.
+//! Requests that differ from the dry-run sample in one field, in one that grows, and then in two.
 
 use std::collections::HashSet;
 
@@ -7,6 +7,7 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
 
+use super::growth::Growing;
 use crate::case::{Case, Step, tree};
 use crate::wire::Vocabulary;
 
@@ -25,6 +26,10 @@ pub(super) struct Boundaries {
     functions: Vec<Function>,
     /// The first values of all fields come first.
     singles: Vec<Single>,
+    /// Functions and their fields that grow, behind the first values.
+    growing: Vec<(usize, Growing)>,
+    /// Where these are among the singles.
+    growing_at: usize,
     pairs: Vec<[Single; 2]>,
 }
 
@@ -71,6 +76,12 @@ impl Boundaries {
         };
         let mut singles: Vec<_> = all(VALUES_MAX).collect();
         singles.sort_by_key(|single| single.value);
+        let growing_at = singles.partition_point(|single| single.value == 0);
+        let growing = functions.iter().enumerate().flat_map(|(nth, function)| {
+            let all = Growing::all::<R>(function.place, &function.sample);
+            all.into_iter().map(move |growing| (nth, growing))
+        });
+        let growing = growing.collect();
         let paired: Vec<_> = all(PAIRED_MAX).collect();
         let mut pairs = Vec::new();
         for (place, one) in paired.iter().enumerate() {
@@ -83,17 +94,26 @@ impl Boundaries {
         Self {
             functions,
             singles,
+            growing,
+            growing_at,
             pairs,
         }
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.singles.len() + self.pairs.len()
+        self.singles.len() + self.growing.len() + self.pairs.len()
     }
 
     /// The case of an index.
     pub(super) fn nth<R: Vocabulary>(&self, index: usize) -> Option<Case<R>> {
+        let index = match index.checked_sub(self.growing_at) {
+            None => index,
+            Some(behind) => match self.growing.get(behind) {
+                Some((function, growing)) => return Some(self.grow(*function, growing)),
+                None => index - self.growing.len(),
+            },
+        };
         let singles = match self.singles.get(index) {
             Some(single) => std::slice::from_ref(single),
             None => self.pairs.get(index - self.singles.len())?,
@@ -116,6 +136,26 @@ impl Boundaries {
                 Err(_) => Step::healthy(function.place),
             }],
         })
+    }
+}
+
+impl Boundaries {
+    /// A request that grows from step to step.
+    fn grow<R: Vocabulary>(&self, function: usize, growing: &Growing) -> Case<R> {
+        let function = &self.functions[function];
+        let requests = growing.doubling(&function.sample).into_iter();
+        let steps: Vec<_> = requests
+            .map(|request| Step {
+                request,
+                program: None,
+            })
+            .collect();
+        match steps.is_empty() {
+            true => Case {
+                steps: vec![Step::healthy(function.place)],
+            },
+            false => Case { steps },
+        }
     }
 }
 

@@ -5,10 +5,10 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::CampaignError;
 use super::lab::{Lab, MEASURED_REPEATS, must_show_again};
-use crate::case::{Case, MAX_STEPS, Numbers, ShrinkLimits};
-use crate::finding::{Finding, Origin};
+use crate::case::{Case, MAX_STEPS, Numbers, ShrinkLimits, Step};
+use crate::finding::{Finding, Origin, is_healthy_call};
 use crate::observation::Subject;
-use crate::oracle::Violation;
+use crate::oracle::{Oracle as _, PluginFault, Violation};
 use crate::puppet::{MEANS, Program};
 use crate::wire::Vocabulary;
 
@@ -55,6 +55,17 @@ pub fn confirm<R: Vocabulary>(
     known: &Known,
     limits: ShrinkLimits,
 ) -> Result<Confirmed<R>, CampaignError> {
+    if let Some((violation, history)) = as_fault(suspect, lab.subject()) {
+        let suspect = Suspect {
+            violation: &violation,
+            history: &history,
+            by_chance: true,
+        };
+        // What is known is the fault of a call that needs no others.
+        if let Confirmed::Finding(finding) = confirm(lab, &suspect, known, limits)? {
+            return Ok(Confirmed::Finding(finding));
+        }
+    }
     // What a check that measures finds takes long, and has to show again and again.
     let steps = match must_show_again(suspect.violation) {
         true => MEASURED_STEPS,
@@ -85,6 +96,27 @@ pub fn confirm<R: Vocabulary>(
     })))
 }
 
+/// A healthy call of a plugin that fails behind others, as what it is too: a fault, in a case that ends with healthy
+/// calls. That case says what leads to it, be it the healthy calls in between.
+fn as_fault<R: Vocabulary>(
+    suspect: &Suspect<'_, R>,
+    subject: Subject,
+) -> Option<(Violation, Vec<Case<R>>)> {
+    if subject == Subject::Puppet || !is_healthy_call(suspect.violation) {
+        return None;
+    }
+    let violation = Violation {
+        check: PluginFault.name().to_owned(),
+        ..suspect.violation.clone()
+    };
+    let mut history = suspect.history.to_vec();
+    let last = history.last_mut()?;
+    // Those that were not negotiated come to nothing, and go first when the case is shrunk.
+    last.steps
+        .extend((0..R::functions().len()).map(Step::healthy));
+    (last.steps.len() <= MAX_STEPS).then_some((violation, history))
+}
+
 /// Makes findings of the violations that a session ended with, one after the other as they are asked for, each told once;
 /// see [`Suspect`] for the history and what chance has to do with it.
 ///
@@ -98,13 +130,16 @@ pub fn confirm_all<R: Vocabulary, L: Lab<R>>(
 ) -> impl Iterator<Item = Result<Finding<R>, CampaignError>> {
     let mut known = Known::default();
     violations.into_iter().filter_map(move |violation| {
+        if Finding::<R>::is_told(&violation, &known.keys) {
+            return None;
+        }
         let suspect = Suspect {
             violation: &violation,
             history,
             by_chance,
         };
         match confirm(lab, &suspect, &known, ShrinkLimits::default()) {
-            Ok(Confirmed::Finding(finding)) if known.keys.insert(finding.key()) => {
+            Ok(Confirmed::Finding(finding)) if finding.is_new(&mut known.keys) => {
                 Some(Ok(*finding))
             }
             Ok(_) => None,

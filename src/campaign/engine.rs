@@ -284,6 +284,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
     pub(super) fn begin_at(&mut self, case: u64) {
         self.settled = case / CASES_PER_SESSION * CASES_PER_SESSION;
         self.next = self.settled;
+        self.summary.from = self.settled;
         self.summary.done = self.settled;
     }
 
@@ -361,10 +362,9 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         }
     }
 
-    /// Whether the violation is known without a look at its case: it was found without any operation's help.
+    /// Whether the violation is known without a look at its case.
     fn is_known(&self, violation: &Violation) -> bool {
-        self.keys
-            .contains(&Finding::<R>::key_of(violation, &BTreeSet::new()))
+        Finding::<R>::is_told(violation, &self.keys)
     }
 
     /// `None` where the time is over.
@@ -404,7 +404,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
                 return;
             }
         };
-        if !self.keys.insert(finding.key()) {
+        if !finding.is_new(&mut self.keys) {
             return;
         }
         let Violation { check, class, .. } = &finding.violation;

@@ -3,23 +3,16 @@
 //!
 //! A discrepancy here is a limit that a smaller request already passes.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::case::tree;
+use super::growth::{Growing, Growth};
+use super::{CampaignError, of_negotiated};
 use crate::host::{DispatchOutcome, HandshakeError, Host};
 use crate::observation::dispatch;
 use crate::wire::{Function, Vocabulary};
-
-/// The largest text that is tried, in characters of base64: near the largest input of a guest.
-const TEXT_MAX: u64 = 1_000_000;
-
-/// The longest list that is tried.
-const ITEMS_MAX: u64 = 16_384;
-
-/// The deepest JSON that is tried.
-const DEPTH_MAX: u64 = 500;
 
 /// How far one field of a function's request can grow.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,36 +31,6 @@ pub struct Limit {
     pub curve: Vec<Point>,
 }
 
-/// What grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Growth {
-    /// A text in base64, in bytes before encoding.
-    Bytes,
-    /// A list, in items.
-    Items,
-    /// JSON, in levels.
-    Levels,
-}
-
-impl Growth {
-    /// What is counted.
-    pub fn unit(self) -> &'static str {
-        match self {
-            Self::Bytes => "bytes",
-            Self::Items => "items",
-            Self::Levels => "levels",
-        }
-    }
-
-    fn most(self) -> u64 {
-        match self {
-            Self::Bytes => TEXT_MAX / 4 * 3,
-            Self::Items => ITEMS_MAX,
-            Self::Levels => DEPTH_MAX,
-        }
-    }
-}
-
 /// What a request of a size took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Point {
@@ -81,26 +44,28 @@ pub struct Point {
     pub time: Duration,
 }
 
-/// Finds the limits of every function that the plugin negotiated.
+/// Finds the limits of those of these functions, by their places, that the plugin negotiated.
 ///
 /// # Errors
-/// [`HandshakeError`] where the host opens no session.
-pub fn limits<H: Host, R: Vocabulary>(host: &H) -> Result<Vec<Limit>, HandshakeError> {
+/// [`CampaignError`] where it negotiated none, or the host opens no session.
+pub fn limits<H: Host, R: Vocabulary>(
+    host: &H,
+    places: &[usize],
+) -> Result<Vec<Limit>, CampaignError> {
     let mut found = Vec::new();
-    for (place, function) in R::functions().iter().enumerate() {
-        if host.negotiated(function.name).is_none() {
-            continue;
-        }
+    let all = R::functions().iter().enumerate();
+    let negotiated = all.filter(|(_, function)| host.negotiated(function.name).is_some());
+    let negotiated: Vec<_> = negotiated.map(|(place, _)| place).collect();
+    for place in of_negotiated::<R>(places, &negotiated)? {
+        let function = &R::functions()[place];
         let Ok(sample) = serde_json::to_value(R::dry_run(place)) else {
             continue;
         };
-        for (path, growth) in fields::<R>(&sample) {
+        for growing in &Growing::all::<R>(place, &sample) {
             let field = Field::<R> {
                 sample: &sample,
-                path: &path,
-                growth,
-                item: item::<R>(place, &path),
-                _request: std::marker::PhantomData,
+                growing,
+                _request: PhantomData,
             };
             found.push(field.limit(host, function)?);
         }
@@ -108,77 +73,14 @@ pub fn limits<H: Host, R: Vocabulary>(host: &H) -> Result<Vec<Limit>, HandshakeE
     Ok(found)
 }
 
-/// The fields that can grow, as JSON pointers.
-fn fields<R: Vocabulary>(sample: &Value) -> Vec<(String, Growth)> {
-    let mut fields = Vec::new();
-    let paths = tree::paths(sample, |value| !value.is_null());
-    // Of a list that grows, its items need not.
-    let in_a_list = |path: &String| path.split('/').any(|key| key.parse::<usize>().is_ok());
-    for path in paths.into_iter().filter(|path| !in_a_list(path)) {
-        match sample.pointer(&path) {
-            Some(Value::String(_)) if path.ends_with("base64") => {
-                fields.push((path, Growth::Bytes));
-            }
-            Some(Value::Array(_)) => fields.push((path, Growth::Items)),
-            Some(Value::Object(_)) if takes_any_field::<R>(sample, &path) => {
-                fields.push((path, Growth::Levels));
-            }
-            _ => {}
-        }
-    }
-    fields.sort_by(|one, other| one.0.cmp(&other.0));
-    fields
-}
-
-/// Whether the object is JSON of whoever sends it.
-fn takes_any_field<R: Vocabulary>(sample: &Value, path: &str) -> bool {
-    let mut root = sample.clone();
-    if let Some(Value::Object(object)) = root.pointer_mut(path) {
-        object.insert("any".to_owned(), Value::Null);
-    }
-    serde_json::from_value::<R>(root).is_ok()
-}
-
-/// An item of the list at this path, from an arbitrary request that has one.
-fn item<R: Vocabulary>(place: usize, path: &str) -> Option<Value> {
-    (0..64).find_map(|donor| {
-        let request = super::boundaries::donor::<R>(place, donor)?;
-        request.pointer(path)?.get(0).cloned()
-    })
-}
-
-/// A field that grows.
+/// A field of a function's request that grows.
 struct Field<'a, R> {
     sample: &'a Value,
-    path: &'a str,
-    growth: Growth,
-    item: Option<Value>,
-    _request: std::marker::PhantomData<fn() -> R>,
+    growing: &'a Growing,
+    _request: PhantomData<fn() -> R>,
 }
 
 impl<R: Vocabulary> Field<'_, R> {
-    /// The request with the field at this size.
-    fn request(&self, size: u64) -> Option<R> {
-        let size = usize::try_from(size).ok()?;
-        let grown = match self.growth {
-            Growth::Bytes => json!({ "$repeat": ["A", size.div_ceil(3) * 4] }),
-            Growth::Items => Value::Array(vec![self.item.clone()?; size]),
-            Growth::Levels => {
-                let inner =
-                    "[".repeat(size.saturating_sub(1)) + &"]".repeat(size.saturating_sub(1));
-                let inner = if inner.is_empty() {
-                    "0".to_owned()
-                } else {
-                    inner
-                };
-                json!({ "$json": format!("{{\"a\":{inner}}}") })
-            }
-        };
-        let mut root = self.sample.clone();
-        *root.pointer_mut(self.path)? = grown;
-        serde_json::from_value(root).ok()
-    }
-
     fn limit<H: Host>(
         &self,
         host: &H,
@@ -198,10 +100,10 @@ impl<R: Vocabulary> Field<'_, R> {
                     break size;
                 }
             }
-            if size == self.growth.most() {
+            if size == self.growing.growth.most() {
                 break size + 1;
             }
-            size = (2 * size).min(self.growth.most());
+            size = (2 * size).min(self.growing.growth.most());
         };
         while let Some(last) = answered
             && failing - last > 1
@@ -218,12 +120,13 @@ impl<R: Vocabulary> Field<'_, R> {
         Ok(Limit {
             function,
             field: self
+                .growing
                 .path
                 .splitn(3, '/')
                 .nth(2)
                 .unwrap_or("")
                 .replace('/', "."),
-            growth: self.growth,
+            growth: self.growing.growth,
             largest: answered,
             beyond,
             curve,
@@ -236,7 +139,7 @@ impl<R: Vocabulary> Field<'_, R> {
         host: &H,
         size: u64,
     ) -> Result<Result<Point, String>, HandshakeError> {
-        let Some(request) = self.request(size) else {
+        let Some(request) = self.growing.request::<R>(self.sample, size) else {
             return Ok(Err("it cannot be said".to_owned()));
         };
         let observed = dispatch(request, &mut host.open()?);

@@ -22,8 +22,10 @@ mod block;
 mod boundaries;
 mod cases;
 mod confirm;
+mod distribution;
 mod engine;
 mod fuzz_target;
+mod growth;
 mod lab;
 mod limits;
 #[cfg(unix)]
@@ -32,10 +34,12 @@ mod workers;
 pub use block::{Block, Stopped};
 pub use cases::{Cases, Phase};
 pub use confirm::{Confirmed, Known, Suspect, confirm, confirm_all};
+pub use distribution::Distribution;
 pub use engine::{findings, run, run_bench};
 pub use fuzz_target::{FuzzTarget, Verdict, mutate};
+pub use growth::Growth;
 pub use lab::{Bench, Lab};
-pub use limits::{Growth, Limit, Point, limits};
+pub use limits::{Limit, Point, limits};
 #[cfg(unix)]
 pub use workers::{Child, HostKind, Patience, Setup, WORKER_MEMORY_MAX, Worker, Workers, serve};
 
@@ -92,17 +96,25 @@ impl Plan {
         negotiated: &[usize],
     ) -> Result<Self, CampaignError> {
         let mut plan = self.clone();
-        plan.menu
-            .functions
-            .retain(|place| negotiated.contains(place));
-        if plan.menu.functions.is_empty() {
-            let label = |place: &usize| R::functions()[*place].label;
-            return Err(CampaignError::NoFunctions {
-                negotiated: negotiated.iter().map(label).collect(),
-            });
-        }
+        plan.menu.functions = of_negotiated::<R>(&plan.menu.functions, negotiated)?;
         Ok(plan)
     }
+}
+
+/// Those of these functions that the plugin negotiated, by their places.
+fn of_negotiated<R: Vocabulary>(
+    places: &[usize],
+    negotiated: &[usize],
+) -> Result<Vec<usize>, CampaignError> {
+    let left = places.iter().copied();
+    let left: Vec<_> = left.filter(|place| negotiated.contains(place)).collect();
+    if left.is_empty() {
+        let label = |place: &usize| R::functions()[*place].label;
+        return Err(CampaignError::NoFunctions {
+            negotiated: negotiated.iter().map(label).collect(),
+        });
+    }
+    Ok(left)
 }
 
 /// When a campaign stops, if its cases do not end before.
@@ -128,6 +140,8 @@ pub enum Event<'a, R> {
 pub struct Summary {
     /// The cases that ran.
     pub cases: u64,
+    /// The first case that was to run: 0, but in a campaign that goes on with another.
+    pub from: u64,
     /// The first case that has not run, of all those of the plan.
     pub done: u64,
     /// From the start to now.
@@ -178,6 +192,10 @@ pub struct Counts {
     pub fallbacks: BTreeMap<String, u64>,
     /// The time in these dispatches.
     pub time: Duration,
+    /// The fuel of each that called the guest, where the host tells it.
+    pub fuel: Distribution,
+    /// The time of each, in microseconds.
+    pub latency_us: Distribution,
 }
 
 impl Counts {
@@ -186,6 +204,8 @@ impl Counts {
         self.dispatches += other.dispatches;
         self.ok += other.ok;
         self.time += other.time;
+        self.fuel.add(&other.fuel);
+        self.latency_us.add(&other.latency_us);
         for (kind, count) in &other.fallbacks {
             *self.fallbacks.entry(kind.clone()).or_default() += count;
         }

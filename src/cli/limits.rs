@@ -3,16 +3,27 @@
 use cc_lb_fuzz::campaign;
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::report;
-use cc_lb_fuzz::wire::Request;
+use cc_lb_fuzz::wire::{Request, Vocabulary};
+use clap::Args;
 
 use super::error::CliError;
 use super::output::print;
-use super::plugin::{self, LookArgs};
+use super::plugin::{self, LookArgs, refused};
 
-pub fn limits(args: &LookArgs) -> Result<u8, CliError> {
-    let host = args.open(&plugin::read(&args.plugin)?)?;
-    let limits = campaign::limits::<_, Request>(&host);
-    let limits = limits.map_err(|error| args.refused(&error))?;
+#[derive(Args)]
+pub struct LimitsArgs {
+    #[command(flatten)]
+    look: LookArgs,
+    /// Only this function: its name, such as shape, or with its version, such as shape_v2; repeatable
+    #[arg(long = "function", value_name = "FUNCTION")]
+    functions: Vec<String>,
+}
+
+pub fn limits(args: &LimitsArgs) -> Result<u8, CliError> {
+    let functions = Request::places(&args.functions)?;
+    let host = args.look.open(&plugin::read(&args.look.plugin)?)?;
+    let limits = campaign::limits::<_, Request>(&host, &functions);
+    let limits = limits.map_err(|error| refused(error, Some(&args.look.plugin)))?;
     print(&report::limits_text(&limits))?;
     Ok(exit_code::CLEAN)
 }

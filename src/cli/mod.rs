@@ -56,7 +56,7 @@ enum Command {
     /// Describe a plugin: identity, functions, imports, exports, memory, what the guard changes
     Inspect(plugin::LookArgs),
     /// Find how large a request may be before the plugin does not answer it any more
-    Limits(plugin::LookArgs),
+    Limits(limits::LimitsArgs),
     /// Print the completions of a shell
     Completions {
         /// The shell

@@ -119,6 +119,12 @@ impl PluginArgs {
 /// The error of a campaign, with the plugin that it is about.
 pub fn refused(error: CampaignError, plugin: Option<&Path>) -> CliError {
     match error {
+        CampaignError::Open(error) => refused(
+            CampaignError::Refused {
+                reason: error.to_string(),
+            },
+            plugin,
+        ),
         CampaignError::Refused { reason } => CliError::Plugin {
             path: plugin.unwrap_or(Path::new("the puppet")).to_owned(),
             reason,

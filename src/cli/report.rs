@@ -42,6 +42,11 @@ impl ReportFile {
         }
     }
 
+    /// Whether it tells the limits of a plugin.
+    pub fn tells_limits(&self) -> bool {
+        matches!(self.format, Format::Html | Format::Json)
+    }
+
     /// Writes the report.
     pub fn write(&self, report: &Report) -> Result<(), CliError> {
         let failed = |reason: String| CliError::Report {

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::{Budget, Event, Phase, Plan, Setup, Summary};
+use cc_lb_fuzz::campaign::{self, Budget, Event, Phase, Plan, Setup, Summary, Workers};
 use cc_lb_fuzz::case::{self, Case, words};
 use cc_lb_fuzz::exit_code;
+use cc_lb_fuzz::host::PluginHost;
 use cc_lb_fuzz::observation::Subject;
-use cc_lb_fuzz::report::{self, FindingReport, Report};
+use cc_lb_fuzz::report::{self, FindingReport, LimitReport, Report};
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use clap::Args;
 
@@ -131,6 +132,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     let mut report = Report::new(args.what(), &plan, &summary);
     report.plugin = plugin.map(|path| path.display().to_string());
     report.findings = findings;
+    report.limits = args.limits(&workers, &summary)?;
     args.reports
         .iter()
         .try_for_each(|file| file.write(&report))?;
@@ -190,6 +192,25 @@ impl RunArgs {
             what += &format!(" --phase {}", phase.name());
         }
         what
+    }
+
+    /// How large requests may be, for reports that tell it.
+    fn limits(&self, workers: &Workers, summary: &Summary) -> Result<Vec<LimitReport>, CliError> {
+        let asked = self.reports.iter().any(ReportFile::tells_limits);
+        let Some(path) = self
+            .plugin
+            .as_deref()
+            .filter(|_| asked && !summary.interrupted)
+        else {
+            return Ok(Vec::new());
+        };
+        let setup = workers.setup();
+        let functions = Request::places(&self.functions)?;
+        let host = PluginHost::new_with_caps(&setup.wasm, &setup.capabilities);
+        let host = host.map_err(|error| refused(error.into(), Some(path)))?;
+        let limits = campaign::limits::<_, Request>(&host, &functions);
+        let limits = limits.map_err(|error| refused(error, Some(path)))?;
+        Ok(limits.iter().map(LimitReport::from).collect())
     }
 
     /// What a plugin's author may want to ask next.

@@ -175,6 +175,10 @@ impl Session for PluginSession {
     fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
         self.observe::<F>(request)
     }
+
+    fn guest_memory(&mut self) -> Option<u64> {
+        self.instance.as_mut()?.memory()
+    }
 }
 
 /// The guest's input for a request: its JSON object with `_v`, keys sorted.

@@ -34,6 +34,9 @@ const PLUGIN: &str = "cc-lb-fuzz:plugin";
 /// The export that runs the start code of a plugin which has any.
 pub const START: &str = "cc-lb-fuzz:start";
 
+/// The export that tells how large the memory of a plugin which has any is, as its exit code, in pages of 64 KiB.
+pub(super) const MEMORY: &str = "cc-lb-fuzz:memory";
+
 /// The only module that a plugin may import from.
 const KERNEL: &str = "extism:host/env";
 
@@ -190,7 +193,7 @@ pub(super) fn guarded(wasm: &[u8]) -> Result<Guarded, Rejection> {
     let start_code = rewriter.start_code(&callable);
     Ok(Guarded {
         plugin,
-        front: front(&callable, &start_code),
+        front: front(&callable, &start_code, rewriter.has_memory),
         starts: !start_code.is_empty(),
     })
 }
@@ -202,6 +205,8 @@ struct Rewriter {
     functions: Vec<(String, u32)>,
     /// The index of the start function.
     start: Option<u32>,
+    /// Whether it has a memory.
+    has_memory: bool,
 }
 
 impl Rewriter {
@@ -227,6 +232,8 @@ impl Rewriter {
                             return Err(Rejection::Memory { pages });
                         }
                     }
+                    // A plugin can import none.
+                    self.has_memory = section.count() > 0;
                     Bounded.parse_memory_section(&mut memories, section)?;
                     module.section(&memories);
                 }
@@ -288,6 +295,9 @@ impl Rewriter {
         if let Some(start) = self.start {
             exports.export(START, ExportKind::Func, start);
         }
+        if self.has_memory {
+            exports.export(MEMORY, ExportKind::Memory, 0);
+        }
         Ok(exports)
     }
 
@@ -323,7 +333,7 @@ impl Rewriter {
 
 /// The module that Extism calls. Its first type is that of functions without a result, its second that of
 /// functions that return a code; its first import is the guard's.
-fn front(callable: &[(&str, bool)], start_code: &[String]) -> Vec<u8> {
+fn front(callable: &[(&str, bool)], start_code: &[String], has_memory: bool) -> Vec<u8> {
     let mut types = TypeSection::new();
     types.ty().function([], []);
     types.ty().function([], [ValType::I32]);
@@ -344,6 +354,16 @@ fn front(callable: &[(&str, bool)], start_code: &[String]) -> Vec<u8> {
         imports.import(PLUGIN, name, EntityType::Function(0));
     }
     let imported = imports.len();
+    if has_memory {
+        let any = MemoryType {
+            minimum: 0,
+            maximum: None,
+            memory64: false,
+            shared: false,
+            page_size_log2: None,
+        };
+        imports.import(PLUGIN, MEMORY, EntityType::Memory(any));
+    }
     let mut define = |name: &str, returns: bool, calls: std::ops::Range<u32>| {
         exports.export(name, ExportKind::Func, imported + functions.len());
         functions.function(u32::from(returns));
@@ -362,6 +382,13 @@ fn front(callable: &[(&str, bool)], start_code: &[String]) -> Vec<u8> {
     }
     if !start_code.is_empty() {
         define(START, false, first_start..imported);
+    }
+    if has_memory {
+        exports.export(MEMORY, ExportKind::Func, imported + functions.len());
+        functions.function(1);
+        let mut body = Function::new([]);
+        body.instructions().memory_size(0).end();
+        bodies.function(&body);
     }
     let mut module = Module::new();
     module.section(&types);

@@ -83,4 +83,10 @@ pub trait Session {
     /// A host that cannot observe returns [`Call::default`] beside the outcome: checks that need what is
     /// missing pass over it.
     fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response>;
+
+    /// How large the guest's memory is, in bytes; `None` where the host cannot tell, or there is none. It is asked for
+    /// between calls, now and then.
+    fn guest_memory(&mut self) -> Option<u64> {
+        None
+    }
 }

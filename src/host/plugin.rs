@@ -201,6 +201,19 @@ impl Instance {
         std::mem::take(&mut self.frames)
     }
 
+    /// How large the memory of the plugin is, in bytes; `None` where it has none.
+    pub(super) fn memory(&mut self) -> Option<u64> {
+        if !self.exports(guard::MEMORY) {
+            return None;
+        }
+        let pages = match self.call(guard::MEMORY, b"") {
+            Ok(_) => 0,
+            Err(Cause::ExitCode(pages)) => u64::try_from(pages).ok()?,
+            Err(_) => return None,
+        };
+        Some(pages * 65_536)
+    }
+
     /// The fuel that the last call used.
     pub(super) fn fuel_used(&self) -> Option<u64> {
         self.plugin.fuel_consumed()

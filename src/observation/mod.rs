@@ -25,6 +25,9 @@ mod twin;
 pub use runner::{Depth, Runner, Subject, dispatch};
 pub use soak::Soak;
 
+/// A case of so many steps shows whether calls do more and more.
+pub const MANY_STEPS: usize = 64;
+
 /// The outcome of a dispatch, its response as JSON.
 pub type Outcome = DispatchOutcome<Value>;
 
@@ -143,6 +146,9 @@ pub struct StepRecord {
     pub busy: Duration,
     /// How often the guest knocked, where its program does.
     pub knocks: Option<u32>,
+    /// How large the guest's memory was after it, in bytes, in a case of [`MANY_STEPS`] on somebody's plugin; `None`
+    /// where the host cannot tell.
+    pub guest_memory: Option<u64>,
     /// What a call of the puppet must come to.
     pub prediction: Option<Prediction>,
 }
@@ -206,6 +212,8 @@ pub struct ProbeRecord {
     pub after: usize,
     /// What it came to on this session.
     pub reaction: Reaction,
+    /// What the host told of it.
+    pub call: Call,
     /// What it comes to on a fresh session.
     pub fresh: Reaction,
     /// How long it took.

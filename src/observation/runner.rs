@@ -13,7 +13,7 @@ use super::busy::Watch;
 use super::knocks::Ear;
 #[cfg(feature = "reference")]
 use super::twin::on_reference;
-use super::{CaseRecord, Memory, ProbeRecord, Reaction, StepRecord, memory, soak};
+use super::{CaseRecord, MANY_STEPS, Memory, ProbeRecord, Reaction, StepRecord, memory, soak};
 use crate::case::{Case, Step};
 #[cfg(feature = "reference")]
 use crate::host::ReferenceHost;
@@ -177,8 +177,9 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         let mut record = CaseRecord::new(self.subject);
         self.slowest = Duration::ZERO;
         let case = &*self.resolve(case)?;
+        let many = case.steps.len() >= MANY_STEPS;
         for (place, step) in case.steps.iter().enumerate() {
-            let Some(seen) = self.step(place, step) else {
+            let Some(seen) = self.step(place, step, many) else {
                 continue;
             };
             let answered = matches!(seen.reaction.outcome(), Some(DispatchOutcome::Ok(_)));
@@ -286,8 +287,9 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     }
 
     /// Dispatches the step at this place; `None` where its input is larger than [`INPUT_MAX_BYTES`]: Extism
-    /// zeroes what a call allocated at the expense of the next one's fuel, so that call would fail.
-    fn step(&mut self, place: usize, step: &Step<R>) -> Option<StepRecord> {
+    /// zeroes what a call allocated at the expense of the next one's fuel, so that call would fail. `many` says whether
+    /// the case has [`MANY_STEPS`].
+    fn step(&mut self, place: usize, step: &Step<R>, many: bool) -> Option<StepRecord> {
         let request = step.told();
         let function = request.function();
         self.beat(function);
@@ -317,6 +319,11 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         let watched = self.watch.as_ref().zip(mark);
         let busy = watched.map_or(Duration::ZERO, |(watch, mark)| watch.since(&mark));
         self.slowest = self.slowest.max(seen.elapsed);
+        // Only drift is looked for with it.
+        let guest_memory = match (self.subject, many) {
+            (Subject::Plugin, true) => self.session.guest_memory(),
+            _ => None,
+        };
         self.carried = prediction.as_ref().map_or(0, |p| p.allocates);
         self.grown |= prediction.as_ref().is_some_and(|p| p.grows);
         Some(StepRecord {
@@ -329,6 +336,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             elapsed: seen.elapsed,
             busy,
             knocks,
+            guest_memory,
             prediction,
         })
     }
@@ -350,6 +358,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             function: healthy.function,
             after,
             reaction: seen.reaction,
+            call: seen.call,
             fresh: healthy.reaction.clone(),
             elapsed: seen.elapsed,
         }

@@ -126,11 +126,17 @@ const OF_THE_PLUGIN: [(&str, Advice); 13] = [
     ),
 ];
 
+/// Of a plugin's fault that no call shows alone.
+pub(crate) const BEHIND_OTHERS: Advice = Advice {
+    explanation: "The plugin fails behind other calls: they leave something behind that breaks this one.",
+    advice: "Look for state that calls leave behind: locks, counters, half-filled tables.",
+};
+
 impl Violation {
     /// How bad it is.
     pub fn severity(&self) -> Severity {
         match &self.check[..] {
-            "no_drift" | "no_refusal" => Severity::Warning,
+            "linear_cost" | "no_drift" | "no_refusal" => Severity::Warning,
             "plugin_fault" | "no_carryover" => Severity::Error,
             _ => Severity::Critical,
         }
@@ -147,6 +153,14 @@ impl Violation {
             "no_poison" => Advice {
                 explanation: "After this a healthy request is not answered any more, which a fresh session answers.",
                 advice: "Look for state that a failing call leaves behind: locks, counters, half-filled tables.",
+            },
+            "linear_cost" => Advice {
+                explanation: "The fuel grows faster than the request, until there is none left where there would be.",
+                advice: "Look for a loop in a loop: a text that is searched or copied for each of its parts.",
+            },
+            "no_drift" if self.class == "memory" => Advice {
+                explanation: "The same request takes more and more memory, the more often it is made; there are 64 MiB.",
+                advice: "Look for what is kept from call to call and never freed.",
             },
             "no_drift" => Advice {
                 explanation: "The same request takes more and more fuel, the more often it is made.",

@@ -1,7 +1,8 @@
 //! The oracles: what must hold of everything that was observed.
 //!
 //! One file for each check. A check reads a [`CaseRecord`] and returns what is wrong with it. What most of them find
-//! is a broken promise of the host, whoever the plugin is; [`PluginFault`], [`NoDrift`] and [`NoCarryover`] find what
+//! is a broken promise of the host, whoever the plugin is; [`PluginFault`], [`LinearCost`], [`NoDrift`] and [`NoCarryover`]
+//! find what
 //! is wrong with the plugin.
 
 use std::fmt::Debug;
@@ -16,6 +17,7 @@ mod agrees_with_reference;
 mod decode;
 mod deterministic;
 mod fallback_policy;
+mod linear_cost;
 mod no_carryover;
 mod no_crash;
 mod no_drift;
@@ -31,13 +33,15 @@ mod within_fuel;
 mod within_memory;
 mod within_wall;
 
+pub(crate) use advice::BEHIND_OTHERS;
 pub use advice::{Advice, Severity};
 pub use agrees_with_reference::AgreesWithReference;
 pub use deterministic::Deterministic;
 pub use fallback_policy::FallbackPolicy;
+pub use linear_cost::LinearCost;
 pub use no_carryover::NoCarryover;
 pub use no_crash::NoCrash;
-pub use no_drift::{DRIFT_CALLS_MIN, NoDrift};
+pub use no_drift::NoDrift;
 pub use no_leak::{NoLeak, ROUND_MAX_BYTES};
 pub use no_panic::NoPanic;
 pub use no_poison::NoPoison;
@@ -116,7 +120,7 @@ impl Violation {
 }
 
 /// All checks: those of the host, and the plugin's own, which have nothing to say about the puppet.
-pub const CHECKS: [&dyn Oracle; 16] = [
+pub const CHECKS: [&dyn Oracle; 17] = [
     &NoCrash,
     &NoPanic,
     &FallbackPolicy,
@@ -131,6 +135,7 @@ pub const CHECKS: [&dyn Oracle; 16] = [
     &Deterministic,
     &AgreesWithReference,
     &PluginFault,
+    &LinearCost,
     &NoDrift,
     &NoCarryover,
 ];

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Oracle, Violation, plugin_steps};
 use crate::host::DispatchOutcome;
-use crate::observation::{CaseRecord, StepRecord};
-
-/// How often a request must have been answered in a case to be judged.
-pub const DRIFT_CALLS_MIN: usize = 64;
+use crate::observation::{CaseRecord, MANY_STEPS, StepRecord};
 
 /// By so many calls the fuel of one may grow, whatever it is.
 const GROWTH_MIN: u64 = 32;
@@ -16,8 +13,9 @@ const GROWTH_MIN: u64 = 32;
 /// The part of its fuel by which a call must grow to count: one in so much.
 const GROWTH_PART: u64 = 50;
 
-/// Holds when the fuel of equal requests of a plugin does not grow with their number. What fills up, such as a cache of
-/// bounded size, is no drift, nor is what comes now and then, such as moving a list that grew.
+/// Holds when neither the fuel nor the memory of a plugin grows with the number of equal requests, which must be
+/// [`MANY_STEPS`] to be judged. What fills up, such as a cache of bounded size, is no drift, nor is what comes now and
+/// then, such as moving a list that grew.
 #[derive(Debug)]
 pub struct NoDrift;
 
@@ -28,35 +26,63 @@ impl Oracle for NoDrift {
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
         let steps = plugin_steps(record);
-        if steps.len() < DRIFT_CALLS_MIN {
+        if steps.len() < MANY_STEPS {
             return Vec::new();
         }
-        let mut of_requests: BTreeMap<_, (&StepRecord, Vec<u64>)> = BTreeMap::new();
+        let mut of_requests: BTreeMap<_, Vec<&StepRecord>> = BTreeMap::new();
         for step in steps {
-            let answered = matches!(step.reaction.outcome(), Some(DispatchOutcome::Ok(_)));
-            if let (true, Some(fuel)) = (answered, step.call.fuel) {
+            if matches!(step.reaction.outcome(), Some(DispatchOutcome::Ok(_))) {
                 let request = (step.function.label, &step.input);
-                let (_, all) = of_requests
-                    .entry(request)
-                    .or_insert_with(|| (step, Vec::new()));
-                all.push(fuel);
+                of_requests.entry(request).or_default().push(step);
             }
         }
-        let found = of_requests.into_values().filter_map(|(step, fuel)| {
-            let (first, last) = drift(&fuel)?;
-            let detail = format!(
-                "one of the first calls took {first} fuel, one of the last of {} took {last}",
-                fuel.len()
-            );
-            Some(Violation::new(self, step.function, detail).with_class("fuel"))
-        });
-        found.take(1).collect()
+        // Of several requests, one that is larger may rightly take more memory.
+        let memory = match of_requests.len() {
+            1 => of_requests.values().find_map(|calls| self.memory(calls)),
+            _ => None,
+        };
+        let fuel = of_requests.values().find_map(|calls| self.fuel(calls));
+        fuel.into_iter().chain(memory).collect()
+    }
+}
+
+impl NoDrift {
+    fn fuel(&self, calls: &[&StepRecord]) -> Option<Violation> {
+        let fuel: Vec<u64> = calls.iter().filter_map(|step| step.call.fuel).collect();
+        let (first, last) = drift(&fuel)?;
+        let detail = format!(
+            "one of the first calls took {first} fuel, one of the last of {} took {last}",
+            fuel.len()
+        );
+        Some(Violation::new(self, calls.first()?.function, detail).with_class("fuel"))
+    }
+
+    fn memory(&self, calls: &[&StepRecord]) -> Option<Violation> {
+        let bytes = calls.iter().map(|step| step.guest_memory);
+        let bytes = bytes.collect::<Option<Vec<u64>>>()?;
+        let quarters = bytes.chunks(bytes.len().div_ceil(4));
+        let ends: Vec<u64> = quarters
+            .filter_map(|quarter| quarter.last().copied())
+            .collect();
+        // A list that is moved when it doubles grows in one half of the second half only.
+        let [first, second, .., last] = ends[..] else {
+            return None;
+        };
+        let detail = format!(
+            "after a quarter of {} calls the plugin had {} KiB of memory, after half of them {} KiB, at the end {} KiB",
+            bytes.len(),
+            first >> 10,
+            second >> 10,
+            last >> 10
+        );
+        let grows = bytes.len() >= MANY_STEPS && first < second && second < last;
+        grows.then(|| Violation::new(self, calls[0].function, detail).with_class("memory"))
     }
 }
 
 /// The fuel of one of the first and of one of the last calls, if it grew from quarter to quarter and does not seem to end.
 fn drift(fuel: &[u64]) -> Option<(u64, u64)> {
-    if fuel.len() < DRIFT_CALLS_MIN {
+    if fuel.len() < MANY_STEPS {
         return None;
     }
     // The first call may set things up.

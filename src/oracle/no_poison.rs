@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 
+use super::plugin_fault::class;
 use super::within_memory::excess;
 use super::{Oracle, Violation, quote};
 use crate::host::DispatchOutcome;
@@ -29,7 +30,12 @@ impl Oracle for NoPoison {
             return Vec::new();
         }
         let probes = poisoned(record).map(|probe| {
-            Violation::new(
+            // What the puppet does then says little.
+            let class = match record.subject {
+                Subject::Puppet => None,
+                Subject::Plugin => class(&probe.call),
+            };
+            let violation = Violation::new(
                 self,
                 probe.function,
                 format!(
@@ -38,7 +44,8 @@ impl Oracle for NoPoison {
                     quote(&probe.reaction),
                     quote(&probe.fresh)
                 ),
-            )
+            );
+            violation.with_class(class.unwrap_or_default())
         });
         let found: Vec<_> = probes.chain(self.compare_sessions(record)).collect();
         match found.is_empty() {

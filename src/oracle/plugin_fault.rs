@@ -2,7 +2,7 @@
 //! author wants to know.
 
 use super::{Oracle, Violation, plugin_steps};
-use crate::host::{Cause, Decoding, TrapKind};
+use crate::host::{Call, Cause, Decoding, TrapKind};
 use crate::observation::{CaseRecord, StepRecord};
 
 /// Up to this size of input, in bytes, a plugin must not run out of fuel or time. Beyond it that is a limit
@@ -35,30 +35,41 @@ impl Oracle for PluginFault {
 impl PluginFault {
     fn judge(&self, step: &StepRecord) -> Option<Violation> {
         let cause = step.call.cause.as_ref()?;
-        let input = step.input.as_deref().unwrap_or_default();
-        let is_ordinary = || input.len() <= ORDINARY_INPUT_BYTES && depth(input) <= ORDINARY_DEPTH;
-        let class = match cause {
-            // Where the stack ended says nothing: it is another function every time.
-            Cause::Trap(kind @ TrapKind::StackOverflow) => format!("trap: {kind}"),
-            Cause::Trap(kind) => match place(&step.call.frames) {
-                Some(function) => format!("trap: {kind} in {function}"),
-                None => format!("trap: {kind}"),
-            },
-            Cause::ExitCode(_) | Cause::HostFunction(_) => cause.kind().to_owned(),
-            Cause::ErrorNotUtf8 => "error is not UTF-8".to_owned(),
-            Cause::OutOfFuel | Cause::Timeout if is_ordinary() => cause.kind().to_owned(),
-            Cause::Undecodable(Decoding::NotJson(_)) => "undecodable: not JSON".to_owned(),
-            Cause::Undecodable(Decoding::NotResponse(_)) => {
-                "undecodable: not the response".to_owned()
-            }
-            Cause::Undecodable(Decoding::VersionMismatch { .. }) => {
-                "undecodable: wrong _v".to_owned()
-            }
-            Cause::Undecodable(step) => format!("undecodable: {step}"),
-            _ => return None,
-        };
+        if matches!(cause, Cause::OutOfFuel | Cause::Timeout) && !is_ordinary(step) {
+            return None;
+        }
+        let class = class(&step.call)?;
         Some(Violation::new(self, step.function, cause.to_string()).with_class(class))
     }
+}
+
+/// The kind of a plugin's fault and its place in the plugin, where there is one; `None` where the call did not fail, or
+/// that was not the plugin's fault.
+pub(super) fn class(call: &Call) -> Option<String> {
+    let cause = call.cause.as_ref()?;
+    Some(match cause {
+        // Where the stack ended says nothing: it is another function every time.
+        Cause::Trap(kind @ TrapKind::StackOverflow) => format!("trap: {kind}"),
+        Cause::Trap(kind) => match place(&call.frames) {
+            Some(function) => format!("trap: {kind} in {function}"),
+            None => format!("trap: {kind}"),
+        },
+        Cause::ExitCode(_) | Cause::HostFunction(_) | Cause::OutOfFuel | Cause::Timeout => {
+            cause.kind().to_owned()
+        }
+        Cause::ErrorNotUtf8 => "error is not UTF-8".to_owned(),
+        Cause::Undecodable(Decoding::NotJson(_)) => "undecodable: not JSON".to_owned(),
+        Cause::Undecodable(Decoding::NotResponse(_)) => "undecodable: not the response".to_owned(),
+        Cause::Undecodable(Decoding::VersionMismatch { .. }) => "undecodable: wrong _v".to_owned(),
+        Cause::Undecodable(step) => format!("undecodable: {step}"),
+        _ => return None,
+    })
+}
+
+/// Whether the request is one that a plugin must not run out of fuel or time for.
+pub(super) fn is_ordinary(step: &StepRecord) -> bool {
+    let input = step.input.as_deref().unwrap_or_default();
+    input.len() <= ORDINARY_INPUT_BYTES && depth(input) <= ORDINARY_DEPTH
 }
 
 /// How deep a JSON text is nested.

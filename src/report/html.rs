@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{FindingReport, FunctionReport, Report};
+use super::{FindingReport, FunctionReport, LimitReport, Report, charts};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -29,6 +29,18 @@ pub fn html_page(report: &Report) -> String {
                 section {
                     h2 { "Functions" }
                     (functions(&report.functions))
+                }
+                @if report.functions.iter().any(|of_it| of_it.dispatches > 0) {
+                    section {
+                        h2 { "Fuel and time of a call" }
+                        (distributions(&report.functions))
+                    }
+                }
+                @if !report.limits.is_empty() {
+                    section {
+                        h2 { "What a larger request costs, in fuel" }
+                        (growth(&report.limits))
+                    }
                 }
                 footer { "cc-lb-fuzz " (report.version) ", seed " (report.seed) }
             }
@@ -92,6 +104,63 @@ fn functions(functions: &[FunctionReport]) -> Markup {
                         td { (of_it.dispatches) }
                         td { (of_it.ok) }
                         td { (bar(of_it)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The fuel and the time of each function's calls.
+fn distributions(functions: &[FunctionReport]) -> Markup {
+    let fuel: Vec<_> = functions
+        .iter()
+        .flat_map(|of_it| of_it.fuel.clone())
+        .collect();
+    let time: Vec<_> = functions
+        .iter()
+        .flat_map(|of_it| of_it.latency_us.clone())
+        .collect();
+    let milliseconds = |us: u64| format!("{} ms", us as f64 / 1000.0);
+    html! {
+        table class="distributions" {
+            thead { tr { th { "function" } th { "fuel" } th { "time" } } }
+            tbody {
+                @for of_it in functions.iter().filter(|of_it| of_it.dispatches > 0) {
+                    tr {
+                        td { (of_it.function) }
+                        td { (charts::columns(&of_it.fuel, &fuel, |fuel| charts::short(fuel as f64))) }
+                        td { (charts::columns(&of_it.latency_us, &time, milliseconds)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The growth curves of each function, and where they end.
+fn growth(limits: &[LimitReport]) -> Markup {
+    let mut functions: Vec<_> = limits.iter().map(|limit| limit.function).collect();
+    functions.dedup();
+    html! {
+        div class="growth" {
+            @for function in functions {
+                @let own: Vec<_> = limits.iter().filter(|limit| limit.function == function).collect();
+                figure {
+                    figcaption { (function) }
+                    (charts::curves(&own))
+                }
+            }
+        }
+        table {
+            thead { tr { th { "field" } th { "largest" } th { "" } th { "what more comes to" } } }
+            tbody {
+                @for limit in limits {
+                    tr {
+                        td { (limit.function) " " (limit.field) }
+                        td { @match limit.largest { Some(most) => (most), None => "none" } }
+                        td { (limit.unit) }
+                        td { (limit.beyond.as_deref().unwrap_or("more was not tried")) }
                     }
                 }
             }

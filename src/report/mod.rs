@@ -4,6 +4,8 @@
 //! hosts. A discrepancy here is a report that does not say what was found.
 
 #[cfg(feature = "cli")]
+mod charts;
+#[cfg(feature = "cli")]
 mod html;
 #[cfg(feature = "cli")]
 mod inspection;
@@ -26,7 +28,9 @@ pub use inspection::inspection_text;
 pub use junit::junit;
 #[cfg(feature = "cli")]
 pub use limits::limits_text;
-pub use record::{FindingReport, FunctionReport, REPORT_FORMAT, Report};
+pub use record::{
+    Bucket, FindingReport, FunctionReport, LimitReport, PointReport, REPORT_FORMAT, Report,
+};
 pub use sarif::sarif;
 #[cfg(feature = "cli")]
 pub use table::summary_text;

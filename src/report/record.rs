@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::text::{case_text, title};
-use crate::campaign::{Plan, Summary};
+use crate::campaign::{Distribution, Limit, Plan, Summary};
 use crate::finding::{Finding, Origin};
 use crate::oracle::Severity;
 use crate::wire::Vocabulary;
@@ -32,6 +32,8 @@ pub struct Report {
     pub plugin: Option<String>,
     /// The seed.
     pub seed: u64,
+    /// The first case of those that were to run: 0, but in a campaign that goes on with another.
+    pub from_case: u64,
     /// The cases that ran.
     pub cases: u64,
     /// The calls that these cases' steps were.
@@ -50,6 +52,8 @@ pub struct Report {
     pub functions: Vec<FunctionReport>,
     /// What was found, in the order in which it was.
     pub findings: Vec<FindingReport>,
+    /// How large the requests of a plugin may be, and what they cost on the way there; empty where nobody asked.
+    pub limits: Vec<LimitReport>,
 }
 
 /// What the calls of a function came to.
@@ -64,6 +68,49 @@ pub struct FunctionReport {
     /// How often a call was a fallback, by the kind of cause.
     pub fallbacks: BTreeMap<String, u64>,
     /// The time in these calls, in microseconds.
+    pub time_us: u64,
+    /// How many calls took how much fuel, where the host tells it.
+    pub fuel: Vec<Bucket>,
+    /// How many calls took how long, in microseconds.
+    pub latency_us: Vec<Bucket>,
+}
+
+/// How many calls took so much, up to twice that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Bucket {
+    /// A power of two.
+    pub from: u64,
+    /// How many there were.
+    pub count: u64,
+}
+
+/// How large a field of a request may be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LimitReport {
+    /// The function, with its version.
+    pub function: &'static str,
+    /// The field: names with dots between them.
+    pub field: String,
+    /// What is counted.
+    pub unit: &'static str,
+    /// The largest size that is answered; `None` where the smallest is not.
+    pub largest: Option<u64>,
+    /// What the next size comes to; `None` where nothing larger was tried.
+    pub beyond: Option<String>,
+    /// What the sizes on the way took.
+    pub curve: Vec<PointReport>,
+}
+
+/// What a request of a size took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PointReport {
+    /// The size, in the unit of the limit.
+    pub size: u64,
+    /// The guest's input, in bytes.
+    pub input_bytes: Option<usize>,
+    /// The fuel of the call.
+    pub fuel: Option<u64>,
+    /// The time of the call, in microseconds.
     pub time_us: u64,
 }
 
@@ -108,6 +155,7 @@ impl Report {
             subject: subject.into(),
             plugin: None,
             seed: plan.seed,
+            from_case: summary.from,
             cases: summary.cases,
             dispatches: summary.dispatches(),
             elapsed_ms: whole(summary.elapsed.as_millis()),
@@ -122,9 +170,12 @@ impl Report {
                     ok: stats.counts.ok,
                     fallbacks: stats.counts.fallbacks.clone(),
                     time_us: whole(stats.counts.time.as_micros()),
+                    fuel: buckets(&stats.counts.fuel),
+                    latency_us: buckets(&stats.counts.latency_us),
                 })
                 .collect(),
             findings: Vec::new(),
+            limits: Vec::new(),
         }
     }
 
@@ -141,7 +192,7 @@ impl FindingReport {
     /// The report of a finding with the command that replays it.
     pub fn new<R: Vocabulary>(finding: &Finding<R>, replay: impl Into<String>) -> Self {
         let violation = &finding.violation;
-        let advice = violation.advice();
+        let advice = finding.advice();
         let case = finding.case.to_json().ok();
         Self {
             name: finding.file_stem(),
@@ -166,6 +217,41 @@ impl FindingReport {
     pub fn title(&self) -> String {
         title(&self.check, &self.function, &self.class)
     }
+}
+
+impl From<&Limit> for LimitReport {
+    fn from(limit: &Limit) -> Self {
+        Self {
+            function: limit.function.label,
+            field: limit.field.clone(),
+            unit: limit.growth.unit(),
+            largest: limit.largest,
+            beyond: limit.beyond.clone(),
+            curve: limit
+                .curve
+                .iter()
+                .map(|point| PointReport {
+                    size: point.size,
+                    input_bytes: point.input_bytes,
+                    fuel: point.fuel,
+                    time_us: whole(point.time.as_micros()),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl LimitReport {
+    /// The field and what is counted.
+    pub fn name(&self) -> String {
+        format!("{} ({})", self.field, self.unit)
+    }
+}
+
+fn buckets(of: &Distribution) -> Vec<Bucket> {
+    of.buckets()
+        .map(|(from, count)| Bucket { from, count })
+        .collect()
 }
 
 fn whole(time: u128) -> u64 {

@@ -41,6 +41,9 @@ pub fn summary_text(summary: &Summary) -> String {
         summary.elapsed.as_secs_f64(),
         summary.slowest.as_millis(),
     );
+    if summary.from > 0 {
+        let _ = writeln!(text, "{} ran before", count(summary.from, "case"));
+    }
     if summary.interrupted {
         text += "interrupted: this is what ran until then\n";
     }

@@ -297,7 +297,7 @@ fn mutation_keeps_cases_readable_and_reaches_everything() {
     let menu = Menu::puppet::<Request>();
     let mut case: Case = nth_case(&plan(5), 20);
     let (mut longer, mut shorter, mut programs, mut requests) = (0, 0, 0, 0);
-    for index in 0..3_000 {
+    for index in 0..1_000 {
         let entropy: Case = nth_case(&plan(6), index);
         let entropy = entropy.to_postcard().expect("it serializes").repeat(4);
         let before = case.clone();

@@ -1,23 +1,32 @@
 //! What people read of a campaign.
 
+use std::process::Command;
 use std::time::Duration;
 
 use cc_lb_fuzz::campaign::Plan;
-use cc_lb_fuzz::campaign::{Counts, FunctionStats, Summary};
+use cc_lb_fuzz::campaign::{Counts, Distribution, FunctionStats, Summary};
 use cc_lb_fuzz::finding::{Finding, Origin};
 use cc_lb_fuzz::oracle::Violation;
 use cc_lb_fuzz::puppet::{Op, TrapOp};
 use cc_lb_fuzz::report::{
-    FindingReport, Report, finding_text, html_page, junit, sarif, summary_text,
+    FindingReport, LimitReport, PointReport, Report, finding_text, html_page, junit, sarif,
+    summary_text,
 };
 use cc_lb_fuzz::wire::{Query, Request, Vocabulary};
 
 use crate::common::{case, healthy, told};
 
+fn spread(sizes: [u64; 3]) -> Distribution {
+    let mut seen = Distribution::default();
+    sizes.into_iter().for_each(|size| seen.take(size));
+    seen
+}
+
 fn summary() -> Summary {
     let functions = Request::functions().iter().take(3);
     Summary {
         cases: 1_000,
+        from: 0,
         done: 1_000,
         elapsed: Duration::from_millis(1_500),
         functions: functions
@@ -31,6 +40,8 @@ fn summary() -> Summary {
                         .map(|(kind, count)| (kind.to_owned(), count))
                         .into(),
                     time: Duration::from_millis(ok),
+                    fuel: spread([900, 1_000, 70_000]),
+                    latency_us: spread([20, 30, 200_000]),
                 },
             })
             .collect(),
@@ -129,7 +140,79 @@ fn report() -> Report {
     let finding = finding(Origin::Case, true);
     report.plugin = Some("my plugin.wasm".to_owned());
     report.findings = vec![FindingReport::new(&finding, replay)];
+    report.limits = vec![
+        limit("request.body_base64", 60),
+        limit("request.headers", 400),
+    ];
     report
+}
+
+/// A limit with a curve that takes so much fuel for each byte.
+fn limit(field: &str, fuel: u64) -> LimitReport {
+    let point = |size: u64| PointReport {
+        size,
+        input_bytes: Some(300 + size as usize),
+        fuel: Some(20_000 + fuel * size),
+        time_us: 40 + size / 10,
+    };
+    LimitReport {
+        function: "shape_v2",
+        field: field.to_owned(),
+        unit: "bytes",
+        largest: Some(16_400),
+        beyond: Some("the guest ran out of fuel".to_owned()),
+        curve: (0..15).map(|power| point(1 << power)).collect(),
+    }
+}
+
+/// What a browser makes of the page, where one is installed: the script, which the page itself does without, looks at
+/// it and writes down what it sees.
+#[test]
+fn a_page_in_a_browser_is_as_wide_as_the_window_and_its_findings_open() {
+    const LOOK: &str = "<script>
+        const wide = document.documentElement.scrollWidth <= window.innerWidth;
+        const drawn = [...document.querySelectorAll('polyline, .columns i, .bar div')]
+            .filter(e => !e.getAttribute('style')?.includes(':0'))
+            .every(e => e.getBoundingClientRect().width > 0 && e.getBoundingClientRect().height > 0);
+        const curves = document.querySelectorAll('polyline').length;
+        const shown = document.querySelector('details pre');
+        const before = shown.checkVisibility();
+        document.querySelector('summary').click();
+        document.title = JSON.stringify([wide, drawn, curves, before, shown.checkVisibility()]);
+        </script>";
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("page.html");
+    std::fs::write(&file, html_page(&report()) + LOOK).expect("it can be written");
+    for width in [480, 1280] {
+        let browser = Command::new("chromium")
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--dump-dom",
+            ])
+            .args([
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ])
+            .arg(format!("--window-size={width},900"))
+            .arg(format!(
+                "--user-data-dir={}",
+                folder.path().join("profile").display()
+            ))
+            .arg(&file)
+            .output();
+        let Ok(seen) = browser else {
+            eprintln!("there is no chromium: the page was not looked at");
+            return;
+        };
+        let page = String::from_utf8_lossy(&seen.stdout);
+        let words = String::from_utf8_lossy(&seen.stderr);
+        let title = "<title>[true,true,2,false,true]</title>";
+        assert!(page.contains(title), "at {width}: {page}\n{words}");
+    }
 }
 
 #[test]

@@ -1,15 +1,86 @@
-//! Plugins with one planted bug each, and what a check of a few thousand cases must make of them.
+//! Plugins with one planted bug each, and healthy ones that might be taken for such.
 
-use cc_lb_fuzz::check::CheckError;
-use cc_lb_fuzz::check_plugin;
-use cc_lb_fuzz::finding::Finding;
-use cc_lb_fuzz::report::case_text;
 use cc_lb_plugin_wire::v1::build_signer::BuildSignerFn;
 use cc_lb_plugin_wire::v1::shape::ShapeFn;
 use cc_lb_plugin_wire::v1::sign::SignFn;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
 use crate::common::{Guest, accept, set_output};
+
+/// A plugin, and the key of the only finding that there is in it.
+pub struct Planted {
+    pub name: &'static str,
+    pub wasm: Vec<u8>,
+    pub finds: Option<&'static str>,
+}
+
+/// All of them.
+pub fn all() -> Vec<Planted> {
+    let own = [
+        ("is healthy", healthy_one(), None),
+        ("answers in turns", round_robin(), None),
+        ("has a cache of bounded size", cache(), None),
+        ("takes memory at first", takes_memory_at_first(), None),
+        ("is slow for each byte", slow(), None),
+        (
+            "traps at five headers",
+            many_headers(),
+            Some("plugin_fault-shape-trap: unreachable-"),
+        ),
+        (
+            "traps at one exact word",
+            exact_word(),
+            Some("plugin_fault-shape-trap: unreachable-"),
+        ),
+        (
+            "traps at sixty levels",
+            deep(),
+            Some("plugin_fault-shape-trap: unreachable-"),
+        ),
+        (
+            "traps at three fields together",
+            fields_together(),
+            Some("plugin_fault-shape-trap: unreachable-"),
+        ),
+        (
+            "traps at the ninetieth call",
+            long_session(),
+            Some("plugin_fault-shape-trap: unreachable-"),
+        ),
+        (
+            "traps in sign behind two build_signer",
+            sequence(),
+            Some("plugin_fault-sign-trap: unreachable-"),
+        ),
+        (
+            "breaks sign for good",
+            breaks_itself(),
+            Some("plugin_fault-sign-exit code-"),
+        ),
+        (
+            "does more with every call",
+            does_more(),
+            Some("no_drift-sign-fuel-"),
+        ),
+        (
+            "takes memory with every eighth call",
+            takes_memory(),
+            Some("no_drift-sign-memory-"),
+        ),
+        (
+            "answers with another's words",
+            tells_others(),
+            Some("no_carryover-sign--"),
+        ),
+        (
+            "costs the square of the request",
+            squared(),
+            Some("linear_cost-shape--"),
+        ),
+    ];
+    let own = own.map(|(name, wasm, finds)| Planted { name, wasm, finds });
+    own.into_iter().chain(faults()).collect()
+}
 
 /// The healthy answer of a function.
 fn healthy<F: WireFunction>() -> String {
@@ -148,113 +219,64 @@ fn traps_if(condition: &str) -> String {
     format!("(if {condition} (then (unreachable)))")
 }
 
-/// What a check of so many cases finds.
-fn findings(wasm: &[u8], cases: u64) -> Vec<Finding> {
-    match check_plugin(wasm).cases(cases).run() {
-        Ok(_) => Vec::new(),
-        Err(CheckError::Found(found)) => found.0,
-        Err(error) => panic!("{error}"),
-    }
+pub fn healthy_one() -> Vec<u8> {
+    plugin(&[], "", "")
 }
 
-/// Asserts that one thing is found, a fault of this class in this function, and returns its shrunk case as text.
-fn only(wasm: &[u8], cases: u64, function: &str, class: &str) -> String {
-    let found = findings(wasm, cases);
-    let told: Vec<_> = found
-        .iter()
-        .map(|finding| {
-            let violation = &finding.violation;
-            format!(
-                "{} {} {}",
-                violation.check, violation.function, violation.class
-            )
-        })
-        .collect();
-    assert_eq!(told, [format!("plugin_fault {function} {class}")]);
-    case_text(&found[0].case)
-}
-
-#[test]
-fn a_healthy_plugin_and_one_with_state_have_no_finding() {
-    assert!(findings(&plugin(&[], "", ""), 3_000).is_empty());
-    // Every other call is answered by another of two: a round robin, on purpose.
+/// Every other call is answered by another of two, on purpose.
+pub fn round_robin() -> Vec<u8> {
     let other = r#"{"_v":1,"body_base64":"","headers":[],"method":"GET","url":"other"}"#;
-    let round_robin = format!(
-        "(if (i32.and (global.get $calls) (i32.const 1)) (then {} (return (i32.const 0))))",
-        set_output(other)
+    let answer = set_output(other);
+    let every_other = format!(
+        "(if (i32.and (global.get $calls) (i32.const 1)) (then {answer} (return (i32.const 0))))"
     );
-    assert!(findings(&plugin(&[], &round_robin, ""), 3_000).is_empty());
+    plugin(&[], &every_other, "")
 }
 
-#[test]
-fn a_bug_that_needs_many_headers_is_found() {
+pub fn many_headers() -> Vec<u8> {
     let text = r#""value_base64":"#;
-    let wasm = plugin(&[text], &traps_if(&has(0, text, 5)), "");
-    let case = only(&wasm, 3_000, "shape", "trap: unreachable");
-    insta::assert_snapshot!(case);
+    plugin(&[text], &traps_if(&has(0, text, 5)), "")
 }
 
-#[test]
-fn a_bug_behind_one_exact_word_is_found() {
-    let text = "x-canary-7f3a";
-    let wasm = plugin(&[text], &traps_if(&has(0, text, 1)), "");
-    let case = only(&wasm, 3_000, "shape", "trap: unreachable");
-    assert!(case.contains(text), "{case}");
+/// The word behind [`exact_word`].
+pub const WORD: &str = "x-canary-7f3a";
+
+pub fn exact_word() -> Vec<u8> {
+    plugin(&[WORD], &traps_if(&has(0, WORD, 1)), "")
 }
 
-#[test]
-fn a_bug_of_deep_nesting_is_found() {
+pub fn deep() -> Vec<u8> {
     let deep = "(i32.ge_u (call $depth) (i32.const 60))";
-    let wasm = plugin(&[], &traps_if(deep), "");
-    let case = only(&wasm, 3_000, "shape", "trap: unreachable");
-    assert!(case.contains("claims"), "{case}");
+    plugin(&[], &traps_if(deep), "")
 }
 
-#[test]
-fn a_bug_of_two_fields_together_is_found() {
+pub fn fields_together() -> Vec<u8> {
     let texts = [
         r#""method":"DELETE""#,
         r#""query":null"#,
         r#""path":"/v1/models""#,
     ];
-    let both = format!(
+    let all = format!(
         "(i32.and {} (i32.and (i32.eqz {}) {}))",
         has(0, texts[0], 1),
         has(1, texts[1], 1),
         has(2, texts[2], 1)
     );
-    let wasm = plugin(&texts, &traps_if(&both), "");
-    let case = only(&wasm, 6_000, "shape", "trap: unreachable");
-    insta::assert_snapshot!(case);
+    plugin(&texts, &traps_if(&all), "")
 }
 
-#[test]
-fn a_bug_of_a_long_session_is_found() {
+pub fn long_session() -> Vec<u8> {
     let long = "(i32.ge_u (global.get $calls) (i32.const 90))";
-    let wasm = plugin(&[], &traps_if(long), "");
-    let found = findings(&wasm, 3_000);
-    let faults = found.iter().filter(|f| f.violation.check == "plugin_fault");
-    let steps: Vec<usize> = faults.map(|finding| finding.case.steps.len()).collect();
-    assert!(steps.contains(&90), "{steps:?}: {found:#?}");
+    plugin(&[], &traps_if(long), "")
 }
 
-#[test]
-fn a_bug_of_a_sequence_of_functions_is_found() {
-    let wasm = plugin(
-        &[],
-        "",
-        &traps_if("(i32.eq (global.get $built) (i32.const 2))"),
-    );
-    // That it breaks itself for later calls is told too.
-    let found = findings(&wasm, 3_000);
-    let mut faults = found.iter().filter(|f| f.violation.check == "plugin_fault");
-    let fault = faults.next().expect("it is found");
-    assert_eq!(fault.violation.function, "sign");
-    insta::assert_snapshot!(case_text(&fault.case));
+pub fn sequence() -> Vec<u8> {
+    let built = "(i32.eq (global.get $built) (i32.const 2))";
+    plugin(&[], "", &traps_if(built))
 }
 
-#[test]
-fn every_kind_of_fault_is_told_by_its_name() {
+/// One for each kind of fault in `shape`, of a request with a query.
+pub fn faults() -> Vec<Planted> {
     let text = r#""query":""#;
     let wrongly = |what: &str| {
         let wrongly = format!(
@@ -266,26 +288,58 @@ fn every_kind_of_fault_is_told_by_its_name() {
     let answer = |answer: &str| wrongly(&set_output(answer));
     let other = healthy::<ShapeFn>().replace("\"_v\":1", "\"_v\":2");
     let unsound = healthy::<ShapeFn>().replace("\"method\":", "\"methods\":");
-    for (wasm, class) in [
+    let all = [
         (
+            "divides by zero",
             wrongly("(i32.div_u (i32.const 1) (i32.const 0)) drop"),
-            "trap: division by zero",
+            "plugin_fault-shape-trap: division by zero-",
         ),
-        (wrongly("(return (i32.const 7))"), "exit code"),
-        (wrongly("(call $spin)"), "out of fuel"),
-        (answer(""), "undecodable: not JSON"),
-        (answer("[]"), "undecodable: not a JSON object"),
-        (answer("{}"), "undecodable: no _v"),
-        (answer(&other), "undecodable: wrong _v"),
-        (answer(&unsound), "undecodable: not the response"),
-    ] {
-        only(&wasm, 600, "shape", class);
-    }
+        (
+            "has an exit code",
+            wrongly("(return (i32.const 7))"),
+            "plugin_fault-shape-exit code-",
+        ),
+        (
+            "has no end",
+            wrongly("(call $spin)"),
+            "plugin_fault-shape-out of fuel-",
+        ),
+        (
+            "answers with nothing",
+            answer(""),
+            "plugin_fault-shape-undecodable: not JSON-",
+        ),
+        (
+            "answers with a list",
+            answer("[]"),
+            "plugin_fault-shape-undecodable: not a JSON object-",
+        ),
+        (
+            "answers without a version",
+            answer("{}"),
+            "plugin_fault-shape-undecodable: no _v-",
+        ),
+        (
+            "answers in another version",
+            answer(&other),
+            "plugin_fault-shape-undecodable: wrong _v-",
+        ),
+        (
+            "answers without a field",
+            answer(&unsound),
+            "plugin_fault-shape-undecodable: not the response-",
+        ),
+    ];
+    let all = all.map(|(name, wasm, finds)| Planted {
+        name,
+        wasm,
+        finds: Some(finds),
+    });
+    all.into()
 }
 
-#[test]
-fn a_plugin_that_breaks_itself_is_found() {
-    // Once it has seen a query, `sign` has an exit code for ever.
+/// Once it has seen a query, `sign` has an exit code for ever.
+pub fn breaks_itself() -> Vec<u8> {
     let text = r#""query":""#;
     let breaks = format!(
         "(if {} (then (global.set $built (i32.const 1000))))",
@@ -293,26 +347,34 @@ fn a_plugin_that_breaks_itself_is_found() {
     );
     let broken =
         "(if (i32.ge_u (global.get $built) (i32.const 1000)) (then (return (i32.const 9))))";
-    let found = findings(&plugin(&[text], &breaks, broken), 3_000);
-    let checks: Vec<_> = found.iter().map(|f| f.violation.check.as_str()).collect();
-    assert!(checks.contains(&"no_poison"), "{checks:?}");
+    plugin(&[text], &breaks, broken)
 }
 
-#[test]
-fn a_plugin_that_does_more_with_every_call_drifts_and_one_whose_cache_fills_up_does_not() {
-    let spends = |times: &str| format!("(call $spend {times})");
-    let found = findings(&plugin(&[], "", &spends("(global.get $calls)")), 400);
-    let keys: Vec<_> = found.iter().map(Finding::key).collect();
-    assert_eq!(keys, ["no_drift-sign-fuel-"]);
-    let case = case_text(&found[0].case);
-    assert_eq!(case, "steps 1 to 64: sign_v1\n  the dry-run sample\n");
-    let most = "(select (global.get $calls) (i32.const 100)
-        (i32.lt_u (global.get $calls) (i32.const 100)))";
-    assert!(findings(&plugin(&[], "", &spends(most)), 400).is_empty());
+pub fn does_more() -> Vec<u8> {
+    plugin(&[], "", "(call $spend (global.get $calls))")
 }
 
-#[test]
-fn a_plugin_that_answers_with_what_another_request_said_is_found() {
+pub fn cache() -> Vec<u8> {
+    let most = "(call $spend (select (global.get $calls) (i32.const 100)
+        (i32.lt_u (global.get $calls) (i32.const 100))))";
+    plugin(&[], "", most)
+}
+
+pub fn takes_memory() -> Vec<u8> {
+    takes_memory_when("(i32.eqz (i32.and (global.get $calls) (i32.const 7)))")
+}
+
+pub fn takes_memory_at_first() -> Vec<u8> {
+    takes_memory_when("(i32.lt_u (memory.size) (i32.const 40))")
+}
+
+fn takes_memory_when(when: &str) -> Vec<u8> {
+    let grows = format!("(if {when} (then (drop (memory.grow (i32.const 1)))))");
+    plugin(&[], "", &grows)
+}
+
+/// `shape` keeps a word of the first request that has one, and `sign` tells it.
+pub fn tells_others() -> Vec<u8> {
     let before = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""#;
     let answer = format!("{before}0123456789abcdef\"}}");
     let (length, from) = (answer.len(), before.len());
@@ -320,8 +382,18 @@ fn a_plugin_that_answers_with_what_another_request_said_is_found() {
         "(call $tell (i32.const {}) (i32.const {length}) (i32.const {from})) (return (i32.const 0))",
         address(0)
     );
-    let found = findings(&plugin(&[&answer], "(call $keep)", &tell), 2_000);
-    let keys: Vec<_> = found.iter().map(Finding::key).collect();
-    assert_eq!(keys, ["no_carryover-sign--"]);
-    assert_eq!(found[0].case.steps.len(), 2, "{:#?}", found[0]);
+    plugin(&[&answer], "(call $keep)", &tell)
+}
+
+/// Out of fuel at some 25 KiB.
+pub fn squared() -> Vec<u8> {
+    let squared = "(call $spend (i32.div_u
+        (i32.mul (global.get $length) (global.get $length)) (i32.const 372)))";
+    plugin(&[], squared, "")
+}
+
+/// Out of fuel at some 25 KiB too.
+pub fn slow() -> Vec<u8> {
+    let slow = "(call $spend (i32.mul (global.get $length) (i32.const 68)))";
+    plugin(&[], slow, "")
 }

@@ -1,0 +1,128 @@
+//! What a check of some thousand cases makes of plugins with one planted bug each.
+
+use cc_lb_fuzz::check::CheckError;
+use cc_lb_fuzz::check_plugin;
+use cc_lb_fuzz::finding::Finding;
+use cc_lb_fuzz::report::case_text;
+
+mod plugins;
+mod table;
+
+/// What a check of so many cases finds.
+fn findings(wasm: &[u8], cases: u64) -> Vec<Finding> {
+    match check_plugin(wasm).cases(cases).run() {
+        Ok(_) => Vec::new(),
+        Err(CheckError::Found(found)) => found.0,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Asserts that one thing is found, with this key, and returns it.
+fn only(wasm: &[u8], cases: u64, key: &str) -> Finding {
+    let mut found = findings(wasm, cases);
+    let keys: Vec<_> = found.iter().map(Finding::key).collect();
+    assert_eq!(keys, [key], "{found:#?}");
+    found.remove(0)
+}
+
+/// The shrunk case of a trap in `shape`.
+fn trap_in_shape(wasm: &[u8], cases: u64) -> String {
+    case_text(&only(wasm, cases, "plugin_fault-shape-trap: unreachable-").case)
+}
+
+#[test]
+fn a_healthy_plugin_and_one_with_state_have_no_finding() {
+    assert!(findings(&plugins::healthy_one(), 2_000).is_empty());
+    assert!(findings(&plugins::round_robin(), 2_000).is_empty());
+}
+
+#[test]
+fn a_bug_that_needs_many_headers_is_found() {
+    insta::assert_snapshot!(trap_in_shape(&plugins::many_headers(), 1_000));
+}
+
+#[test]
+fn a_bug_behind_one_exact_word_is_found() {
+    let case = trap_in_shape(&plugins::exact_word(), 1_500);
+    assert!(case.contains(plugins::WORD), "{case}");
+}
+
+#[test]
+fn a_bug_of_deep_nesting_is_found() {
+    let case = trap_in_shape(&plugins::deep(), 1_500);
+    assert!(case.contains("claims"), "{case}");
+}
+
+#[test]
+fn a_bug_of_three_fields_together_is_found() {
+    insta::assert_snapshot!(trap_in_shape(&plugins::fields_together(), 5_000));
+}
+
+#[test]
+fn a_bug_of_a_long_session_is_found() {
+    let fault = only(
+        &plugins::long_session(),
+        200,
+        "plugin_fault-shape-trap: unreachable-",
+    );
+    assert_eq!(fault.case.steps.len(), 90);
+}
+
+#[test]
+fn a_bug_of_a_sequence_of_functions_is_found() {
+    // It also breaks later calls: that is the same bug.
+    let fault = only(
+        &plugins::sequence(),
+        1_000,
+        "plugin_fault-sign-trap: unreachable-",
+    );
+    insta::assert_snapshot!(case_text(&fault.case));
+}
+
+#[test]
+fn every_kind_of_fault_is_told_by_its_name() {
+    for planted in plugins::faults() {
+        let key = planted.finds.expect("it has a fault");
+        assert_eq!(only(&planted.wasm, 300, key).case.steps.len(), 1, "{key}");
+    }
+}
+
+#[test]
+fn a_plugin_that_breaks_itself_is_found() {
+    let fault = only(
+        &plugins::breaks_itself(),
+        1_000,
+        "plugin_fault-sign-exit code-",
+    );
+    insta::assert_snapshot!(case_text(&fault.case));
+}
+
+#[test]
+fn a_plugin_that_does_more_with_every_call_drifts_and_one_whose_cache_fills_up_does_not() {
+    let drift = only(&plugins::does_more(), 400, "no_drift-sign-fuel-");
+    let case = case_text(&drift.case);
+    assert_eq!(case, "steps 1 to 64: sign_v1\n  the dry-run sample\n");
+    assert!(findings(&plugins::cache(), 400).is_empty());
+}
+
+#[test]
+fn a_plugin_that_answers_with_what_another_request_said_is_found() {
+    let told = only(&plugins::tells_others(), 2_000, "no_carryover-sign--");
+    assert_eq!(told.case.steps.len(), 2, "{told:#?}");
+}
+
+#[test]
+fn a_plugin_that_keeps_more_memory_with_every_call_drifts_and_one_that_stops_does_not() {
+    let drift = only(&plugins::takes_memory(), 400, "no_drift-sign-memory-");
+    let case = case_text(&drift.case);
+    assert_eq!(case, "steps 1 to 64: sign_v1\n  the dry-run sample\n");
+    assert!(findings(&plugins::takes_memory_at_first(), 400).is_empty());
+}
+
+#[test]
+fn a_plugin_whose_cost_grows_faster_than_the_request_is_found_and_one_that_is_slow_for_each_byte_is_not()
+ {
+    let cost = only(&plugins::squared(), 1_000, "linear_cost-shape--");
+    assert_eq!(cost.case.steps.len(), 5, "{}", case_text(&cost.case));
+    assert!(findings(&plugins::slow(), 1_000).is_empty());
+}
