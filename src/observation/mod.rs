@@ -4,6 +4,7 @@
 //! [`oracle`](crate::oracle) read records and never touch a host. A discrepancy here is a record that
 //! does not say what happened.
 
+use std::fmt;
 use std::time::Duration;
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
@@ -124,6 +125,17 @@ impl Reaction {
     }
 }
 
+/// For people: `Ok` and the response as JSON, `Fallback` and the policy, or the panic.
+impl fmt::Display for Reaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Outcome(DispatchOutcome::Ok(response)) => write!(f, "Ok {response}"),
+            Self::Outcome(DispatchOutcome::Fallback(policy)) => write!(f, "Fallback({policy:?})"),
+            Self::Panic(text) => write!(f, "panic: {text}"),
+        }
+    }
+}
+
 /// What was seen of one step.
 #[derive(Clone, Debug)]
 pub struct StepRecord {
@@ -186,13 +198,7 @@ impl From<&StepRecord> for StepSeen {
     fn from(step: &StepRecord) -> Self {
         Self {
             place: step.place,
-            came_to: match &step.reaction {
-                Reaction::Outcome(DispatchOutcome::Ok(response)) => format!("Ok {response}"),
-                Reaction::Outcome(DispatchOutcome::Fallback(policy)) => {
-                    format!("Fallback({policy:?})")
-                }
-                Reaction::Panic(text) => format!("panic: {text}"),
-            },
+            came_to: step.reaction.to_string(),
             cause: step.call.cause.as_ref().map(ToString::to_string),
             frames: step.call.frames.clone(),
             fuel: step.call.fuel,

@@ -2,7 +2,7 @@
 //! was tested here is not what runs there.
 
 use super::{Oracle, Violation, quote};
-use crate::observation::CaseRecord;
+use crate::observation::{CaseRecord, Outcome, Reaction};
 
 /// Holds when each step came to the same on a fresh session as on one of the published host.
 ///
@@ -25,7 +25,8 @@ impl Oracle for AgreesWithReference {
         let differing = steps.filter_map(|(step, (fresh, reference))| {
             let (here, there) = (fresh.outcome()?, reference.as_ref()?);
             (here != there).then(|| {
-                let (here, there) = (quote(here), quote(there));
+                let text = |outcome: &Outcome| quote(&Reaction::Outcome(outcome.clone()));
+                let (here, there) = (text(here), text(there));
                 let detail = format!("came to {here}, on the published host to {there}");
                 Violation::new(self, step.function, detail)
             })

@@ -5,7 +5,7 @@
 //! find what
 //! is wrong with the plugin.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 
 use serde::{Deserialize, Serialize};
 
@@ -182,9 +182,9 @@ fn plugin_steps(record: &CaseRecord) -> &[StepRecord] {
 }
 
 /// Shortens what a violation quotes.
-fn quote(value: &impl Debug) -> String {
+fn quote(value: &impl Display) -> String {
     const MOST: usize = 400;
-    let text = format!("{value:?}");
+    let text = value.to_string();
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
         None => text,

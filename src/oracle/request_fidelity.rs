@@ -40,14 +40,17 @@ fn judge(step: &StepRecord) -> Option<String> {
         (DispatchOutcome::Fallback(_), Some(output), None) if !same_bytes(output, expected) => {
             Some(format!(
                 "it got {}",
-                quote(&String::from_utf8_lossy(output))
+                quote(&format_args!("{:?}", String::from_utf8_lossy(output)))
             ))
         }
         (DispatchOutcome::Fallback(_), _, None) => None,
     }?;
     Some(format!(
         "the guest must get {}; {detail}",
-        quote(&String::from_utf8_lossy(step.input.as_deref()?))
+        quote(&format_args!(
+            "{:?}",
+            String::from_utf8_lossy(step.input.as_deref()?)
+        ))
     ))
 }
 

@@ -48,6 +48,6 @@ fn judge(step: &StepRecord) -> Option<String> {
     };
     Some(format!(
         "the guest answered {}, {detail}",
-        quote(&String::from_utf8_lossy(answer))
+        quote(&format_args!("{:?}", String::from_utf8_lossy(answer)))
     ))
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use cc_lb_fuzz::campaign::{
-    CampaignError, Event, HostKind, Patience, Plan, Setup, Summary, Workers,
+    CASES_PER_SESSION, CampaignError, Event, HostKind, Patience, Plan, Setup, Summary, Workers,
 };
 use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::finding::Finding;
@@ -166,12 +166,20 @@ fn a_campaign_goes_on_behind_every_death_and_tells_it_once() {
 
 #[test]
 fn the_same_seed_comes_to_the_same_findings_with_any_number_of_workers_and_again() {
-    let aborting = faulty("aborts");
-    let plan = plan(1, 40);
+    let guest = include_bytes!("../../guests/traps_on_a_query.wat");
+    let setup = Setup {
+        wasm: wat::parse_bytes(guest).expect("it is valid").into_owned(),
+        subject: Subject::Plugin,
+        ..setup(HostKind::Guarded.name())
+    };
+    let program = assert_cmd::cargo::cargo_bin("cc-lb-fuzz");
+    let workers = Workers::new(program, ["worker"], setup).expect("there is room");
+    // Seven sessions, so that all of seven workers have something to do.
+    let plan = Plan::plugin::<Request>(1, 7 * CASES_PER_SESSION);
     let comes_to = |count: usize| {
         let mut findings: Vec<(String, Case)> = Vec::new();
         let count = NonZeroUsize::new(count).expect("there are workers");
-        let summary = aborting.run(&plan, count, &mut |event| {
+        let summary = workers.run(&plan, count, &mut |event| {
             if let Event::Finding(finding) = event {
                 findings.push((finding.key(), finding.case.clone()));
             }
