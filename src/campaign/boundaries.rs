@@ -8,7 +8,7 @@ use chacha20::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
 
 use super::growth::Growing;
-use crate::case::{Case, Step, tree};
+use crate::case::{Case, Step, is_body, near_bodies, tree};
 use crate::wire::Vocabulary;
 
 /// From so many arbitrary requests of a function it is learned what its fields may be.
@@ -74,7 +74,7 @@ impl Boundaries {
                 })
             })
         };
-        let mut singles: Vec<_> = all(VALUES_MAX).collect();
+        let mut singles: Vec<_> = all(usize::MAX).collect();
         singles.sort_by_key(|single| single.value);
         let growing_at = singles.partition_point(|single| single.value == 0);
         let growing = functions.iter().enumerate().flat_map(|(nth, function)| {
@@ -180,6 +180,11 @@ impl Function {
                     }),
                 }
             }
+        }
+        for field in fields.iter_mut().filter(|field| is_body(&field.path)) {
+            field
+                .values
+                .extend(near_bodies().iter().cloned().map(Value::from));
         }
         Some(Self {
             place,

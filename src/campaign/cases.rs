@@ -1,13 +1,12 @@
 //! The cases of a plan: the same on every machine, in any order, with any number of workers.
 
-use std::marker::PhantomData;
-
 use arbitrary::Unstructured;
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::boundaries::Boundaries;
+use super::growth::with_longer_lists;
 use super::{CASES_PER_SESSION, Plan};
 use crate::case::{Case, MAX_STEPS, Step};
 use crate::wire::{Vocabulary, weighted};
@@ -28,7 +27,7 @@ const SOAK_STEPS: usize = MAX_STEPS;
 pub enum Phase {
     /// The healthy call of each function
     Seeds,
-    /// The healthy call of each function, a thousand times in a row
+    /// The healthy call of each function, and one with longer lists, a thousand times in a row
     Soak,
     /// The dry-run request of each function with one field at a time otherwise, then two
     Boundaries,
@@ -61,12 +60,26 @@ impl Phase {
     }
 }
 
+/// What is called again and again: the healthy call of each function, and then one with longer lists of each that has any.
+fn soaks<R: Vocabulary>(functions: &[usize]) -> Vec<Step<R>> {
+    let healthy = functions.iter().map(|place| Step::healthy(*place));
+    let longer = functions
+        .iter()
+        .filter_map(|place| with_longer_lists(*place));
+    let longer = longer.map(|request| Step {
+        request,
+        program: None,
+    });
+    healthy.chain(longer).collect()
+}
+
 /// The cases of a plan.
 #[derive(Clone, Debug)]
 pub struct Cases<R> {
     plan: Plan,
     boundaries: Boundaries,
-    vocabulary: PhantomData<R>,
+    /// What is called again and again.
+    soaks: Vec<Step<R>>,
 }
 
 impl<R: Vocabulary> Cases<R> {
@@ -78,7 +91,10 @@ impl<R: Vocabulary> Cases<R> {
                 true => Boundaries::of::<R>(&plan.menu.functions),
                 false => Boundaries::default(),
             },
-            vocabulary: PhantomData,
+            soaks: match plan.phases.contains(&Phase::Soak) {
+                true => soaks(&plan.menu.functions),
+                false => Vec::new(),
+            },
         }
     }
 
@@ -116,15 +132,16 @@ impl<R: Vocabulary> Cases<R> {
         near.into_iter().min().unwrap_or(Phase::Random)
     }
 
-    /// Which function's soak the case of this index is. Where there is more to come it is the last of a session: what is
+    /// Which soak the case of this index is. Where there is more to come it is the last of a session: what is
     /// found behind it would have a long history.
-    fn soak(&self, index: u64) -> Option<u64> {
+    fn soak(&self, index: u64) -> Option<usize> {
         let place = match self.is_endless() {
             true if (index + 1).is_multiple_of(CASES_PER_SESSION) => index / CASES_PER_SESSION,
             true => return None,
             false => index.checked_sub(self.of_each(Phase::Seeds))?,
         };
-        (place < self.of_each(Phase::Soak)).then_some(place)
+        let place = usize::try_from(place).ok()?;
+        (place < self.soaks.len()).then_some(place)
     }
 
     /// Which of the boundaries the case of this index is.
@@ -147,8 +164,8 @@ impl<R: Vocabulary> Cases<R> {
     /// The case of this index.
     pub fn nth(&self, index: u64) -> Case<R> {
         let functions = &self.plan.menu.functions;
-        let healthy = |place: u64, times: usize| Case {
-            steps: vec![Step::healthy(functions[place as usize]); times],
+        let healthy = |place: u64| Case {
+            steps: vec![Step::healthy(functions[place as usize])],
         };
         // The index is the cipher's stream, so that cases do not depend on each other.
         let mut rng = ChaCha8Rng::seed_from_u64(self.plan.seed);
@@ -157,8 +174,10 @@ impl<R: Vocabulary> Cases<R> {
         let mut entropy = vec![0; length];
         let menu = &self.plan.menu;
         let case = match self.phase(index) {
-            Phase::Seeds => Some(healthy(index, 1)),
-            Phase::Soak => self.soak(index).map(|place| healthy(place, SOAK_STEPS)),
+            Phase::Seeds => Some(healthy(index)),
+            Phase::Soak => self.soak(index).map(|place| Case {
+                steps: vec![self.soaks[place].clone(); SOAK_STEPS],
+            }),
             Phase::Boundaries => {
                 let place = self.boundary(index);
                 place.and_then(|place| self.boundaries.nth(place))
@@ -174,7 +193,7 @@ impl<R: Vocabulary> Cases<R> {
             }
         };
         // `arbitrary` fills up with zeroes when the entropy ends; if it fails all the same, that is a healthy call.
-        case.unwrap_or_else(|| healthy(0, 1))
+        case.unwrap_or_else(|| healthy(0))
     }
 
     fn has(&self, phase: Phase) -> bool {
@@ -191,6 +210,6 @@ impl<R: Vocabulary> Cases<R> {
 
     /// How many cases there are of healthy calls alone.
     fn healthy(&self) -> u64 {
-        self.of_each(Phase::Seeds) + self.of_each(Phase::Soak)
+        self.of_each(Phase::Seeds) + self.soaks.len() as u64
     }
 }

@@ -18,6 +18,8 @@ pub enum Growth {
     Messages,
     /// A list, in items.
     Items,
+    /// An object of JSON, in fields.
+    Fields,
     /// JSON, in levels.
     Levels,
 }
@@ -30,6 +32,7 @@ impl Growth {
             Self::Text => "bytes of text",
             Self::Messages => "messages",
             Self::Items => "items",
+            Self::Fields => "fields",
             Self::Levels => "levels",
         }
     }
@@ -38,23 +41,22 @@ impl Growth {
     pub(super) fn most(self) -> u64 {
         match self {
             Self::Bytes | Self::Text => 750_000,
-            Self::Messages | Self::Items => 16_384,
+            Self::Messages | Self::Items | Self::Fields => 16_384,
             Self::Levels => 500,
         }
     }
 
-    /// The sizes at which the cost of a request shows how it grows: the last of them are large, but no attack. None of
-    /// JSON, the deepest of which parsers refuse.
-    fn sizes(self) -> impl Iterator<Item = u64> {
+    /// The sizes at which the cost of a request shows how it grows: the last of them are large, but no attack. JSON is no
+    /// deeper than an ordinary request's.
+    fn sizes(self) -> Vec<u64> {
         let first = match self {
             // Five in an ordinary request, two in larger ones.
             Self::Bytes | Self::Text => 704,
             Self::Messages | Self::Items => 2,
-            Self::Levels => 0,
+            Self::Fields => 16,
+            Self::Levels => return vec![4, 8, 16, 32, 60],
         };
-        (0..7)
-            .map(move |doubled| first << doubled)
-            .filter(|size| *size > 0)
+        (0..7).map(|doubled| first << doubled).collect()
     }
 }
 
@@ -73,7 +75,7 @@ impl Growing {
     pub(super) fn all<R: Vocabulary>(place: usize, sample: &Value) -> Vec<Self> {
         // Of a list that grows, its items need not.
         let in_a_list = |path: &str| path.split('/').any(|key| key.parse::<usize>().is_ok());
-        let mut paths = tree::paths(sample, |value| !value.is_null());
+        let mut paths = tree::paths(sample, |_| true);
         paths.retain(|path| !in_a_list(path));
         paths.sort();
         let mut all = Vec::new();
@@ -83,7 +85,9 @@ impl Growing {
                     &[Growth::Bytes, Growth::Text, Growth::Messages]
                 }
                 Some(Value::Array(_)) => &[Growth::Items],
-                Some(Value::Object(_)) if takes_any_field::<R>(sample, &path) => &[Growth::Levels],
+                Some(Value::Object(_) | Value::Null) if takes_any_field::<R>(sample, &path) => {
+                    &[Growth::Fields, Growth::Levels]
+                }
                 _ => &[],
             };
             all.extend(growths.iter().map(|growth| Self {
@@ -115,6 +119,9 @@ impl Growing {
                 let item = self.item.as_ref()?;
                 Value::Array((0..size).map(|n| numbered(item, n)).collect())
             }
+            Growth::Fields => (0..size)
+                .map(|n| (format!("field-{n}"), Value::from(n)))
+                .collect(),
             Growth::Levels => {
                 let inner = size.saturating_sub(1);
                 let inner = match inner {
@@ -129,21 +136,19 @@ impl Growing {
         serde_json::from_value(root).ok()
     }
 
-    /// The request at sizes of which each is twice the one before.
+    /// The request at sizes of which each is about twice the one before.
     pub(super) fn doubling<R: Vocabulary>(&self, sample: &Value) -> Vec<R> {
-        let sizes = self.growth.sizes();
+        let sizes = self.growth.sizes().into_iter();
         sizes
             .filter_map(|size| self.request(sample, size))
             .collect()
     }
 }
 
-/// Whether the object is JSON of whoever sends it.
+/// Whether the field is JSON of whoever sends it.
 fn takes_any_field<R: Vocabulary>(sample: &Value, path: &str) -> bool {
     let mut root = sample.clone();
-    if let Some(Value::Object(object)) = root.pointer_mut(path) {
-        object.insert("any".to_owned(), Value::Null);
-    }
+    tree::place(&mut root, path, json!({ "any": null }));
     serde_json::from_value::<R>(root).is_ok()
 }
 
@@ -165,4 +170,24 @@ fn numbered(item: &Value, number: usize) -> Value {
         *text += &format!("-{number}");
     }
     item
+}
+
+/// The dry-run request with some items in each of its lists, of several kinds where an item may be of several; `None`
+/// where it has no list. What a plugin keeps of a request, it often keeps of each item.
+pub(super) fn with_longer_lists<R: Vocabulary>(place: usize) -> Option<R> {
+    const ITEMS: usize = 8;
+    // In bytes.
+    const ITEM_MAX: usize = 512;
+    let sample = serde_json::to_value(R::dry_run(place)).ok()?;
+    let all = Growing::all::<R>(place, &sample);
+    let lists = all.iter().filter(|field| field.growth == Growth::Items);
+    let mut longer = sample.clone();
+    for list in lists {
+        let requests = (0..64).filter_map(|nth| donor::<R>(place, nth));
+        let items = requests.filter_map(|request| request.pointer(&list.path)?.get(0).cloned());
+        let items = items.filter(|item| item.to_string().len() <= ITEM_MAX);
+        let items = items.take(ITEMS).collect();
+        tree::place(&mut longer, &list.path, Value::Array(items));
+    }
+    (longer != sample).then(|| serde_json::from_value(longer).ok())?
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::puppet::{Program, Wildness};
 use crate::wire::{Request, Vocabulary};
 
+mod bodies;
 mod file;
 mod mutate;
 mod near;
@@ -19,7 +20,9 @@ mod shrink;
 pub(crate) mod tree;
 mod words;
 
+pub(crate) use bodies::near_bodies;
 pub use file::{CaseError, FORMAT, files};
+pub(crate) use near::is_body;
 pub use shrink::{ShrinkLimits, Shrunk};
 pub use tree::Numbers;
 pub use words::words;
@@ -135,13 +138,17 @@ impl Menu {
             _ => near::near(place, u)?,
         };
         let request = match !self.words.is_empty() && u.ratio(1, 2)? {
-            true => near::with_word(request, &self.words, u)?,
+            true => near::with_word(request, u.choose(&self.words)?, &self.words, u)?,
+            false => request,
+        };
+        let request = match u.ratio(1, 8)? {
+            true => near::with_body(request, u)?,
             false => request,
         };
         match u.ratio(1, 4)? {
             true => {
                 let marker = format!("{MARKER}{:08x}", u.arbitrary::<u32>()?);
-                near::with_word(request, &[marker], u)
+                near::with_word(request, &marker, &self.words, u)
             }
             false => Ok(request),
         }

@@ -5,7 +5,7 @@ use arbitrary::Unstructured;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 
-use super::tree;
+use super::{near_bodies, tree};
 use crate::wire::Vocabulary;
 
 /// The most fields in which a request differs from the sample.
@@ -27,27 +27,23 @@ pub(super) fn near<R: Vocabulary>(place: usize, u: &mut Unstructured<'_>) -> arb
     Ok(serde_json::from_value(root).unwrap_or(sample))
 }
 
-/// The request with one of these words in it: as a text, in base64, in a body, or as the name of a field where any may
-/// be.
+/// The request with a word in it: as a text, in base64, in a body, or in a field of one of these names, where any may be.
 pub(super) fn with_word<R: Vocabulary>(
     request: R,
-    words: &[String],
+    word: &str,
+    names: &[String],
     u: &mut Unstructured<'_>,
 ) -> arbitrary::Result<R> {
-    let (Ok(mut root), Some(word)) = (serde_json::to_value(&request), u.choose(words).ok()) else {
+    let Ok(mut root) = serde_json::to_value(&request) else {
         return Ok(request);
     };
     let value = match u.int_in_range(0..=4)? {
-        0 | 1 => word.clone(),
+        0 | 1 => word.to_owned(),
         2 => BASE64_STANDARD.encode(word),
         3 => BASE64_STANDARD.encode(body(word)),
         _ => {
-            let other = u.choose(words)?.clone();
-            let objects = tree::paths(&root, Value::is_object);
-            if let Some(Value::Object(object)) = root.pointer_mut(u.choose(&objects)?) {
-                object.insert(word.clone(), other.into());
-            }
-            return Ok(serde_json::from_value(root).unwrap_or(request));
+            let name = u.choose(names).map_or(word, String::as_str);
+            return with_field(request, &root, name, word, u);
         }
     };
     let texts = tree::paths(&root, Value::is_string);
@@ -55,6 +51,51 @@ pub(super) fn with_word<R: Vocabulary>(
         *text = value.into();
     }
     Ok(serde_json::from_value(root).unwrap_or(request))
+}
+
+/// The request with a field more, in an object that may have any.
+fn with_field<R: Vocabulary>(
+    request: R,
+    root: &Value,
+    name: &str,
+    value: &str,
+    u: &mut Unstructured<'_>,
+) -> arbitrary::Result<R> {
+    let objects = tree::paths(root, |value| value.is_object() || value.is_null());
+    let first = u.choose_index(objects.len())?;
+    let (before, behind) = objects.split_at(first);
+    for path in behind.iter().chain(before) {
+        let mut other = root.clone();
+        match other.pointer_mut(path) {
+            Some(Value::Object(object)) => drop(object.insert(name.to_owned(), value.into())),
+            _ => tree::place(&mut other, path, json!({ name: value })),
+        }
+        if let Ok(other) = serde_json::from_value(other) {
+            return Ok(other);
+        }
+    }
+    Ok(request)
+}
+
+/// The request with a body, where it has any, that is nearly what is expected.
+pub(super) fn with_body<R: Vocabulary>(
+    request: R,
+    u: &mut Unstructured<'_>,
+) -> arbitrary::Result<R> {
+    let Ok(mut root) = serde_json::to_value(&request) else {
+        return Ok(request);
+    };
+    let bodies = tree::paths(&root, Value::is_string);
+    let bodies: Vec<_> = bodies.iter().filter(|path| is_body(path)).collect();
+    if let Ok(path) = u.choose(&bodies) {
+        tree::place(&mut root, path, u.choose(near_bodies())?.clone().into());
+    }
+    Ok(serde_json::from_value(root).unwrap_or(request))
+}
+
+/// Whether the field of this path is a message's body.
+pub(crate) fn is_body(path: &str) -> bool {
+    path.ends_with("body_base64")
 }
 
 /// A body with a word in the places in which one is looked for.

@@ -1,0 +1,169 @@
+//! The loop of a campaign against bare calls.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use cc_lb_fuzz::campaign::{Bench, Cases, Phase, Plan};
+use cc_lb_fuzz::case::Menu;
+use cc_lb_fuzz::host::{PluginHost, guard};
+use cc_lb_fuzz::observation::{Depth, Runner, Subject};
+use cc_lb_fuzz::oracle::{CHECKS, check_all};
+use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::wire::Request;
+use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
+
+use crate::Figure;
+
+/// The rounds of each figure, and the cases of one.
+const ROUNDS: u64 = 24;
+const CASES: u64 = 2_048;
+
+/// What a guest was called with, and whether its instance was of no more use then.
+struct Input {
+    function: &'static str,
+    bytes: Vec<u8>,
+    renews: bool,
+}
+
+/// A plugin with the protocol's limits and nothing around it, or behind the guard.
+pub fn bare(manifest: extism::Manifest) -> extism::CompiledPlugin {
+    let manifest = manifest
+        .with_timeout(Duration::from_millis(HANDSHAKE_WALL_MS))
+        .disallow_all_hosts();
+    extism::PluginBuilder::new(manifest)
+        .with_wasi(false)
+        .with_cache_disabled()
+        .with_fuel_limit(HANDSHAKE_FUEL)
+        .compile()
+        .expect("the puppet compiles")
+}
+
+fn plan(programs: bool) -> Plan {
+    let mut plan = Plan::puppet::<Request>(1, ROUNDS * CASES);
+    plan.phases = vec![Phase::Random];
+    if !programs {
+        plan.menu = Menu {
+            programs: None,
+            ..Menu::puppet::<Request>()
+        };
+    }
+    plan
+}
+
+/// The inputs of the guest in these cases, and how many of the calls were not answered.
+fn inputs(runner: &mut Runner<'_, PluginHost>, plan: &Plan, round: u64) -> (Vec<Input>, usize) {
+    let cases = Cases::<Request>::of(plan);
+    let mut failed = 0;
+    let mut inputs = Vec::new();
+    for case in round * CASES..(round + 1) * CASES {
+        let record = runner
+            .run(&cases.nth(case), Depth::Light)
+            .expect("it opens");
+        for step in record.steps {
+            let cause = step.call.cause.as_ref();
+            failed += usize::from(cause.is_some());
+            if let Some(bytes) = step.input {
+                let function = step.function.name;
+                let renews = cause.is_some_and(cc_lb_fuzz::host::Cause::is_abnormal);
+                inputs.push(Input {
+                    function,
+                    bytes,
+                    renews,
+                });
+            }
+        }
+    }
+    (inputs, failed)
+}
+
+/// The time of a bare call of each, with a fresh instance behind those that need one.
+fn bare_calls(compiled: &extism::CompiledPlugin, inputs: &[Input]) -> Duration {
+    let open = || extism::Plugin::new_from_compiled(compiled).expect("it opens");
+    let mut plugin = open();
+    let start = Instant::now();
+    for input in inputs {
+        let answered = plugin.call::<&[u8], &[u8]>(input.function, &input.bytes);
+        let _ = black_box(answered.map(<[u8]>::len));
+        if input.renews {
+            plugin = open();
+        }
+    }
+    start.elapsed()
+}
+
+/// The time of a campaign's loop over the cases of a round: without second sessions, or as campaigns run.
+fn library(bench: &mut Bench<'_, PluginHost>, plan: &Plan, round: u64, sampled: bool) -> Duration {
+    let cases = round * CASES..(round + 1) * CASES;
+    let start = Instant::now();
+    if sampled {
+        let block = bench
+            .run_block(plan, cases, None, |_| ())
+            .expect("it opens");
+        assert!(block.stopped.is_none(), "{:?}", block.stopped);
+    } else {
+        let all = Cases::<Request>::of(plan);
+        for case in cases {
+            let record = bench.runner().run(&all.nth(case), Depth::Light);
+            let violations = check_all(&CHECKS, &record.expect("it opens"));
+            assert!(violations.is_empty(), "{violations:?}");
+        }
+    }
+    start.elapsed()
+}
+
+fn figure(what: &'static str, goal: &'static str, programs: bool, sampled: bool) -> Figure {
+    let host = PluginHost::new(puppet::wasm()).expect("the puppet opens");
+    let mut bench = Bench::new(&host, Subject::Puppet).expect("it opens");
+    let plan = plan(programs);
+    // The hostile mix kills a host without the guard.
+    let compiled = bare(match programs {
+        true => guard::manifest(puppet::wasm()).expect("it may run"),
+        false => extism::Manifest::new([extism::Wasm::data(puppet::wasm())]),
+    });
+    let (mut ratios, mut rates, mut calls) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut all, mut failed) = (0, 0);
+    for round in 0..ROUNDS {
+        let (inputs, failing) = inputs(bench.runner(), &plan, round);
+        all += inputs.len();
+        failed += failing;
+        let own = library(&mut bench, &plan, round, sampled);
+        let bare = bare_calls(&compiled, &inputs);
+        ratios.push(bare.as_secs_f64() / own.as_secs_f64());
+        rates.push(inputs.len() as f64 / own.as_secs_f64());
+        calls.push(inputs.len() as f64 / bare.as_secs_f64());
+    }
+    let median = |of: &mut Vec<f64>| {
+        of.sort_by(f64::total_cmp);
+        of[of.len() / 2] / 1000.0
+    };
+    let aside = format!(
+        "{:.0} k/s over {:.0} k/s, {:.1} % failing",
+        median(&mut rates),
+        median(&mut calls),
+        100.0 * failed as f64 / all as f64
+    );
+    Figure::of(what, &mut ratios, "", goal, aside)
+}
+
+pub fn figures() -> Vec<Figure> {
+    vec![
+        figure(
+            "dispatches, a guest that answers, over bare calls",
+            "0.60",
+            false,
+            false,
+        ),
+        figure(
+            "the same, with the checks that compare",
+            "0.45",
+            false,
+            true,
+        ),
+        figure(
+            "dispatches of the hostile mix over bare calls and renewals",
+            "0.50",
+            true,
+            false,
+        ),
+    ]
+}

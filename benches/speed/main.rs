@@ -1,0 +1,112 @@
+//! How near the harness comes to a bare `extism::Plugin::call` of the same bytes on the same guest.
+//!
+//! ```sh
+//! cargo bench --bench speed
+//! ```
+//!
+//! prints the table and writes it to `docs/speed.md`, from where the README has it. Every figure is a ratio of two things
+//! that took turns within this run, so that what else the machine does falls on both: the median of the rounds, and
+//! beside it half of the range in which the middle half of them lies. A discrepancy here is a figure that another run on
+//! the same machine does not come near to.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+mod dispatches;
+mod growth;
+mod processes;
+mod sessions;
+
+/// A row of the table.
+struct Figure {
+    what: &'static str,
+    /// The median of the rounds.
+    value: f64,
+    /// Half of the range of the middle half of them.
+    noise: f64,
+    unit: &'static str,
+    goal: &'static str,
+    /// Absolute figures, for those who ask how fast.
+    aside: String,
+}
+
+impl Figure {
+    /// Of one round each.
+    fn of(
+        what: &'static str,
+        rounds: &mut [f64],
+        unit: &'static str,
+        goal: &'static str,
+        aside: String,
+    ) -> Self {
+        rounds.sort_by(f64::total_cmp);
+        let at = |part: f64| rounds[(part * (rounds.len() - 1) as f64).round() as usize];
+        Self {
+            what,
+            value: at(0.5),
+            noise: (at(0.75) - at(0.25)) / 2.0,
+            unit,
+            goal,
+            aside,
+        }
+    }
+}
+
+fn main() {
+    let only: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
+    let wanted =
+        |name: &str| only.is_empty() || only.iter().any(|only| name.contains(only.as_str()));
+    let mut figures = Vec::new();
+    for (name, measure) in [
+        ("dispatches", dispatches::figures as fn() -> Vec<Figure>),
+        ("sessions", sessions::figures),
+        ("growth", growth::figures),
+        ("processes", processes::figures),
+    ] {
+        if wanted(name) {
+            eprintln!("measuring {name}");
+            figures.extend(measure());
+        }
+    }
+    let text = table(&figures);
+    println!("{text}");
+    if only.is_empty() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/speed.md");
+        let page = format!("{}\n{text}", include_str!("head.md").trim_end());
+        std::fs::write(&file, page).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+}
+
+fn table(figures: &[Figure]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(["figure", "measured", "±", "goal", ""]);
+    for figure in figures {
+        let number = |value: f64| match value.abs() {
+            size if size >= 100.0 => format!("{value:.0}"),
+            size if size >= 10.0 => format!("{value:.1}"),
+            _ => format!("{value:.2}"),
+        };
+        table.add_row([
+            figure.what.to_owned(),
+            format!("{}{}", number(figure.value), figure.unit),
+            number(figure.noise),
+            figure.goal.to_owned(),
+            figure.aside.clone(),
+        ]);
+    }
+    for column in [1, 2] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.lines().fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, "{}", line.trim_end());
+        text
+    })
+}
