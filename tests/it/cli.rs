@@ -27,6 +27,20 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("it prints UTF-8")
 }
 
+/// Asserts a snapshot of what was printed, without what differs from run to run: times, rates, and the program's place.
+macro_rules! assert_printed {
+    ($printed:expr) => {
+        let filters = [
+            (r"replay: \S+", "replay: cc-lb-fuzz"),
+            (r"(?m)(_v\d .*) +\d+$", "$1 [rate]"),
+            (r"\d+\.\d s \(.*\)", "[time]"),
+            (r"\d+ µs", "[time]"),
+        ];
+        insta::with_settings!({ filters => filters }, { insta::assert_snapshot!($printed) });
+    };
+}
+pub(crate) use assert_printed;
+
 pub fn code(output: &Output) -> u8 {
     output
         .status
@@ -56,14 +70,7 @@ fn a_plugin_with_one_bug_has_one_finding_shrunk_to_the_field_and_replayable() {
         "{printed}{}",
         text(&run.stderr)
     );
-    let finding = printed
-        .split("replay:")
-        .next()
-        .expect("there is one")
-        .split("seed 1")
-        .nth(1);
-    insta::assert_snapshot!(finding.expect("there is one").trim());
-    assert!(printed.contains("\n1 finding in 300 cases"), "{printed}");
+    assert_printed!(&printed);
 
     let command = printed
         .lines()
@@ -169,13 +176,7 @@ fn a_case_replays_step_by_step() {
     case.write(&file).expect("it can be written");
     let replay = tool(folder.path(), &["replay", "case.json"]);
     assert_eq!(code(&replay), exit_code::CLEAN);
-    let printed = text(&replay.stdout);
-    // Times differ from run to run.
-    let stable: Vec<&str> = printed
-        .lines()
-        .filter(|line| !line.contains("µs"))
-        .collect();
-    insta::assert_snapshot!(stable.join("\n"));
+    assert_printed!(text(&replay.stdout));
 }
 
 #[test]

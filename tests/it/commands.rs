@@ -125,6 +125,10 @@ fn every_shell_has_completions() {
         for command in ["minimize", "inspect", "--capability"] {
             assert!(script.contains(command.trim_start_matches('-')), "{shell}");
         }
+        // The shortest of them, whole.
+        if shell == "fish" {
+            insta::assert_snapshot!(script);
+        }
     }
 }
 
