@@ -39,7 +39,18 @@ macro_rules! assert_printed {
         insta::with_settings!({ filters => filters }, { insta::assert_snapshot!($printed) });
     };
 }
-pub(crate) use assert_printed;
+
+/// What a run of a plugin that keeps no call waiting prints: on a busy machine the clock may have a say in it, and then it
+/// runs again.
+pub fn undisturbed<T>(mut run: impl FnMut() -> (T, String)) -> (T, String) {
+    for _ in 1..5 {
+        let (told, printed) = run();
+        if !printed.contains("timeout") && !printed.contains("the machine was busy") {
+            return (told, printed);
+        }
+    }
+    run()
+}
 
 pub fn code(output: &Output) -> u8 {
     output
@@ -56,14 +67,15 @@ pub fn traps_on_a_query() -> Vec<u8> {
 
 #[test]
 fn a_plugin_with_one_bug_has_one_finding_shrunk_to_the_field_and_replayable() {
-    let folder = folder();
-    std::fs::write(folder.path().join("plugin.wasm"), traps_on_a_query())
-        .expect("it can be written");
-    let run = tool(
-        folder.path(),
-        &["run", "plugin.wasm", "--cases", "300", "--seed", "1"],
-    );
-    let printed = text(&run.stdout);
+    let ((folder, run), printed) = undisturbed(|| {
+        let folder = folder();
+        std::fs::write(folder.path().join("plugin.wasm"), traps_on_a_query())
+            .expect("it can be written");
+        let arguments = ["run", "plugin.wasm", "--cases", "300", "--seed", "1"];
+        let run = tool(folder.path(), &arguments);
+        let printed = text(&run.stdout);
+        ((folder, run), printed)
+    });
     assert_eq!(
         code(&run),
         exit_code::FINDINGS,

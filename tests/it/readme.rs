@@ -5,6 +5,8 @@ use std::path::Path;
 use assert_cmd::Command;
 use cc_lb_fuzz::exit_code;
 
+use crate::cli::undisturbed;
+
 const README: &str = include_str!("../../README.md");
 const CI: &str = include_str!("../../.ci/run");
 const NIGHTLY: &str = include_str!("../../.github/workflows/nightly.yml");
@@ -62,7 +64,15 @@ fn every_command_runs_as_it_says() {
             Some(None) => assert!(CI.contains(line), "{line}"),
             Some(Some(arguments)) => {
                 let arguments: Vec<&str> = arguments.split(' ').collect();
-                let (code, output) = tool(folder.path(), &arguments);
+                let run = || tool(folder.path(), &arguments);
+                let (code, output) = match arguments[..] {
+                    ["run", plugin, ..] if plugin.starts_with("guests") => undisturbed(|| {
+                        // What one run found the next would try first.
+                        let _ = std::fs::remove_dir_all(folder.path().join("artifacts"));
+                        run()
+                    }),
+                    _ => run(),
+                };
                 assert_eq!(
                     code,
                     Some(i32::from(exit_code::FINDINGS)),
