@@ -39,15 +39,24 @@ fn workers(host: HostKind) -> Workers {
 fn example() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
-        let release = (!cfg!(debug_assertions)).then_some("--release");
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--example", "own_host"])
-            .args(release)
+        let tests = std::env::current_exe().expect("it is there");
+        let built_to = tests.ancestors().nth(2).expect("it lies deep");
+        let mut cargo = Command::new(env!("CARGO"));
+        // With these, build scripts that look at them would run again, here and in the next build.
+        let of_this_package = std::env::vars().map(|(name, _)| name).filter(|name| {
+            let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+            prefixes.iter().any(|prefix| name.starts_with(prefix))
+        });
+        of_this_package.for_each(|name| {
+            cargo.env_remove(name);
+        });
+        let built = cargo
+            .args(["build", "--quiet", "--example", "own_host", "--target-dir"])
+            .arg(built_to.parent().expect("it lies deep"))
+            .args((!cfg!(debug_assertions)).then_some("--release"))
             .status();
         assert!(built.expect("there is cargo").success());
-        let tests = std::env::current_exe().expect("it is there");
-        let target = tests.ancestors().nth(2).expect("it lies deep");
-        target.join("examples/own_host")
+        built_to.join("examples/own_host")
     };
     BUILT.get_or_init(build).clone()
 }
