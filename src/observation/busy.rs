@@ -108,11 +108,12 @@ mod tests {
             for _ in 0..4 * processors {
                 scope.spawn(|| work(time));
             }
-            let mark = watch.mark();
+            let (mark, start) = (watch.mark(), Instant::now());
             work(time);
-            let busy = watch.since(&mark);
+            let (busy, elapsed) = (watch.since(&mark), start.elapsed());
             assert!(busy > Duration::ZERO, "{busy:?}");
-            assert!(busy < time, "{busy:?}");
+            // It and the watching thread waited no longer than there was time.
+            assert!(busy <= 2 * elapsed, "{busy:?} of {elapsed:?}");
         });
     }
 }
