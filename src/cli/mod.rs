@@ -114,7 +114,7 @@ fn in_short(error: &clap::Error) -> String {
 /// One line, whatever the parts of the message were made of.
 fn could_not_run(message: &str) -> ExitCode {
     let words: Vec<_> = message.split_whitespace().collect();
-    eprintln!("cc-lb-fuzz: {}", words.join(" "));
+    eprintln!("cc-lb-fuzz: {}", output::harmless(&words.join(" ")));
     ExitCode::from(exit_code::COULD_NOT_RUN)
 }
 

@@ -9,11 +9,18 @@ use cc_lb_fuzz::report;
 use super::error::CliError;
 use super::plugin::PluginArgs;
 
-/// Prints to the standard output, which may be a closed pipe.
+/// Prints for people, to the standard output, which may be a closed pipe.
 pub fn print(text: &str) -> Result<(), CliError> {
-    print_bytes(text.as_bytes())
+    print_bytes(harmless(text).as_bytes())
 }
 
+/// A terminal takes some characters for commands, and a plugin may have them in any of its words.
+pub fn harmless(text: &str) -> String {
+    let is_command = |c: char| c.is_control() && c != '\n';
+    text.replace(is_command, "\u{fffd}")
+}
+
+/// Prints for other programs.
 pub fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(bytes).and_then(|()| out.flush());
@@ -26,7 +33,7 @@ const FINDING: &str = "\u{1b}[1;31mfinding\u{1b}[0m";
 /// The same, with findings that are seen from afar, where colors are wanted.
 pub fn print_findings(text: &str) -> Result<(), CliError> {
     let mut painted = String::new();
-    for line in text.split_inclusive('\n') {
+    for line in harmless(text).split_inclusive('\n') {
         match line.strip_prefix("finding") {
             Some(rest) if rest.starts_with([':', ' ']) => {
                 painted += FINDING;

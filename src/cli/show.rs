@@ -9,7 +9,7 @@ use cc_lb_fuzz::wire::Request;
 use clap::{Args, ValueEnum};
 
 use super::error::CliError;
-use super::output::print;
+use super::output::{print, print_bytes};
 
 #[derive(Args)]
 pub struct ShowArgs {
@@ -36,14 +36,15 @@ enum Format {
 
 pub fn show(args: &ShowArgs) -> Result<u8, CliError> {
     let case = Case::<Request>::read(&args.file)?;
-    print(&match args.format {
-        Format::Text => report::case_text(&case),
-        Format::Json => case.to_json()?,
+    match args.format {
+        Format::Text => print(&report::case_text(&case))?,
+        Format::Json => print_bytes(case.to_json()?.as_bytes())?,
         Format::Rust => {
             let name = args.file.file_stem().unwrap_or_default();
             let plugin = args.plugin.display().to_string();
-            report::test_code(&case, &name.to_string_lossy(), &plugin)?
+            let code = report::test_code(&case, &name.to_string_lossy(), &plugin)?;
+            print_bytes(code.as_bytes())?;
         }
-    })?;
+    }
     Ok(exit_code::CLEAN)
 }

@@ -11,7 +11,7 @@ use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::host::{Call, DispatchOutcome};
+use crate::host::{Call, Cause, DispatchOutcome};
 use crate::puppet::Prediction;
 use crate::wire::Function;
 
@@ -99,10 +99,14 @@ impl CaseRecord {
         }
     }
 
-    /// Whether a dispatch took as long as the wall-clock limit. Then the clock had a say in what happened,
-    /// and it may not happen again.
+    /// Whether a dispatch took as long as the wall-clock limit, or was ended by the clock. Then the clock had a say in what
+    /// happened, and it may not happen again: on a busy machine Extism's timer, which is a thread, may end a call that has
+    /// just begun for the time of one before it.
     pub fn met_the_wall(&self) -> bool {
+        let calls = self.steps.iter().map(|step| &step.call);
+        let mut calls = calls.chain(self.probes.iter().map(|probe| &probe.call));
         self.slowest >= Duration::from_millis(HANDSHAKE_WALL_MS)
+            || calls.any(|call| call.cause == Some(Cause::Timeout))
     }
 }
 

@@ -32,7 +32,7 @@ macro_rules! assert_printed {
     ($printed:expr) => {
         let filters = [
             (r"replay: \S+", "replay: cc-lb-fuzz"),
-            (r"(?m)(_v\d .*) +\d+$", "$1 [rate]"),
+            (r"(?m)(_v\d .*\d) +\d+$", "$1 [rate]"),
             (r"\d+\.\d s \(.*\)", "[time]"),
             (r"\d+ µs", "[time]"),
         ];

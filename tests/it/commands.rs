@@ -118,6 +118,18 @@ fn a_plugin_that_fails_its_handshake_is_described_and_then_refused() {
 }
 
 #[test]
+fn what_a_plugin_calls_itself_is_no_command_of_a_terminal() {
+    let folder = folder();
+    let clears = r#"(module (import "\c2\9b2J" "f" (func)) (func (export "\1b[2J")))"#;
+    std::fs::write(folder.path().join("clears.wat"), clears).expect("it can be written");
+    let output = tool(folder.path(), &["inspect", "clears.wat"]);
+    let printed = text(&output.stdout) + &text(&output.stderr);
+    assert!(printed.contains("\u{fffd}2J"), "{printed}");
+    let is_command = |c: char| c.is_control() && c != '\n';
+    assert!(!printed.contains(is_command), "{printed:?}");
+}
+
+#[test]
 fn every_shell_has_completions() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let arguments = ["completions", shell];
