@@ -18,6 +18,7 @@ mod dispatches;
 mod growth;
 mod processes;
 mod sessions;
+mod stages;
 
 /// A row of the table.
 struct Figure {
@@ -73,18 +74,22 @@ fn main() {
             figures.extend(measure());
         }
     }
-    let text = table(&figures);
+    let mut text = table(&figures);
+    if wanted("stages") {
+        eprintln!("measuring stages");
+        text += "\nWhere the time of a dispatch goes, of a guest that answers:\n\n";
+        text += &stages::table();
+    }
     println!("{text}");
     if only.is_empty() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/speed.md");
-        let page = format!("{}\n{text}", include_str!("head.md").trim_end());
+        let page = format!("{}\n\n{text}", include_str!("head.md").trim_end());
         std::fs::write(&file, page).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
 }
 
 fn table(figures: &[Figure]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(["figure", "measured", "±", "goal", ""]);
     for figure in figures {
         let number = |value: f64| match value.abs() {
@@ -105,6 +110,12 @@ fn table(figures: &[Figure]) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
+    text(table)
+}
+
+/// A table as text.
+fn text(mut table: Table) -> String {
+    table.load_style(presets::ASCII_MARKDOWN);
     table.lines().fold(String::new(), |mut text, line| {
         let _ = writeln!(text, "{}", line.trim_end());
         text

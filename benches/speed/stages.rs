@@ -1,0 +1,169 @@
+//! Where the time of a dispatch goes: the stages of a campaign's loop, each by itself over the same cases.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use cc_lb_fuzz::campaign::Cases;
+use cc_lb_fuzz::case::Case;
+use cc_lb_fuzz::host::dispatch::{seal, unseal};
+use cc_lb_fuzz::host::{PluginHost, guard};
+use cc_lb_fuzz::observation::{CaseRecord, Depth, Runner, Subject};
+use cc_lb_fuzz::oracle::{CHECKS, check_all};
+use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::wire::{Request, Visitor, Vocabulary as _};
+use cc_lb_plugin_wire::wire_function::WireFunction;
+use comfy_table::{CellAlignment, Table};
+
+use crate::dispatches::{bare, plan};
+
+const CASES: u64 = 1_024;
+
+/// The fastest of so many counts.
+const TRIES: usize = 12;
+
+/// Seals a request, as the session does.
+struct Seal;
+
+impl Visitor for Seal {
+    type Output = usize;
+
+    fn visit<F: WireFunction>(self, request: F::Request) -> usize {
+        seal(&request, 1).map_or(0, |text| text.len())
+    }
+}
+
+/// Reads a response and writes it as JSON, as the session and the runner do.
+struct Unseal<'a>(&'a [u8]);
+
+impl Visitor for Unseal<'_> {
+    type Output = bool;
+
+    fn visit<F: WireFunction>(self, _: F::Request) -> bool {
+        let response = unseal::<F::Response>(self.0, 1);
+        response.is_ok_and(|response| serde_json::to_value(response).is_ok())
+    }
+}
+
+/// The time of the fastest try; what `prepare` makes is not counted.
+fn fastest<P>(prepare: impl Fn() -> P, mut work: impl FnMut(P)) -> Duration {
+    let mut once = || {
+        let prepared = prepare();
+        let start = Instant::now();
+        work(prepared);
+        start.elapsed()
+    };
+    (0..TRIES).map(|_| once()).min().unwrap_or_default()
+}
+
+/// Each stage, and what it takes of all these cases.
+fn stages() -> (usize, Vec<(&'static str, Duration)>) {
+    let host = PluginHost::new(puppet::wasm()).expect("it opens");
+    let mut runner = Runner::<_, Request>::new(&host, Subject::Puppet).expect("it opens");
+    let plan = plan(false);
+    let all = Cases::<Request>::of(&plan);
+    let cases: Vec<Case> = (0..CASES).map(|case| all.nth(case)).collect();
+    let run = |runner: &mut Runner<'_, PluginHost>, case: &Case| {
+        runner.run(case, Depth::Light).expect("it opens")
+    };
+    let records: Vec<CaseRecord> = cases.iter().map(|case| run(&mut runner, case)).collect();
+    let steps: Vec<_> = records.iter().flat_map(|record| &record.steps).collect();
+    let requests = || -> Vec<Request> {
+        let of_cases = cases.iter().zip(&records);
+        let of_steps = of_cases.flat_map(|(case, record)| {
+            let told = |step: &cc_lb_fuzz::observation::StepRecord| case.steps[step.place].told();
+            record.steps.iter().map(told)
+        });
+        of_steps.collect()
+    };
+    let inputs: Vec<&[u8]> = steps.iter().filter_map(|s| s.input.as_deref()).collect();
+    let answers: Vec<&[u8]> = steps
+        .iter()
+        .filter_map(|s| s.call.output.as_deref())
+        .collect();
+    let calls = |compiled: extism::CompiledPlugin| {
+        let mut plugin = extism::Plugin::new_from_compiled(&compiled).expect("it opens");
+        let mut call = || {
+            for (step, input) in steps.iter().zip(&inputs) {
+                let answer = plugin.call::<&[u8], &[u8]>(step.function.name, input);
+                black_box(answer.map(<[u8]>::len).is_ok());
+            }
+        };
+        fastest(|| (), |()| call())
+    };
+    let bare_calls = calls(bare(extism::Manifest::new([extism::Wasm::data(
+        puppet::wasm(),
+    )])));
+    let guarded = calls(bare(guard::manifest(puppet::wasm()).expect("it may run")));
+    let whole = fastest(
+        || (),
+        |()| {
+            for case in 0..CASES {
+                let record = run(&mut runner, &all.nth(case));
+                black_box(check_all(&CHECKS, &record).len());
+            }
+        },
+    );
+    let generate = fastest(
+        || (),
+        |()| (0..CASES).for_each(|case| drop(black_box(all.nth(case)))),
+    );
+    let say = fastest(requests, |requests| {
+        for request in requests {
+            let input = request.to_json().and_then(|json| serde_json::to_vec(&json));
+            black_box(puppet::predict(&input.unwrap_or_default(), answers[0], 0).allocates);
+        }
+    });
+    let sealing = fastest(requests, |requests| {
+        requests
+            .into_iter()
+            .for_each(|request| drop(black_box(request.visit(Seal))));
+    });
+    let unsealing = fastest(requests, |requests| {
+        for (request, answer) in requests.into_iter().zip(&answers) {
+            black_box(request.visit(Unseal(answer)));
+        }
+    });
+    let checks = fastest(
+        || (),
+        |()| {
+            records
+                .iter()
+                .for_each(|record| drop(black_box(check_all(&CHECKS, record))));
+        },
+    );
+    let mut stages = vec![
+        ("the bare call", bare_calls),
+        ("the guard", guarded.saturating_sub(bare_calls)),
+        ("making the case", generate),
+        ("foretelling the input and the outcome", say),
+        ("sealing the request", sealing),
+        ("reading the answer, and as JSON", unsealing),
+        ("the checks", checks),
+    ];
+    let told: Duration = stages.iter().map(|(_, time)| *time).sum();
+    stages.push(("all else: clocks, records", whole.saturating_sub(told)));
+    (steps.len(), stages)
+}
+
+/// The table of the stages.
+pub fn table() -> String {
+    let (dispatches, stages) = stages();
+    let whole: Duration = stages.iter().map(|(_, time)| *time).sum();
+    let mut table = Table::new();
+    table.set_header(["stage", "µs", "share"]);
+    for (what, time) in stages {
+        let each = time.as_secs_f64() * 1e6 / dispatches as f64;
+        let share = 100.0 * time.as_secs_f64() / whole.as_secs_f64();
+        table.add_row([
+            what.to_owned(),
+            format!("{each:.2}"),
+            format!("{share:.0} %"),
+        ]);
+    }
+    for column in [1, 2] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    crate::text(table)
+}
