@@ -22,11 +22,10 @@ const CASES: u64 = 1_000;
 /// Checks a plugin, given as its module: `.wasm`, or `.wat`.
 ///
 /// ```
-/// # fn main() -> Result<(), cc_lb_fuzz::check::CheckError> {
-/// let wasm = cc_lb_fuzz::puppet::wasm(); // or include_bytes!("../my_plugin.wasm")
-/// cc_lb_fuzz::check_plugin(wasm).cases(200).function("sign").run()?;
-/// # Ok(())
-/// # }
+/// // This one has a bug.
+/// let wasm = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/guests/traps_on_a_query.wat"));
+/// let found = cc_lb_fuzz::check_plugin(wasm).cases(200).function("shape").run();
+/// assert!(found.unwrap_err().to_string().contains("plugin_fault in shape"));
 /// ```
 pub fn check_plugin(wasm: impl AsRef<[u8]>) -> PluginCheck {
     let wasm = wasm.as_ref();

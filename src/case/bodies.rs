@@ -30,6 +30,7 @@ fn samples() -> [Value; 3] {
             "model": "claude-sonnet-4-5",
             "max_tokens": 512,
             "stream": true,
+            "thinking": {"type": "enabled", "budget_tokens": 256},
             "metadata": {"user_id": "u-1"},
             "tools": [{"name": "get_weather", "input_schema": {"type": "object", "properties": {}}}],
             "tool_choice": {"type": "auto"},

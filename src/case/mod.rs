@@ -138,7 +138,14 @@ impl Menu {
             _ => near::near(place, u)?,
         };
         let request = match !self.words.is_empty() && u.ratio(1, 2)? {
-            true => near::with_word(request, u.choose(&self.words)?, &self.words, u)?,
+            true => {
+                let likely = self.words.len().min(words::LIKELY_MAX);
+                let from = match u.ratio(3, 4)? {
+                    true => &self.words[..likely],
+                    false => &self.words[..],
+                };
+                near::with_word(request, u.choose(from)?, from, u)?
+            }
             false => request,
         };
         let request = match u.ratio(1, 8)? {

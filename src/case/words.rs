@@ -1,7 +1,8 @@
 //! Words that a plugin knows: what a generator would not hit upon, such as a header's name that the plugin looks for.
 //!
 //! They are read from the module: texts between other bytes in its data, texts that its code takes from its data by
-//! address and length, and texts that its code compares as numbers, as compilers do with short ones.
+//! address and length, and texts that its code compares as numbers, as compilers do with short ones. Those that look like
+//! names, and whose ends are known, come first.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
@@ -24,7 +25,13 @@ const DATA_MAX: usize = 256;
 /// An address and its length are this close to each other, in constants.
 const NEAR: usize = 4;
 
-/// The words of a module, each once, in the order in which they are found. None where it cannot be read.
+/// The lengths of a word that is likely to be meant, in bytes.
+const LIKELY_LENGTHS: RangeInclusive<usize> = 3..=32;
+
+/// So many of the first words are likely to be meant.
+pub(super) const LIKELY_MAX: usize = 128;
+
+/// The words of a module, each once, the likeliest first. None where it cannot be read.
 pub fn words(wasm: &[u8]) -> Vec<String> {
     let mut module = Module::default();
     for payload in Parser::new(0).parse_all(wasm) {
@@ -90,19 +97,24 @@ impl Module {
     }
 
     fn words(&self) -> Vec<String> {
+        let mut likely = HashSet::new();
         let mut seen = HashSet::new();
         let mut words = Vec::new();
-        let mut add_up_to = |most: usize, bytes: &[u8]| {
-            if words.len() < most
-                && LENGTHS.contains(&bytes.len())
-                && bytes.iter().all(is_printable)
-                && let Ok(word) = String::from_utf8(bytes.to_vec())
-                && seen.insert(word.clone())
-            {
+        let mut add_up_to = |most: usize, bytes: &[u8], exact: bool| {
+            if !LENGTHS.contains(&bytes.len()) || !bytes.iter().all(is_printable) {
+                return;
+            }
+            let Ok(word) = String::from_utf8(bytes.to_vec()) else {
+                return;
+            };
+            if exact && is_name(&word) {
+                likely.insert(word.clone());
+            }
+            if words.len() < most && seen.insert(word.clone()) {
                 words.push(word);
             }
         };
-        let mut add = |bytes: &[u8]| add_up_to(WORDS_MAX - NUMBERS_MAX, bytes);
+        let mut add = |bytes: &[u8], exact| add_up_to(WORDS_MAX - NUMBERS_MAX, bytes, exact);
         for constants in &self.functions {
             self.taken_by_address(constants, &mut add);
         }
@@ -113,20 +125,24 @@ impl Module {
                     u32::from_le_bytes(bytes) as usize
                 };
                 if let Some(text) = self.text(number(&words[..4]), number(&words[4..])) {
-                    add(text);
+                    add(text, true);
                 }
             }
-            data.split(|byte| !is_printable(byte)).for_each(&mut add);
+            let between = data.split(|byte| !is_printable(byte));
+            between.for_each(|text| add(text, true));
         }
-        let mut add = |bytes: &[u8]| add_up_to(WORDS_MAX, bytes);
+        let mut add = |bytes: &[u8]| add_up_to(WORDS_MAX, bytes, true);
         for constants in &self.functions {
             compared_as_numbers(constants, &mut add);
         }
+        // Stable: otherwise in the order in which they were found.
+        words.sort_by_key(|word| !likely.contains(word));
         words
     }
 
-    /// What the code takes from the data: two constants near each other that are an address and a length.
-    fn taken_by_address(&self, constants: &[Constant], add: &mut impl FnMut(&[u8])) {
+    /// What the code takes from the data: two constants near each other that are an address and a length, most surely
+    /// next to each other.
+    fn taken_by_address(&self, constants: &[Constant], add: &mut impl FnMut(&[u8], bool)) {
         let small = constants.iter().map(|constant| match constant {
             Constant::Small(value) => *value as u32 as usize,
             Constant::Large(_) => 0,
@@ -134,9 +150,9 @@ impl Module {
         let small: Vec<usize> = small.collect();
         for (place, address) in small.iter().enumerate() {
             let near = place.saturating_sub(NEAR)..(place + NEAR + 1).min(small.len());
-            for length in &small[near] {
-                if let Some(text) = self.text(*address, *length) {
-                    add(text);
+            for other in near {
+                if let Some(text) = self.text(*address, small[other]) {
+                    add(text, other.abs_diff(place) == 1);
                 }
             }
         }
@@ -183,6 +199,15 @@ fn text_of(bytes: &[u8]) -> Option<Vec<u8>> {
     let end = bytes.iter().rposition(|byte| *byte != 0)? + 1;
     let text = &bytes[..end];
     text.iter().all(is_printable).then(|| text.to_vec())
+}
+
+/// Whether it may be what a header, a field or a value is called, and no message.
+fn is_name(word: &str) -> bool {
+    let inside = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
+    LIKELY_LENGTHS.contains(&word.len())
+        && word.chars().all(inside)
+        && word.contains(|c: char| c.is_ascii_alphabetic())
+        && !word.contains("::")
 }
 
 fn is_printable(byte: &u8) -> bool {

@@ -171,13 +171,12 @@ fn kill_table() {
 fn every_fault_is_caught_by_its_own_check_and_the_sound_host_by_none() {
     for faulty in all() {
         let tried = [read(&faulty)];
-        let found = faulty.found(&tried).concat();
-        let own = found.iter().any(|check| check == faulty.check);
-        assert!(
-            own,
-            "{}: {} found only {found:?}",
-            faulty.name, faulty.check
-        );
+        // On a busy machine it may take some tries to measure anything.
+        let own = (0..5).any(|_| {
+            let found = faulty.found(&tried).concat();
+            found.iter().any(|check| check == faulty.check)
+        });
+        assert!(own, "{}: not found by {}", faulty.name, faulty.check);
         let found = faulty.found_on_the_sound_host(&tried).concat();
         assert_eq!(found, [""; 0], "the sound host, tried for {}", faulty.name);
     }
