@@ -7,7 +7,7 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
 
-use super::growth::Growing;
+use super::growth::{Growing, with_longer_lists};
 use crate::case::{Case, Step, is_body, near_bodies, tree};
 use crate::wire::Vocabulary;
 
@@ -38,6 +38,8 @@ struct Function {
     place: usize,
     sample: Value,
     fields: Vec<Field>,
+    /// Whether two fields at a time are tried.
+    is_paired: bool,
 }
 
 /// A field and the values that it may have.
@@ -58,8 +60,11 @@ struct Single {
 impl Boundaries {
     /// Those of these functions.
     pub(super) fn of<R: Vocabulary>(places: &[usize]) -> Self {
-        let functions = places.iter().filter_map(|place| Function::of::<R>(*place));
-        let functions: Vec<_> = functions.collect();
+        let of_samples = places.iter().filter_map(|place| Function::of::<R>(*place));
+        let of_items = places
+            .iter()
+            .filter_map(|place| Function::of_items::<R>(*place));
+        let functions: Vec<_> = of_samples.chain(of_items).collect();
         let all = |values: usize| {
             let functions = functions.iter().enumerate();
             functions.flat_map(move |(function, of)| {
@@ -77,12 +82,14 @@ impl Boundaries {
         let mut singles: Vec<_> = all(usize::MAX).collect();
         singles.sort_by_key(|single| single.value);
         let growing_at = singles.partition_point(|single| single.value == 0);
-        let growing = functions.iter().enumerate().flat_map(|(nth, function)| {
+        let of_samples = functions.iter().enumerate().filter(|(_, of)| of.is_paired);
+        let growing = of_samples.flat_map(|(nth, function)| {
             let all = Growing::all::<R>(function.place, &function.sample);
             all.into_iter().map(move |growing| (nth, growing))
         });
         let growing = growing.collect();
-        let paired: Vec<_> = all(PAIRED_MAX).collect();
+        let is_paired = |single: &Single| functions[usize::from(single.function)].is_paired;
+        let paired: Vec<_> = all(PAIRED_MAX).filter(is_paired).collect();
         let mut pairs = Vec::new();
         for (place, one) in paired.iter().enumerate() {
             let others = paired[place..].iter();
@@ -190,8 +197,44 @@ impl Function {
             place,
             sample,
             fields,
+            is_paired: true,
         })
     }
+
+    /// The fields of what its lists are made of, each at its edges.
+    fn of_items<R: Vocabulary>(place: usize) -> Option<Self> {
+        let sample = serde_json::to_value(with_longer_lists::<R>(place)?).ok()?;
+        let is_leaf = |value: &Value| !value.is_array() && !value.is_object();
+        let in_a_list = |path: &String| path.split('/').any(|key| key.parse::<usize>().is_ok());
+        let paths = tree::paths(&sample, is_leaf).into_iter().filter(in_a_list);
+        let fields = paths.map(|path| Field {
+            values: edges()
+                .filter(|value| reads_back::<R>(&sample, &path, value))
+                .collect(),
+            path,
+        });
+        Some(Self {
+            place,
+            fields: fields.collect(),
+            sample,
+            is_paired: false,
+        })
+    }
+}
+
+/// What a field of an item may be that it seldom is. A text that is cut somewhere is cut inside of a character in one of
+/// the long ones.
+fn edges() -> impl Iterator<Item = Value> {
+    let texts = ["", "\u{1}\n", "MA==", "gA=="].map(Value::from);
+    let long = ["", "a", "aa"].map(|before| Value::from(before.to_owned() + &"€".repeat(400)));
+    let numbers = [
+        Value::from(0),
+        Value::from(1),
+        Value::from(u64::MAX),
+        Value::from(-1),
+    ];
+    let others = [Value::Null, Value::from(true), Value::from(false)];
+    others.into_iter().chain(long).chain(texts).chain(numbers)
 }
 
 fn reads_back<R: Vocabulary>(sample: &Value, path: &str, value: &Value) -> bool {

@@ -11,6 +11,19 @@ use crate::wire::Vocabulary;
 /// The most fields in which a request differs from the sample.
 const FIELDS_MAX: usize = 3;
 
+/// What the values of headers that a plugin reads are numbers or switches of.
+const HEADER_VALUES: [&str; 9] = [
+    "",
+    "0",
+    "1",
+    "-1",
+    "00",
+    "true",
+    "1.5",
+    "4294967296",
+    "18446744073709551616",
+];
+
 /// The dry-run request with a few fields of an arbitrary one.
 pub(super) fn near<R: Vocabulary>(place: usize, u: &mut Unstructured<'_>) -> arbitrary::Result<R> {
     let sample = R::dry_run(place);
@@ -37,7 +50,8 @@ pub(super) fn with_word<R: Vocabulary>(
     let Ok(mut root) = serde_json::to_value(&request) else {
         return Ok(request);
     };
-    let value = match u.int_in_range(0..=4)? {
+    let value = match u.int_in_range(0..=5)? {
+        5 => return with_header(request, root, word, u),
         0 | 1 => word.to_owned(),
         2 => BASE64_STANDARD.encode(word),
         3 => BASE64_STANDARD.encode(body(word)),
@@ -49,6 +63,24 @@ pub(super) fn with_word<R: Vocabulary>(
     let texts = tree::paths(&root, Value::is_string);
     if let Some(text) = root.pointer_mut(u.choose(&texts)?) {
         *text = value.into();
+    }
+    Ok(serde_json::from_value(root).unwrap_or(request))
+}
+
+/// The request with a header of this name more, in one of its lists of headers.
+fn with_header<R: Vocabulary>(
+    request: R,
+    mut root: Value,
+    name: &str,
+    u: &mut Unstructured<'_>,
+) -> arbitrary::Result<R> {
+    let mut lists = tree::paths(&root, Value::is_array);
+    lists.retain(|path| path.ends_with("headers"));
+    let value = BASE64_STANDARD.encode(u.choose(&HEADER_VALUES)?);
+    if let Ok(path) = u.choose(&lists)
+        && let Some(Value::Array(headers)) = root.pointer_mut(path)
+    {
+        headers.push(json!({ "name": name, "value_base64": value }));
     }
     Ok(serde_json::from_value(root).unwrap_or(request))
 }
