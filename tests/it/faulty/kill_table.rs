@@ -171,8 +171,10 @@ fn kill_table() {
 fn every_fault_is_caught_by_its_own_check_and_the_sound_host_by_none() {
     for faulty in all() {
         let tried = [read(&faulty)];
-        // On a busy machine it may take some tries to measure anything.
-        let own = (0..5).any(|_| {
+        // On a busy machine it may take some tries to measure anything; all else shows at once.
+        let mut checks = CHECKS.iter();
+        let measures = checks.any(|check| check.name() == faulty.check && check.is_measurement());
+        let own = (0..if measures { 5 } else { 1 }).any(|_| {
             let found = faulty.found(&tried).concat();
             found.iter().any(|check| check == faulty.check)
         });
