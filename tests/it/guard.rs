@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use cc_lb_fuzz::dispatch::{DispatchOutcome, PluginSession};
 use cc_lb_fuzz::handshake::HandshakeError;
 use cc_lb_fuzz::host::{Cause, Host, Observed, PluginHost, TrapKind, guard};
+use cc_lb_fuzz::oracle::WALL_SLACK;
 use cc_lb_plugin_wire::v1::shape::{ShapeFn, ShapeRequest, ShapeResponse};
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
-use crate::common::{Guest, is_in_time, set_output};
+use crate::common::{Guest, OPENING_SLACK, is_in_time, set_output};
 
 const ANSWER: &str = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#;
 
@@ -51,7 +52,9 @@ fn survives(guest: &Guest) -> Vec<Cause> {
             observed.call
         );
     }
-    is_in_time(|| drop(session.dispatch::<ShapeFn>(request(true))));
+    is_in_time(WALL_SLACK, || {
+        drop(session.dispatch::<ShapeFn>(request(true)))
+    });
     causes
 }
 
@@ -335,7 +338,7 @@ fn start_code_runs_once_for_an_instance_inside_the_limits_of_a_call() {
         let hang = "(loop $more (memory.fill (i32.const 0) (i32.const 0) (i32.const 0x100000)) (br $more))";
         for endless in [hang, "(loop $more (br $more))", "(unreachable)"] {
             let wasm = starts(endless, start);
-            is_in_time(|| {
+            is_in_time(OPENING_SLACK, || {
                 let error = PluginSession::new(&wasm).err().expect("it does not open");
                 assert!(
                     matches!(&error, HandshakeError::Instantiate { reason } if reason.contains("start code")),

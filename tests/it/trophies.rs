@@ -10,13 +10,13 @@ use cc_lb_fuzz::dispatch::{DispatchOutcome, PluginSession};
 use cc_lb_fuzz::handshake::{HandshakeError, build_offer};
 use cc_lb_fuzz::host::{Host, ReferenceHost, Session};
 use cc_lb_fuzz::observation::{StepSeen, Subject};
-use cc_lb_fuzz::oracle::Violation;
+use cc_lb_fuzz::oracle::{Violation, WALL_SLACK};
 use cc_lb_fuzz::wire::{Query, Request};
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use cc_lb_plugin_wire::v1::shape::{ShapeFn, ShapeRequest};
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
-use crate::common::{case, healthy, is_in_time};
+use crate::common::{OPENING_SLACK, case, healthy, is_in_time};
 
 const FINDINGS: &str = include_str!("../../FINDINGS.md");
 
@@ -149,7 +149,7 @@ fn holds_here(name: &str, length: usize) {
     let mut session = match PluginSession::new(&wasm) {
         Ok(session) => session,
         Err(HandshakeError::Instantiate { reason }) => {
-            is_in_time(|| drop(PluginSession::new(&wasm)));
+            is_in_time(OPENING_SLACK, || drop(PluginSession::new(&wasm)));
             let reasons = ["start code", "a plugin may import only"];
             let named = reasons.iter().any(|known| reason.contains(known));
             assert!(named, "{name}: {reason}");
@@ -165,7 +165,9 @@ fn holds_here(name: &str, length: usize) {
         let answered = matches!(observed.outcome, DispatchOutcome::Ok(_));
         assert!(answered, "{name}: {:?}", observed.call);
     }
-    is_in_time(|| drop(session.dispatch::<ShapeFn>(request(Some(length)))));
+    is_in_time(WALL_SLACK, || {
+        drop(session.dispatch::<ShapeFn>(request(Some(length))))
+    });
 }
 
 #[test]
