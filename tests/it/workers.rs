@@ -83,10 +83,15 @@ fn only_finds(check: &str, class: &str, host: &str) {
     let case = case([told("sign_v1", [Op::Trap(TrapOp::Memory)])]);
     assert_eq!(found(&workers(HostKind::Guarded), &case), []);
     let expected = (check.to_owned(), class.to_owned());
-    let mut seen = found(&faulty(host), &case);
-    // Taking memory takes time, on a busy machine too much.
-    seen.retain(|(check, _)| check != "within_wall");
-    assert_eq!(seen, [expected]);
+    let seen = || {
+        let mut seen = found(&faulty(host), &case);
+        // Taking memory takes time, on a busy machine too much.
+        seen.retain(|(check, _)| check != "within_wall");
+        seen
+    };
+    // A slow case is not run again and again, and on a busy machine any may be slow.
+    let seen = (0..5).map(|_| seen()).find(|seen| !seen.is_empty());
+    assert_eq!(seen, Some(vec![expected]));
     // And nothing where the guest does not trap.
     let healthy = crate::common::case([healthy("sign_v1")]);
     assert_eq!(found(&faulty(host), &healthy), []);
