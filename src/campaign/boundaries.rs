@@ -1,52 +1,55 @@
-//! Requests that differ from the dry-run sample in one field, in one that grows, and then in two.
+//! Requests that differ from the dry-run sample in one field, in one that grows, then in two; and many of them, again and
+//! again.
 
-use std::collections::HashSet;
-
-use arbitrary::Unstructured;
-use chacha20::ChaCha8Rng;
-use chacha20::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
 
-use super::growth::{Growing, with_longer_lists};
-use crate::case::{Case, Step, is_body, near_bodies, tree};
+use super::fields::{Function, donors};
+use super::growth::Growing;
+use crate::case::{Case, MAX_STEPS, Menu, Step, tree};
 use crate::wire::Vocabulary;
-
-/// From so many arbitrary requests of a function it is learned what its fields may be.
-const DONORS: u64 = 384;
-
-/// So many values of each field are tried alone, at most.
-const VALUES_MAX: usize = 64;
 
 /// So many values of each field are tried with those of another one, at most.
 const PAIRED_MAX: usize = 8;
+
+/// So many values of each small field are tried with each field that grows.
+const GROWN_MAX: usize = 4;
+
+/// The first values of each field, of which many are tried again and again, all in turns.
+const SOAKED_MAX: usize = 16;
+
+/// So many requests take turns in a soak: each comes eight times.
+const SOAKED_TOGETHER: usize = MAX_STEPS / 8;
+
+/// One of so many cases behind those with one value is a soak, which takes as long as they together.
+const SOAK_ONE_IN: usize = 512;
 
 /// What is tried of some functions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Boundaries {
     functions: Vec<Function>,
-    /// The first values of all fields come first.
-    singles: Vec<Single>,
-    /// Functions and their fields that grow, behind the first values.
-    growing: Vec<(usize, Growing)>,
-    /// Where these are among the singles.
-    growing_at: usize,
-    pairs: Vec<[Single; 2]>,
+    growing: Vec<(u16, Growing)>,
+    words: Vec<String>,
+    /// What comes again and again.
+    soaked: Vec<Single>,
+    trials: Vec<Trial>,
 }
 
-#[derive(Clone, Debug)]
-struct Function {
-    place: usize,
-    sample: Value,
-    fields: Vec<Field>,
-    /// Whether two fields at a time are tried.
-    is_paired: bool,
-}
-
-/// A field and the values that it may have.
-#[derive(Clone, Debug)]
-struct Field {
-    path: String,
-    values: Vec<Value>,
+/// What one case tries.
+#[derive(Clone, Copy, Debug)]
+enum Trial {
+    Single(Single),
+    /// A field that grows, by its place, while another one has this value.
+    Growing(u16, Option<Single>),
+    /// A field of a function and a word in it, each by its place, and in which way.
+    Word {
+        function: u16,
+        field: u16,
+        word: u16,
+        way: u16,
+    },
+    Pair(Single, Single),
+    /// Which of the soaks.
+    Soak(u16),
 }
 
 /// A value of a field of a function, each by its place.
@@ -58,99 +61,215 @@ struct Single {
 }
 
 impl Boundaries {
-    /// Those of these functions.
-    pub(super) fn of<R: Vocabulary>(places: &[usize]) -> Self {
-        let of_samples = places.iter().filter_map(|place| Function::of::<R>(*place));
-        let of_items = places
-            .iter()
-            .filter_map(|place| Function::of_items::<R>(*place));
-        let functions: Vec<_> = of_samples.chain(of_items).collect();
-        let all = |values: usize| {
-            let functions = functions.iter().enumerate();
-            functions.flat_map(move |(function, of)| {
-                let fields = of.fields.iter().enumerate();
-                fields.flat_map(move |(field, of)| {
-                    let values = 0..of.values.len().min(values);
-                    values.map(move |value| Single {
-                        function: function as u16,
-                        field: field as u16,
-                        value: value as u16,
-                    })
+    /// Those of the functions of a menu, with its words.
+    pub(super) fn of<R: Vocabulary>(menu: &Menu) -> Self {
+        let objects = menu.objects.iter();
+        let objects: Vec<Value> = objects
+            .filter_map(|object| serde_json::from_str(object).ok())
+            .collect();
+        let (mut functions, mut of_items) = (Vec::new(), Vec::new());
+        let mut growing = Vec::new();
+        for place in menu.functions.iter().copied() {
+            let donors = donors::<R>(place);
+            let Some(function) = Function::of::<R>(place, &donors, &objects) else {
+                continue;
+            };
+            let grows = Growing::all::<R>(&function.sample, &donors).into_iter();
+            let grows = grows.flat_map(Growing::and_of_one_kind);
+            let texts = function.fields.iter().filter(|field| field.takes_words);
+            let texts = texts.flat_map(|field| Growing::text(&field.path));
+            let grows: Vec<_> = grows.chain(texts).collect();
+            let grows = grows.into_iter();
+            growing.extend(grows.map(|growing| (functions.len() as u16, growing)));
+            functions.push(function);
+            of_items.extend(Function::of_items::<R>(place, &donors));
+        }
+        functions.extend(of_items);
+        let mut all = Self {
+            growing,
+            words: menu.likely_words().to_vec(),
+            soaked: Vec::new(),
+            trials: Vec::new(),
+            functions,
+        };
+        all.soaked = all.singles(SOAKED_MAX).collect();
+        all.trials = all.in_order();
+        all
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.trials.len()
+    }
+
+    /// The first values of all fields, one field after the other.
+    fn singles(&self, values: usize) -> impl Iterator<Item = Single> {
+        let functions = (0u16..).zip(&self.functions);
+        functions.flat_map(move |(function, of)| {
+            let fields = (0u16..).zip(&of.fields);
+            fields.flat_map(move |(field, of)| {
+                let values = (0u16..).take(of.values.len().min(values));
+                values.map(move |value| Single {
+                    function,
+                    field,
+                    value,
                 })
             })
-        };
-        let mut singles: Vec<_> = all(usize::MAX).collect();
+        })
+    }
+
+    /// The first value of each field, what grows, the other values; then all else in turns.
+    fn in_order(&self) -> Vec<Trial> {
+        let mut singles: Vec<_> = self.singles(usize::MAX).collect();
         singles.sort_by_key(|single| single.value);
-        let growing_at = singles.partition_point(|single| single.value == 0);
-        let of_samples = functions.iter().enumerate().filter(|(_, of)| of.is_paired);
-        let growing = of_samples.flat_map(|(nth, function)| {
-            let all = Growing::all::<R>(function.place, &function.sample);
-            all.into_iter().map(move |growing| (nth, growing))
-        });
-        let growing = growing.collect();
-        let is_paired = |single: &Single| functions[usize::from(single.function)].is_paired;
-        let paired: Vec<_> = all(PAIRED_MAX).filter(is_paired).collect();
+        let firsts = singles.partition_point(|single| single.value == 0);
+        let (firsts, others) = singles.split_at(firsts);
+        let growing = (0u16..)
+            .zip(&self.growing)
+            .map(|(nth, _)| Trial::Growing(nth, None));
+        let mut trials: Vec<_> = firsts.iter().copied().map(Trial::Single).collect();
+        trials.extend(growing);
+        trials.extend(others.iter().copied().map(Trial::Single));
+        let soaks = self.soaked.len().div_ceil(SOAKED_TOGETHER);
+        let mut soaks = (0u16..).take(soaks).map(Trial::Soak);
+        let others = in_turns([self.pairs(), self.grown_with_others(), self.with_words()]);
+        for others in others.chunks(SOAK_ONE_IN) {
+            trials.extend(soaks.next());
+            trials.extend(others);
+        }
+        trials.extend(soaks);
+        trials
+    }
+
+    fn pairs(&self) -> Vec<Trial> {
+        let is_paired = |single: &Single| !self.functions[usize::from(single.function)].is_of_items;
+        let paired: Vec<_> = self.singles(PAIRED_MAX).filter(is_paired).collect();
         let mut pairs = Vec::new();
         for (place, one) in paired.iter().enumerate() {
             let others = paired[place..].iter();
             let others = others.take_while(|other| other.function == one.function);
             let others = others.filter(|other| other.field != one.field);
-            pairs.extend(others.map(|other| [*one, *other]));
+            pairs.extend(others.map(|other| (*one, *other)));
         }
-        pairs.sort_by_key(|[one, other]| one.value.max(other.value));
-        Self {
-            functions,
-            singles,
-            growing,
-            growing_at,
-            pairs,
-        }
+        pairs.sort_by_key(|(one, other)| one.value.max(other.value));
+        pairs
+            .into_iter()
+            .map(|(one, other)| Trial::Pair(one, other))
+            .collect()
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.singles.len() + self.growing.len() + self.pairs.len()
+    fn grown_with_others(&self) -> Vec<Trial> {
+        let small: Vec<_> = self.singles(GROWN_MAX).collect();
+        let mut grown = Vec::new();
+        for (nth, (function, growing)) in (0u16..).zip(&self.growing) {
+            if growing.is_text() {
+                continue;
+            }
+            let of = &self.functions[usize::from(*function)];
+            let small = small.iter().filter(|single| {
+                single.function == *function
+                    && of
+                        .fields
+                        .get(usize::from(single.field))
+                        .is_some_and(|field| {
+                            field.path != growing.path && field.is_small(&of.sample)
+                        })
+            });
+            grown.extend(small.map(|single| (nth, *single)));
+        }
+        grown.sort_by_key(|(_, single)| single.value);
+        let trials = grown.into_iter();
+        trials
+            .map(|(nth, single)| Trial::Growing(nth, Some(single)))
+            .collect()
     }
 
+    /// The likeliest words first.
+    fn with_words(&self) -> Vec<Trial> {
+        let mut trials = Vec::new();
+        for (word, _) in (0u16..).zip(&self.words) {
+            for (function, of) in (0u16..).zip(&self.functions) {
+                for (field, of) in (0u16..).zip(&of.fields) {
+                    let ways = (0u16..).take(of.ways());
+                    trials.extend(ways.map(|way| Trial::Word {
+                        function,
+                        field,
+                        word,
+                        way,
+                    }));
+                }
+            }
+        }
+        trials
+    }
+}
+
+/// One of each as long as there are any.
+fn in_turns(lists: [Vec<Trial>; 3]) -> Vec<Trial> {
+    let mut lists = lists.map(Vec::into_iter);
+    let mut all = Vec::new();
+    loop {
+        let before = all.len();
+        all.extend(lists.iter_mut().filter_map(Iterator::next));
+        if all.len() == before {
+            return all;
+        }
+    }
+}
+
+impl Boundaries {
     /// The case of an index.
     pub(super) fn nth<R: Vocabulary>(&self, index: usize) -> Option<Case<R>> {
-        let index = match index.checked_sub(self.growing_at) {
-            None => index,
-            Some(behind) => match self.growing.get(behind) {
-                Some((function, growing)) => return Some(self.grow(*function, growing)),
-                None => index - self.growing.len(),
-            },
+        let steps = match *self.trials.get(index)? {
+            Trial::Single(single) => vec![self.step(&[single])],
+            Trial::Pair(one, other) => vec![self.step(&[one, other])],
+            Trial::Growing(growing, single) => self.grow(growing, single),
+            Trial::Word {
+                function,
+                field,
+                word,
+                way,
+            } => {
+                let of = &self.functions[usize::from(function)];
+                let field = &of.fields[usize::from(field)];
+                let word = field.word(&self.words[usize::from(word)], way.into());
+                let mut root = of.usual.clone();
+                tree::place(&mut root, &field.path, word);
+                vec![step(of, root)]
+            }
+            Trial::Soak(nth) => {
+                let mut soaks = self.soaked.chunks(SOAKED_TOGETHER);
+                let requests = soaks.nth(usize::from(nth))?.iter();
+                let requests: Vec<_> = requests.map(|single| self.step(&[*single])).collect();
+                requests.into_iter().cycle().take(MAX_STEPS).collect()
+            }
         };
-        let singles = match self.singles.get(index) {
-            Some(single) => std::slice::from_ref(single),
-            None => self.pairs.get(index - self.singles.len())?,
-        };
-        let function = &self.functions[usize::from(singles[0].function)];
+        Some(Case { steps })
+    }
+
+    /// The sample of a function with these values in their fields.
+    fn with(&self, function: &Function, singles: &[Single]) -> Value {
         let mut root = function.sample.clone();
         for single in singles {
             let field = &function.fields[usize::from(single.field)];
             let value = field.values[usize::from(single.value)].clone();
             tree::place(&mut root, &field.path, value);
         }
-        let request = serde_json::from_value(root);
-        Some(Case {
-            steps: vec![match request {
-                Ok(request) => Step {
-                    request,
-                    program: None,
-                },
-                // Each of the two reads back alone.
-                Err(_) => Step::healthy(function.place),
-            }],
-        })
+        root
     }
-}
 
-impl Boundaries {
+    /// Values of fields of one function, together.
+    fn step<R: Vocabulary>(&self, singles: &[Single]) -> Step<R> {
+        let function = &self.functions[usize::from(singles[0].function)];
+        step(function, self.with(function, singles))
+    }
+
     /// A request that grows from step to step.
-    fn grow<R: Vocabulary>(&self, function: usize, growing: &Growing) -> Case<R> {
-        let function = &self.functions[function];
-        let requests = growing.doubling(&function.sample).into_iter();
+    fn grow<R: Vocabulary>(&self, growing: u16, single: Option<Single>) -> Vec<Step<R>> {
+        let (function, growing) = &self.growing[usize::from(growing)];
+        let function = &self.functions[usize::from(*function)];
+        let sample = self.with(function, single.as_slice());
+        let requests = growing.doubling(&sample).into_iter();
         let steps: Vec<_> = requests
             .map(|request| Step {
                 request,
@@ -158,97 +277,19 @@ impl Boundaries {
             })
             .collect();
         match steps.is_empty() {
-            true => Case {
-                steps: vec![Step::healthy(function.place)],
-            },
-            false => Case { steps },
+            true => vec![Step::healthy(function.place)],
+            false => steps,
         }
     }
 }
 
-impl Function {
-    fn of<R: Vocabulary>(place: usize) -> Option<Self> {
-        let sample = serde_json::to_value(R::dry_run(place)).ok()?;
-        let mut fields: Vec<Field> = Vec::new();
-        let mut seen = HashSet::new();
-        for donor in (0..DONORS).filter_map(|index| donor::<R>(place, index)) {
-            for (path, value) in tree::differences(&sample, &donor) {
-                if !seen.insert((path.clone(), value.to_string()))
-                    || !reads_back::<R>(&sample, &path, &value)
-                {
-                    continue;
-                }
-                match fields.iter_mut().find(|field| field.path == path) {
-                    Some(field) if field.values.len() < VALUES_MAX => field.values.push(value),
-                    Some(_) => {}
-                    None => fields.push(Field {
-                        path,
-                        values: vec![value],
-                    }),
-                }
-            }
-        }
-        for field in fields.iter_mut().filter(|field| is_body(&field.path)) {
-            field
-                .values
-                .extend(near_bodies().iter().cloned().map(Value::from));
-        }
-        Some(Self {
-            place,
-            sample,
-            fields,
-            is_paired: true,
-        })
+/// The step of a request, which reads back, but two values together may not, though each does alone.
+fn step<R: Vocabulary>(function: &Function, request: Value) -> Step<R> {
+    match serde_json::from_value(request) {
+        Ok(request) => Step {
+            request,
+            program: None,
+        },
+        Err(_) => Step::healthy(function.place),
     }
-
-    /// The fields of what its lists are made of, each at its edges.
-    fn of_items<R: Vocabulary>(place: usize) -> Option<Self> {
-        let sample = serde_json::to_value(with_longer_lists::<R>(place)?).ok()?;
-        let is_leaf = |value: &Value| !value.is_array() && !value.is_object();
-        let in_a_list = |path: &String| path.split('/').any(|key| key.parse::<usize>().is_ok());
-        let paths = tree::paths(&sample, is_leaf).into_iter().filter(in_a_list);
-        let fields = paths.map(|path| Field {
-            values: edges()
-                .filter(|value| reads_back::<R>(&sample, &path, value))
-                .collect(),
-            path,
-        });
-        Some(Self {
-            place,
-            fields: fields.collect(),
-            sample,
-            is_paired: false,
-        })
-    }
-}
-
-/// What a field of an item may be that it seldom is. A text that is cut somewhere is cut inside of a character in one of
-/// the long ones.
-fn edges() -> impl Iterator<Item = Value> {
-    let texts = ["", "\u{1}\n", "MA==", "gA=="].map(Value::from);
-    let long = ["", "a", "aa"].map(|before| Value::from(before.to_owned() + &"€".repeat(400)));
-    let numbers = [
-        Value::from(0),
-        Value::from(1),
-        Value::from(u64::MAX),
-        Value::from(-1),
-    ];
-    let others = [Value::Null, Value::from(true), Value::from(false)];
-    others.into_iter().chain(long).chain(texts).chain(numbers)
-}
-
-fn reads_back<R: Vocabulary>(sample: &Value, path: &str, value: &Value) -> bool {
-    let mut root = sample.clone();
-    tree::place(&mut root, path, value.clone());
-    serde_json::from_value::<R>(root).is_ok()
-}
-
-/// An arbitrary request of a function, the same whatever the plan is.
-pub(super) fn donor<R: Vocabulary>(place: usize, donor: u64) -> Option<Value> {
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
-    rng.set_stream(donor);
-    let mut entropy = [0; 1024];
-    rng.fill_bytes(&mut entropy);
-    let request = R::arbitrary_of(place, &mut Unstructured::new(&entropy));
-    serde_json::to_value(request.ok()?).ok()
 }

@@ -6,7 +6,8 @@ use chacha20::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::boundaries::Boundaries;
-use super::growth::with_longer_lists;
+use super::fields::donors;
+use super::items::with_longer_lists;
 use super::{CASES_PER_SESSION, Plan};
 use crate::case::{Case, MAX_STEPS, Step};
 use crate::wire::{Vocabulary, weighted};
@@ -65,7 +66,7 @@ fn soaks<R: Vocabulary>(functions: &[usize]) -> Vec<Step<R>> {
     let healthy = functions.iter().map(|place| Step::healthy(*place));
     let longer = functions
         .iter()
-        .filter_map(|place| with_longer_lists(*place));
+        .filter_map(|place| with_longer_lists(*place, &donors::<R>(*place)));
     let longer = longer.map(|request| Step {
         request,
         program: None,
@@ -88,7 +89,7 @@ impl<R: Vocabulary> Cases<R> {
         Self {
             plan: plan.clone(),
             boundaries: match plan.phases.contains(&Phase::Boundaries) {
-                true => Boundaries::of::<R>(&plan.menu.functions),
+                true => Boundaries::of::<R>(&plan.menu),
                 false => Boundaries::default(),
             },
             soaks: match plan.phases.contains(&Phase::Soak) {

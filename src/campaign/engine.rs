@@ -69,7 +69,8 @@ pub fn run_bench<H: Host, R: Vocabulary>(
     plan: &Plan,
     emit: &mut dyn FnMut(Event<'_, R>),
 ) -> Result<Summary, CampaignError> {
-    let plan = plan.of_negotiated::<R>(&bench.runner().negotiated())?;
+    let runner = bench.runner();
+    let plan = plan.of_opened::<R>(&runner.negotiated(), runner.objects())?;
     let ledger = Mutex::new(Ledger::new(&plan, Arc::default(), emit));
     work(bench, &ledger)?;
     Ok(Ledger::close(ledger))

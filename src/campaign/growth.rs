@@ -3,7 +3,8 @@
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 
-use super::boundaries::donor;
+use super::fields::takes_any_json;
+use super::items;
 use crate::case::tree;
 use crate::wire::Vocabulary;
 
@@ -16,13 +17,20 @@ pub enum Growth {
     Text,
     /// The messages in a JSON body in base64.
     Messages,
+    /// A page of HTML in base64, as proxies answer with, in bytes of its text.
+    Page,
     /// A list, in items.
     Items,
     /// An object of JSON, in fields.
     Fields,
     /// JSON, in levels.
     Levels,
+    /// A text of many such parts.
+    Parts(&'static str),
 }
+
+/// What texts are made of that grow: what is split there, matched or unescaped takes longest for such.
+const PARTS: [&str; 7] = ["a", "/", "/a", "a,", "%2f", "€", "\"\\"];
 
 impl Growth {
     /// What is counted.
@@ -31,17 +39,19 @@ impl Growth {
             Self::Bytes => "bytes",
             Self::Text => "bytes of text",
             Self::Messages => "messages",
+            Self::Page => "bytes of a page",
             Self::Items => "items",
             Self::Fields => "fields",
             Self::Levels => "levels",
+            Self::Parts(_) => "parts",
         }
     }
 
     /// The largest size that is tried; as a text near the largest input of a guest.
     pub(super) fn most(self) -> u64 {
         match self {
-            Self::Bytes | Self::Text => 750_000,
-            Self::Messages | Self::Items | Self::Fields => 16_384,
+            Self::Bytes | Self::Text | Self::Page => 750_000,
+            Self::Messages | Self::Items | Self::Fields | Self::Parts(_) => 16_384,
             Self::Levels => 500,
         }
     }
@@ -51,9 +61,10 @@ impl Growth {
     fn sizes(self) -> Vec<u64> {
         let first = match self {
             // Five in an ordinary request, two in larger ones.
-            Self::Bytes | Self::Text => 704,
+            Self::Bytes | Self::Text | Self::Page => 704,
             Self::Messages | Self::Items => 2,
             Self::Fields => 16,
+            Self::Parts(_) => 32,
             Self::Levels => return vec![4, 8, 16, 32, 60],
         };
         (0..7).map(|doubled| first << doubled).collect()
@@ -66,13 +77,13 @@ pub(super) struct Growing {
     /// The field, as a JSON pointer.
     pub(super) path: String,
     pub(super) growth: Growth,
-    /// What a list is made of.
-    item: Option<Value>,
+    /// What a list is made of, in turns.
+    items: Vec<Value>,
 }
 
 impl Growing {
-    /// Those of a function's request, in the order of their paths.
-    pub(super) fn all<R: Vocabulary>(place: usize, sample: &Value) -> Vec<Self> {
+    /// Those of a function's request, in the order of their paths; lists are made of what is in lists of other requests.
+    pub(super) fn all<R: Vocabulary>(sample: &Value, donors: &[Value]) -> Vec<Self> {
         // Of a list that grows, its items need not.
         let in_a_list = |path: &str| path.split('/').any(|key| key.parse::<usize>().is_ok());
         let mut paths = tree::paths(sample, |_| true);
@@ -82,10 +93,10 @@ impl Growing {
         for path in paths {
             let growths: &[Growth] = match sample.pointer(&path) {
                 Some(Value::String(_)) if path.ends_with("base64") => {
-                    &[Growth::Bytes, Growth::Text, Growth::Messages]
+                    &[Growth::Bytes, Growth::Text, Growth::Messages, Growth::Page]
                 }
                 Some(Value::Array(_)) => &[Growth::Items],
-                Some(Value::Object(_) | Value::Null) if takes_any_field::<R>(sample, &path) => {
+                Some(Value::Object(_) | Value::Null) if takes_any_json::<R>(sample, &path) => {
                     &[Growth::Fields, Growth::Levels]
                 }
                 _ => &[],
@@ -93,13 +104,53 @@ impl Growing {
             all.extend(growths.iter().map(|growth| Self {
                 path: path.clone(),
                 growth: *growth,
-                item: match growth {
-                    Growth::Items => item::<R>(place, &path),
-                    _ => None,
+                items: match growth {
+                    Growth::Items => items::of_every_kind(donors, &path),
+                    _ => Vec::new(),
                 },
             }));
         }
         all
+    }
+
+    /// A text that grows, of each kind of part.
+    pub(super) fn text(path: &str) -> impl Iterator<Item = Self> {
+        PARTS.into_iter().map(|part| Self {
+            path: path.to_owned(),
+            growth: Growth::Parts(part),
+            items: Vec::new(),
+        })
+    }
+
+    /// Whether it is a text.
+    pub(super) fn is_text(&self) -> bool {
+        matches!(self.growth, Growth::Parts(_))
+    }
+
+    /// Where a list is, and what it is made of.
+    pub(super) fn list(&self) -> Option<(&str, &[Value])> {
+        (self.growth == Growth::Items).then_some((&self.path, &self.items))
+    }
+
+    /// It itself, and where a list is made of several things, a list of each of these alone.
+    pub(super) fn and_of_one_kind(self) -> Vec<Self> {
+        let keys = |item: &Value| {
+            item.as_object()
+                .map(|fields| fields.keys().cloned().collect())
+        };
+        let mut seen: Vec<Option<Vec<String>>> = Vec::new();
+        let mut kinds = Vec::new();
+        for item in &self.items {
+            if !seen.contains(&keys(item)) {
+                seen.push(keys(item));
+                kinds.push(Self {
+                    items: vec![item.clone()],
+                    ..self.clone()
+                });
+            }
+        }
+        kinds.insert(0, self);
+        kinds
     }
 
     /// The request with the field at this size.
@@ -115,10 +166,18 @@ impl Growing {
             Growth::Bytes => json!({ "$repeat": ["A", size.div_ceil(3) * 4] }),
             Growth::Text => body(vec![message("a".repeat(size))]),
             Growth::Messages => body((0..size).map(|n| message(n.to_string())).collect()),
-            Growth::Items => {
-                let item = self.item.as_ref()?;
-                Value::Array((0..size).map(|n| numbered(item, n)).collect())
+            Growth::Page => {
+                let page = format!("<html><body>{}</body></html>", "a".repeat(size));
+                Value::from(BASE64_STANDARD.encode(page))
             }
+            Growth::Items => {
+                let items = self.items.iter().cycle().take(size);
+                items
+                    .enumerate()
+                    .map(|(n, item)| numbered(item, n))
+                    .collect()
+            }
+            Growth::Parts(part) => part.repeat(size).into(),
             Growth::Fields => (0..size)
                 .map(|n| (format!("field-{n}"), Value::from(n)))
                 .collect(),
@@ -145,49 +204,22 @@ impl Growing {
     }
 }
 
-/// Whether the field is JSON of whoever sends it.
-fn takes_any_field<R: Vocabulary>(sample: &Value, path: &str) -> bool {
-    let mut root = sample.clone();
-    tree::place(&mut root, path, json!({ "any": null }));
-    serde_json::from_value::<R>(root).is_ok()
-}
-
-/// An item of the list at this path, from an arbitrary request that has one.
-fn item<R: Vocabulary>(place: usize, path: &str) -> Option<Value> {
-    (0..64).find_map(|nth| {
-        let request = donor::<R>(place, nth)?;
-        request.pointer(path)?.get(0).cloned()
-    })
-}
-
-/// The item with a number in its first text, where there is one that is no base64: what a plugin looks for in a list is
-/// seldom its first item.
+/// The item with a number in what it is called, or in its first text where nothing is a name: what a plugin looks for in
+/// a list is seldom its first item.
 fn numbered(item: &Value, number: usize) -> Value {
     let mut item = item.clone();
-    let texts = tree::paths(&item, Value::is_string);
-    let text = texts.iter().find(|path| !path.ends_with("base64"));
-    if let Some(Value::String(text)) = text.and_then(|path| item.pointer_mut(path)) {
-        *text += &format!("-{number}");
+    let mut texts = tree::paths(&item, Value::is_string);
+    texts.retain(|path| !path.ends_with("base64"));
+    let is_name = |path: &String| ["id", "name"].iter().any(|end| path.ends_with(end));
+    if texts.iter().any(is_name) {
+        texts.retain(is_name);
+    } else {
+        texts.truncate(1);
+    }
+    for path in texts {
+        if let Some(Value::String(text)) = item.pointer_mut(&path) {
+            *text += &format!("-{number}");
+        }
     }
     item
-}
-
-/// The dry-run request with some items in each of its lists, of several kinds where an item may be of several; `None`
-/// where it has no list. What a plugin keeps of a request, it often keeps of each item.
-pub(super) fn with_longer_lists<R: Vocabulary>(place: usize) -> Option<R> {
-    const ITEMS: usize = 8;
-    // In bytes.
-    const ITEM_MAX: usize = 512;
-    let sample = serde_json::to_value(R::dry_run(place)).ok()?;
-    let all = Growing::all::<R>(place, &sample);
-    let lists = all.iter().filter(|field| field.growth == Growth::Items);
-    let mut longer = sample.clone();
-    for list in lists {
-        let requests = (0..64).filter_map(|nth| donor::<R>(place, nth));
-        let items = requests.filter_map(|request| request.pointer(&list.path)?.get(0).cloned());
-        let items = items.filter(|item| item.to_string().len() <= ITEM_MAX);
-        let items = items.take(ITEMS).collect();
-        tree::place(&mut longer, &list.path, Value::Array(items));
-    }
-    (longer != sample).then(|| serde_json::from_value(longer).ok())?
 }

@@ -24,8 +24,10 @@ mod cases;
 mod confirm;
 mod distribution;
 mod engine;
+mod fields;
 mod fuzz_target;
 mod growth;
+mod items;
 mod lab;
 mod limits;
 #[cfg(unix)]
@@ -87,16 +89,24 @@ impl Plan {
         }
     }
 
-    /// The plan with only those of its functions that the plugin negotiated.
+    /// The plan with only those of its functions that the plugin negotiated, its own words first, and with what it
+    /// [hands out](crate::observation::Runner::objects).
     ///
     /// # Errors
-    /// [`CampaignError::NoFunctions`] where none is left.
-    pub fn of_negotiated<R: Vocabulary>(
+    /// [`CampaignError::NoFunctions`] where no function is left.
+    pub fn of_opened<R: Vocabulary>(
         &self,
         negotiated: &[usize],
+        objects: Vec<String>,
     ) -> Result<Self, CampaignError> {
         let mut plan = self.clone();
         plan.menu.functions = of_negotiated::<R>(&plan.menu.functions, negotiated)?;
+        plan.menu.objects = objects;
+        if !plan.menu.words.is_empty() {
+            // Those that requests say anyway come last.
+            let names = fields::names::<R>();
+            plan.menu.words.sort_by_key(|word| names.contains(word));
+        }
         Ok(plan)
     }
 }

@@ -44,38 +44,65 @@ fn samples() -> [Value; 3] {
     ]
 }
 
-/// The [`EDGES`] and what is one change away from the samples, in base64.
+/// Bodies that are no JSON: what proxies answer with, and a stream.
+const OTHERS: [&str; 4] = [
+    "<html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>",
+    "upstream connect error or disconnect/reset before headers",
+    "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n",
+    "data: [DONE]\n\n",
+];
+
+/// The [`EDGES`], the [`OTHERS`], and what is one change away from the samples, in base64.
 pub(crate) fn near_bodies() -> &'static [String] {
     static ALL: LazyLock<Vec<String>> = LazyLock::new(|| {
-        let mut all: Vec<String> = EDGES.map(str::to_owned).into();
-        for sample in samples() {
-            all.push(sample.to_string());
-            for path in tree::paths(&sample, |_| true) {
-                let others = [
-                    json!(null),
-                    json!(""),
-                    json!([]),
-                    json!({}),
-                    json!(0),
-                    json!(-1),
-                ];
-                let others = others.into_iter().map(|value| {
-                    let mut other = sample.clone();
-                    tree::place(&mut other, &path, value);
-                    other
-                });
-                all.extend(
-                    others
-                        .chain([without(&sample, &path)])
-                        .map(|other| other.to_string()),
-                );
-            }
-        }
-        all.iter()
-            .map(|json| BASE64_STANDARD.encode(json))
-            .collect()
+        let edges = EDGES.into_iter().chain(OTHERS).map(str::to_owned);
+        let near = samples().into_iter().flat_map(|sample| {
+            let changed = one_change_away(&sample);
+            std::iter::once(sample).chain(changed)
+        });
+        let all = edges.chain(near.map(|body| body.to_string()));
+        all.map(|body| BASE64_STANDARD.encode(body)).collect()
     });
     &ALL
+}
+
+/// What a value of JSON may be that its reader did not think of.
+pub(crate) static NO_WORDS: LazyLock<[Value; 10]> = LazyLock::new(|| {
+    [
+        json!(null),
+        json!(""),
+        json!([]),
+        json!({}),
+        json!(0),
+        json!(-1),
+        json!(u64::MAX),
+        json!(1),
+        json!(true),
+        json!(f64::MAX),
+    ]
+});
+
+/// A request as most are, in base64.
+pub(crate) fn usual_body() -> &'static str {
+    static BODY: LazyLock<String> = LazyLock::new(|| {
+        let [_, request, _] = samples();
+        BASE64_STANDARD.encode(request.to_string())
+    });
+    &BODY
+}
+
+/// The sample with another value in one place, or without what is there.
+pub(crate) fn one_change_away(sample: &Value) -> Vec<Value> {
+    let mut all = Vec::new();
+    for path in tree::paths(sample, |_| true) {
+        for value in NO_WORDS.iter() {
+            let mut other = sample.clone();
+            tree::place(&mut other, &path, value.clone());
+            all.push(other);
+        }
+        all.push(without(sample, &path));
+    }
+    all
 }
 
 /// The sample without the field or item at this path.

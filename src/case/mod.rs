@@ -20,7 +20,7 @@ mod shrink;
 pub(crate) mod tree;
 mod words;
 
-pub(crate) use bodies::near_bodies;
+pub(crate) use bodies::{NO_WORDS, near_bodies, one_change_away, usual_body};
 pub use file::{CaseError, FORMAT, files};
 pub(crate) use near::is_body;
 pub use shrink::{ShrinkLimits, Shrunk};
@@ -88,6 +88,9 @@ pub struct Menu {
     pub programs: Option<Wildness>,
     /// Words to say to a plugin that is not the puppet: see [`words()`].
     pub words: Vec<String>,
+    /// Objects of JSON to say to such a plugin, as texts: see
+    /// [`Runner::objects`](crate::observation::Runner::objects).
+    pub objects: Vec<String>,
 }
 
 impl Menu {
@@ -97,6 +100,7 @@ impl Menu {
             functions: (0..R::functions().len()).collect(),
             programs: Some(Wildness::Wild),
             words: Vec::new(),
+            objects: Vec::new(),
         }
     }
 
@@ -106,6 +110,11 @@ impl Menu {
             programs: None,
             ..Self::puppet::<R>()
         }
+    }
+
+    /// The words that are most likely meant.
+    pub(crate) fn likely_words(&self) -> &[String] {
+        &self.words[..self.words.len().min(words::LIKELY_MAX)]
     }
 
     /// An arbitrary step.
@@ -139,13 +148,16 @@ impl Menu {
         };
         let request = match !self.words.is_empty() && u.ratio(1, 2)? {
             true => {
-                let likely = self.words.len().min(words::LIKELY_MAX);
                 let from = match u.ratio(3, 4)? {
-                    true => &self.words[..likely],
+                    true => self.likely_words(),
                     false => &self.words[..],
                 };
                 near::with_word(request, u.choose(from)?, from, u)?
             }
+            false => request,
+        };
+        let request = match !self.objects.is_empty() && u.ratio(1, 4)? {
+            true => near::with_object(request, u.choose(&self.objects)?, &self.words, u)?,
             false => request,
         };
         let request = match u.ratio(1, 8)? {

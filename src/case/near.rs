@@ -5,6 +5,7 @@ use arbitrary::Unstructured;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 
+use super::bodies::NO_WORDS;
 use super::{near_bodies, tree};
 use crate::wire::Vocabulary;
 
@@ -90,18 +91,67 @@ fn with_field<R: Vocabulary>(
     request: R,
     root: &Value,
     name: &str,
-    value: &str,
+    word: &str,
     u: &mut Unstructured<'_>,
+) -> arbitrary::Result<R> {
+    let value = match u.ratio(1, 2)? {
+        true => word.into(),
+        false => anything(word, u)?,
+    };
+    in_one_that_takes_it(request, root, u, |other, path| {
+        match other.pointer_mut(path) {
+            Some(Value::Object(object)) => drop(object.insert(name.to_owned(), value.clone())),
+            _ => tree::place(other, path, json!({ name: value })),
+        }
+    })
+}
+
+/// A word, or a value of JSON that is none.
+fn anything(word: &str, u: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
+    match u.choose_index(NO_WORDS.len() + 1)?.checked_sub(1) {
+        None => Ok(word.into()),
+        Some(other) => Ok(NO_WORDS[other].clone()),
+    }
+}
+
+/// The request with an object, in a field that takes any JSON. Half of what is in the object is something else: each part
+/// may be what a plugin did not think of, beside others that it looks for first.
+pub(super) fn with_object<R: Vocabulary>(
+    request: R,
+    object: &str,
+    words: &[String],
+    u: &mut Unstructured<'_>,
+) -> arbitrary::Result<R> {
+    let object = serde_json::from_str::<Value>(object);
+    let (Ok(mut object), Ok(root)) = (object, serde_json::to_value(&request)) else {
+        return Ok(request);
+    };
+    let is_leaf = |value: &Value| !value.is_object() && !value.is_array();
+    for path in tree::paths(&object, is_leaf) {
+        if u.ratio(1, 2)? {
+            let word = words.get(u.choose_index(words.len().max(1))?);
+            let value = anything(word.map_or("a", String::as_str), u)?;
+            tree::place(&mut object, &path, value);
+        }
+    }
+    in_one_that_takes_it(request, &root, u, |other, path| {
+        tree::place(other, path, object.clone());
+    })
+}
+
+/// The request with a change to an object, or to where one may be: some one after which it reads back, if any does.
+fn in_one_that_takes_it<R: Vocabulary>(
+    request: R,
+    root: &Value,
+    u: &mut Unstructured<'_>,
+    change: impl Fn(&mut Value, &str),
 ) -> arbitrary::Result<R> {
     let objects = tree::paths(root, |value| value.is_object() || value.is_null());
     let first = u.choose_index(objects.len())?;
     let (before, behind) = objects.split_at(first);
     for path in behind.iter().chain(before) {
         let mut other = root.clone();
-        match other.pointer_mut(path) {
-            Some(Value::Object(object)) => drop(object.insert(name.to_owned(), value.into())),
-            _ => tree::place(&mut other, path, json!({ name: value })),
-        }
+        change(&mut other, path);
         if let Ok(other) = serde_json::from_value(other) {
             return Ok(other);
         }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::tree::{self, Numbers};
 use super::{Case, Step};
+use crate::observation::MANY_STEPS;
 use crate::wire::Vocabulary;
 
 /// When to stop shrinking.
@@ -99,7 +100,8 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
 
     /// One pass over steps, whole requests and operations; whether it made the case smaller.
     fn structure(&mut self) -> bool {
-        let mut smaller = self.drop_steps();
+        let mut smaller = self.fewer_requests();
+        smaller |= self.drop_steps();
         for place in self.places() {
             if self.is_over() {
                 break;
@@ -144,6 +146,36 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
             self.best = candidate;
         }
         accepted
+    }
+
+    /// As many steps, but with half of the different ones, as often as it goes: what comes of many calls may need their
+    /// number.
+    fn fewer_requests(&mut self) -> bool {
+        let mut smaller = false;
+        while self.best.steps.len() >= MANY_STEPS && !self.is_over() {
+            let steps = &self.best.steps;
+            let mut different: Vec<&Step<R>> = Vec::new();
+            for step in steps {
+                if !different.contains(&step) {
+                    different.push(step);
+                }
+            }
+            if different.len() == 1 || 2 * different.len() > steps.len() {
+                break;
+            }
+            let (one, other) = different.split_at(different.len() / 2);
+            let halves = [one, other].map(|half| {
+                let in_turns = half.iter().copied().cycle().take(steps.len());
+                Case {
+                    steps: in_turns.cloned().collect(),
+                }
+            });
+            if !halves.into_iter().any(|half| self.accepts(half)) {
+                break;
+            }
+            smaller = true;
+        }
+        smaller
     }
 
     fn drop_steps(&mut self) -> bool {

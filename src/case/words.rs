@@ -137,6 +137,18 @@ impl Module {
         }
         // Stable: otherwise in the order in which they were found.
         words.sort_by_key(|word| !likely.contains(word));
+        // Of a word in a row of them, its beginnings are found too.
+        let begins_another = |word: &String| {
+            likely
+                .iter()
+                .any(|l| l.len() > word.len() && l.starts_with(word))
+        };
+        let beginnings: HashSet<_> = words
+            .iter()
+            .filter(|word| begins_another(word))
+            .cloned()
+            .collect();
+        words.sort_by_key(|word| !likely.contains(word) || beginnings.contains(word));
         words
     }
 
@@ -208,6 +220,7 @@ fn is_name(word: &str) -> bool {
         && word.chars().all(inside)
         && word.contains(|c: char| c.is_ascii_alphabetic())
         && !word.contains("::")
+        && !word.ends_with(".rs")
 }
 
 fn is_printable(byte: &u8) -> bool {

@@ -11,7 +11,7 @@ use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::host::{Call, Cause, DispatchOutcome};
+use crate::host::{Call, DispatchOutcome};
 use crate::puppet::Prediction;
 use crate::wire::Function;
 
@@ -49,6 +49,8 @@ pub struct CaseRecord {
     pub apart: Vec<Reaction>,
     /// The longest of all these dispatches.
     pub slowest: Duration,
+    /// Whether the clock ended any of them.
+    pub ended_by_clock: bool,
     /// What each of the steps came to on a fresh session of the published host, where that was asked for and can be
     /// told.
     pub reference: Vec<Option<Outcome>>,
@@ -92,6 +94,7 @@ impl CaseRecord {
             fresh: Vec::new(),
             apart: Vec::new(),
             slowest: Duration::ZERO,
+            ended_by_clock: false,
             reference: Vec::new(),
             memory: None,
             soak: None,
@@ -103,10 +106,7 @@ impl CaseRecord {
     /// happened, and it may not happen again: on a busy machine Extism's timer, which is a thread, may end a call that has
     /// just begun for the time of one before it.
     pub fn met_the_wall(&self) -> bool {
-        let calls = self.steps.iter().map(|step| &step.call);
-        let mut calls = calls.chain(self.probes.iter().map(|probe| &probe.call));
-        self.slowest >= Duration::from_millis(HANDSHAKE_WALL_MS)
-            || calls.any(|call| call.cause == Some(Cause::Timeout))
+        self.slowest >= Duration::from_millis(HANDSHAKE_WALL_MS) || self.ended_by_clock
     }
 }
 

@@ -1,6 +1,7 @@
 //! Running cases on a host.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,11 @@ use super::knocks::Ear;
 #[cfg(feature = "reference")]
 use super::twin::on_reference;
 use super::{CaseRecord, MANY_STEPS, Memory, ProbeRecord, Reaction, StepRecord, memory, soak};
-use crate::case::{Case, Step};
+use crate::case::{Case, Step, tree};
 #[cfg(feature = "reference")]
 use crate::host::ReferenceHost;
 use crate::host::dispatch::panic_text;
-use crate::host::{Call, DispatchOutcome, HandshakeError, Host, Observed, Session};
+use crate::host::{Call, Cause, DispatchOutcome, HandshakeError, Host, Observed, Session};
 use crate::puppet::{INPUT_MAX_BYTES, Op, predict};
 use crate::wire::{Function, Request, VERSION_KEY, Visitor, Vocabulary};
 
@@ -59,8 +60,8 @@ pub struct Runner<'h, H: Host, R = Request> {
     ear: Ear,
     /// Where a case runs alone, to tell what was the machine's and not the host's.
     watch: Option<Watch>,
-    /// The longest dispatch of the case that is running.
-    slowest: Duration,
+    /// What the clock has to do with the case that is running.
+    clock: Clock,
     /// Called before each dispatch.
     beat: Option<Beat>,
     /// The most memory before the first case, and before the next, where memory is measured.
@@ -69,7 +70,30 @@ pub struct Runner<'h, H: Host, R = Request> {
     reference: Option<ReferenceHost>,
 }
 
+/// The dispatches of a case and the clock.
+#[derive(Default)]
+struct Clock {
+    slowest: Duration,
+    ended_any: bool,
+}
+
+impl Clock {
+    fn note(&mut self, seen: &Seen) {
+        self.slowest = self.slowest.max(seen.elapsed);
+        self.ended_any |= seen.call.cause == Some(Cause::Timeout);
+    }
+
+    fn tell(&self, record: &mut CaseRecord) {
+        record.slowest = self.slowest;
+        record.ended_by_clock = self.ended_any;
+    }
+}
+
 type Beat = Box<dyn FnMut(&'static Function)>;
+
+/// The most objects that are taken from a plugin's answers, and the longest, in bytes: it may answer with anything.
+const OBJECTS_MAX: usize = 16;
+const OBJECT_BYTES_MAX: usize = 4096;
 
 /// A function that the plugin negotiated.
 struct Healthy<R> {
@@ -98,7 +122,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             healthy: Vec::new(),
             ear: Ear::new(),
             watch: None,
-            slowest: Duration::ZERO,
+            clock: Clock::default(),
             beat: None,
             peaks: None,
             #[cfg(feature = "reference")]
@@ -144,6 +168,26 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         self.healthy.iter().map(|healthy| healthy.place).collect()
     }
 
+    /// The objects of JSON that the plugin's healthy answers hold, as texts, such as the state that a signer is built with:
+    /// what it hands out it gets again, or something like it. None where it is the puppet.
+    pub fn objects(&self) -> Vec<String> {
+        let mut objects = BTreeSet::new();
+        if self.subject == Subject::Puppet {
+            return Vec::new();
+        }
+        for healthy in &self.healthy {
+            if let Some(DispatchOutcome::Ok(answer)) = healthy.reaction.outcome() {
+                let inner = tree::paths(answer, |value| {
+                    value.as_object().is_some_and(|fields| !fields.is_empty())
+                });
+                let inner = inner.iter().filter(|path| !path.is_empty());
+                let texts = inner.filter_map(|path| Some(answer.pointer(path)?.to_string()));
+                objects.extend(texts.filter(|text| text.len() <= OBJECT_BYTES_MAX));
+            }
+        }
+        objects.into_iter().take(OBJECTS_MAX).collect()
+    }
+
     /// Who answers.
     pub fn subject(&self) -> Subject {
         self.subject
@@ -175,7 +219,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     /// [`HandshakeError`] where the host opens no session for comparison.
     pub fn run(&mut self, case: &Case<R>, depth: Depth) -> Result<CaseRecord, HandshakeError> {
         let mut record = CaseRecord::new(self.subject);
-        self.slowest = Duration::ZERO;
+        self.clock = Clock::default();
         let case = &*self.resolve(case)?;
         let many = case.steps.len() >= MANY_STEPS;
         for (place, step) in case.steps.iter().enumerate() {
@@ -199,7 +243,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             let host = self.host;
             record.soak = soak::soak(host, case, &record, &mut |function| self.beat(function))?;
         }
-        record.slowest = self.slowest;
+        self.clock.tell(&mut record);
         record.memory = self.memory();
         Ok(record)
     }
@@ -262,9 +306,10 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
                 self.beat(seen.function);
                 let request = case.steps[seen.place].told();
                 let seen = react(request, &mut self.host.open()?);
+                self.clock.note(&seen);
                 record.apart.push(seen.reaction);
-                record.slowest = record.slowest.max(seen.elapsed);
             }
+            self.clock.tell(&mut record);
         }
         Ok(record)
     }
@@ -318,7 +363,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         };
         let watched = self.watch.as_ref().zip(mark);
         let busy = watched.map_or(Duration::ZERO, |(watch, mark)| watch.since(&mark));
-        self.slowest = self.slowest.max(seen.elapsed);
+        self.clock.note(&seen);
         // Only drift is looked for with it.
         let guest_memory = match (self.subject, many) {
             (Subject::Plugin, true) => self.session.guest_memory(),
@@ -352,7 +397,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         self.beat(self.healthy[negotiated].function);
         let healthy = &self.healthy[negotiated];
         let seen = react(healthy.step.told(), &mut self.session);
-        self.slowest = self.slowest.max(seen.elapsed);
+        self.clock.note(&seen);
         self.carried = 0;
         ProbeRecord {
             function: healthy.function,
@@ -375,7 +420,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         for seen in &record.steps {
             self.beat(seen.function);
             let seen = react(case.steps[seen.place].told(), &mut session);
-            self.slowest = self.slowest.max(seen.elapsed);
+            self.clock.note(&seen);
             reactions.push(seen.reaction);
         }
         Ok(reactions)

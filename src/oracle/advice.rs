@@ -32,7 +32,7 @@ const OF_THE_HOST: Advice = Advice {
 };
 
 /// The faults of a plugin, by what their class begins with.
-const OF_THE_PLUGIN: [(&str, Advice); 13] = [
+const OF_THE_PLUGIN: [(&str, Advice); 14] = [
     (
         "trap: unreachable",
         Advice {
@@ -101,6 +101,13 @@ const OF_THE_PLUGIN: [(&str, Advice); 13] = [
         Advice {
             explanation: "The answer is a JSON object, but not the function's response: a field is missing, of another type, or unknown.",
             advice: "Answer with exactly the fields of the response.",
+        },
+    ),
+    (
+        "undecodable: not base64",
+        Advice {
+            explanation: "A field of the answer that is to be base64 is not: whoever reads it gets nothing.",
+            advice: "Encode with the standard alphabet, with + and /, and with padding.",
         },
     ),
     (

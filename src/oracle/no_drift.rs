@@ -1,11 +1,12 @@
 //! `no_drift`: the same request costs the same, however often it was made. A violation is a plugin that keeps ever
 //! more, and one day runs out of fuel or memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Oracle, Violation, plugin_steps};
 use crate::host::DispatchOutcome;
 use crate::observation::{CaseRecord, MANY_STEPS, StepRecord};
+use crate::wire::Function;
 
 /// By so many calls the fuel of one may grow, whatever it is.
 const GROWTH_MIN: u64 = 32;
@@ -14,10 +15,13 @@ const GROWTH_MIN: u64 = 32;
 const GROWTH_PART: u64 = 50;
 
 /// Holds when neither the fuel nor the memory of a plugin grows with the number of equal requests, which must be
-/// [`MANY_STEPS`] to be judged. What fills up, such as a cache of bounded size, is no drift, nor is what comes now and
-/// then, such as moving a list that grew.
+/// [`MANY_STEPS`] to be judged; for its memory, requests may also take turns. What fills up, such as a cache of bounded
+/// size, is no drift, nor is what comes now and then, such as moving a list that grew.
 #[derive(Debug)]
 pub struct NoDrift;
+
+/// The function and the input of a request.
+type Key<'r> = (&'static str, &'r Option<Vec<u8>>);
 
 impl Oracle for NoDrift {
     fn name(&self) -> &'static str {
@@ -29,21 +33,22 @@ impl Oracle for NoDrift {
         if steps.len() < MANY_STEPS {
             return Vec::new();
         }
-        let mut of_requests: BTreeMap<_, Vec<&StepRecord>> = BTreeMap::new();
-        for step in steps {
-            if matches!(step.reaction.outcome(), Some(DispatchOutcome::Ok(_))) {
-                let request = (step.function.label, &step.input);
-                of_requests.entry(request).or_default().push(step);
-            }
+        let answered = steps.iter().filter(|step| {
+            let outcome = step.reaction.outcome();
+            matches!(outcome, Some(DispatchOutcome::Ok(_)))
+        });
+        let answered: Vec<&StepRecord> = answered.collect();
+        let mut of_requests: BTreeMap<Key<'_>, Vec<&StepRecord>> = BTreeMap::new();
+        for step in &answered {
+            of_requests.entry(key(step)).or_default().push(step);
         }
-        // Of several requests, one that is larger may rightly take more memory.
-        let memory = match of_requests.len() {
-            1 => of_requests.values().find_map(|calls| self.memory(calls)),
-            _ => None,
-        };
         let fuel = of_requests.values().find_map(|calls| self.fuel(calls));
-        fuel.into_iter().chain(memory).collect()
+        fuel.into_iter().chain(self.memory(&answered)).collect()
     }
+}
+
+fn key(step: &StepRecord) -> Key<'_> {
+    (step.function.label, &step.input)
 }
 
 impl NoDrift {
@@ -58,26 +63,48 @@ impl NoDrift {
     }
 
     fn memory(&self, calls: &[&StepRecord]) -> Option<Violation> {
-        let bytes = calls.iter().map(|step| step.guest_memory);
-        let bytes = bytes.collect::<Option<Vec<u64>>>()?;
-        let quarters = bytes.chunks(bytes.len().div_ceil(4));
-        let ends: Vec<u64> = quarters
-            .filter_map(|quarter| quarter.last().copied())
-            .collect();
+        if calls.len() < MANY_STEPS {
+            return None;
+        }
+        let quarter = calls.len().div_ceil(4);
+        let (first_quarter, others) = calls.split_at(quarter);
+        let requests: BTreeSet<_> = first_quarter.iter().map(|step| key(step)).collect();
+        // A request that was not seen before, and is larger, may rightly take more memory.
+        if others.iter().any(|step| !requests.contains(&key(step))) {
+            return None;
+        }
+        let at_ends = calls
+            .chunks(quarter)
+            .map(|calls| calls.last()?.guest_memory);
+        let ends = at_ends.collect::<Option<Vec<u64>>>()?;
         // A list that is moved when it doubles grows in one half of the second half only.
         let [first, second, .., last] = ends[..] else {
             return None;
         };
         let detail = format!(
             "after a quarter of {} calls the plugin had {} KiB of memory, after half of them {} KiB, at the end {} KiB",
-            bytes.len(),
+            calls.len(),
             first >> 10,
             second >> 10,
             last >> 10
         );
-        let grows = bytes.len() >= MANY_STEPS && first < second && second < last;
-        grows.then(|| Violation::new(self, calls[0].function, detail).with_class("memory"))
+        let grows = first < second && second < last;
+        grows.then(|| Violation::new(self, grower(calls), detail).with_class("memory"))
     }
+}
+
+/// The function of the request whose calls took most memory, of the calls behind the first.
+fn grower(calls: &[&StepRecord]) -> &'static Function {
+    let mut took: BTreeMap<Key<'_>, u64> = BTreeMap::new();
+    for pair in calls.windows(2) {
+        let [before, after] = [pair[0], pair[1]].map(|step| step.guest_memory.unwrap_or(0));
+        *took.entry(key(pair[1])).or_default() += after.saturating_sub(before);
+    }
+    let most = took.iter().max_by_key(|(_, took)| **took);
+    let of_it = calls
+        .iter()
+        .find(|step| most.is_some_and(|(most, _)| *most == key(step)));
+    of_it.unwrap_or(&calls[0]).function
 }
 
 /// The fuel of one of the first and of one of the last calls, if it grew from quarter to quarter and does not seem to end.

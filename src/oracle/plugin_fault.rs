@@ -1,8 +1,12 @@
 //! `plugin_fault`: what a plugin gets wrong. The host turned it into a fallback, as it must; the plugin's
 //! author wants to know.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::Value;
+
 use super::{Oracle, Violation, plugin_steps};
-use crate::host::{Call, Cause, Decoding, TrapKind};
+use crate::case::tree;
+use crate::host::{Call, Cause, Decoding, DispatchOutcome, TrapKind};
 use crate::observation::{CaseRecord, StepRecord};
 
 /// Up to this size of input, in bytes, a plugin must not run out of fuel or time. Beyond it that is a limit
@@ -15,8 +19,11 @@ pub const ORDINARY_INPUT_BYTES: usize = 16 * 1024;
 /// levels is exceeded, that costs as much as reading the input more than a hundred times.
 pub const ORDINARY_DEPTH: usize = 64;
 
+/// What a fault in base64 is called.
+const NOT_BASE64: &str = "undecodable: not base64";
+
 /// Holds when every call of a plugin is answered or refused: no trap, no exit code, no misuse of a host
-/// function, no answer or error that does not decode, and no end of fuel or time at an ordinary size of request. A guest
+/// function, no answer or error that does not decode, base64 in it included, and no end of fuel or time at an ordinary size of request. A guest
 /// error is a refusal.
 #[derive(Debug)]
 pub struct PluginFault;
@@ -34,13 +41,38 @@ impl Oracle for PluginFault {
 
 impl PluginFault {
     fn judge(&self, step: &StepRecord) -> Option<Violation> {
-        let cause = step.call.cause.as_ref()?;
+        let Some(cause) = step.call.cause.as_ref() else {
+            let field = not_base64(step)?;
+            let detail = format!("the answer's {field} is no standard base64");
+            return Some(Violation::new(self, step.function, detail).with_class(NOT_BASE64));
+        };
         if matches!(cause, Cause::OutOfFuel | Cause::Timeout) && !is_ordinary(step) {
             return None;
         }
         let class = class(&step.call)?;
         Some(Violation::new(self, step.function, cause.to_string()).with_class(class))
     }
+}
+
+/// A field of the answer that is to be standard base64 and is not, though those of the request are: what is handed on as
+/// it came is no fault.
+fn not_base64(step: &StepRecord) -> Option<String> {
+    let Some(DispatchOutcome::Ok(answer)) = step.reaction.outcome() else {
+        return None;
+    };
+    let broken = broken_base64(answer)?;
+    let request = serde_json::from_slice(step.input.as_deref()?).ok()?;
+    broken_base64(&request).is_none().then_some(broken)
+}
+
+fn broken_base64(json: &Value) -> Option<String> {
+    let is_broken = |path: &String| {
+        let text = json.pointer(path).and_then(Value::as_str);
+        text.is_some_and(|text| BASE64_STANDARD.decode(text).is_err())
+    };
+    // A state is what the plugin makes of it.
+    let mut paths = tree::paths(json, Value::is_string).into_iter();
+    paths.find(|path| path.ends_with("_base64") && !path.contains("_state/") && is_broken(path))
 }
 
 /// The kind of a plugin's fault and its place in the plugin, where there is one; `None` where the call did not fail, or
@@ -94,8 +126,8 @@ fn depth(json: &[u8]) -> usize {
 
 /// Where it trapped: the innermost function that is the plugin's own and none of its language's.
 fn place(frames: &[String]) -> Option<&str> {
-    const OF_THE_LANGUAGE: [&str; 8] = [
-        "core::", "alloc::", "std::", "<core::", "<alloc::", "<std::", "rust_", "__rust",
+    const OF_THE_LANGUAGE: [&str; 9] = [
+        "core::", "alloc::", "std::", "<core::", "<alloc::", "<std::", "rust_", "__rust", "__rg_",
     ];
     let own = |frame: &&String| {
         !OF_THE_LANGUAGE

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use nix::sys::resource::{Resource, setrlimit};
 
-use super::protocol::{Answer, Hello, Order, Place, receive, send};
+use super::protocol::{Answer, Hello, Opened, Order, Place, receive, send};
 use super::{HostKind, Setup, WORKER_MEMORY_MAX};
 use crate::campaign::{Bench, CampaignError, Lab};
 use crate::case::Case;
@@ -132,7 +132,11 @@ impl Child {
         }
         runner.measure_memory();
         whereabouts.tell(0, None);
-        send(&mut io::stdout(), &Answer::Opened(runner.negotiated()))?;
+        let opened = Opened {
+            negotiated: runner.negotiated(),
+            objects: runner.objects(),
+        };
+        send(&mut io::stdout(), &Answer::Opened(opened))?;
         while let Ok(order) = self.orders.recv() {
             let answer = do_as_told(&mut bench, order, &whereabouts);
             let answer = answer.unwrap_or_else(|error| Answer::Refused(error.to_string()));

@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use tempfile::NamedTempFile;
 
 use super::Workers;
-use super::protocol::{Answer, Hello, Order, Place, frame, receive};
+use super::protocol::{Answer, Hello, Opened, Order, Place, frame, receive};
 use crate::observation::Death;
 use crate::wire::{Request, Vocabulary};
 
@@ -32,8 +32,8 @@ pub(super) struct Living {
     place: NamedTempFile,
     words: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
-    /// The functions that the plugin negotiated.
-    pub(super) negotiated: Vec<usize>,
+    /// What it learned of the plugin.
+    pub(super) opened: Opened,
 }
 
 /// The end of a worker.
@@ -105,7 +105,7 @@ impl Living {
             place,
             words,
             reader: Some(reader),
-            negotiated: Vec::new(),
+            opened: Opened::default(),
         })
     }
 

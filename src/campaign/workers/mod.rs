@@ -178,8 +178,8 @@ impl Workers {
         emit: &mut (dyn FnMut(Event<'_, Request>) + Send),
     ) -> Result<Summary, CampaignError> {
         let mut first = self.worker();
-        let plan = match first.negotiated()? {
-            Some(negotiated) => plan.of_negotiated::<Request>(&negotiated)?,
+        let plan = match first.opened()? {
+            Some(of) => plan.of_opened::<Request>(&of.negotiated, of.objects)?,
             // It dies while it opens the plugin, which the first case will show.
             None => plan.clone(),
         };

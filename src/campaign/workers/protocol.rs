@@ -42,13 +42,22 @@ pub(super) enum Order {
 /// What a worker answers.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Answer {
-    /// It has opened the plugin, which negotiated these functions. Told once, before all else.
-    Opened(Vec<usize>),
+    /// It has opened the plugin. Told once, before all else.
+    Opened(Opened),
     /// A session could not be opened.
     Refused(String),
     Block(Block),
     Judged(Vec<Violation>),
     Replayed(Vec<StepSeen>, Vec<Violation>),
+}
+
+/// What a worker learns of a plugin by opening it.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(super) struct Opened {
+    /// The places of the functions that it negotiated.
+    pub(super) negotiated: Vec<usize>,
+    /// See [`Runner::objects`](crate::observation::Runner::objects).
+    pub(super) objects: Vec<String>,
 }
 
 /// Where a worker is.

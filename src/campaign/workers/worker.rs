@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::living::{End, Living};
-use super::protocol::{Answer, Order, Place};
+use super::protocol::{Answer, Opened, Order, Place};
 use super::{HostKind, Workers};
 use crate::campaign::{Block, CampaignError, Lab, Plan, Stopped, confirm_all};
 use crate::case::Case;
@@ -44,7 +44,12 @@ impl Worker {
     /// # Errors
     /// [`CampaignError`] where it cannot be started or opens no session.
     pub fn negotiated(&mut self) -> Result<Option<Vec<usize>>, CampaignError> {
-        Ok(self.live()?.ok().map(|living| living.negotiated.clone()))
+        Ok(self.opened()?.map(|opened| opened.negotiated))
+    }
+
+    /// What it learned of the plugin; `None` where it dies while it opens it.
+    pub(super) fn opened(&mut self) -> Result<Option<Opened>, CampaignError> {
+        Ok(self.live()?.ok().map(|living| living.opened.clone()))
     }
 
     /// Runs a case alone and tells what was seen, nothing where the worker died, and what the checks find.
@@ -132,8 +137,8 @@ impl Worker {
         let living = Living::spawn(&self.workers);
         let mut living = living.map_err(|error| self.error(error.to_string()))?;
         match living.hear(self.workers.patience.opening) {
-            Ok(Answer::Opened(negotiated)) => {
-                living.negotiated = negotiated;
+            Ok(Answer::Opened(opened)) => {
+                living.opened = opened;
                 Ok(Ok(living))
             }
             Ok(Answer::Refused(reason)) => Err(CampaignError::Refused { reason }),

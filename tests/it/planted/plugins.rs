@@ -288,6 +288,8 @@ pub fn faults() -> Vec<Planted> {
     let answer = |answer: &str| wrongly(&set_output(answer));
     let other = healthy::<ShapeFn>().replace("\"_v\":1", "\"_v\":2");
     let unsound = healthy::<ShapeFn>().replace("\"method\":", "\"methods\":");
+    let urls = healthy::<ShapeFn>().replace(r#""body_base64":""#, r#""body_base64":"-_-_"#);
+    assert_ne!(urls, healthy::<ShapeFn>());
     let all = [
         (
             "divides by zero",
@@ -328,6 +330,11 @@ pub fn faults() -> Vec<Planted> {
             "answers without a field",
             answer(&unsound),
             "plugin_fault-shape-undecodable: not the response-",
+        ),
+        (
+            "answers with another alphabet's base64",
+            answer(&urls),
+            "plugin_fault-shape-undecodable: not base64-",
         ),
     ];
     let all = all.map(|(name, wasm, finds)| Planted {

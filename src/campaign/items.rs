@@ -1,0 +1,94 @@
+//! What lists are made of: few items that together are of every kind.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::growth::Growing;
+use crate::case::tree;
+use crate::wire::Vocabulary;
+
+/// The most items of a list.
+const ITEMS_MAX: usize = 12;
+
+/// The longest of them, in bytes of JSON.
+const ITEM_BYTES_MAX: usize = 512;
+
+/// A field, wherever in lists it is, and the type of what is in it.
+type Kind = (String, &'static str);
+
+/// Items that requests have in the list at this path. Together they have each field in each type, or as many
+/// as that number of items can; the first have most.
+pub(super) fn of_every_kind(donors: &[Value], path: &str) -> Vec<Value> {
+    let mut items: Vec<(BTreeSet<Kind>, Value)> = Vec::new();
+    for donor in donors {
+        let Some(Value::Array(list)) = donor.pointer(path) else {
+            continue;
+        };
+        let small = list.iter().filter(|item| is_small(item));
+        items.extend(small.map(|item| (kinds(item), item.clone())));
+    }
+    // Of those with as many kinds, one that is neither short nor long.
+    items.sort_by_key(|(_, item)| item.to_string().len());
+    let middle = items.len() / 2;
+    let nearness = |at: usize| Reverse(at.abs_diff(middle));
+    let mut chosen = Vec::new();
+    while chosen.len() < ITEMS_MAX {
+        let at = (0..items.len()).max_by_key(|at| (items[*at].0.len(), nearness(*at)));
+        let Some((new, item)) = at
+            .map(|at| items[at].clone())
+            .filter(|(new, _)| !new.is_empty())
+        else {
+            break;
+        };
+        for (kinds, _) in &mut items {
+            kinds.retain(|kind| !new.contains(kind));
+        }
+        chosen.push(item);
+    }
+    chosen
+}
+
+/// Whether it is short, and not only written as something short, such as a text that is repeated.
+fn is_small(item: &Value) -> bool {
+    let is_short_for = |path: &String| {
+        path.rsplit('/')
+            .next()
+            .is_some_and(|key| key.starts_with('$'))
+    };
+    item.to_string().len() <= ITEM_BYTES_MAX
+        && !tree::paths(item, |_| true).iter().any(is_short_for)
+}
+
+fn kinds(item: &Value) -> BTreeSet<Kind> {
+    let of = |path: &String| {
+        let keys = path.split('/').map(|key| match key.parse::<usize>() {
+            Ok(_) => "*",
+            Err(_) => key,
+        });
+        let kind = match item.pointer(path) {
+            None | Some(Value::Null) => "null",
+            Some(Value::Bool(_)) => "boolean",
+            Some(Value::Number(_)) => "number",
+            Some(Value::String(_)) => "text",
+            Some(Value::Array(items)) if items.is_empty() => "empty list",
+            Some(Value::Array(_)) => "list",
+            Some(Value::Object(_)) => "object",
+        };
+        (keys.collect::<Vec<_>>().join("/"), kind)
+    };
+    tree::paths(item, |_| true).iter().map(of).collect()
+}
+
+/// The dry-run request with items of every kind in each of its lists; `None` where it has no list. What a plugin keeps of
+/// a request, it often keeps of each item.
+pub(super) fn with_longer_lists<R: Vocabulary>(place: usize, donors: &[Value]) -> Option<R> {
+    let sample = serde_json::to_value(R::dry_run(place)).ok()?;
+    let all = Growing::all::<R>(&sample, donors);
+    let mut longer = sample.clone();
+    for (path, items) in all.iter().filter_map(Growing::list) {
+        tree::place(&mut longer, path, Value::Array(items.to_vec()));
+    }
+    (longer != sample).then(|| serde_json::from_value(longer).ok())?
+}
