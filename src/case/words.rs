@@ -4,7 +4,7 @@
 //! address and length, and texts that its code compares as numbers, as compilers do with short ones. Those that look like
 //! names, and whose ends are known, come first.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::RangeInclusive;
 
 use wasmparser::{DataKind, Operator, Parser, Payload};
@@ -97,64 +97,56 @@ impl Module {
     }
 
     fn words(&self) -> Vec<String> {
-        let mut likely = HashSet::new();
-        let mut seen = HashSet::new();
-        let mut words = Vec::new();
-        let mut add_up_to = |most: usize, bytes: &[u8], exact: bool| {
-            if !LENGTHS.contains(&bytes.len()) || !bytes.iter().all(is_printable) {
-                return;
+        let mut starts = BTreeSet::new();
+        self.texts(&mut |address, _, exact| {
+            if exact {
+                starts.insert(address);
             }
-            let Ok(word) = String::from_utf8(bytes.to_vec()) else {
-                return;
-            };
-            if exact && is_name(&word) {
-                likely.insert(word.clone());
-            }
-            if words.len() < most && seen.insert(word.clone()) {
-                words.push(word);
-            }
+        });
+        // Texts lie one behind the other: what another begins in is two of them, or more.
+        let runs_on = |address: usize, length: usize| {
+            let end = address.saturating_add(length);
+            starts.range(address..end).any(|start| *start != address)
         };
-        let mut add = |bytes: &[u8], exact| add_up_to(WORDS_MAX - NUMBERS_MAX, bytes, exact);
+        let mut found = Found::default();
+        self.texts(&mut |address, text, exact| {
+            let exact = exact && !runs_on(address, text.len());
+            found.add(WORDS_MAX - NUMBERS_MAX, text, exact);
+        });
         for constants in &self.functions {
-            self.taken_by_address(constants, &mut add);
+            compared_as_numbers(constants, &mut |text| found.add(WORDS_MAX, text, true));
         }
-        for (_, data) in &self.data {
+        found.likeliest_first()
+    }
+
+    /// The texts in the data, with their addresses, and whether their ends are known: those that the code or the data
+    /// refers to, and what stands between other bytes.
+    fn texts(&self, tell: &mut impl FnMut(usize, &[u8], bool)) {
+        for constants in &self.functions {
+            self.taken_by_address(constants, tell);
+        }
+        for (start, data) in &self.data {
             for words in data.windows(8).step_by(4) {
                 let number = |bytes: &[u8]| {
                     let bytes = <[u8; 4]>::try_from(bytes).unwrap_or_default();
                     u32::from_le_bytes(bytes) as usize
                 };
-                if let Some(text) = self.text(number(&words[..4]), number(&words[4..])) {
-                    add(text, true);
+                let (address, length) = (number(&words[..4]), number(&words[4..]));
+                if let Some(text) = self.text(address, length) {
+                    tell(address, text, true);
                 }
             }
-            let between = data.split(|byte| !is_printable(byte));
-            between.for_each(|text| add(text, true));
+            let mut at = *start;
+            for text in data.split(|byte| !is_printable(byte)) {
+                tell(at, text, true);
+                at += text.len() + 1;
+            }
         }
-        let mut add = |bytes: &[u8]| add_up_to(WORDS_MAX, bytes, true);
-        for constants in &self.functions {
-            compared_as_numbers(constants, &mut add);
-        }
-        // Stable: otherwise in the order in which they were found.
-        words.sort_by_key(|word| !likely.contains(word));
-        // Of a word in a row of them, its beginnings are found too.
-        let begins_another = |word: &String| {
-            likely
-                .iter()
-                .any(|l| l.len() > word.len() && l.starts_with(word))
-        };
-        let beginnings: HashSet<_> = words
-            .iter()
-            .filter(|word| begins_another(word))
-            .cloned()
-            .collect();
-        words.sort_by_key(|word| !likely.contains(word) || beginnings.contains(word));
-        words
     }
 
     /// What the code takes from the data: two constants near each other that are an address and a length, most surely
     /// next to each other.
-    fn taken_by_address(&self, constants: &[Constant], add: &mut impl FnMut(&[u8], bool)) {
+    fn taken_by_address(&self, constants: &[Constant], tell: &mut impl FnMut(usize, &[u8], bool)) {
         let small = constants.iter().map(|constant| match constant {
             Constant::Small(value) => *value as u32 as usize,
             Constant::Large(_) => 0,
@@ -164,7 +156,7 @@ impl Module {
             let near = place.saturating_sub(NEAR)..(place + NEAR + 1).min(small.len());
             for other in near {
                 if let Some(text) = self.text(*address, small[other]) {
-                    add(text, other.abs_diff(place) == 1);
+                    tell(*address, text, other.abs_diff(place) == 1);
                 }
             }
         }
@@ -179,6 +171,44 @@ impl Module {
             let from = address.checked_sub(*start)?;
             data.get(from..from.checked_add(length)?)
         })
+    }
+}
+
+/// Words, each once.
+#[derive(Default)]
+struct Found {
+    words: Vec<String>,
+    seen: HashSet<String>,
+    likely: HashSet<String>,
+}
+
+impl Found {
+    /// Adds a text, if it is a word and there are fewer than so many.
+    fn add(&mut self, most: usize, text: &[u8], exact: bool) {
+        if !LENGTHS.contains(&text.len()) || !text.iter().all(is_printable) {
+            return;
+        }
+        let word = String::from_utf8_lossy(text).into_owned();
+        if exact && is_name(&word) {
+            self.likely.insert(word.clone());
+        }
+        if self.words.len() < most && self.seen.insert(word.clone()) {
+            self.words.push(word);
+        }
+    }
+
+    /// Names whose ends are known come first, but of names that begin with each other all but the longest. Otherwise they
+    /// stay in the order in which they were found.
+    fn likeliest_first(self) -> Vec<String> {
+        let Self {
+            mut words, likely, ..
+        } = self;
+        let begins_another = |word: &String| {
+            let mut longer = likely.iter().filter(|other| other.len() > word.len());
+            longer.any(|other| other.starts_with(word))
+        };
+        words.sort_by_cached_key(|word| (!likely.contains(word), begins_another(word)));
+        words
     }
 }
 
