@@ -1,11 +1,10 @@
-//! Requests that differ from the dry-run sample in one field, in one that grows, then in two; and many of them, again and
-//! again.
+//! Requests that differ from the dry-run sample in one field, in one that grows, then in two.
 
 use serde_json::Value;
 
-use super::fields::{Function, donors};
 use super::growth::Growing;
-use crate::case::{Case, MAX_STEPS, Menu, Step, tree};
+use super::values::{Function, donors};
+use crate::case::{Case, Menu, Step, tree};
 use crate::wire::Vocabulary;
 
 /// So many values of each field are tried with those of another one, at most.
@@ -14,23 +13,16 @@ const PAIRED_MAX: usize = 8;
 /// So many values of each small field are tried with each field that grows.
 const GROWN_MAX: usize = 4;
 
-/// The first values of each field, of which many are tried again and again, all in turns.
+/// The first values of each field come in soaks too, many in turns.
 const SOAKED_MAX: usize = 16;
-
-/// So many requests take turns in a soak: each comes eight times.
-const SOAKED_TOGETHER: usize = MAX_STEPS / 8;
-
-/// One of so many cases behind those with one value is a soak, which takes as long as they together.
-const SOAK_ONE_IN: usize = 512;
 
 /// What is tried of some functions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Boundaries {
     functions: Vec<Function>,
+    /// What grows, each with the place of its function.
     growing: Vec<(u16, Growing)>,
     words: Vec<String>,
-    /// What comes again and again.
-    soaked: Vec<Single>,
     trials: Vec<Trial>,
 }
 
@@ -48,8 +40,6 @@ enum Trial {
         way: u16,
     },
     Pair(Single, Single),
-    /// Which of the soaks.
-    Soak(u16),
 }
 
 /// A value of a field of a function, each by its place.
@@ -88,11 +78,9 @@ impl Boundaries {
         let mut all = Self {
             growing,
             words: menu.likely_words().to_vec(),
-            soaked: Vec::new(),
             trials: Vec::new(),
             functions,
         };
-        all.soaked = all.singles(SOAKED_MAX).collect();
         all.trials = all.in_order();
         all
     }
@@ -130,14 +118,11 @@ impl Boundaries {
         let mut trials: Vec<_> = firsts.iter().copied().map(Trial::Single).collect();
         trials.extend(growing);
         trials.extend(others.iter().copied().map(Trial::Single));
-        let soaks = self.soaked.len().div_ceil(SOAKED_TOGETHER);
-        let mut soaks = (0u16..).take(soaks).map(Trial::Soak);
-        let others = in_turns([self.pairs(), self.grown_with_others(), self.with_words()]);
-        for others in others.chunks(SOAK_ONE_IN) {
-            trials.extend(soaks.next());
-            trials.extend(others);
-        }
-        trials.extend(soaks);
+        trials.extend(in_turns([
+            self.pairs(),
+            self.grown_with_others(),
+            self.with_words(),
+        ]));
         trials
     }
 
@@ -237,14 +222,14 @@ impl Boundaries {
                 tree::place(&mut root, &field.path, word);
                 vec![step(of, root)]
             }
-            Trial::Soak(nth) => {
-                let mut soaks = self.soaked.chunks(SOAKED_TOGETHER);
-                let requests = soaks.nth(usize::from(nth))?.iter();
-                let requests: Vec<_> = requests.map(|single| self.step(&[*single])).collect();
-                requests.into_iter().cycle().take(MAX_STEPS).collect()
-            }
         };
         Some(Case { steps })
+    }
+
+    /// Requests to make again and again, in turns.
+    pub(super) fn soaked<R: Vocabulary>(&self) -> Vec<Step<R>> {
+        let singles = self.singles(SOAKED_MAX);
+        singles.map(|single| self.step(&[single])).collect()
     }
 
     /// The sample of a function with these values in their fields.
@@ -283,7 +268,7 @@ impl Boundaries {
     }
 }
 
-/// The step of a request, which reads back, but two values together may not, though each does alone.
+/// A step of this request; the healthy call where two values do not read back together, though each does alone.
 fn step<R: Vocabulary>(function: &Function, request: Value) -> Step<R> {
     match serde_json::from_value(request) {
         Ok(request) => Step {

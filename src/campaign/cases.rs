@@ -6,10 +6,10 @@ use chacha20::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::boundaries::Boundaries;
-use super::fields::donors;
 use super::items::with_longer_lists;
+use super::values::donors;
 use super::{CASES_PER_SESSION, Plan};
-use crate::case::{Case, MAX_STEPS, Step};
+use crate::case::{Case, Step};
 use crate::wire::{Vocabulary, weighted};
 
 /// How many bytes of entropy a case is made from, with their shares in percent.
@@ -18,8 +18,11 @@ const ENTROPY: [(usize, u32); 3] = [(256, 50), (1024, 37), (4096, 13)];
 /// The entropy of a sequence, in bytes.
 const SEQUENCE_ENTROPY: usize = 8192;
 
-/// How often a soak calls a function.
-const SOAK_STEPS: usize = MAX_STEPS;
+/// How many calls a soak makes. A case has room for some healthy ones more.
+const SOAK_STEPS: usize = 1000;
+
+/// So many requests take turns in a soak of many: each comes eight times.
+const TAKE_TURNS: usize = SOAK_STEPS / 8;
 
 /// What a campaign tries, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,9 +31,9 @@ const SOAK_STEPS: usize = MAX_STEPS;
 pub enum Phase {
     /// The healthy call of each function
     Seeds,
-    /// The healthy call of each function, and one with longer lists, a thousand times in a row
+    /// The healthy call of each function, and one with longer lists, a thousand times in a row; boundaries in turns
     Soak,
-    /// The dry-run request of each function with one field at a time otherwise, then two
+    /// The dry-run request of each function with one field at a time otherwise, or growing, then two
     Boundaries,
     /// Arbitrary requests, a few in a case
     Random,
@@ -61,8 +64,9 @@ impl Phase {
     }
 }
 
-/// What is called again and again: the healthy call of each function, and then one with longer lists of each that has any.
-fn soaks<R: Vocabulary>(functions: &[usize]) -> Vec<Step<R>> {
+/// What is called again and again: the healthy call of each function, one with longer lists of each that has any, and
+/// boundaries in turns.
+fn soaks<R: Vocabulary>(functions: &[usize], boundaries: &Boundaries) -> Vec<Vec<Step<R>>> {
     let healthy = functions.iter().map(|place| Step::healthy(*place));
     let longer = functions
         .iter()
@@ -71,7 +75,10 @@ fn soaks<R: Vocabulary>(functions: &[usize]) -> Vec<Step<R>> {
         request,
         program: None,
     });
-    healthy.chain(longer).collect()
+    let alone = healthy.chain(longer).map(|step| vec![step]);
+    let in_turns = boundaries.soaked();
+    let in_turns = in_turns.chunks(TAKE_TURNS).map(<[Step<R>]>::to_vec);
+    alone.chain(in_turns).collect()
 }
 
 /// The cases of a plan.
@@ -79,23 +86,24 @@ fn soaks<R: Vocabulary>(functions: &[usize]) -> Vec<Step<R>> {
 pub struct Cases<R> {
     plan: Plan,
     boundaries: Boundaries,
-    /// What is called again and again.
-    soaks: Vec<Step<R>>,
+    /// What is called again and again, in turns.
+    soaks: Vec<Vec<Step<R>>>,
 }
 
 impl<R: Vocabulary> Cases<R> {
     /// Those of this plan.
     pub fn of(plan: &Plan) -> Self {
+        let boundaries = match plan.phases.contains(&Phase::Boundaries) {
+            true => Boundaries::of::<R>(&plan.menu),
+            false => Boundaries::default(),
+        };
         Self {
             plan: plan.clone(),
-            boundaries: match plan.phases.contains(&Phase::Boundaries) {
-                true => Boundaries::of::<R>(&plan.menu),
-                false => Boundaries::default(),
-            },
             soaks: match plan.phases.contains(&Phase::Soak) {
-                true => soaks(&plan.menu.functions),
+                true => soaks(&plan.menu.functions, &boundaries),
                 false => Vec::new(),
             },
+            boundaries,
         }
     }
 
@@ -176,8 +184,11 @@ impl<R: Vocabulary> Cases<R> {
         let menu = &self.plan.menu;
         let case = match self.phase(index) {
             Phase::Seeds => Some(healthy(index)),
-            Phase::Soak => self.soak(index).map(|place| Case {
-                steps: vec![self.soaks[place].clone(); SOAK_STEPS],
+            Phase::Soak => self.soak(index).map(|place| {
+                let in_turns = self.soaks[place].iter().cycle();
+                Case {
+                    steps: in_turns.take(SOAK_STEPS).cloned().collect(),
+                }
             }),
             Phase::Boundaries => {
                 let place = self.boundary(index);

@@ -8,7 +8,7 @@ use super::lab::{Lab, MEASURED_REPEATS, must_show_again};
 use crate::case::{Case, MAX_STEPS, Numbers, ShrinkLimits, Step};
 use crate::finding::{Finding, Origin, is_healthy_call};
 use crate::observation::Subject;
-use crate::oracle::{Oracle as _, PluginFault, Violation};
+use crate::oracle::{NoDrift, Oracle as _, PluginFault, Violation};
 use crate::puppet::{MEANS, Program};
 use crate::wire::Vocabulary;
 
@@ -159,18 +159,18 @@ fn joined<R: Vocabulary>(history: &[Case<R>], most: usize) -> Case<R> {
 }
 
 /// The violation, if the case shows it. Of the puppet the function may be another: a host's fault that shows with
-/// any function is one fault.
+/// any function is one fault. So it may for drift, which only a case of one request says for sure.
 fn again<R: Vocabulary>(
     lab: &mut impl Lab<R>,
     violation: &Violation,
     case: &Case<R>,
 ) -> Result<Option<Violation>, CampaignError> {
     let found = lab.judge(case, &violation.check)?;
-    let puppet = lab.subject() == Subject::Puppet;
+    let any_function = lab.subject() == Subject::Puppet || violation.check == NoDrift.name();
     Ok(found.into_iter().find(|other| {
         other.check == violation.check
             && other.class == violation.class
-            && (puppet || other.function == violation.function)
+            && (any_function || other.function == violation.function)
     }))
 }
 

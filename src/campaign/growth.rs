@@ -3,8 +3,8 @@
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 
-use super::fields::takes_any_json;
 use super::items;
+use super::values::takes_any_json;
 use crate::case::tree;
 use crate::wire::Vocabulary;
 
@@ -25,7 +25,7 @@ pub enum Growth {
     Fields,
     /// JSON, in levels.
     Levels,
-    /// A text of many such parts.
+    /// A text of many such parts, of an ordinary size: it is no limit that is looked for with it.
     Parts(&'static str),
 }
 
@@ -85,9 +85,8 @@ impl Growing {
     /// Those of a function's request, in the order of their paths; lists are made of what is in lists of other requests.
     pub(super) fn all<R: Vocabulary>(sample: &Value, donors: &[Value]) -> Vec<Self> {
         // Of a list that grows, its items need not.
-        let in_a_list = |path: &str| path.split('/').any(|key| key.parse::<usize>().is_ok());
         let mut paths = tree::paths(sample, |_| true);
-        paths.retain(|path| !in_a_list(path));
+        paths.retain(|path| !tree::is_in_a_list(path));
         paths.sort();
         let mut all = Vec::new();
         for path in paths {
@@ -149,6 +148,9 @@ impl Growing {
                 });
             }
         }
+        if kinds.len() < 2 {
+            kinds.clear();
+        }
         kinds.insert(0, self);
         kinds
     }
@@ -170,6 +172,7 @@ impl Growing {
                 let page = format!("<html><body>{}</body></html>", "a".repeat(size));
                 Value::from(BASE64_STANDARD.encode(page))
             }
+            Growth::Items if self.items.is_empty() => return None,
             Growth::Items => {
                 let items = self.items.iter().cycle().take(size);
                 items

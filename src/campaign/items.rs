@@ -81,7 +81,8 @@ fn kinds(item: &Value) -> BTreeSet<Kind> {
     tree::paths(item, |_| true).iter().map(of).collect()
 }
 
-/// The dry-run request with items of every kind in each of its lists; `None` where it has no list. What a plugin keeps of
+/// The dry-run request with items of every kind in each of its lists; `None` where it has no list, or no
+/// items are known. What a plugin keeps of
 /// a request, it often keeps of each item.
 pub(super) fn with_longer_lists<R: Vocabulary>(place: usize, donors: &[Value]) -> Option<R> {
     let sample = serde_json::to_value(R::dry_run(place)).ok()?;

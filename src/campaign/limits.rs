@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::fields::donors;
 use super::growth::{Growing, Growth};
+use super::values::donors;
 use super::{CampaignError, of_negotiated};
 use crate::host::{Cause, DispatchOutcome, HandshakeError, Host};
 use crate::observation::dispatch;

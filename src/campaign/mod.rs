@@ -24,12 +24,12 @@ mod cases;
 mod confirm;
 mod distribution;
 mod engine;
-mod fields;
 mod fuzz_target;
 mod growth;
 mod items;
 mod lab;
 mod limits;
+mod values;
 #[cfg(unix)]
 mod workers;
 
@@ -104,7 +104,7 @@ impl Plan {
         plan.menu.objects = objects;
         if !plan.menu.words.is_empty() {
             // Those that requests say anyway come last.
-            let names = fields::names::<R>();
+            let names = values::names::<R>();
             plan.menu.words.sort_by_key(|word| names.contains(word));
         }
         Ok(plan)

@@ -25,13 +25,16 @@ const HEADER_VALUES: [&str; 9] = [
     "18446744073709551616",
 ];
 
-/// The dry-run request with a few fields of an arbitrary one.
+/// The dry-run request with a few fields otherwise.
 pub(super) fn near<R: Vocabulary>(place: usize, u: &mut Unstructured<'_>) -> arbitrary::Result<R> {
+    let fields = u.int_in_range(1..=FIELDS_MAX)?;
+    if let Some(near) = R::near_of(place, fields, u)? {
+        return Ok(near);
+    }
     let sample = R::dry_run(place);
     let Ok(mut root) = serde_json::to_value(&sample) else {
         return Ok(sample);
     };
-    let fields = u.int_in_range(1..=FIELDS_MAX)?;
     let donor = serde_json::to_value(R::arbitrary_of(place, u)?);
     let mut others = donor.map_or_else(|_| Vec::new(), |donor| tree::differences(&root, &donor));
     for _ in 0..fields.min(others.len()) {
@@ -48,22 +51,51 @@ pub(super) fn with_word<R: Vocabulary>(
     names: &[String],
     u: &mut Unstructured<'_>,
 ) -> arbitrary::Result<R> {
-    let Ok(mut root) = serde_json::to_value(&request) else {
-        return Ok(request);
-    };
-    let value = match u.int_in_range(0..=5)? {
-        5 => return with_header(request, root, word, u),
+    let text = match u.int_in_range(0..=5)? {
         0 | 1 => word.to_owned(),
         2 => BASE64_STANDARD.encode(word),
         3 => BASE64_STANDARD.encode(body(word)),
-        _ => {
+        other => {
+            let Ok(root) = serde_json::to_value(&request) else {
+                return Ok(request);
+            };
+            if other == 5 {
+                return with_header(request, root, word, u);
+            }
             let name = u.choose(names).map_or(word, String::as_str);
             return with_field(request, &root, name, word, u);
         }
     };
+    with_text(request, text, u)
+}
+
+/// The request with one of its texts another.
+fn with_text<R: Vocabulary>(
+    mut request: R,
+    new: String,
+    u: &mut Unstructured<'_>,
+) -> arbitrary::Result<R> {
+    let mut all = 0;
+    if request.texts(&mut |_| all += 1) {
+        // Where there is none, nothing is chosen.
+        let chosen = u.choose_index(all.max(1))?;
+        let (mut at, mut new) = (0, Some(new));
+        request.texts(&mut |text| {
+            if at == chosen {
+                *text = new.take().unwrap_or_default();
+            }
+            at += 1;
+        });
+        return Ok(request);
+    }
+    let Ok(mut root) = serde_json::to_value(&request) else {
+        return Ok(request);
+    };
     let texts = tree::paths(&root, Value::is_string);
-    if let Some(text) = root.pointer_mut(u.choose(&texts)?) {
-        *text = value.into();
+    if let Ok(path) = u.choose(&texts)
+        && let Some(text) = root.pointer_mut(path)
+    {
+        *text = new.into();
     }
     Ok(serde_json::from_value(root).unwrap_or(request))
 }

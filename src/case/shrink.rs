@@ -100,7 +100,7 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
 
     /// One pass over steps, whole requests and operations; whether it made the case smaller.
     fn structure(&mut self) -> bool {
-        let mut smaller = self.fewer_requests();
+        let mut smaller = self.only_the_last() || self.fewer_requests();
         smaller |= self.drop_steps();
         for place in self.places() {
             if self.is_over() {
@@ -119,6 +119,11 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
         for place in self.places() {
             if self.is_over() {
                 break;
+            }
+            // Those that are equal changed together.
+            let (before, of) = (&self.best.steps[..place], &self.best.steps[place]);
+            if self.has_many() && before.contains(of) {
+                continue;
             }
             smaller |= self.shrink_request(place);
             smaller |= self.shrink_program(place);
@@ -148,11 +153,28 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
         accepted
     }
 
-    /// As many steps, but with half of the different ones, as often as it goes: what comes of many calls may need their
-    /// number.
+    /// Whether the finding may be one of many calls: these are made smaller without making them fewer.
+    fn has_many(&self) -> bool {
+        self.best.steps.len() >= MANY_STEPS
+    }
+
+    /// Of many steps the last few, if these will do.
+    fn only_the_last(&mut self) -> bool {
+        self.has_many()
+            && [1, 8, 32].into_iter().any(|few| {
+                let steps = &self.best.steps;
+                let last = Case {
+                    steps: steps[steps.len() - few..].to_vec(),
+                };
+                self.accepts(last)
+            })
+    }
+
+    /// Of many steps as many, but with half of the different ones, as often as it goes: what comes of many calls may need
+    /// their number.
     fn fewer_requests(&mut self) -> bool {
         let mut smaller = false;
-        while self.best.steps.len() >= MANY_STEPS && !self.is_over() {
+        while self.has_many() && !self.is_over() {
             let steps = &self.best.steps;
             let mut different: Vec<&Step<R>> = Vec::new();
             for step in steps {
@@ -242,9 +264,17 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
         }
     }
 
+    /// Another step in this place; of many steps, in the place of all that are equal to it.
     fn replace(&mut self, place: usize, step: Step<R>) -> bool {
         let mut candidate = self.best.clone();
-        candidate.steps[place] = step;
+        if self.has_many() {
+            let old = &self.best.steps[place];
+            for other in candidate.steps.iter_mut().filter(|other| *other == old) {
+                *other = step.clone();
+            }
+        } else {
+            candidate.steps[place] = step;
+        }
         self.accepts(candidate)
     }
 

@@ -199,6 +199,11 @@ pub(super) fn splice(
     Ok(())
 }
 
+/// Whether a path leads into a list.
+pub(crate) fn is_in_a_list(path: &str) -> bool {
+    path.split('/').any(|key| key.parse::<usize>().is_ok())
+}
+
 /// The paths of all values that are such, as JSON pointers.
 pub(crate) fn paths(root: &Value, is: impl Fn(&Value) -> bool) -> Vec<String> {
     let mut paths = Vec::new();

@@ -5,6 +5,7 @@
 //! names, and whose ends are known, come first.
 
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::RangeInclusive;
 
 use wasmparser::{DataKind, Operator, Parser, Payload};
@@ -24,6 +25,9 @@ const DATA_MAX: usize = 256;
 
 /// An address and its length are this close to each other, in constants.
 const NEAR: usize = 4;
+
+/// Where data is put that has no address, one piece behind the other: beyond all memory.
+const NOWHERE: usize = usize::MAX / 2;
 
 /// The lengths of a word that is likely to be meant, in bytes.
 const LIKELY_LENGTHS: RangeInclusive<usize> = 3..=32;
@@ -74,8 +78,11 @@ impl Module {
                             }
                         }
                     };
-                    // Without an address only what stands between other bytes is found.
-                    let start = start.unwrap_or(usize::MAX / 2);
+                    // Without an address, which nothing refers to, only what stands between other bytes is found.
+                    let start = start.unwrap_or_else(|| {
+                        let before = self.data.iter().map(|(_, data)| data.len() + 1);
+                        NOWHERE + before.sum::<usize>()
+                    });
                     self.data.push((start, data.data.to_vec()));
                 }
             }
@@ -179,7 +186,7 @@ impl Module {
 struct Found {
     words: Vec<String>,
     seen: HashSet<String>,
-    likely: HashSet<String>,
+    likely: BTreeSet<String>,
 }
 
 impl Found {
@@ -189,11 +196,11 @@ impl Found {
             return;
         }
         let word = String::from_utf8_lossy(text).into_owned();
-        if exact && is_name(&word) {
-            self.likely.insert(word.clone());
-        }
         if self.words.len() < most && self.seen.insert(word.clone()) {
-            self.words.push(word);
+            self.words.push(word.clone());
+        }
+        if exact && is_name(&word) && self.seen.contains(&word) {
+            self.likely.insert(word);
         }
     }
 
@@ -204,8 +211,9 @@ impl Found {
             mut words, likely, ..
         } = self;
         let begins_another = |word: &String| {
-            let mut longer = likely.iter().filter(|other| other.len() > word.len());
-            longer.any(|other| other.starts_with(word))
+            // Those that begin with it are the next ones behind it.
+            let mut behind = likely.range::<str, _>((Excluded(&word[..]), Unbounded));
+            behind.next().is_some_and(|other| other.starts_with(word))
         };
         words.sort_by_cached_key(|word| (!likely.contains(word), begins_another(word)));
         words
@@ -255,4 +263,20 @@ fn is_name(word: &str) -> bool {
 
 fn is_printable(byte: &u8) -> bool {
     matches!(byte, b' '..=b'~')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_lie_one_behind_the_other_are_told_apart() {
+        let module = r#"(module (memory 1)
+            (data (i32.const 64) "access_tokenrefresh_tokenexpires_at")
+            (func $take (param i32 i32))
+            (func (call $take (i32.const 64) (i32.const 12)) (call $take (i32.const 76) (i32.const 13)))
+            (func (call $take (i32.const 89) (i32.const 10))))"#;
+        let words = words(&wat::parse_str(module).expect("it is valid"));
+        assert_eq!(words[..3], ["access_token", "refresh_token", "expires_at"]);
+    }
 }

@@ -1,14 +1,13 @@
 //! Running cases on a host.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::busy::Watch;
 use super::knocks::Ear;
@@ -171,21 +170,30 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     /// The objects of JSON that the plugin's healthy answers hold, as texts, such as the state that a signer is built with:
     /// what it hands out it gets again, or something like it. None where it is the puppet.
     pub fn objects(&self) -> Vec<String> {
-        let mut objects = BTreeSet::new();
         if self.subject == Subject::Puppet {
             return Vec::new();
         }
+        let mut objects: Vec<(bool, String)> = Vec::new();
         for healthy in &self.healthy {
-            if let Some(DispatchOutcome::Ok(answer)) = healthy.reaction.outcome() {
-                let inner = tree::paths(answer, |value| {
-                    value.as_object().is_some_and(|fields| !fields.is_empty())
-                });
-                let inner = inner.iter().filter(|path| !path.is_empty());
-                let texts = inner.filter_map(|path| Some(answer.pointer(path)?.to_string()));
-                objects.extend(texts.filter(|text| text.len() <= OBJECT_BYTES_MAX));
+            let Some(DispatchOutcome::Ok(answer)) = healthy.reaction.outcome() else {
+                continue;
+            };
+            let is_some = |fields: &Map<String, Value>| !fields.is_empty();
+            let inner = tree::paths(answer, |value| value.as_object().is_some_and(is_some));
+            for path in inner.iter().filter(|path| !path.is_empty()) {
+                let Some(text) = answer.pointer(path).map(Value::to_string) else {
+                    continue;
+                };
+                let is_new = objects.iter().all(|(_, other)| *other != text);
+                if is_new && text.len() <= OBJECT_BYTES_MAX {
+                    // A state comes again for sure.
+                    objects.push((!path.contains("_state"), text));
+                }
             }
         }
-        objects.into_iter().take(OBJECTS_MAX).collect()
+        objects.sort_by_key(|(is_no_state, _)| *is_no_state);
+        objects.truncate(OBJECTS_MAX);
+        objects.into_iter().map(|(_, text)| text).collect()
     }
 
     /// Who answers.

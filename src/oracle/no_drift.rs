@@ -33,17 +33,14 @@ impl Oracle for NoDrift {
         if steps.len() < MANY_STEPS {
             return Vec::new();
         }
-        let answered = steps.iter().filter(|step| {
-            let outcome = step.reaction.outcome();
-            matches!(outcome, Some(DispatchOutcome::Ok(_)))
-        });
-        let answered: Vec<&StepRecord> = answered.collect();
         let mut of_requests: BTreeMap<Key<'_>, Vec<&StepRecord>> = BTreeMap::new();
-        for step in &answered {
-            of_requests.entry(key(step)).or_default().push(step);
+        for step in steps {
+            if matches!(step.reaction.outcome(), Some(DispatchOutcome::Ok(_))) {
+                of_requests.entry(key(step)).or_default().push(step);
+            }
         }
         let fuel = of_requests.values().find_map(|calls| self.fuel(calls));
-        fuel.into_iter().chain(self.memory(&answered)).collect()
+        fuel.into_iter().chain(self.memory(steps)).collect()
     }
 }
 
@@ -62,23 +59,26 @@ impl NoDrift {
         Some(Violation::new(self, calls.first()?.function, detail).with_class("fuel"))
     }
 
-    fn memory(&self, calls: &[&StepRecord]) -> Option<Violation> {
-        if calls.len() < MANY_STEPS {
-            return None;
-        }
+    fn memory(&self, calls: &[StepRecord]) -> Option<Violation> {
         let quarter = calls.len().div_ceil(4);
         let (first_quarter, others) = calls.split_at(quarter);
-        let requests: BTreeSet<_> = first_quarter.iter().map(|step| key(step)).collect();
+        let requests: BTreeSet<_> = first_quarter.iter().map(key).collect();
         // A request that was not seen before, and is larger, may rightly take more memory.
         if others.iter().any(|step| !requests.contains(&key(step))) {
             return None;
         }
-        let at_ends = calls
+        let memory = calls.iter().map(|step| step.guest_memory);
+        let memory = memory.collect::<Option<Vec<u64>>>()?;
+        // A fresh instance has to take again what it had.
+        if !memory.is_sorted() {
+            return None;
+        }
+        let at_ends = memory
             .chunks(quarter)
-            .map(|calls| calls.last()?.guest_memory);
-        let ends = at_ends.collect::<Option<Vec<u64>>>()?;
+            .filter_map(|part| part.last().copied());
+        let at_ends: Vec<u64> = at_ends.collect();
         // A list that is moved when it doubles grows in one half of the second half only.
-        let [first, second, .., last] = ends[..] else {
+        let [first, second, .., last] = at_ends[..] else {
             return None;
         };
         let detail = format!(
@@ -93,18 +93,16 @@ impl NoDrift {
     }
 }
 
-/// The function of the request whose calls took most memory, of the calls behind the first.
-fn grower(calls: &[&StepRecord]) -> &'static Function {
-    let mut took: BTreeMap<Key<'_>, u64> = BTreeMap::new();
+/// The function whose calls took most memory, but for the first call.
+fn grower(calls: &[StepRecord]) -> &'static Function {
+    let mut took: BTreeMap<&str, u64> = BTreeMap::new();
     for pair in calls.windows(2) {
-        let [before, after] = [pair[0], pair[1]].map(|step| step.guest_memory.unwrap_or(0));
-        *took.entry(key(pair[1])).or_default() += after.saturating_sub(before);
+        let [before, after] = [&pair[0], &pair[1]].map(|step| step.guest_memory.unwrap_or(0));
+        *took.entry(pair[1].function.label).or_default() += after.saturating_sub(before);
     }
     let most = took.iter().max_by_key(|(_, took)| **took);
-    let of_it = calls
-        .iter()
-        .find(|step| most.is_some_and(|(most, _)| *most == key(step)));
-    of_it.unwrap_or(&calls[0]).function
+    let is_it = |step: &&StepRecord| most.is_some_and(|(label, _)| step.function.label == *label);
+    calls.iter().find(is_it).unwrap_or(&calls[0]).function
 }
 
 /// The fuel of one of the first and of one of the last calls, if it grew from quarter to quarter and does not seem to end.

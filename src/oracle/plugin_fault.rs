@@ -54,25 +54,36 @@ impl PluginFault {
     }
 }
 
-/// A field of the answer that is to be standard base64 and is not, though those of the request are: what is handed on as
-/// it came is no fault.
+/// A field of the answer that is to be standard base64 and is not. What the plugin hands on as it came is no fault: nothing
+/// is, where a field of the request is no base64 either, nor is a text that the request has, such as one of its state.
 fn not_base64(step: &StepRecord) -> Option<String> {
     let Some(DispatchOutcome::Ok(answer)) = step.reaction.outcome() else {
         return None;
     };
-    let broken = broken_base64(answer)?;
-    let request = serde_json::from_slice(step.input.as_deref()?).ok()?;
-    broken_base64(&request).is_none().then_some(broken)
+    let broken = broken_base64(answer);
+    if broken.is_empty() {
+        return None;
+    }
+    let request: Value = serde_json::from_slice(step.input.as_deref()?).ok()?;
+    if !broken_base64(&request).is_empty() {
+        return None;
+    }
+    let said = tree::paths(&request, Value::is_string);
+    let said: Vec<_> = said.iter().map(|path| request.pointer(path)).collect();
+    let mut own = broken.into_iter();
+    own.find(|path| !said.contains(&answer.pointer(path)))
 }
 
-fn broken_base64(json: &Value) -> Option<String> {
+/// The fields that are to be base64 and are not. What is in a state is the plugin's own.
+fn broken_base64(json: &Value) -> Vec<String> {
     let is_broken = |path: &String| {
         let text = json.pointer(path).and_then(Value::as_str);
         text.is_some_and(|text| BASE64_STANDARD.decode(text).is_err())
     };
-    // A state is what the plugin makes of it.
-    let mut paths = tree::paths(json, Value::is_string).into_iter();
-    paths.find(|path| path.ends_with("_base64") && !path.contains("_state/") && is_broken(path))
+    let mut paths = tree::paths(json, Value::is_string);
+    paths.retain(|path| path.ends_with("_base64") && !path.contains("_state/"));
+    paths.retain(is_broken);
+    paths
 }
 
 /// The kind of a plugin's fault and its place in the plugin, where there is one; `None` where the call did not fail, or

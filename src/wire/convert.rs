@@ -35,10 +35,23 @@ macro_rules! newtype_wire {
     };
 }
 
-/// Implements [`Wire`] for a struct, field by field, for each of the named wire types.
+/// Implements [`Wire`] for a struct, field by field, for each of the named wire types, and
+/// [`Fields`](super::fields::Fields).
 macro_rules! struct_wire {
     ($name:ident: $($wire:path),+; $fields:tt) => {
         $(struct_wire!(@one $name: $wire; $fields);)+
+        struct_wire!(@fields $name $fields);
+    };
+    (@fields $name:ident { $($field:ident),* $(,)? }) => {
+        impl $crate::wire::fields::Fields for $name {
+            fn fields(&mut self, show: &mut dyn FnMut(&mut dyn $crate::wire::fields::Field)) {
+                $($crate::wire::fields::Fields::fields(&mut self.$field, show);)*
+            }
+
+            fn texts(&mut self, show: &mut dyn FnMut(&mut String)) {
+                $($crate::wire::fields::Fields::texts(&mut self.$field, show);)*
+            }
+        }
     };
     (@one $name:ident: $wire:path; { $($field:ident),* $(,)? }) => {
         impl $crate::wire::convert::Wire<$wire> for $name {

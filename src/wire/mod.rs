@@ -22,6 +22,7 @@ mod build_signer;
 mod common;
 mod convert;
 mod domain;
+mod fields;
 mod filter;
 mod json;
 mod list;
@@ -68,6 +69,22 @@ pub trait Generates<F: WireFunction>: Clone + Debug + Serialize + DeserializeOwn
 
     /// The generated form of [`WireFunction::dry_run_request`]: what a request shrinks towards.
     fn dry_run() -> Self;
+
+    /// The dry-run request with so many fields renewed, where the type knows how. Without it that goes by way of JSON, and
+    /// takes longer.
+    ///
+    /// # Errors
+    /// Those of `arbitrary`.
+    fn near(fields: usize, u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Option<Self>> {
+        let _ = (fields, u);
+        Ok(None)
+    }
+
+    /// Shows each text of the request, where the type knows them; whether it does.
+    fn texts(&mut self, show: &mut dyn FnMut(&mut String)) -> bool {
+        let _ = show;
+        false
+    }
 }
 
 /// A request with a place for the puppet's program.
@@ -87,6 +104,19 @@ macro_rules! generates {
             fn dry_run() -> Self {
                 use cc_lb_plugin_wire::wire_function::WireFunction;
                 $crate::wire::convert::Wire::from_wire(<$function>::dry_run_request())
+            }
+
+            fn near(
+                fields: usize,
+                u: &mut arbitrary::Unstructured<'_>,
+            ) -> arbitrary::Result<Option<Self>> {
+                let dry_run = <Self as $crate::wire::Generates<$function>>::dry_run();
+                $crate::wire::fields::with_some_renewed(dry_run, fields, u).map(Some)
+            }
+
+            fn texts(&mut self, show: &mut dyn FnMut(&mut String)) -> bool {
+                $crate::wire::fields::Fields::texts(self, show);
+                true
             }
         }
     )+};
@@ -183,6 +213,22 @@ pub trait Vocabulary: Clone + Debug + PartialEq + Serialize + DeserializeOwned +
     /// Where there is no such place.
     fn arbitrary_of(place: usize, u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Self>;
 
+    /// The dry-run request of that function with so many fields renewed; `None` where its type does not know how.
+    ///
+    /// # Errors
+    /// Those of `arbitrary`.
+    ///
+    /// # Panics
+    /// Where there is no such place.
+    fn near_of(
+        place: usize,
+        fields: usize,
+        u: &mut arbitrary::Unstructured<'_>,
+    ) -> arbitrary::Result<Option<Self>>;
+
+    /// Shows each text of the request; `false` where its type does not know them.
+    fn texts(&mut self, show: &mut dyn FnMut(&mut String)) -> bool;
+
     /// An arbitrary request of that function, as a strategy that shrinks.
     ///
     /// # Panics
@@ -260,6 +306,30 @@ macro_rules! vocabulary {
                 ) -> $crate::reexport::arbitrary::Result<T>;
                 let make: &[Make<Self>] = &[$(|u| u.arbitrary().map(Self::$variant)),+];
                 make[place](u)
+            }
+
+            fn near_of(
+                place: usize,
+                fields: usize,
+                u: &mut $crate::reexport::arbitrary::Unstructured<'_>,
+            ) -> $crate::reexport::arbitrary::Result<Option<Self>> {
+                type Make<T> = fn(
+                    usize,
+                    &mut $crate::reexport::arbitrary::Unstructured<'_>,
+                ) -> $crate::reexport::arbitrary::Result<Option<T>>;
+                let make: &[Make<Self>] = &[$(|fields, u| {
+                    let near = <$request as $crate::wire::Generates<$function>>::near(fields, u)?;
+                    Ok(near.map(Self::$variant))
+                }),+];
+                make[place](fields, u)
+            }
+
+            fn texts(&mut self, show: &mut dyn FnMut(&mut String)) -> bool {
+                match self {$(
+                    Self::$variant(request) => {
+                        <$request as $crate::wire::Generates<$function>>::texts(request, show)
+                    }
+                )+}
             }
 
             fn strategy_of(place: usize) -> $crate::reexport::proptest::strategy::BoxedStrategy<Self> {

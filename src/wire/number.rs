@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::convert::{Wire, newtype_wire};
 use super::domain::{Domain, generated};
+use super::fields::without_text;
 
 macro_rules! number_fields {
     ($($(#[$doc:meta])* $name:ident($inner:ty $(, $serde:literal)?) { realistic: $real:expr, boundary: $edge:expr })+) => {$(
@@ -47,6 +48,8 @@ macro_rules! number_fields {
         generated!($name);
 
         newtype_wire!($name($inner));
+
+        without_text!($name);
     )+};
 }
 

@@ -120,6 +120,20 @@ fn a_plugin_that_keeps_more_memory_with_every_call_drifts_and_one_that_stops_doe
 }
 
 #[test]
+fn a_plugin_that_keeps_memory_for_some_requests_only_drifts() {
+    let drift = only(
+        &plugins::takes_memory_for_a_query(),
+        1_500,
+        "no_drift-shape-memory-",
+    );
+    insta::assert_snapshot!(case_text(&drift.case), @r#"
+    steps 1 to 64: shape_v1
+      request.query = ""
+    "#);
+    assert!(drift.minimal);
+}
+
+#[test]
 fn a_plugin_whose_cost_grows_faster_than_the_request_is_found_and_one_that_is_slow_for_each_byte_is_not()
  {
     let cost = only(&plugins::squared(), 1_000, "linear_cost-shape--");

@@ -68,6 +68,11 @@ pub fn all() -> Vec<Planted> {
             Some("no_drift-sign-memory-"),
         ),
         (
+            "takes memory for a query",
+            takes_memory_for_a_query(),
+            Some("no_drift-shape-memory-"),
+        ),
+        (
             "answers with another's words",
             tells_others(),
             Some("no_carryover-sign--"),
@@ -373,6 +378,16 @@ pub fn takes_memory() -> Vec<u8> {
 
 pub fn takes_memory_at_first() -> Vec<u8> {
     takes_memory_when("(i32.lt_u (memory.size) (i32.const 40))")
+}
+
+/// Takes memory with every request that has a query.
+pub fn takes_memory_for_a_query() -> Vec<u8> {
+    let text = r#""query":""#;
+    let takes = format!(
+        "(if {} (then (drop (memory.grow (i32.const 1)))))",
+        has(0, text, 1)
+    );
+    plugin(&[text], &takes, "")
 }
 
 fn takes_memory_when(when: &str) -> Vec<u8> {

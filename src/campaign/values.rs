@@ -130,9 +130,8 @@ impl Function {
     pub(super) fn of_items<R: Vocabulary>(place: usize, donors: &[Value]) -> Option<Self> {
         let sample = serde_json::to_value(with_longer_lists::<R>(place, donors)?).ok()?;
         let is_leaf = |value: &Value| !value.is_array() && !value.is_object();
-        let in_a_list = |path: &String| path.split('/').any(|key| key.parse::<usize>().is_ok());
         let mut paths = tree::paths(&sample, is_leaf);
-        paths.retain(in_a_list);
+        paths.retain(|path| tree::is_in_a_list(path));
         let fields = paths.into_iter().map(|path| Field {
             values: edges()
                 .filter(|value| reads_back::<R>(&sample, &path, value.clone()))
