@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::growth::Growing;
-use super::values::{Function, donors};
+use super::values::{Field, Function, Learned};
 use crate::case::{Case, Menu, Step, tree};
 use crate::wire::Vocabulary;
 
@@ -51,28 +51,26 @@ struct Single {
 }
 
 impl Boundaries {
-    /// Those of the functions of a menu, with its words.
-    pub(super) fn of<R: Vocabulary>(menu: &Menu) -> Self {
+    /// Those of a menu's functions, of which this was learned, with its words and objects.
+    pub(super) fn of<R: Vocabulary>(menu: &Menu, learned: &[Learned<R>]) -> Self {
         let objects = menu.objects.iter();
         let objects: Vec<Value> = objects
             .filter_map(|object| serde_json::from_str(object).ok())
             .collect();
         let (mut functions, mut of_items) = (Vec::new(), Vec::new());
         let mut growing = Vec::new();
-        for place in menu.functions.iter().copied() {
-            let donors = donors::<R>(place);
-            let Some(function) = Function::of::<R>(place, &donors, &objects) else {
+        for of in learned {
+            let Some(function) = Function::of(of, &objects) else {
                 continue;
             };
-            let grows = Growing::all::<R>(&function.sample, &donors).into_iter();
+            let grows = Growing::all::<R>(&function.sample, &of.donors).into_iter();
             let grows = grows.flat_map(Growing::and_of_one_kind);
             let texts = function.fields.iter().filter(|field| field.takes_words);
             let texts = texts.flat_map(|field| Growing::text(&field.path));
-            let grows: Vec<_> = grows.chain(texts).collect();
-            let grows = grows.into_iter();
-            growing.extend(grows.map(|growing| (functions.len() as u16, growing)));
+            let place = functions.len() as u16;
+            growing.extend(grows.chain(texts).map(|growing| (place, growing)));
             functions.push(function);
-            of_items.extend(Function::of_items::<R>(place, &donors));
+            of_items.extend(Function::of_items(of));
         }
         functions.extend(of_items);
         let mut all = Self {
@@ -106,6 +104,14 @@ impl Boundaries {
         })
     }
 
+    fn function(&self, single: &Single) -> &Function {
+        &self.functions[usize::from(single.function)]
+    }
+
+    fn field(&self, single: &Single) -> &Field {
+        &self.function(single).fields[usize::from(single.field)]
+    }
+
     /// The first value of each field, what grows, the other values; then all else in turns.
     fn in_order(&self) -> Vec<Trial> {
         let mut singles: Vec<_> = self.singles(usize::MAX).collect();
@@ -127,7 +133,7 @@ impl Boundaries {
     }
 
     fn pairs(&self) -> Vec<Trial> {
-        let is_paired = |single: &Single| !self.functions[usize::from(single.function)].is_of_items;
+        let is_paired = |single: &Single| !self.function(single).is_of_items;
         let paired: Vec<_> = self.singles(PAIRED_MAX).filter(is_paired).collect();
         let mut pairs = Vec::new();
         for (place, one) in paired.iter().enumerate() {
@@ -144,23 +150,19 @@ impl Boundaries {
     }
 
     fn grown_with_others(&self) -> Vec<Trial> {
-        let small: Vec<_> = self.singles(GROWN_MAX).collect();
+        let is_small = |single: &Single| {
+            let sample = &self.function(single).sample;
+            self.field(single).is_small(sample)
+        };
+        let small: Vec<_> = self.singles(GROWN_MAX).filter(is_small).collect();
         let mut grown = Vec::new();
         for (nth, (function, growing)) in (0u16..).zip(&self.growing) {
             if growing.is_text() {
                 continue;
             }
-            let of = &self.functions[usize::from(*function)];
-            let small = small.iter().filter(|single| {
-                single.function == *function
-                    && of
-                        .fields
-                        .get(usize::from(single.field))
-                        .is_some_and(|field| {
-                            field.path != growing.path && field.is_small(&of.sample)
-                        })
-            });
-            grown.extend(small.map(|single| (nth, *single)));
+            let others = small.iter().filter(|single| single.function == *function);
+            let others = others.filter(|single| self.field(single).path != growing.path);
+            grown.extend(others.map(|single| (nth, *single)));
         }
         grown.sort_by_key(|(_, single)| single.value);
         let trials = grown.into_iter();
@@ -236,7 +238,7 @@ impl Boundaries {
     fn with(&self, function: &Function, singles: &[Single]) -> Value {
         let mut root = function.sample.clone();
         for single in singles {
-            let field = &function.fields[usize::from(single.field)];
+            let field = self.field(single);
             let value = field.values[usize::from(single.value)].clone();
             tree::place(&mut root, &field.path, value);
         }
@@ -245,7 +247,7 @@ impl Boundaries {
 
     /// Values of fields of one function, together.
     fn step<R: Vocabulary>(&self, singles: &[Single]) -> Step<R> {
-        let function = &self.functions[usize::from(singles[0].function)];
+        let function = self.function(&singles[0]);
         step(function, self.with(function, singles))
     }
 
@@ -255,12 +257,7 @@ impl Boundaries {
         let function = &self.functions[usize::from(*function)];
         let sample = self.with(function, single.as_slice());
         let requests = growing.doubling(&sample).into_iter();
-        let steps: Vec<_> = requests
-            .map(|request| Step {
-                request,
-                program: None,
-            })
-            .collect();
+        let steps: Vec<_> = requests.map(Step::without_program).collect();
         match steps.is_empty() {
             true => vec![Step::healthy(function.place)],
             false => steps,
@@ -271,10 +268,7 @@ impl Boundaries {
 /// A step of this request; the healthy call where two values do not read back together, though each does alone.
 fn step<R: Vocabulary>(function: &Function, request: Value) -> Step<R> {
     match serde_json::from_value(request) {
-        Ok(request) => Step {
-            request,
-            program: None,
-        },
+        Ok(request) => Step::without_program(request),
         Err(_) => Step::healthy(function.place),
     }
 }

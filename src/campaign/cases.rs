@@ -6,8 +6,7 @@ use chacha20::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::boundaries::Boundaries;
-use super::items::with_longer_lists;
-use super::values::donors;
+use super::values::Learned;
 use super::{CASES_PER_SESSION, Plan};
 use crate::case::{Case, Step};
 use crate::wire::{Vocabulary, weighted};
@@ -66,15 +65,10 @@ impl Phase {
 
 /// What is called again and again: the healthy call of each function, one with longer lists of each that has any, and
 /// boundaries in turns.
-fn soaks<R: Vocabulary>(functions: &[usize], boundaries: &Boundaries) -> Vec<Vec<Step<R>>> {
-    let healthy = functions.iter().map(|place| Step::healthy(*place));
-    let longer = functions
-        .iter()
-        .filter_map(|place| with_longer_lists(*place, &donors::<R>(*place)));
-    let longer = longer.map(|request| Step {
-        request,
-        program: None,
-    });
+fn soaks<R: Vocabulary>(learned: &[Learned<R>], boundaries: &Boundaries) -> Vec<Vec<Step<R>>> {
+    let healthy = learned.iter().map(|of| Step::healthy(of.place));
+    let longer = learned.iter().filter_map(|of| of.longer.clone());
+    let longer = longer.map(Step::without_program);
     let alone = healthy.chain(longer).map(|step| vec![step]);
     let in_turns = boundaries.soaked();
     let in_turns = in_turns.chunks(TAKE_TURNS).map(<[Step<R>]>::to_vec);
@@ -93,14 +87,25 @@ pub struct Cases<R> {
 impl<R: Vocabulary> Cases<R> {
     /// Those of this plan.
     pub fn of(plan: &Plan) -> Self {
-        let boundaries = match plan.phases.contains(&Phase::Boundaries) {
-            true => Boundaries::of::<R>(&plan.menu),
+        let has = |phase| plan.phases.contains(&phase);
+        let learned: Vec<Learned<R>> = match has(Phase::Boundaries) || has(Phase::Soak) {
+            true => plan
+                .menu
+                .functions
+                .iter()
+                .copied()
+                .map(Learned::of)
+                .collect(),
+            false => Vec::new(),
+        };
+        let boundaries = match has(Phase::Boundaries) {
+            true => Boundaries::of(&plan.menu, &learned),
             false => Boundaries::default(),
         };
         Self {
             plan: plan.clone(),
-            soaks: match plan.phases.contains(&Phase::Soak) {
-                true => soaks(&plan.menu.functions, &boundaries),
+            soaks: match has(Phase::Soak) {
+                true => soaks(&learned, &boundaries),
                 false => Vec::new(),
             },
             boundaries,

@@ -62,28 +62,27 @@ fn is_small(item: &Value) -> bool {
 }
 
 fn kinds(item: &Value) -> BTreeSet<Kind> {
-    let of = |path: &String| {
+    let of = |(path, value): (String, &Value)| {
         let keys = path.split('/').map(|key| match key.parse::<usize>() {
             Ok(_) => "*",
             Err(_) => key,
         });
-        let kind = match item.pointer(path) {
-            None | Some(Value::Null) => "null",
-            Some(Value::Bool(_)) => "boolean",
-            Some(Value::Number(_)) => "number",
-            Some(Value::String(_)) => "text",
-            Some(Value::Array(items)) if items.is_empty() => "empty list",
-            Some(Value::Array(_)) => "list",
-            Some(Value::Object(_)) => "object",
+        let kind = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(_) => "number",
+            Value::String(_) => "text",
+            Value::Array(items) if items.is_empty() => "empty list",
+            Value::Array(_) => "list",
+            Value::Object(_) => "object",
         };
         (keys.collect::<Vec<_>>().join("/"), kind)
     };
-    tree::paths(item, |_| true).iter().map(of).collect()
+    tree::nodes(item).into_iter().map(of).collect()
 }
 
-/// The dry-run request with items of every kind in each of its lists; `None` where it has no list, or no
-/// items are known. What a plugin keeps of
-/// a request, it often keeps of each item.
+/// The dry-run request with items of every kind in each of its lists; `None` where it has no list, or no items are known.
+/// What a plugin keeps of a request, it often keeps of each item.
 pub(super) fn with_longer_lists<R: Vocabulary>(place: usize, donors: &[Value]) -> Option<R> {
     let sample = serde_json::to_value(R::dry_run(place)).ok()?;
     let all = Growing::all::<R>(&sample, donors);

@@ -65,7 +65,8 @@ pub fn limits<H: Host, R: Vocabulary>(
         let Ok(sample) = serde_json::to_value(R::dry_run(place)) else {
             continue;
         };
-        for growing in &Growing::all::<R>(&sample, &donors::<R>(place)) {
+        let donors: Vec<_> = donors::<R>(place).collect();
+        for growing in &Growing::all::<R>(&sample, &donors) {
             let field = Field::<R> {
                 sample: &sample,
                 growing,

@@ -21,6 +21,25 @@ const VALUES_MAX: usize = 64;
 /// So many variants of each object that a plugin hands out are values of a field that takes any.
 const VARIANTS_MAX: usize = 128;
 
+/// What is learned of a function from arbitrary requests.
+pub(super) struct Learned<R> {
+    pub(super) place: usize,
+    pub(super) donors: Vec<Value>,
+    /// See [`with_longer_lists`].
+    pub(super) longer: Option<R>,
+}
+
+impl<R: Vocabulary> Learned<R> {
+    pub(super) fn of(place: usize) -> Self {
+        let donors: Vec<_> = donors::<R>(place).collect();
+        Self {
+            place,
+            longer: with_longer_lists(place, &donors),
+            donors,
+        }
+    }
+}
+
 /// A request of a function, and its fields.
 #[derive(Clone, Debug)]
 pub(super) struct Function {
@@ -71,15 +90,12 @@ impl Field {
 impl Function {
     /// The fields of the dry-run request, with what they are in arbitrary ones; a field that takes any JSON is one of these
     /// objects too, and what is near to it.
-    pub(super) fn of<R: Vocabulary>(
-        place: usize,
-        donors: &[Value],
-        objects: &[Value],
-    ) -> Option<Self> {
+    pub(super) fn of<R: Vocabulary>(learned: &Learned<R>, objects: &[Value]) -> Option<Self> {
+        let place = learned.place;
         let sample = serde_json::to_value(R::dry_run(place)).ok()?;
         let mut fields: Vec<Field> = Vec::new();
         let mut seen = HashSet::new();
-        for donor in donors {
+        for donor in &learned.donors {
             for (path, value) in tree::differences(&sample, donor) {
                 if !seen.insert((path.clone(), value.to_string()))
                     || !reads_back::<R>(&sample, &path, value.clone())
@@ -127,8 +143,8 @@ impl Function {
     }
 
     /// The fields of what its lists are made of, each at its edges.
-    pub(super) fn of_items<R: Vocabulary>(place: usize, donors: &[Value]) -> Option<Self> {
-        let sample = serde_json::to_value(with_longer_lists::<R>(place, donors)?).ok()?;
+    pub(super) fn of_items<R: Vocabulary>(learned: &Learned<R>) -> Option<Self> {
+        let sample = serde_json::to_value(learned.longer.as_ref()?).ok()?;
         let is_leaf = |value: &Value| !value.is_array() && !value.is_object();
         let mut paths = tree::paths(&sample, is_leaf);
         paths.retain(|path| tree::is_in_a_list(path));
@@ -141,7 +157,7 @@ impl Function {
             path,
         });
         Some(Self {
-            place,
+            place: learned.place,
             fields: fields.collect(),
             usual: sample.clone(),
             sample,
@@ -182,8 +198,8 @@ pub(super) fn takes_any_json<R: Vocabulary>(sample: &Value, path: &str) -> bool 
 
 /// Arbitrary requests of a function, the same whatever the plan is: its fields and items of its lists are learned from
 /// them.
-pub(super) fn donors<R: Vocabulary>(place: usize) -> Vec<Value> {
-    let donor = |donor: u64| {
+pub(super) fn donors<R: Vocabulary>(place: usize) -> impl Iterator<Item = Value> {
+    let donor = move |donor: u64| {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         rng.set_stream(donor);
         let mut entropy = [0; 1024];
@@ -191,7 +207,7 @@ pub(super) fn donors<R: Vocabulary>(place: usize) -> Vec<Value> {
         let request = R::arbitrary_of(place, &mut Unstructured::new(&entropy));
         serde_json::to_value(request.ok()?).ok()
     };
-    (0..DONORS).filter_map(donor).collect()
+    (0..DONORS).filter_map(donor)
 }
 
 /// What the fields of requests are called. What any JSON in them has is not among these.
@@ -199,18 +215,18 @@ pub(super) fn names<R: Vocabulary>() -> HashSet<String> {
     const OF_EACH: usize = 24;
     let mut names = HashSet::new();
     for place in 0..R::functions().len() {
-        for request in donors::<R>(place).into_iter().take(OF_EACH) {
-            for path in tree::paths(&request, Value::is_object) {
-                let fields = request.pointer(&path).and_then(Value::as_object);
-                let fields = fields.cloned().unwrap_or_default();
-                let known: Vec<_> = fields.keys().cloned().collect();
-                if known.iter().all(|name| names.contains(name)) {
+        for request in donors::<R>(place).take(OF_EACH) {
+            for (path, object) in tree::nodes(&request) {
+                let Some(fields) = object.as_object() else {
+                    continue;
+                };
+                if fields.keys().all(|name| names.contains(name)) {
                     continue;
                 }
-                let mut other = fields;
+                let mut other = fields.clone();
                 other.insert("any".to_owned(), Value::Null);
                 if !reads_back::<R>(&request, &path, other.into()) {
-                    names.extend(known);
+                    names.extend(fields.keys().cloned());
                 }
             }
         }

@@ -63,8 +63,13 @@ impl<R: Vocabulary> Step<R> {
     /// The healthy call of a function, given by its place in [`Vocabulary::functions`]: its dry-run
     /// request without a program.
     pub fn healthy(place: usize) -> Self {
+        Self::without_program(R::dry_run(place))
+    }
+
+    /// The request as it is.
+    pub fn without_program(request: R) -> Self {
         Self {
-            request: R::dry_run(place),
+            request,
             program: None,
         }
     }

@@ -206,7 +206,13 @@ pub(crate) fn is_in_a_list(path: &str) -> bool {
 
 /// The paths of all values that are such, as JSON pointers.
 pub(crate) fn paths(root: &Value, is: impl Fn(&Value) -> bool) -> Vec<String> {
-    let mut paths = Vec::new();
+    let nodes = nodes(root).into_iter().filter(|(_, value)| is(value));
+    nodes.map(|(path, _)| path).collect()
+}
+
+/// All values, with their paths as JSON pointers.
+pub(crate) fn nodes(root: &Value) -> Vec<(String, &Value)> {
+    let mut nodes = Vec::new();
     let mut open = vec![(String::new(), root)];
     while let Some((path, value)) = open.pop() {
         match value {
@@ -222,11 +228,9 @@ pub(crate) fn paths(root: &Value, is: impl Fn(&Value) -> bool) -> Vec<String> {
             }
             _ => {}
         }
-        if is(value) {
-            paths.push(path);
-        }
+        nodes.push((path, value));
     }
-    paths
+    nodes
 }
 
 /// The places in which a value differs from the sample, the deepest that both have, with what is there. Lists are

@@ -16,6 +16,7 @@ use crate::puppet::Prediction;
 use crate::wire::Function;
 
 mod busy;
+mod handouts;
 mod knocks;
 pub mod memory;
 mod runner;

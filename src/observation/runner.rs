@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::busy::Watch;
+use super::handouts;
 use super::knocks::Ear;
 #[cfg(feature = "reference")]
 use super::twin::on_reference;
 use super::{CaseRecord, MANY_STEPS, Memory, ProbeRecord, Reaction, StepRecord, memory, soak};
-use crate::case::{Case, Step, tree};
+use crate::case::{Case, Step};
 #[cfg(feature = "reference")]
 use crate::host::ReferenceHost;
 use crate::host::dispatch::panic_text;
@@ -89,10 +90,6 @@ impl Clock {
 }
 
 type Beat = Box<dyn FnMut(&'static Function)>;
-
-/// The most objects that are taken from a plugin's answers, and the longest, in bytes: it may answer with anything.
-const OBJECTS_MAX: usize = 16;
-const OBJECT_BYTES_MAX: usize = 4096;
 
 /// A function that the plugin negotiated.
 struct Healthy<R> {
@@ -170,30 +167,13 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     /// The objects of JSON that the plugin's healthy answers hold, as texts, such as the state that a signer is built with:
     /// what it hands out it gets again, or something like it. None where it is the puppet.
     pub fn objects(&self) -> Vec<String> {
-        if self.subject == Subject::Puppet {
-            return Vec::new();
-        }
-        let mut objects: Vec<(bool, String)> = Vec::new();
-        for healthy in &self.healthy {
-            let Some(DispatchOutcome::Ok(answer)) = healthy.reaction.outcome() else {
-                continue;
-            };
-            let is_some = |fields: &Map<String, Value>| !fields.is_empty();
-            let inner = tree::paths(answer, |value| value.as_object().is_some_and(is_some));
-            for path in inner.iter().filter(|path| !path.is_empty()) {
-                let Some(text) = answer.pointer(path).map(Value::to_string) else {
-                    continue;
-                };
-                let is_new = objects.iter().all(|(_, other)| *other != text);
-                if is_new && text.len() <= OBJECT_BYTES_MAX {
-                    // A state comes again for sure.
-                    objects.push((!path.contains("_state"), text));
-                }
+        match self.subject {
+            Subject::Puppet => Vec::new(),
+            Subject::Plugin => {
+                let outcomes = self.healthy.iter().filter_map(|h| h.reaction.outcome());
+                handouts::objects(outcomes)
             }
         }
-        objects.sort_by_key(|(is_no_state, _)| *is_no_state);
-        objects.truncate(OBJECTS_MAX);
-        objects.into_iter().map(|(_, text)| text).collect()
     }
 
     /// Who answers.

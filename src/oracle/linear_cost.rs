@@ -15,8 +15,8 @@ const GROWTH_MAX: f64 = 1.4;
 const COST_MIN: u64 = HANDSHAKE_FUEL / 50;
 
 /// Holds when a plugin that runs out of fuel, at more than an ordinary size, took about the same for each byte before,
-/// or less and less. Cases of [`MANY_STEPS`] are not judged. It is judged on four requests in a row that were answered, each larger than the one before. At an
-/// ordinary size, running out of fuel is [`PluginFault`](super::PluginFault)'s matter.
+/// or less and less. It is judged on four requests in a row that were answered, each larger than the one before, in cases
+/// of fewer than [`MANY_STEPS`]. At an ordinary size, running out of fuel is [`PluginFault`](super::PluginFault)'s matter.
 #[derive(Debug)]
 pub struct LinearCost;
 

@@ -23,8 +23,8 @@ pub const ORDINARY_DEPTH: usize = 64;
 const NOT_BASE64: &str = "undecodable: not base64";
 
 /// Holds when every call of a plugin is answered or refused: no trap, no exit code, no misuse of a host
-/// function, no answer or error that does not decode, base64 in it included, and no end of fuel or time at an ordinary size of request. A guest
-/// error is a refusal.
+/// function, no answer or error that does not decode, base64 in it included, and no end of fuel or time at an ordinary
+/// size of request. A guest error is a refusal.
 #[derive(Debug)]
 pub struct PluginFault;
 
@@ -64,26 +64,28 @@ fn not_base64(step: &StepRecord) -> Option<String> {
     if broken.is_empty() {
         return None;
     }
-    let request: Value = serde_json::from_slice(step.input.as_deref()?).ok()?;
+    let request = serde_json::from_slice(step.input.as_deref()?).ok()?;
     if !broken_base64(&request).is_empty() {
         return None;
     }
-    let said = tree::paths(&request, Value::is_string);
-    let said: Vec<_> = said.iter().map(|path| request.pointer(path)).collect();
-    let mut own = broken.into_iter();
-    own.find(|path| !said.contains(&answer.pointer(path)))
+    let said = tree::nodes(&request);
+    let is_said = |value: &Value| said.iter().any(|(_, other)| *other == value);
+    let own = broken.into_iter().find(|(_, value)| !is_said(value));
+    own.map(|(path, _)| path)
 }
 
 /// The fields that are to be base64 and are not. What is in a state is the plugin's own.
-fn broken_base64(json: &Value) -> Vec<String> {
-    let is_broken = |path: &String| {
-        let text = json.pointer(path).and_then(Value::as_str);
-        text.is_some_and(|text| BASE64_STANDARD.decode(text).is_err())
+fn broken_base64(json: &Value) -> Vec<(String, &Value)> {
+    let is_broken = |value: &Value| {
+        value
+            .as_str()
+            .is_some_and(|text| BASE64_STANDARD.decode(text).is_err())
     };
-    let mut paths = tree::paths(json, Value::is_string);
-    paths.retain(|path| path.ends_with("_base64") && !path.contains("_state/"));
-    paths.retain(is_broken);
-    paths
+    let mut fields = tree::nodes(json);
+    fields.retain(|(path, value)| {
+        path.ends_with("_base64") && !path.contains("_state/") && is_broken(value)
+    });
+    fields
 }
 
 /// The kind of a plugin's fault and its place in the plugin, where there is one; `None` where the call did not fail, or

@@ -6,15 +6,20 @@
 use arbitrary::{Arbitrary, Unstructured};
 use serde_json::Value;
 
-use super::{Event, JsonObject, List};
+use super::{ErrorCategory, Event, Json, JsonObject, List, Upstream};
 
 /// A field, or a struct of fields.
-pub(crate) trait Fields {
-    /// Shows each field, in order. A list is one field, as is what may be absent.
-    fn fields(&mut self, show: &mut dyn FnMut(&mut dyn Field));
+pub(crate) trait Fields: Field {
+    /// Shows each field, in order: itself, where it is no struct. A list is one field, as is what may be absent.
+    fn fields(&mut self, show: &mut dyn FnMut(&mut dyn Field))
+    where
+        Self: Sized,
+    {
+        show(self);
+    }
 
-    /// Shows each text, those inside of lists and of JSON too.
-    fn texts(&mut self, show: &mut dyn FnMut(&mut String));
+    /// Shows each text, those inside of lists and of JSON too; it has none, unless it says so.
+    fn texts(&mut self, _: &mut dyn FnMut(&mut String)) {}
 }
 
 /// What changes as a whole.
@@ -33,34 +38,16 @@ impl<T: for<'a> Arbitrary<'a>> Field for T {
     }
 }
 
-/// Implements [`Fields`] for types that are one field without a text.
-macro_rules! without_text {
-    ($($name:ty),+ $(,)?) => {$(
-        impl $crate::wire::fields::Fields for $name {
-            fn fields(&mut self, show: &mut dyn FnMut(&mut dyn $crate::wire::fields::Field)) {
-                show(self);
-            }
+impl Fields for bool {}
 
-            fn texts(&mut self, _: &mut dyn FnMut(&mut String)) {}
-        }
-    )+};
-}
-pub(super) use without_text;
-
-without_text!(bool, super::ErrorCategory);
+impl Fields for ErrorCategory {}
 
 /// It has one value, and never changes.
-impl Fields for super::Upstream {
+impl Fields for Upstream {
     fn fields(&mut self, _: &mut dyn FnMut(&mut dyn Field)) {}
-
-    fn texts(&mut self, _: &mut dyn FnMut(&mut String)) {}
 }
 
 impl<T: Fields + for<'a> Arbitrary<'a>> Fields for Option<T> {
-    fn fields(&mut self, show: &mut dyn FnMut(&mut dyn Field)) {
-        show(self);
-    }
-
     fn texts(&mut self, show: &mut dyn FnMut(&mut String)) {
         if let Some(value) = self {
             value.texts(show);
@@ -69,30 +56,18 @@ impl<T: Fields + for<'a> Arbitrary<'a>> Fields for Option<T> {
 }
 
 impl<T: Fields + for<'a> Arbitrary<'a>> Fields for List<T> {
-    fn fields(&mut self, show: &mut dyn FnMut(&mut dyn Field)) {
-        show(self);
-    }
-
     fn texts(&mut self, show: &mut dyn FnMut(&mut String)) {
         self.0.iter_mut().for_each(|item| item.texts(show));
     }
 }
 
-impl Fields for super::Json {
-    fn fields(&mut self, show: &mut dyn FnMut(&mut dyn Field)) {
-        show(self);
-    }
-
+impl Fields for Json {
     fn texts(&mut self, show: &mut dyn FnMut(&mut String)) {
         texts_of(&mut self.0, show);
     }
 }
 
 impl Fields for JsonObject {
-    fn fields(&mut self, show: &mut dyn FnMut(&mut dyn Field)) {
-        show(self);
-    }
-
     fn texts(&mut self, show: &mut dyn FnMut(&mut String)) {
         self.0.values_mut().for_each(|value| texts_of(value, show));
     }
@@ -108,10 +83,6 @@ fn texts_of(json: &mut Value, show: &mut dyn FnMut(&mut String)) {
 }
 
 impl Fields for Event {
-    fn fields(&mut self, show: &mut dyn FnMut(&mut dyn Field)) {
-        show(self);
-    }
-
     fn texts(&mut self, show: &mut dyn FnMut(&mut String)) {
         match self {
             Self::RequestStarted {

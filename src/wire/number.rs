@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::convert::{Wire, newtype_wire};
 use super::domain::{Domain, generated};
-use super::fields::without_text;
+use super::fields::Fields;
 
 macro_rules! number_fields {
     ($($(#[$doc:meta])* $name:ident($inner:ty $(, $serde:literal)?) { realistic: $real:expr, boundary: $edge:expr })+) => {$(
@@ -49,7 +49,7 @@ macro_rules! number_fields {
 
         newtype_wire!($name($inner));
 
-        without_text!($name);
+        impl Fields for $name {}
     )+};
 }
 

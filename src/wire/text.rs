@@ -149,10 +149,6 @@ macro_rules! string_field {
         $crate::wire::convert::newtype_wire!($name(String));
 
         impl $crate::wire::fields::Fields for $name {
-            fn fields(&mut self, show: &mut dyn FnMut(&mut dyn $crate::wire::fields::Field)) {
-                show(self);
-            }
-
             fn texts(&mut self, show: &mut dyn FnMut(&mut String)) {
                 show(&mut self.0);
             }

@@ -1,0 +1,33 @@
+//! What a plugin hands out: it gets that again, or something like it, and so the generators say it to it.
+
+use serde_json::Value;
+
+use super::Outcome;
+use crate::case::tree;
+use crate::host::DispatchOutcome;
+
+/// The most objects that are taken from a plugin's answers, and the longest, in bytes: it may answer with anything.
+const OBJECTS_MAX: usize = 16;
+const OBJECT_BYTES_MAX: usize = 4096;
+
+/// The objects inside of these answers, each once, as texts. States come first, which come again for sure.
+pub(super) fn objects<'o>(outcomes: impl Iterator<Item = &'o Outcome>) -> Vec<String> {
+    let mut objects: Vec<(bool, String)> = Vec::new();
+    for outcome in outcomes {
+        let DispatchOutcome::Ok(answer) = outcome else {
+            continue;
+        };
+        let is_some = |value: &Value| value.as_object().is_some_and(|fields| !fields.is_empty());
+        let nodes = tree::nodes(answer).into_iter();
+        for (path, object) in nodes.filter(|(path, value)| !path.is_empty() && is_some(value)) {
+            let text = object.to_string();
+            let is_new = objects.iter().all(|(_, other)| *other != text);
+            if is_new && text.len() <= OBJECT_BYTES_MAX {
+                objects.push((!path.contains("_state"), text));
+            }
+        }
+    }
+    objects.sort_by_key(|(is_no_state, _)| *is_no_state);
+    objects.truncate(OBJECTS_MAX);
+    objects.into_iter().map(|(_, text)| text).collect()
+}
