@@ -63,7 +63,8 @@ fn inputs(runner: &mut Runner<'_, PluginHost>, plan: &Plan, round: u64) -> (Vec<
         for step in record.steps {
             let cause = step.call.cause.as_ref();
             failed += usize::from(cause.is_some());
-            if let Some(bytes) = step.input {
+            if let Some(bytes) = step.input() {
+                let bytes = bytes.to_vec();
                 let function = step.function.name;
                 let renews = cause.is_some_and(cc_lb_fuzz::host::Cause::is_abnormal);
                 inputs.push(Input {

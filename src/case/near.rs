@@ -3,11 +3,11 @@
 
 use arbitrary::Unstructured;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::bodies::NO_WORDS;
 use super::{near_bodies, tree};
-use crate::wire::Vocabulary;
+use crate::wire::{Header, HeaderName, HeaderValue, Part, Vocabulary};
 
 /// The most fields in which a request differs from the sample.
 const FIELDS_MAX: usize = 3;
@@ -44,6 +44,117 @@ pub(super) fn near<R: Vocabulary>(place: usize, u: &mut Unstructured<'_>) -> arb
     Ok(serde_json::from_value(root).unwrap_or(sample))
 }
 
+/// What is put into a request.
+enum New<'a> {
+    Text(String),
+    /// In base64.
+    Body(&'a str),
+    Header(Header),
+    /// A field of this name.
+    Field(&'a str, Value),
+    Object(Map<String, Value>),
+}
+
+impl New<'_> {
+    fn fits(&self, part: &Part<'_>) -> bool {
+        match self {
+            Self::Text(_) => matches!(part, Part::Text(_) | Part::Body(_)),
+            Self::Body(_) => matches!(part, Part::Body(_)),
+            Self::Header(_) => matches!(part, Part::Headers(_)),
+            Self::Field(..) | Self::Object(_) => matches!(
+                part,
+                Part::Object(_) | Part::Json(Value::Object(_) | Value::Null)
+            ),
+        }
+    }
+
+    fn put(&self, part: Part<'_>) {
+        match (self, part) {
+            (Self::Text(new), Part::Text(text) | Part::Body(text)) => text.clone_from(new),
+            (Self::Body(new), Part::Body(text)) => *text = (*new).to_owned(),
+            (Self::Header(new), Part::Headers(headers)) => headers.push(new.clone()),
+            (Self::Field(name, new), Part::Object(fields) | Part::Json(Value::Object(fields))) => {
+                fields.insert((*name).to_owned(), new.clone());
+            }
+            (Self::Field(name, new), Part::Json(json)) => *json = json!({ *name: new }),
+            (Self::Object(new), Part::Object(fields)) => fields.clone_from(new),
+            (Self::Object(new), Part::Json(json)) => *json = new.clone().into(),
+            // It fits into no other.
+            _ => {}
+        }
+    }
+
+    /// The request with it in some part into which it fits, if there is one.
+    fn within<R: Vocabulary>(
+        &self,
+        mut request: R,
+        u: &mut Unstructured<'_>,
+    ) -> arbitrary::Result<R> {
+        let mut fitting = 0;
+        let knows_parts = request.parts(&mut |part| fitting += usize::from(self.fits(&part)));
+        if !knows_parts {
+            return self.within_json(request, u);
+        }
+        if fitting > 0 {
+            let chosen = u.choose_index(fitting)?;
+            let mut at = 0;
+            request.parts(&mut |part| {
+                if self.fits(&part) {
+                    if at == chosen {
+                        self.put(part);
+                    }
+                    at += 1;
+                }
+            });
+        }
+        Ok(request)
+    }
+
+    /// The same by way of JSON: in some part after which the request reads back, if it does after any.
+    fn within_json<R: Vocabulary>(
+        &self,
+        request: R,
+        u: &mut Unstructured<'_>,
+    ) -> arbitrary::Result<R> {
+        let Ok(mut root) = serde_json::to_value(&request) else {
+            return Ok(request);
+        };
+        let mut fitting = tree::paths(&root, |_| true);
+        fitting.retain(|path| {
+            let mut fits = false;
+            show(&mut root, path, &mut |part| fits = self.fits(&part));
+            fits
+        });
+        let first = u.choose_index(fitting.len().max(1))?;
+        let (before, behind) = fitting.split_at(first);
+        for path in behind.iter().chain(before) {
+            let mut other = root.clone();
+            show(&mut other, path, &mut |part| self.put(part));
+            if let Ok(other) = serde_json::from_value(other) {
+                return Ok(other);
+            }
+        }
+        Ok(request)
+    }
+}
+
+/// Shows what is at this path of a request that does not know its parts.
+fn show(root: &mut Value, path: &str, show: &mut dyn FnMut(Part<'_>)) {
+    match root.pointer_mut(path) {
+        Some(Value::String(text)) if is_body(path) => show(Part::Body(text)),
+        Some(Value::String(text)) => show(Part::Text(text)),
+        Some(Value::Object(fields)) => show(Part::Object(fields)),
+        Some(headers @ Value::Array(_)) if path.ends_with("headers") => {
+            if let Ok(mut read) = serde_json::from_value(headers.clone()) {
+                show(Part::Headers(&mut read));
+                *headers = json!(read);
+            }
+        }
+        Some(json) => show(Part::Json(json)),
+        None => {}
+    }
+}
+
 /// The request with a word in it: as a text, in base64, in a body, or in a field of one of these names, where any may be.
 pub(super) fn with_word<R: Vocabulary>(
     request: R,
@@ -51,91 +162,27 @@ pub(super) fn with_word<R: Vocabulary>(
     names: &[String],
     u: &mut Unstructured<'_>,
 ) -> arbitrary::Result<R> {
-    let text = match u.int_in_range(0..=5)? {
-        0 | 1 => word.to_owned(),
-        2 => BASE64_STANDARD.encode(word),
-        3 => BASE64_STANDARD.encode(body(word)),
-        other => {
-            let Ok(root) = serde_json::to_value(&request) else {
-                return Ok(request);
-            };
-            if other == 5 {
-                return with_header(request, root, word, u);
-            }
+    let new = match u.int_in_range(0..=5)? {
+        0 | 1 => New::Text(word.to_owned()),
+        2 => New::Text(BASE64_STANDARD.encode(word)),
+        3 => New::Text(BASE64_STANDARD.encode(body(word))),
+        4 => {
             let name = u.choose(names).map_or(word, String::as_str);
-            return with_field(request, &root, name, word, u);
+            let value = match u.ratio(1, 2)? {
+                true => word.into(),
+                false => anything(word, u)?,
+            };
+            New::Field(name, value)
+        }
+        _ => {
+            let value = BASE64_STANDARD.encode(u.choose(&HEADER_VALUES)?);
+            New::Header(Header {
+                name: HeaderName(word.to_owned()),
+                value_base64: HeaderValue(value),
+            })
         }
     };
-    with_text(request, text, u)
-}
-
-/// The request with one of its texts another.
-fn with_text<R: Vocabulary>(
-    mut request: R,
-    new: String,
-    u: &mut Unstructured<'_>,
-) -> arbitrary::Result<R> {
-    let mut all = 0;
-    if request.texts(&mut |_| all += 1) {
-        // Where there is none, nothing is chosen.
-        let chosen = u.choose_index(all.max(1))?;
-        let (mut at, mut new) = (0, Some(new));
-        request.texts(&mut |text| {
-            if at == chosen {
-                *text = new.take().unwrap_or_default();
-            }
-            at += 1;
-        });
-        return Ok(request);
-    }
-    let Ok(mut root) = serde_json::to_value(&request) else {
-        return Ok(request);
-    };
-    let texts = tree::paths(&root, Value::is_string);
-    if let Ok(path) = u.choose(&texts)
-        && let Some(text) = root.pointer_mut(path)
-    {
-        *text = new.into();
-    }
-    Ok(serde_json::from_value(root).unwrap_or(request))
-}
-
-/// The request with a header of this name more, in one of its lists of headers.
-fn with_header<R: Vocabulary>(
-    request: R,
-    mut root: Value,
-    name: &str,
-    u: &mut Unstructured<'_>,
-) -> arbitrary::Result<R> {
-    let mut lists = tree::paths(&root, Value::is_array);
-    lists.retain(|path| path.ends_with("headers"));
-    let value = BASE64_STANDARD.encode(u.choose(&HEADER_VALUES)?);
-    if let Ok(path) = u.choose(&lists)
-        && let Some(Value::Array(headers)) = root.pointer_mut(path)
-    {
-        headers.push(json!({ "name": name, "value_base64": value }));
-    }
-    Ok(serde_json::from_value(root).unwrap_or(request))
-}
-
-/// The request with a field more, in an object that may have any.
-fn with_field<R: Vocabulary>(
-    request: R,
-    root: &Value,
-    name: &str,
-    word: &str,
-    u: &mut Unstructured<'_>,
-) -> arbitrary::Result<R> {
-    let value = match u.ratio(1, 2)? {
-        true => word.into(),
-        false => anything(word, u)?,
-    };
-    in_one_that_takes_it(request, root, u, |other, path| {
-        match other.pointer_mut(path) {
-            Some(Value::Object(object)) => drop(object.insert(name.to_owned(), value.clone())),
-            _ => tree::place(other, path, json!({ name: value })),
-        }
-    })
+    new.within(request, u)
 }
 
 /// A word, or a value of JSON that is none.
@@ -154,8 +201,7 @@ pub(super) fn with_object<R: Vocabulary>(
     words: &[String],
     u: &mut Unstructured<'_>,
 ) -> arbitrary::Result<R> {
-    let object = serde_json::from_str::<Value>(object);
-    let (Ok(mut object), Ok(root)) = (object, serde_json::to_value(&request)) else {
+    let Ok(mut object) = serde_json::from_str::<Value>(object) else {
         return Ok(request);
     };
     let is_leaf = |value: &Value| !value.is_object() && !value.is_array();
@@ -166,29 +212,10 @@ pub(super) fn with_object<R: Vocabulary>(
             tree::place(&mut object, &path, value);
         }
     }
-    in_one_that_takes_it(request, &root, u, |other, path| {
-        tree::place(other, path, object.clone());
-    })
-}
-
-/// The request with a change to an object, or to where one may be: some one after which it reads back, if any does.
-fn in_one_that_takes_it<R: Vocabulary>(
-    request: R,
-    root: &Value,
-    u: &mut Unstructured<'_>,
-    change: impl Fn(&mut Value, &str),
-) -> arbitrary::Result<R> {
-    let objects = tree::paths(root, |value| value.is_object() || value.is_null());
-    let first = u.choose_index(objects.len())?;
-    let (before, behind) = objects.split_at(first);
-    for path in behind.iter().chain(before) {
-        let mut other = root.clone();
-        change(&mut other, path);
-        if let Ok(other) = serde_json::from_value(other) {
-            return Ok(other);
-        }
+    match object {
+        Value::Object(fields) => New::Object(fields).within(request, u),
+        _ => Ok(request),
     }
-    Ok(request)
 }
 
 /// The request with a body, where it has any, that is nearly what is expected.
@@ -196,15 +223,7 @@ pub(super) fn with_body<R: Vocabulary>(
     request: R,
     u: &mut Unstructured<'_>,
 ) -> arbitrary::Result<R> {
-    let Ok(mut root) = serde_json::to_value(&request) else {
-        return Ok(request);
-    };
-    let bodies = tree::paths(&root, Value::is_string);
-    let bodies: Vec<_> = bodies.iter().filter(|path| is_body(path)).collect();
-    if let Ok(path) = u.choose(&bodies) {
-        tree::place(&mut root, path, u.choose(near_bodies())?.clone().into());
-    }
-    Ok(serde_json::from_value(root).unwrap_or(request))
+    New::Body(u.choose(near_bodies())?).within(request, u)
 }
 
 /// Whether the field of this path is a message's body.

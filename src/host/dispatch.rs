@@ -19,6 +19,7 @@ use thiserror::Error;
 use super::failure::{Cause, Decoding};
 use super::handshake::{self, HandshakeError};
 use super::plugin::{Call, Compiled, Instance, Lease, Observed, PluginHost};
+use super::sorted::to_sorted;
 use super::{Host, Session};
 use crate::wire::VERSION_KEY;
 
@@ -158,8 +159,8 @@ impl PluginSession {
             Some(instance) => instance,
             none => none.insert(self.lease.instance().map_err(Cause::Runtime)?),
         };
-        call.input_bytes = Some(input.len());
-        let output = instance.call(F::NAME, input.as_bytes());
+        let input = call.input.insert(input.into_bytes());
+        let output = instance.call(F::NAME, input);
         call.fuel = instance.fuel_used();
         if output.is_err() {
             call.frames = instance.frames();
@@ -172,6 +173,8 @@ impl PluginSession {
 }
 
 impl Session for PluginSession {
+    const TELLS_INPUT: bool = true;
+
     fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
         self.observe::<F>(request)
     }
@@ -187,12 +190,10 @@ impl Session for PluginSession {
 /// [`Cause`] where the request does not serialize, or not to an object.
 pub fn seal<T: Serialize>(request: &T, version: u32) -> Result<String, Cause> {
     let unserializable = |error: serde_json::Error| Cause::RequestUnserializable(error.to_string());
-    match serde_json::to_value(request).map_err(unserializable)? {
-        Value::Object(mut object) => {
-            object.insert(VERSION_KEY.to_owned(), Value::from(version));
-            serde_json::to_string(&object).map_err(unserializable)
-        }
-        _ => Err(Cause::RequestNotObject),
+    let text = to_sorted(request, (VERSION_KEY, version)).map_err(unserializable)?;
+    match text.starts_with('{') {
+        true => Ok(text),
+        false => Err(Cause::RequestNotObject),
     }
 }
 

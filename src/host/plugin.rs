@@ -232,8 +232,8 @@ pub struct Call {
     pub fuel: Option<u64>,
     /// From the request's arrival to the outcome.
     pub time: Duration,
-    /// The size in bytes of the guest's input; `None` where the guest was not called.
-    pub input_bytes: Option<usize>,
+    /// The guest's input; `None` where the guest was not called.
+    pub input: Option<Vec<u8>>,
     /// What the guest set as its output, whether it is a sound answer or not.
     pub output: Option<Vec<u8>>,
 }

@@ -19,12 +19,14 @@ mod busy;
 mod handouts;
 mod knocks;
 pub mod memory;
+mod react;
 mod runner;
 mod soak;
 #[cfg(feature = "reference")]
 mod twin;
 
-pub use runner::{Depth, Runner, Subject, dispatch};
+pub use react::dispatch;
+pub use runner::{Depth, Runner, Subject};
 pub use soak::Soak;
 
 /// A case of so many steps shows whether calls do more and more.
@@ -150,9 +152,9 @@ pub struct StepRecord {
     pub function: &'static Function,
     /// The version of it that the plugin negotiated.
     pub version: Option<u32>,
-    /// The input that the guest must get; `None` where the request does not serialize or was not
-    /// negotiated.
-    pub input: Option<Vec<u8>>,
+    /// The input that the guest must get, where the runner made it: where the puppet is told something, and where the
+    /// host does not tell what it sends.
+    pub expected_input: Option<Vec<u8>>,
     /// What the dispatch came to.
     pub reaction: Reaction,
     /// What the host told of it.
@@ -171,6 +173,12 @@ pub struct StepRecord {
 }
 
 impl StepRecord {
+    /// The input that the guest must get, or did; `None` where the request does not serialize or was not negotiated.
+    pub fn input(&self) -> Option<&[u8]> {
+        let input = self.expected_input.as_ref();
+        input.or(self.call.input.as_ref()).map(Vec::as_slice)
+    }
+
     /// Whether the dispatch fell back after the whole of the wall-clock limit, which any call may.
     pub fn met_the_wall(&self) -> bool {
         let fell_back = matches!(self.reaction.outcome(), Some(DispatchOutcome::Fallback(_)));
@@ -208,7 +216,7 @@ impl From<&StepRecord> for StepSeen {
             frames: step.call.frames.clone(),
             fuel: step.call.fuel,
             elapsed: step.elapsed,
-            input_bytes: step.call.input_bytes,
+            input_bytes: step.call.input.as_ref().map(Vec::len),
             output_bytes: step.call.output.as_ref().map(Vec::len),
         }
     }

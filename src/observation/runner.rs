@@ -1,27 +1,23 @@
 //! Running cases on a host.
 
 use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
-use cc_lb_plugin_wire::wire_function::WireFunction;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::busy::Watch;
 use super::handouts;
 use super::knocks::Ear;
+use super::react::{Seen, guest_input, healthy_answer, healthy_reaction, react};
 #[cfg(feature = "reference")]
 use super::twin::on_reference;
 use super::{CaseRecord, MANY_STEPS, Memory, ProbeRecord, Reaction, StepRecord, memory, soak};
 use crate::case::{Case, Step};
 #[cfg(feature = "reference")]
 use crate::host::ReferenceHost;
-use crate::host::dispatch::panic_text;
-use crate::host::{Call, Cause, DispatchOutcome, HandshakeError, Host, Observed, Session};
+use crate::host::{Cause, DispatchOutcome, HandshakeError, Host, Session};
 use crate::puppet::{INPUT_MAX_BYTES, Op, predict};
-use crate::wire::{Function, Request, VERSION_KEY, Visitor, Vocabulary};
+use crate::wire::{Function, Request, Vocabulary};
 
 /// Who answers the requests of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -327,21 +323,17 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         let function = request.function();
         self.beat(function);
         let healthy = self.healthy.iter().find(|h| h.function == function);
-        let input = healthy.and_then(|healthy| guest_input(&request, healthy.version));
-        if input.as_ref().is_some_and(|i| i.len() > INPUT_MAX_BYTES) {
-            return None;
-        }
-        let prediction = match (self.subject, healthy, &input) {
-            (Subject::Puppet, Some(healthy), Some(input)) => {
-                Some(predict(input, &healthy.answer, self.carried))
-            }
+        let is_told = H::Session::TELLS_INPUT && step.program.is_none();
+        let expected_input = match healthy {
+            Some(healthy) if !is_told => guest_input(step, &request, healthy.version),
             _ => None,
         };
-        let version = healthy.map(|healthy| healthy.version);
-        let knocking = step
-            .program
-            .as_ref()
-            .is_some_and(|p| p.0.contains(&Op::Knock));
+        let expected = expected_input.as_ref();
+        if expected.is_some_and(|input| input.len() > INPUT_MAX_BYTES) {
+            return None;
+        }
+        let program = step.program.as_ref();
+        let knocking = program.is_some_and(|program| program.0.contains(&Op::Knock));
         let mark = self.watch.as_ref().map(Watch::mark);
         let (seen, knocks) = if knocking {
             let (seen, knocks) = self.ear.listen(|| react(request, &mut self.session));
@@ -352,26 +344,37 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         let watched = self.watch.as_ref().zip(mark);
         let busy = watched.map_or(Duration::ZERO, |(watch, mark)| watch.since(&mark));
         self.clock.note(&seen);
+        if matches!(seen.call.cause, Some(Cause::RequestTooLarge(_))) {
+            return None;
+        }
         // Only drift is looked for with it.
         let guest_memory = match (self.subject, many) {
             (Subject::Plugin, true) => self.session.guest_memory(),
             _ => None,
         };
-        self.carried = prediction.as_ref().map_or(0, |p| p.allocates);
-        self.grown |= prediction.as_ref().is_some_and(|p| p.grows);
-        Some(StepRecord {
+        let mut record = StepRecord {
             place,
             function,
-            version,
-            input,
+            version: healthy.map(|healthy| healthy.version),
+            expected_input,
             reaction: seen.reaction,
             call: seen.call,
             elapsed: seen.elapsed,
             busy,
             knocks,
             guest_memory,
-            prediction,
-        })
+            prediction: None,
+        };
+        record.prediction = match (self.subject, healthy, record.input()) {
+            (Subject::Puppet, Some(healthy), Some(input)) => {
+                Some(predict(input, &healthy.answer, self.carried))
+            }
+            _ => None,
+        };
+        let prediction = record.prediction.as_ref();
+        self.carried = prediction.map_or(0, |p| p.allocates);
+        self.grown |= prediction.is_some_and(|p| p.grows);
+        Some(record)
     }
 
     fn beat(&mut self, function: &'static Function) {
@@ -413,89 +416,4 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         }
         Ok(reactions)
     }
-}
-
-/// Dispatches a request. The response is written as JSON, the form in which all functions' outcomes compare.
-pub fn dispatch<R: Vocabulary, S: Session>(request: R, session: &mut S) -> Observed<Value> {
-    struct On<'s, S>(&'s mut S);
-
-    impl<S: Session> Visitor for On<'_, S> {
-        type Output = Observed<Value>;
-
-        fn visit<F: WireFunction>(self, request: F::Request) -> Observed<Value> {
-            let Observed { outcome, call } = self.0.dispatch::<F>(request);
-            let outcome = match outcome {
-                // A response that was just read from JSON writes as JSON.
-                DispatchOutcome::Ok(response) => {
-                    DispatchOutcome::Ok(serde_json::to_value(response).unwrap_or(Value::Null))
-                }
-                DispatchOutcome::Fallback(policy) => DispatchOutcome::Fallback(policy),
-            };
-            Observed { outcome, call }
-        }
-    }
-
-    request.visit(On(session))
-}
-
-/// What the healthy call comes to on a fresh session, by another try where the machine was too busy to tell.
-fn healthy_reaction<H: Host, R: Vocabulary>(
-    host: &H,
-    step: &Step<R>,
-) -> Result<Reaction, HandshakeError> {
-    const TRIES: usize = 6;
-    let wall = Duration::from_millis(HANDSHAKE_WALL_MS);
-    for _ in 1..TRIES {
-        let seen = react(step.told(), &mut host.open()?);
-        if seen.elapsed < wall {
-            return Ok(seen.reaction);
-        }
-    }
-    Ok(react(step.told(), &mut host.open()?).reaction)
-}
-
-/// What was seen of a dispatch.
-pub(super) struct Seen {
-    pub(super) reaction: Reaction,
-    call: Call,
-    pub(super) elapsed: Duration,
-}
-
-/// Dispatches a request and catches what must not unwind.
-pub(super) fn react<R: Vocabulary>(request: R, session: &mut impl Session) -> Seen {
-    let start = Instant::now();
-    let result = catch_unwind(AssertUnwindSafe(|| dispatch(request, session)));
-    let elapsed = start.elapsed();
-    let (reaction, call) = match result {
-        Ok(Observed { outcome, call }) => (Reaction::Outcome(outcome), call),
-        Err(payload) => (
-            Reaction::Panic(panic_text(payload.as_ref())),
-            Call::default(),
-        ),
-    };
-    Seen {
-        reaction,
-        call,
-        elapsed,
-    }
-}
-
-/// The input that the guest must get: the request's JSON object and the negotiated `_v`.
-///
-/// On purpose not the function that the session seals requests with.
-fn guest_input<R: Vocabulary>(request: &R, version: u32) -> Option<Vec<u8>> {
-    let mut envelope = request.to_json().ok()?;
-    envelope
-        .as_object_mut()?
-        .insert(VERSION_KEY.into(), version.into());
-    serde_json::to_vec(&envelope).ok()
-}
-
-/// The puppet's healthy answer: the dry-run response in the negotiated version.
-fn healthy_answer(function: &Function, version: u32) -> Vec<u8> {
-    let mut answer = function.dry_run_response().unwrap_or(Value::Null);
-    if let Value::Object(answer) = &mut answer {
-        answer.insert(VERSION_KEY.to_owned(), version.into());
-    }
-    answer.to_string().into_bytes()
 }

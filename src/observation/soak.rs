@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::runner::react;
+use super::react::react;
 use super::{CaseRecord, memory};
 use crate::case::Case;
 use crate::host::{HandshakeError, Host};

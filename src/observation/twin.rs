@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 
-use super::runner::react;
+use super::react::react;
 use super::{CaseRecord, Outcome, StepRecord, Subject};
 use crate::case::Case;
 use crate::host::{HandshakeError, Host, ReferenceHost};

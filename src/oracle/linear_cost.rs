@@ -47,7 +47,7 @@ impl Oracle for LinearCost {
         };
         let detail = format!(
             "out of fuel at {} bytes; before, from {} to {} to {} to {} bytes, each further byte took {growth}",
-            failing.input.as_ref().map_or(0, Vec::len),
+            failing.input().map_or(0, <[u8]>::len),
             costs[0].0,
             costs[1].0,
             costs[2].0,
@@ -61,7 +61,7 @@ impl Oracle for LinearCost {
 fn cost(step: &StepRecord, failing: &StepRecord) -> Option<(usize, u64)> {
     let answered = matches!(step.reaction.outcome(), Some(DispatchOutcome::Ok(_)));
     let same = step.function == failing.function;
-    (answered && same).then_some((step.input.as_ref()?.len(), step.call.fuel?))
+    (answered && same).then_some((step.input()?.len(), step.call.fuel?))
 }
 
 /// What each further byte took, in words, if that grew and grew.

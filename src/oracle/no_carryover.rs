@@ -35,7 +35,7 @@ impl NoCarryover {
         if answer.is_empty() {
             return None;
         }
-        let request = markers(step.input.as_deref()?);
+        let request = markers(step.input()?);
         let other = answer.difference(&request).next()?;
         let detail = format!("the answer has {other} in it, which an earlier request had");
         Some(Violation::new(self, step.function, detail))

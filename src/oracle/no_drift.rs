@@ -21,7 +21,7 @@ const GROWTH_PART: u64 = 50;
 pub struct NoDrift;
 
 /// The function and the input of a request.
-type Key<'r> = (&'static str, &'r Option<Vec<u8>>);
+type Key<'r> = (&'static str, Option<&'r [u8]>);
 
 impl Oracle for NoDrift {
     fn name(&self) -> &'static str {
@@ -45,7 +45,7 @@ impl Oracle for NoDrift {
 }
 
 fn key(step: &StepRecord) -> Key<'_> {
-    (step.function.label, &step.input)
+    (step.function.label, step.input())
 }
 
 impl NoDrift {

@@ -64,7 +64,7 @@ fn not_base64(step: &StepRecord) -> Option<String> {
     if broken.is_empty() {
         return None;
     }
-    let request = serde_json::from_slice(step.input.as_deref()?).ok()?;
+    let request = serde_json::from_slice(step.input()?).ok()?;
     if !broken_base64(&request).is_empty() {
         return None;
     }
@@ -113,7 +113,7 @@ pub(super) fn class(call: &Call) -> Option<String> {
 
 /// Whether the request is one that a plugin must not run out of fuel or time for.
 pub(super) fn is_ordinary(step: &StepRecord) -> bool {
-    let input = step.input.as_deref().unwrap_or_default();
+    let input = step.input().unwrap_or_default();
     input.len() <= ORDINARY_INPUT_BYTES && depth(input) <= ORDINARY_DEPTH
 }
 

@@ -49,7 +49,7 @@ fn judge(step: &StepRecord) -> Option<String> {
         "the guest must get {}; {detail}",
         quote(&format_args!(
             "{:?}",
-            String::from_utf8_lossy(step.input.as_deref()?)
+            String::from_utf8_lossy(step.input()?)
         ))
     ))
 }

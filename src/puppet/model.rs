@@ -5,6 +5,7 @@
 //! them.
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
+use memchr::memmem;
 
 use super::program::{Import, MARK, Op, PROGRAM_MAX_BYTES, TrapOp, disassemble};
 
@@ -147,13 +148,11 @@ impl Run<'_> {
         if self.input.len() > INPUT_MAX_BYTES {
             return self.trap(TrapOp::Unreachable);
         }
-        let mark = MARK.as_bytes();
-        let found = self.input.windows(mark.len()).position(|at| at == mark);
-        let Some(at) = found else {
+        let Some(at) = memmem::find(self.input, MARK.as_bytes()) else {
             self.emit(self.healthy);
             return self.finish(0);
         };
-        let program = decode_hex(&self.input[at + mark.len()..]);
+        let program = decode_hex(&self.input[at + MARK.len()..]);
         self.most_fuel += fuel::PROGRAM_BYTE * program.len() as u64;
         if program.len() > PROGRAM_MAX_BYTES {
             return self.trap(TrapOp::Unreachable);

@@ -87,6 +87,7 @@ string_field! {
         boundary: edges(&[1, 1023, 1024, 49_152]),
         rubbish: rubbish,
         strategy: rubbish_strategy,
+        part: Body,
     }
 }
 
@@ -97,5 +98,6 @@ string_field! {
         boundary: edges(&[1, 8_192]),
         rubbish: rubbish,
         strategy: rubbish_strategy,
+        part: Text,
     }
 }

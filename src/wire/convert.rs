@@ -48,8 +48,8 @@ macro_rules! struct_wire {
                 $($crate::wire::fields::Fields::fields(&mut self.$field, show);)*
             }
 
-            fn texts(&mut self, show: &mut dyn FnMut(&mut String)) {
-                $($crate::wire::fields::Fields::texts(&mut self.$field, show);)*
+            fn parts(&mut self, show: &mut dyn FnMut($crate::wire::Part<'_>)) {
+                $($crate::wire::fields::Fields::parts(&mut self.$field, show);)*
             }
         }
     };

@@ -1,12 +1,30 @@
-//! The fields of a request, to change one and leave the others: without the way through JSON, which takes longer than
-//! the call of a plugin.
+//! The fields and parts of a request, to change one and leave the others: without the way through JSON, which takes
+//! longer than the call of a plugin.
 //!
-//! A discrepancy here is a field that never changes alone.
+//! A discrepancy here is a field that never changes alone, or a part that nothing is ever put into.
+
+use std::any::Any;
 
 use arbitrary::{Arbitrary, Unstructured};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{ErrorCategory, Event, Json, JsonObject, List, Upstream};
+use super::{ErrorCategory, Event, Header, Json, JsonObject, List, Upstream};
+
+/// A part of a request into which something may be put that a plugin looks for.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Part<'a> {
+    /// A text that is no body, in lists and in JSON too.
+    Text(&'a mut String),
+    /// A message's body, in base64.
+    Body(&'a mut String),
+    /// The headers of a message.
+    Headers(&'a mut Vec<Header>),
+    /// What may be any JSON.
+    Json(&'a mut Value),
+    /// An object that may have any fields, and nothing else may be in its place.
+    Object(&'a mut Map<String, Value>),
+}
 
 /// A field, or a struct of fields.
 pub(crate) trait Fields: Field {
@@ -18,8 +36,8 @@ pub(crate) trait Fields: Field {
         show(self);
     }
 
-    /// Shows each text, those inside of lists and of JSON too; it has none, unless it says so.
-    fn texts(&mut self, _: &mut dyn FnMut(&mut String)) {}
+    /// Shows each part, those inside of lists and of JSON too; it has none, unless it says so.
+    fn parts(&mut self, _: &mut dyn FnMut(Part<'_>)) {}
 }
 
 /// What changes as a whole.
@@ -48,65 +66,71 @@ impl Fields for Upstream {
 }
 
 impl<T: Fields + for<'a> Arbitrary<'a>> Fields for Option<T> {
-    fn texts(&mut self, show: &mut dyn FnMut(&mut String)) {
+    fn parts(&mut self, show: &mut dyn FnMut(Part<'_>)) {
         if let Some(value) = self {
-            value.texts(show);
+            value.parts(show);
         }
     }
 }
 
-impl<T: Fields + for<'a> Arbitrary<'a>> Fields for List<T> {
-    fn texts(&mut self, show: &mut dyn FnMut(&mut String)) {
-        self.0.iter_mut().for_each(|item| item.texts(show));
+impl<T: Fields + for<'a> Arbitrary<'a> + 'static> Fields for List<T> {
+    fn parts(&mut self, show: &mut dyn FnMut(Part<'_>)) {
+        let items: &mut dyn Any = &mut self.0;
+        if let Some(headers) = items.downcast_mut() {
+            show(Part::Headers(headers));
+        }
+        self.0.iter_mut().for_each(|item| item.parts(show));
     }
 }
 
 impl Fields for Json {
-    fn texts(&mut self, show: &mut dyn FnMut(&mut String)) {
-        texts_of(&mut self.0, show);
+    fn parts(&mut self, show: &mut dyn FnMut(Part<'_>)) {
+        parts_of(&mut self.0, show);
     }
 }
 
 impl Fields for JsonObject {
-    fn texts(&mut self, show: &mut dyn FnMut(&mut String)) {
-        self.0.values_mut().for_each(|value| texts_of(value, show));
+    fn parts(&mut self, show: &mut dyn FnMut(Part<'_>)) {
+        show(Part::Object(&mut self.0));
+        self.0.values_mut().for_each(|value| parts_of(value, show));
     }
 }
 
-fn texts_of(json: &mut Value, show: &mut dyn FnMut(&mut String)) {
+fn parts_of(json: &mut Value, show: &mut dyn FnMut(Part<'_>)) {
+    show(Part::Json(json));
     match json {
-        Value::String(text) => show(text),
-        Value::Array(items) => items.iter_mut().for_each(|value| texts_of(value, show)),
-        Value::Object(fields) => fields.values_mut().for_each(|value| texts_of(value, show)),
+        Value::String(text) => show(Part::Text(text)),
+        Value::Array(items) => items.iter_mut().for_each(|value| parts_of(value, show)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| parts_of(value, show)),
         _ => {}
     }
 }
 
 impl Fields for Event {
-    fn texts(&mut self, show: &mut dyn FnMut(&mut String)) {
+    fn parts(&mut self, show: &mut dyn FnMut(Part<'_>)) {
         match self {
             Self::RequestStarted {
                 request_id,
                 downstream_user_agent,
             } => {
-                request_id.texts(show);
-                downstream_user_agent.texts(show);
+                request_id.parts(show);
+                downstream_user_agent.parts(show);
             }
             Self::AuthnComplete {
                 principal_id,
                 principal_kind,
             } => {
-                principal_id.texts(show);
-                principal_kind.texts(show);
+                principal_id.parts(show);
+                principal_kind.parts(show);
             }
             Self::Error {
                 code,
                 message,
                 source,
             } => {
-                code.texts(show);
-                message.texts(show);
-                source.texts(show);
+                code.parts(show);
+                message.parts(show);
+                source.parts(show);
             }
             Self::UpstreamChosen { .. } | Self::Chunk { .. } | Self::RequestFinished { .. } => {}
         }

@@ -43,6 +43,7 @@ pub use common::{
 };
 pub(crate) use domain::weighted;
 pub use domain::{Domain, Kind};
+pub use fields::Part;
 pub use filter::Filter;
 pub use json::{Json, JsonObject};
 pub use list::List;
@@ -80,8 +81,9 @@ pub trait Generates<F: WireFunction>: Clone + Debug + Serialize + DeserializeOwn
         Ok(None)
     }
 
-    /// Shows each text of the request, where the type knows them; whether it does.
-    fn texts(&mut self, show: &mut dyn FnMut(&mut String)) -> bool {
+    /// Shows each part of the request, where the type knows them; whether it does. Without it something is put into a
+    /// request by way of JSON.
+    fn parts(&mut self, show: &mut dyn FnMut(Part<'_>)) -> bool {
         let _ = show;
         false
     }
@@ -114,8 +116,8 @@ macro_rules! generates {
                 $crate::wire::fields::with_some_renewed(dry_run, fields, u).map(Some)
             }
 
-            fn texts(&mut self, show: &mut dyn FnMut(&mut String)) -> bool {
-                $crate::wire::fields::Fields::texts(self, show);
+            fn parts(&mut self, show: &mut dyn FnMut($crate::wire::Part<'_>)) -> bool {
+                $crate::wire::fields::Fields::parts(self, show);
                 true
             }
         }
@@ -226,8 +228,8 @@ pub trait Vocabulary: Clone + Debug + PartialEq + Serialize + DeserializeOwned +
         u: &mut arbitrary::Unstructured<'_>,
     ) -> arbitrary::Result<Option<Self>>;
 
-    /// Shows each text of the request; `false` where its type does not know them.
-    fn texts(&mut self, show: &mut dyn FnMut(&mut String)) -> bool;
+    /// Shows each part of the request; `false` where its type does not know them.
+    fn parts(&mut self, show: &mut dyn FnMut(Part<'_>)) -> bool;
 
     /// An arbitrary request of that function, as a strategy that shrinks.
     ///
@@ -324,10 +326,10 @@ macro_rules! vocabulary {
                 make[place](fields, u)
             }
 
-            fn texts(&mut self, show: &mut dyn FnMut(&mut String)) -> bool {
+            fn parts(&mut self, show: &mut dyn FnMut($crate::wire::Part<'_>)) -> bool {
                 match self {$(
                     Self::$variant(request) => {
-                        <$request as $crate::wire::Generates<$function>>::texts(request, show)
+                        <$request as $crate::wire::Generates<$function>>::parts(request, show)
                     }
                 )+}
             }

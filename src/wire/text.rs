@@ -116,7 +116,8 @@ pub(crate) mod form {
 /// Makes a field type that is a string, from its lists and its ways to be rubbish.
 macro_rules! string_field {
     ($(#[$doc:meta])* $name:ident {
-        realistic: $real:expr, boundary: $edges:expr, rubbish: $rubbish:path, strategy: $strategy:path $(,)?
+        realistic: $real:expr, boundary: $edges:expr, rubbish: $rubbish:path, strategy: $strategy:path,
+        part: $part:ident $(,)?
     }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -149,8 +150,8 @@ macro_rules! string_field {
         $crate::wire::convert::newtype_wire!($name(String));
 
         impl $crate::wire::fields::Fields for $name {
-            fn texts(&mut self, show: &mut dyn FnMut(&mut String)) {
-                show(&mut self.0);
+            fn parts(&mut self, show: &mut dyn FnMut($crate::wire::Part<'_>)) {
+                show($crate::wire::Part::$part(&mut self.0));
             }
         }
     };
@@ -166,6 +167,7 @@ macro_rules! text_fields {
                 boundary: edges(&[$($edge),*]),
                 rubbish: rubbish,
                 strategy: rubbish_strategy,
+                part: Text,
             }
         }
     )+};

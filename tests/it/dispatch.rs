@@ -121,10 +121,7 @@ fn a_function_that_was_not_negotiated_falls_back_without_a_call() {
         DispatchOutcome::Fallback(FallbackPolicy::FailRequest)
     );
     assert_eq!(observed.call.cause, Some(Cause::NotNegotiated));
-    assert_eq!(
-        (observed.call.fuel, observed.call.input_bytes),
-        (None, None)
-    );
+    assert_eq!((observed.call.fuel, observed.call.input), (None, None));
 }
 
 /// `shape` with a request that serializes as it is told to.

@@ -23,5 +23,6 @@ mod properties;
 mod puppet;
 mod readme;
 mod reports;
+mod sealing;
 mod trophies;
 mod workers;

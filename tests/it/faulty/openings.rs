@@ -189,7 +189,7 @@ pub struct WrongSession(PluginSession, bool);
 impl Session for WrongSession {
     fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
         let mut observed = self.0.observe::<F>(request);
-        if self.1 && observed.call.input_bytes.is_none() {
+        if self.1 && observed.call.input.is_none() {
             observed.outcome = DispatchOutcome::Ok(F::dry_run_response());
         }
         observed

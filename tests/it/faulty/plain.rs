@@ -333,7 +333,7 @@ impl PlainSession {
         self.fault.request(function.name, &mut request);
         request["_v"] = version.into();
         let input = request.to_string();
-        call.input_bytes = Some(input.len());
+        call.input = Some(input.clone().into_bytes());
         let called = self.fault.call(&mut self.guest, function.name, &input);
         call.fuel = self.guest.fuel();
         let output = called.map_err(|error| {

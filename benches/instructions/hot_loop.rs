@@ -1,0 +1,66 @@
+//! The instructions that a campaign's hot loop takes, counted and not timed: the same on a busy machine.
+//!
+//! `.ci/instructions BASE` compares them with those of another commit. A discrepancy here is a loop that has become slower by
+//! more than [`TOLERANCE_PERCENT`] without anybody having said so.
+
+use std::hint::black_box;
+
+use cc_lb_fuzz::campaign::{Bench, Block, Cases, Phase, Plan};
+use cc_lb_fuzz::case::Menu;
+use cc_lb_fuzz::host::PluginHost;
+use cc_lb_fuzz::observation::Subject;
+use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::wire::Request;
+use gungraun::prelude::*;
+use gungraun::{Callgrind, EventKind};
+
+/// How many instructions more are too many, in percent.
+const TOLERANCE_PERCENT: f64 = 5.0;
+
+const CASES: u64 = 128;
+
+/// Arbitrary requests that the puppet answers: what programs do to it takes longer here than the clock allows.
+fn plan() -> Plan {
+    Plan {
+        phases: vec![Phase::Random],
+        menu: Menu::plugin::<Request>(),
+        ..Plan::puppet::<Request>(1, CASES)
+    }
+}
+
+#[library_benchmark(setup = plan)]
+#[bench::random()]
+fn making_cases(plan: Plan) -> usize {
+    let cases = Cases::<Request>::of(&plan);
+    let steps = (0..CASES).map(|case| black_box(cases.nth(case)).steps.len());
+    steps.sum()
+}
+
+/// A bench whose guest is compiled, and has run the cases once.
+fn warm() -> (Plan, Bench<'static, PluginHost>) {
+    let host = PluginHost::new(puppet::wasm()).expect("the puppet opens");
+    let mut bench = Bench::new(Box::leak(Box::new(host)), Subject::Puppet).expect("it opens");
+    let plan = plan();
+    run(&plan, &mut bench);
+    (plan, bench)
+}
+
+fn run(plan: &Plan, bench: &mut Bench<'_, PluginHost>) -> Block {
+    let block = bench.run_block(plan, 0..CASES, None, |_| ());
+    block.expect("the puppet opens")
+}
+
+#[library_benchmark(setup = warm)]
+#[bench::random()]
+fn running_cases((plan, mut bench): (Plan, Bench<'static, PluginHost>)) -> u64 {
+    black_box(run(&plan, &mut bench)).cases
+}
+
+library_benchmark_group!(name = hot_loop, benchmarks = [making_cases, running_cases]);
+
+main!(
+    config = LibraryBenchmarkConfig::default().tool(
+        Callgrind::with_args(["--cache-sim=no"]).soft_limits([(EventKind::Ir, TOLERANCE_PERCENT)])
+    ),
+    library_benchmark_groups = hot_loop
+);

@@ -1,0 +1,217 @@
+//! JSON with sorted keys, as `serde_json::Value` writes it, without making a tree first: that takes longer than the call
+//! that the text is for.
+//!
+//! A discrepancy here is a guest that gets other bytes than the published host sends, although the JSON means the same.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::rc::Rc;
+
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
+
+/// The value as JSON, the keys of every object sorted; the last of two that are equal counts. `last` is one more field of
+/// the outermost object, and counts.
+///
+/// # Errors
+/// Where the value does not serialize, or has a number that a `serde_json::Value` does not hold.
+pub(super) fn to_sorted<T: Serialize>(
+    value: &T,
+    last: (&'static str, u32),
+) -> Result<String, serde_json::Error> {
+    let text = Text::default();
+    let formatter = Sorting {
+        text: text.clone(),
+        objects: Vec::new(),
+        fields: Vec::new(),
+        last,
+    };
+    value.serialize(&mut Serializer::with_formatter(text.clone(), formatter))?;
+    String::from_utf8(text.0.take()).map_err(serde::ser::Error::custom)
+}
+
+/// What was written so far: by the serializer, and rearranged by its formatter.
+#[derive(Clone, Default)]
+struct Text(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Text {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Text {
+    fn length(&self) -> usize {
+        self.0.borrow().len()
+    }
+}
+
+/// A field that was written.
+#[derive(Clone)]
+struct Field {
+    /// Key and value.
+    whole: Range<usize>,
+    /// Where the key ends.
+    key_end: usize,
+}
+
+/// Writes objects as they come, and sorts their fields when they end.
+struct Sorting {
+    text: Text,
+    /// The first field of each object that is open.
+    objects: Vec<usize>,
+    /// The fields of all of them.
+    fields: Vec<Field>,
+    last: (&'static str, u32),
+}
+
+impl Sorting {
+    /// Sorts the fields from this one on, and leaves one of each key.
+    fn sort(&mut self, first: usize) {
+        let mut text = self.text.0.borrow_mut();
+        let fields = &mut self.fields[first..];
+        let key = |field: &Field| Key(&text[field.whole.start..field.key_end]);
+        if fields.is_sorted_by(|one, next| key(one) < key(next)) {
+            return;
+        }
+        // Stable, so that the last of those with one key stays the last.
+        fields.sort_by(|one, other| key(one).cmp(&key(other)));
+        let mut sorted = Vec::with_capacity(text.len() - fields[0].whole.start);
+        for (place, field) in fields.iter().enumerate() {
+            let next = fields.get(place + 1);
+            if next.is_some_and(|next| key(next) == key(field)) {
+                continue;
+            }
+            if !sorted.is_empty() {
+                sorted.push(b',');
+            }
+            sorted.extend_from_slice(&text[field.whole.clone()]);
+        }
+        let start = fields.iter().map(|field| field.whole.start).min();
+        text.truncate(start.unwrap_or_default());
+        text.extend_from_slice(&sorted);
+    }
+}
+
+/// A key as it is written, in quotes; compares as the text that it stands for.
+struct Key<'t>(&'t [u8]);
+
+impl Key<'_> {
+    /// The text, where an escape hides it.
+    fn unescaped(&self) -> Option<String> {
+        match self.0.contains(&b'\\') {
+            true => serde_json::from_slice(self.0).ok(),
+            false => None,
+        }
+    }
+
+    fn inner(&self) -> &[u8] {
+        self.0.get(1..self.0.len() - 1).unwrap_or_default()
+    }
+}
+
+impl Ord for Key<'_> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let [own, others] = [self, other].map(Self::unescaped);
+        let own = own.as_ref().map_or(self.inner(), |text| text.as_bytes());
+        let others = others
+            .as_ref()
+            .map_or(other.inner(), |text| text.as_bytes());
+        own.cmp(others)
+    }
+}
+
+impl PartialOrd for Key<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Key<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Key<'_> {}
+
+impl Formatter for Sorting {
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.objects.push(self.fields.len());
+        writer.write_all(b"{")
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        if !first {
+            writer.write_all(b",")?;
+        }
+        let start = self.text.length();
+        self.fields.push(Field {
+            whole: start..start,
+            key_end: start,
+        });
+        Ok(())
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        if let Some(field) = self.fields.last_mut() {
+            field.key_end = self.text.length();
+        }
+        writer.write_all(b":")
+    }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        if let Some(field) = self.fields.last_mut() {
+            field.whole.end = self.text.length();
+        }
+        Ok(())
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        let first = self.objects.pop().unwrap_or_default();
+        if self.objects.is_empty() {
+            let (key, value) = self.last;
+            self.begin_object_key(writer, first == self.fields.len())?;
+            write!(writer, "\"{key}\"")?;
+            self.begin_object_value(writer)?;
+            write!(writer, "{value}")?;
+            self.end_object_value(writer)?;
+        }
+        self.sort(first);
+        self.fields.truncate(first);
+        writer.write_all(b"}")
+    }
+
+    /// A `Value` holds it as the `f64` that it equals, which may be written longer.
+    fn write_f32<W: ?Sized + Write>(&mut self, writer: &mut W, value: f32) -> io::Result<()> {
+        self.write_f64(writer, value.into())
+    }
+
+    fn write_u128<W: ?Sized + Write>(&mut self, writer: &mut W, value: u128) -> io::Result<()> {
+        let value = u64::try_from(value).map_err(|_| out_of_range())?;
+        self.write_u64(writer, value)
+    }
+
+    fn write_i128<W: ?Sized + Write>(&mut self, writer: &mut W, value: i128) -> io::Result<()> {
+        match (u64::try_from(value), i64::try_from(value)) {
+            (Ok(value), _) => self.write_u64(writer, value),
+            (_, Ok(value)) => self.write_i64(writer, value),
+            _ => Err(out_of_range()),
+        }
+    }
+}
+
+fn out_of_range() -> io::Error {
+    io::Error::other("number out of range")
+}

@@ -1,0 +1,138 @@
+//! What the guest gets is what the published host sends, byte by byte: the request as a tree of JSON, and that as text.
+
+use cc_lb_fuzz::host::Cause;
+use cc_lb_fuzz::host::dispatch::seal;
+use cc_lb_fuzz::wire::{Request, VERSION_KEY, Visitor, Vocabulary as _};
+use cc_lb_plugin_wire::wire_function::WireFunction;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRng, TestRunner};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+/// The request as the published host seals it.
+fn by_way_of_a_tree<T: Serialize>(request: &T, version: u32) -> Option<String> {
+    let Ok(Value::Object(mut tree)) = serde_json::to_value(request) else {
+        return None;
+    };
+    tree.insert(VERSION_KEY.to_owned(), version.into());
+    serde_json::to_string(&tree).ok()
+}
+
+/// A map that may have a key twice.
+#[derive(Clone, Debug)]
+struct Pairs(Vec<(String, Thing)>);
+
+#[derive(Clone, Debug)]
+enum Thing {
+    Text(String),
+    Small(f32),
+    Large(i128),
+    List(Vec<Thing>),
+    Pairs(Pairs),
+}
+
+impl Serialize for Pairs {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in &self.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Thing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => text.serialize(serializer),
+            Self::Small(number) => number.serialize(serializer),
+            Self::Large(number) => number.serialize(serializer),
+            Self::List(things) => things.serialize(serializer),
+            Self::Pairs(pairs) => pairs.serialize(serializer),
+        }
+    }
+}
+
+/// Few keys, some with what is escaped in JSON: a key may come twice, and escapes sort otherwise than what they say.
+fn pairs(value: impl Strategy<Value = Thing>) -> impl Strategy<Value = Pairs> {
+    let key = proptest::sample::select(vec![
+        "", "a", "ab", "A", "_v", "_", "\n", "\"", "\\", "\u{1}", "\u{7f}", "é", "~",
+    ]);
+    proptest::collection::vec((key.prop_map(str::to_owned), value), 0..6).prop_map(Pairs)
+}
+
+fn thing() -> impl Strategy<Value = Thing> {
+    let leaf = prop_oneof![
+        ".{0,4}".prop_map(Thing::Text),
+        any::<f32>().prop_map(Thing::Small),
+        any::<i64>().prop_map(|number| Thing::Large(number.into())),
+        any::<u64>().prop_map(|number| Thing::Large(number.into())),
+        Just(Thing::Large(i128::MAX)),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..3).prop_map(Thing::List),
+            pairs(inner).prop_map(Thing::Pairs),
+        ]
+    })
+}
+
+/// The same values every time.
+fn for_each<S: Strategy>(strategy: &S, cases: u32, holds: impl Fn(S::Value)) {
+    let config = Config {
+        failure_persistence: None,
+        ..Config::with_cases(cases)
+    };
+    let rng = TestRng::deterministic_rng(config.rng_algorithm);
+    let outcome = TestRunner::new_with_rng(config, rng).run(strategy, |value| {
+        holds(value);
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn an_object_is_sealed_as_its_tree_is_written() {
+    for_each(
+        &(pairs(thing()), any::<u32>()),
+        2_000,
+        |(pairs, version)| {
+            let sealed = seal(&pairs, version);
+            match by_way_of_a_tree(&pairs, version) {
+                Some(text) => assert_eq!(sealed, Ok(text)),
+                None => assert!(matches!(sealed, Err(Cause::RequestUnserializable(_)))),
+            }
+        },
+    );
+}
+
+#[test]
+fn every_functions_requests_are_sealed_as_their_trees_are_written() {
+    struct BothWays;
+
+    impl Visitor for BothWays {
+        type Output = ();
+
+        fn visit<F: WireFunction>(self, request: F::Request) {
+            assert_eq!(seal(&request, 2).ok(), by_way_of_a_tree(&request, 2));
+        }
+    }
+
+    for place in 0..Request::functions().len() {
+        for_each(&Request::strategy_of(place), 200, |request| {
+            request.visit(BothWays);
+        });
+    }
+}
+
+#[test]
+fn what_is_no_object_is_not_sealed() {
+    for sealed in [
+        seal(&"text", 1),
+        seal(&[1, 2], 1),
+        seal(&[Pairs(Vec::new())], 1),
+    ] {
+        assert_eq!(sealed, Err(Cause::RequestNotObject));
+    }
+}
