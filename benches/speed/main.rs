@@ -15,6 +15,7 @@ use std::path::Path;
 use comfy_table::{CellAlignment, Table, presets};
 
 mod dispatches;
+mod fuzz_target;
 mod growth;
 mod processes;
 mod sessions;
@@ -68,6 +69,7 @@ fn main() {
         ("sessions", sessions::figures),
         ("growth", growth::figures),
         ("processes", processes::figures),
+        ("fuzz_target", fuzz_target::figures),
     ] {
         if wanted(name) {
             eprintln!("measuring {name}");

@@ -12,6 +12,10 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
+/// What most requests have room in.
+const USUAL_BYTES: usize = 2048;
+const USUAL_FIELDS: usize = 32;
+
 /// The value as JSON, the keys of every object sorted; the last of two that are equal counts. `last` is one more field of
 /// the outermost object, and counts.
 ///
@@ -21,11 +25,12 @@ pub(super) fn to_sorted<T: Serialize>(
     value: &T,
     last: (&'static str, u32),
 ) -> Result<String, serde_json::Error> {
-    let text = Text::default();
+    let text = Text(Rc::new(RefCell::new(Vec::with_capacity(USUAL_BYTES))));
     let formatter = Sorting {
         text: text.clone(),
         objects: Vec::new(),
-        fields: Vec::new(),
+        fields: Vec::with_capacity(USUAL_FIELDS),
+        sorted: Vec::new(),
         last,
     };
     value.serialize(&mut Serializer::with_formatter(text.clone(), formatter))?;
@@ -33,7 +38,7 @@ pub(super) fn to_sorted<T: Serialize>(
 }
 
 /// What was written so far: by the serializer, and rearranged by its formatter.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Text(Rc<RefCell<Vec<u8>>>);
 
 impl Write for Text {
@@ -69,6 +74,8 @@ struct Sorting {
     objects: Vec<usize>,
     /// The fields of all of them.
     fields: Vec<Field>,
+    /// Room to sort in.
+    sorted: Vec<u8>,
     last: (&'static str, u32),
 }
 
@@ -83,7 +90,8 @@ impl Sorting {
         }
         // Stable, so that the last of those with one key stays the last.
         fields.sort_by(|one, other| key(one).cmp(&key(other)));
-        let mut sorted = Vec::with_capacity(text.len() - fields[0].whole.start);
+        let sorted = &mut self.sorted;
+        sorted.clear();
         for (place, field) in fields.iter().enumerate() {
             let next = fields.get(place + 1);
             if next.is_some_and(|next| key(next) == key(field)) {
@@ -96,7 +104,7 @@ impl Sorting {
         }
         let start = fields.iter().map(|field| field.whole.start).min();
         text.truncate(start.unwrap_or_default());
-        text.extend_from_slice(&sorted);
+        text.extend_from_slice(sorted);
     }
 }
 

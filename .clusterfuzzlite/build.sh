@@ -1,0 +1,15 @@
+#!/bin/bash -eu
+# Builds the fuzz targets as ClusterFuzzLite and OSS-Fuzz want them: in $OUT, each beside its seeds and options. They set
+# $SRC, $OUT, $RUSTFLAGS and the rest.
+cd "$SRC/cc-lb-fuzz"
+
+export RUSTC_WRAPPER=$PWD/fuzz/rustc-wrapper
+cargo fuzz build -O
+triple=$(rustc --version --verbose | sed -n 's/^host: //p')
+
+for target in dispatch handshake plugin; do
+    cp "fuzz/target/$triple/release/$target" "$OUT/"
+    zip --quiet --junk-paths "$OUT/${target}_seed_corpus.zip" "corpus/$target"/*
+    cp ".clusterfuzzlite/$target.options" "$OUT/"
+done
+cp .clusterfuzzlite/plugin.dict "$OUT/"
