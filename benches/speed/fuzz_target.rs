@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use cc_lb_fuzz::host::dispatch::seal;
 use cc_lb_fuzz::puppet;
 use cc_lb_plugin_wire::v1::shape::ShapeFn;
 use cc_lb_plugin_wire::wire_function::WireFunction;
@@ -49,9 +50,7 @@ fn dispatches(seed: usize) -> f64 {
 fn bare_calls() -> f64 {
     let compiled = bare(extism::Manifest::new([extism::Wasm::data(puppet::wasm())]));
     let mut plugin = extism::Plugin::new_from_compiled(&compiled).expect("it opens");
-    let mut request = serde_json::to_value(ShapeFn::dry_run_request()).expect("it serializes");
-    request["_v"] = 1.into();
-    let input = request.to_string();
+    let input = seal(&ShapeFn::dry_run_request(), 1).expect("it serializes");
     let (start, mut calls) = (Instant::now(), 0.0);
     while start.elapsed() < Duration::from_secs(2) {
         let answer = plugin.call::<&str, &[u8]>("shape", &input);

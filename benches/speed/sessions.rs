@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use cc_lb_fuzz::host::dispatch::seal;
 use cc_lb_fuzz::host::{Host, PluginHost, PluginSession, Session, guard};
 use cc_lb_fuzz::observation::memory;
 use cc_lb_fuzz::puppet;
@@ -52,10 +53,7 @@ fn guarded() -> Vec<Figure> {
     ];
     let open = |compiled| extism::Plugin::new_from_compiled(compiled).expect("it opens");
     let [mut guarded, mut bare] = [open(&compiled[0]), open(&compiled[1])];
-    let request = serde_json::to_value(ShapeFn::dry_run_request()).expect("it serializes");
-    let mut request = request;
-    request["_v"] = 1.into();
-    let input = request.to_string();
+    let input = seal(&ShapeFn::dry_run_request(), 1).expect("it serializes");
     let call = |plugin: &mut extism::Plugin| {
         plugin
             .call::<&str, &[u8]>("shape", &input)

@@ -1,4 +1,6 @@
 //! One dispatch: what the guest must get, and what comes of it.
+//!
+//! A discrepancy here is an outcome that is not what the session returned, or an input that no session should send.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
