@@ -110,7 +110,7 @@ fn library(
     } else {
         let all = Cases::<Request>::of(plan);
         let runs = cases.flat_map(|case| {
-            let record = bench.runner().run(&all.nth(case), Depth::Light);
+            let record = bench.runner().run_light(all.nth(case));
             check_all(&CHECKS, &record.expect("it opens"))
         });
         runs.collect()

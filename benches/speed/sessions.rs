@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use cc_lb_fuzz::host::dispatch::seal;
 use cc_lb_fuzz::host::{Host, PluginHost, PluginSession, Session, guard};
 use cc_lb_fuzz::observation::memory;
-use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::puppet::{self, Op, Program};
+use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use cc_lb_plugin_conformance::dispatch::PluginSession as PublishedSession;
 use cc_lb_plugin_wire::v1::shape::ShapeFn;
 use cc_lb_plugin_wire::wire_function::WireFunction;
@@ -45,7 +46,7 @@ fn opening() -> Figure {
     Figure::of(what, &mut rounds, "", "50", aside)
 }
 
-/// The same healthy call with the guard and without it, and the fuel that a store takes.
+/// The same healthy call with the guard and without it.
 fn guarded() -> Vec<Figure> {
     let compiled = [
         bare(guard::manifest(puppet::wasm()).expect("it may run")),
@@ -67,10 +68,6 @@ fn guarded() -> Vec<Figure> {
     });
     let mut rounds: Vec<f64> = rounds.collect();
     let [own, other] = [&guarded, &bare].map(|plugin| plugin.fuel_consumed().unwrap_or_default());
-    // The puppet answers in steps of eight bytes, and byte by byte at the end.
-    let answer = call(&mut bare);
-    let stores = answer / 8 + answer % 8;
-    let fuel = own.saturating_sub(other) as f64 / stores as f64;
     vec![
         Figure::of(
             "a guarded call over an unguarded one",
@@ -79,14 +76,28 @@ fn guarded() -> Vec<Figure> {
             "at most 1.10",
             format!("{own} fuel over {other}"),
         ),
-        Figure::of(
-            "the guard's fuel for each store, with its share of the call",
-            &mut [fuel],
-            "",
-            "at most 8",
-            format!("{stores} stores"),
-        ),
+        store(&mut guarded, &mut bare),
     ]
+}
+
+/// The fuel that the guard takes for each store: what a longer answer costs more behind it than without.
+fn store(guarded: &mut extism::Plugin, bare: &mut extism::Plugin) -> Figure {
+    const STORES: [u32; 2] = [1_000, 2_000];
+    let fuel = |plugin: &mut extism::Plugin, stores: u32| {
+        let (byte, times) = (b' ', 8 * stores);
+        let program = Program(vec![Op::Repeat { byte, times }, Op::Publish]);
+        let mut request = Request::dry_run(0);
+        request.carry(program.encode());
+        let input = request.to_json().expect("it serializes").to_string();
+        let answer = plugin.call::<&str, &[u8]>("shape", &input);
+        assert_eq!(answer.expect("it answers").len(), times as usize);
+        plugin.fuel_consumed().unwrap_or_default()
+    };
+    let [few, many] = STORES.map(|stores| fuel(guarded, stores) - fuel(bare, stores));
+    let more = (many - few) as f64 / f64::from(STORES[1] - STORES[0]);
+    let aside = format!("{few} fuel more for a call of {} stores", STORES[0]);
+    let what = "the guard's fuel for each store";
+    Figure::of(what, &mut [more], "", "at most 8", aside)
 }
 
 fn memory() -> Figure {

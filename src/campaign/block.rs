@@ -99,7 +99,10 @@ impl<H: Host, R: Vocabulary> Bench<'_, H, R> {
                 break;
             }
             begins(case);
-            let record = self.runner.run(&cases.nth(case), depth_at(case))?;
+            let record = match depth_at(case) {
+                Depth::Light => self.runner.run_light(cases.nth(case))?,
+                deeper => self.runner.run(&cases.nth(case), deeper)?,
+            };
             block.count::<R>(plan, &record);
             let violations = self.check(&record);
             if !violations.is_empty() {

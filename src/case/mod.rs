@@ -5,6 +5,8 @@
 //!
 //! A discrepancy here is a case that does not mean the same after it was written and read.
 
+use std::borrow::Cow;
+
 use arbitrary::Unstructured;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -76,11 +78,22 @@ impl<R: Vocabulary> Step<R> {
 
     /// The request with the program in it.
     pub fn told(&self) -> R {
-        let mut request = self.request.clone();
-        if let Some(program) = &self.program {
+        Self::told_with(Cow::Borrowed(self)).0
+    }
+
+    /// The same, of a step that need not be copied where it is of no more use, and the program.
+    pub(crate) fn told_with(step: Cow<'_, Self>) -> (R, Option<Cow<'_, Program>>) {
+        let (mut request, program) = match step {
+            Cow::Borrowed(step) => (
+                step.request.clone(),
+                step.program.as_ref().map(Cow::Borrowed),
+            ),
+            Cow::Owned(step) => (step.request, step.program.map(Cow::Owned)),
+        };
+        if let Some(program) = &program {
             request.carry(program.encode());
         }
-        request
+        (request, program)
     }
 }
 

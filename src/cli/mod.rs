@@ -10,6 +10,7 @@ use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 mod config;
+mod corpus;
 mod error;
 mod inspect;
 mod limits;
@@ -53,6 +54,8 @@ enum Command {
     Minimize(minimize::MinimizeArgs),
     /// Print a stored case as JSON, or as the code of a test
     Show(show::ShowArgs),
+    /// Keep a folder of cases small: what each reaches, what a fuzzer has grown, what is of no more use
+    Corpus(corpus::CorpusArgs),
     /// Describe a plugin: identity, functions, imports, exports, memory, what the guard changes
     Inspect(plugin::LookArgs),
     /// Find how large a request may be before the plugin does not answer it any more
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Minimize(args) => minimize::minimize(&args),
         Command::Show(args) => show::show(&args),
+        Command::Corpus(args) => corpus::corpus(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Limits(args) => limits::limits(&args),
         Command::Completions { shell } => completions(shell),

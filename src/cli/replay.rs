@@ -61,7 +61,7 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
 }
 
 /// The files, and those in the folders.
-fn all_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
+pub fn all_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     let mut files = Vec::new();
     for path in paths {
         match path.is_dir() {

@@ -224,6 +224,23 @@ impl Cause {
         }
     }
 
+    /// The kind of cause with what tells faults of one kind apart: which trap it was, or what the answer was not.
+    pub fn class(&self) -> String {
+        match self {
+            Self::Trap(kind) => format!("trap: {kind}"),
+            Self::ErrorNotUtf8 => "error is not UTF-8".to_owned(),
+            Self::Undecodable(Decoding::NotJson(_)) => "undecodable: not JSON".to_owned(),
+            Self::Undecodable(Decoding::NotResponse(_)) => {
+                "undecodable: not the response".to_owned()
+            }
+            Self::Undecodable(Decoding::VersionMismatch { .. }) => {
+                "undecodable: wrong _v".to_owned()
+            }
+            Self::Undecodable(step) => format!("undecodable: {step}"),
+            _ => self.kind().to_owned(),
+        }
+    }
+
     /// Whether the call may have ended other than by itself, and left the plugin's own state half-way.
     pub fn is_abnormal(&self) -> bool {
         match self {

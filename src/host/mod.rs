@@ -11,6 +11,7 @@ use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
 pub mod dispatch;
+mod engine;
 pub mod failure;
 pub mod guard;
 pub mod handshake;

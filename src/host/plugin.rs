@@ -15,7 +15,7 @@ use super::dispatch::{DispatchOutcome, PluginSession};
 use super::failure::{self, Cause};
 use super::handshake::{self, HandshakeError};
 use super::pool::{self, Pool};
-use super::{Host, Loader, guard, identity};
+use super::{Host, Loader, engine, guard, identity};
 
 /// A plugin that is compiled and has shaken hands, from which sessions open in microseconds.
 ///
@@ -152,6 +152,7 @@ impl Compiled {
         let manifest = guarded.manifest();
         let manifest = manifest.with_timeout(Duration::from_millis(HANDSHAKE_WALL_MS));
         let plugin = extism::PluginBuilder::new(manifest)
+            .with_wasmtime_config(engine::config())
             .with_wasi(false)
             .with_cache_disabled()
             .with_fuel_limit(HANDSHAKE_FUEL)

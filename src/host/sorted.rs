@@ -4,6 +4,7 @@
 //! A discrepancy here is a guest that gets other bytes than the published host sends, although the JSON means the same.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::rc::Rc;
@@ -43,8 +44,14 @@ struct Text(Rc<RefCell<Vec<u8>>>);
 
 impl Write for Text {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    // Once for each scrap of the text.
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.0.borrow_mut().extend_from_slice(bytes);
-        Ok(bytes.len())
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -53,6 +60,7 @@ impl Write for Text {
 }
 
 impl Text {
+    #[inline]
     fn length(&self) -> usize {
         self.0.borrow().len()
     }
@@ -65,6 +73,24 @@ struct Field {
     whole: Range<usize>,
     /// Where the key ends.
     key_end: usize,
+    /// Whether an escape hides what the key is.
+    is_escaped: bool,
+}
+
+impl Field {
+    /// Compares the keys, as the texts that they stand for.
+    fn cmp_key(&self, other: &Self, text: &[u8]) -> Ordering {
+        let [own, others] = [self, other].map(|field| &text[field.whole.start..field.key_end]);
+        match self.is_escaped || other.is_escaped {
+            true => {
+                let [own, others] = [own, others].map(serde_json::from_slice::<String>);
+                // What was written as a key is one.
+                own.ok().cmp(&others.ok())
+            }
+            // The quotes that they end with would count.
+            false => own[..own.len() - 1].cmp(&others[..others.len() - 1]),
+        }
+    }
 }
 
 /// Writes objects as they come, and sorts their fields when they end.
@@ -84,17 +110,16 @@ impl Sorting {
     fn sort(&mut self, first: usize) {
         let mut text = self.text.0.borrow_mut();
         let fields = &mut self.fields[first..];
-        let key = |field: &Field| Key(&text[field.whole.start..field.key_end]);
-        if fields.is_sorted_by(|one, next| key(one) < key(next)) {
+        if fields.is_sorted_by(|one, next| one.cmp_key(next, &text).is_lt()) {
             return;
         }
         // Stable, so that the last of those with one key stays the last.
-        fields.sort_by(|one, other| key(one).cmp(&key(other)));
+        fields.sort_by(|one, other| one.cmp_key(other, &text));
         let sorted = &mut self.sorted;
         sorted.clear();
         for (place, field) in fields.iter().enumerate() {
             let next = fields.get(place + 1);
-            if next.is_some_and(|next| key(next) == key(field)) {
+            if next.is_some_and(|next| next.cmp_key(field, &text).is_eq()) {
                 continue;
             }
             if !sorted.is_empty() {
@@ -107,48 +132,6 @@ impl Sorting {
         text.extend_from_slice(sorted);
     }
 }
-
-/// A key as it is written, in quotes; compares as the text that it stands for.
-struct Key<'t>(&'t [u8]);
-
-impl Key<'_> {
-    /// The text, where an escape hides it.
-    fn unescaped(&self) -> Option<String> {
-        match self.0.contains(&b'\\') {
-            true => serde_json::from_slice(self.0).ok(),
-            false => None,
-        }
-    }
-
-    fn inner(&self) -> &[u8] {
-        self.0.get(1..self.0.len() - 1).unwrap_or_default()
-    }
-}
-
-impl Ord for Key<'_> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let [own, others] = [self, other].map(Self::unescaped);
-        let own = own.as_ref().map_or(self.inner(), |text| text.as_bytes());
-        let others = others
-            .as_ref()
-            .map_or(other.inner(), |text| text.as_bytes());
-        own.cmp(others)
-    }
-}
-
-impl PartialOrd for Key<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Key<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Key<'_> {}
 
 impl Formatter for Sorting {
     fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
@@ -168,13 +151,16 @@ impl Formatter for Sorting {
         self.fields.push(Field {
             whole: start..start,
             key_end: start,
+            is_escaped: false,
         });
         Ok(())
     }
 
     fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         if let Some(field) = self.fields.last_mut() {
-            field.key_end = self.text.length();
+            let text = self.text.0.borrow();
+            field.key_end = text.len();
+            field.is_escaped = text[field.whole.start..].contains(&b'\\');
         }
         writer.write_all(b":")
     }

@@ -16,6 +16,7 @@ use crate::puppet::Prediction;
 use crate::wire::Function;
 
 mod busy;
+mod coverage;
 mod handouts;
 mod knocks;
 pub mod memory;
@@ -25,6 +26,7 @@ mod soak;
 #[cfg(feature = "reference")]
 mod twin;
 
+pub use coverage::features;
 pub use react::dispatch;
 pub use runner::{Depth, Runner, Subject};
 pub use soak::Soak;

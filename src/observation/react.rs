@@ -81,11 +81,11 @@ pub(super) fn react<R: Vocabulary>(request: R, session: &mut impl Session) -> Se
     }
 }
 
-/// The input that the guest must get for the request of a step: its JSON object and the negotiated `_v`.
+/// The input that the guest must get for a request with this program in it: its JSON object and the negotiated `_v`.
 ///
 /// Where the guest sends it back, on purpose not by the function that the session seals requests with.
 pub(super) fn guest_input<R: Vocabulary>(
-    step: &Step<R>,
+    program: Option<&Program>,
     request: &R,
     version: u32,
 ) -> Option<Vec<u8>> {
@@ -99,7 +99,7 @@ pub(super) fn guest_input<R: Vocabulary>(
         }
     }
 
-    if !step.program.as_ref().is_some_and(Program::echoes) {
+    if !program.is_some_and(Program::echoes) {
         let sealed = request.clone().visit(Seal(version));
         return sealed.map(String::into_bytes);
     }

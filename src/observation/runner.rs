@@ -202,24 +202,8 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     /// # Errors
     /// [`HandshakeError`] where the host opens no session for comparison.
     pub fn run(&mut self, case: &Case<R>, depth: Depth) -> Result<CaseRecord, HandshakeError> {
-        let mut record = CaseRecord::new(self.subject);
-        self.clock = Clock::default();
         let case = &*self.resolve(case)?;
-        let many = case.steps.len() >= MANY_STEPS;
-        for (place, step) in case.steps.iter().enumerate() {
-            let Some(seen) = self.step(place, step, many) else {
-                continue;
-            };
-            let answered = matches!(seen.reaction.outcome(), Some(DispatchOutcome::Ok(_)));
-            record.steps.push(seen);
-            if !answered {
-                let function = step.request.function();
-                let own = self.healthy.iter().position(|h| h.function == function);
-                if let Some(own) = own {
-                    record.probes.push(self.probe(own, record.steps.len()));
-                }
-            }
-        }
+        let mut record = self.steps(case.steps.iter().map(Cow::Borrowed));
         if depth != Depth::Light {
             self.look_closer(case, &mut record)?;
         }
@@ -227,9 +211,49 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             let host = self.host;
             record.soak = soak::soak(host, case, &record, &mut |function| self.beat(function))?;
         }
+        Ok(self.complete(record))
+    }
+
+    /// Runs a case that is of no more use on the session that is open, as [`Depth::Light`]: it need not be copied.
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    pub fn run_light(&mut self, mut case: Case<R>) -> Result<CaseRecord, HandshakeError> {
+        if let Cow::Owned(resolved) = self.resolve(&case)? {
+            case = resolved;
+        }
+        let record = self.steps(case.steps.into_iter().map(Cow::Owned));
+        Ok(self.complete(record))
+    }
+
+    /// Dispatches steps, and behind each that did not answer the healthy call of its function.
+    fn steps<'c>(&mut self, steps: impl ExactSizeIterator<Item = Cow<'c, Step<R>>>) -> CaseRecord {
+        let mut record = CaseRecord::new(self.subject);
+        record.steps.reserve(steps.len());
+        self.clock = Clock::default();
+        let many = steps.len() >= MANY_STEPS;
+        for (place, step) in steps.enumerate() {
+            let Some(seen) = self.step(place, step, many) else {
+                continue;
+            };
+            let answered = matches!(seen.reaction.outcome(), Some(DispatchOutcome::Ok(_)));
+            let function = seen.function;
+            record.steps.push(seen);
+            if !answered {
+                let own = self.healthy.iter().position(|h| h.function == function);
+                if let Some(own) = own {
+                    record.probes.push(self.probe(own, record.steps.len()));
+                }
+            }
+        }
+        record
+    }
+
+    /// The record of a case that has run.
+    fn complete(&mut self, mut record: CaseRecord) -> CaseRecord {
         self.clock.tell(&mut record);
         record.memory = self.memory();
-        Ok(record)
+        record
     }
 
     /// What the case that just ran took, where memory is measured.
@@ -318,21 +342,21 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     /// Dispatches the step at this place; `None` where its input is larger than [`INPUT_MAX_BYTES`]: Extism
     /// zeroes what a call allocated at the expense of the next one's fuel, so that call would fail. `many` says whether
     /// the case has [`MANY_STEPS`].
-    fn step(&mut self, place: usize, step: &Step<R>, many: bool) -> Option<StepRecord> {
-        let request = step.told();
+    fn step(&mut self, place: usize, step: Cow<'_, Step<R>>, many: bool) -> Option<StepRecord> {
+        let (request, program) = Step::told_with(step);
+        let program = program.as_deref();
         let function = request.function();
         self.beat(function);
         let healthy = self.healthy.iter().find(|h| h.function == function);
-        let is_told = H::Session::TELLS_INPUT && step.program.is_none();
+        let is_told = H::Session::TELLS_INPUT && program.is_none();
         let expected_input = match healthy {
-            Some(healthy) if !is_told => guest_input(step, &request, healthy.version),
+            Some(healthy) if !is_told => guest_input(program, &request, healthy.version),
             _ => None,
         };
         let expected = expected_input.as_ref();
         if expected.is_some_and(|input| input.len() > INPUT_MAX_BYTES) {
             return None;
         }
-        let program = step.program.as_ref();
         let knocking = program.is_some_and(|program| program.0.contains(&Op::Knock));
         let mark = self.watch.as_ref().map(Watch::mark);
         let (seen, knocks) = if knocking {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Oracle, Violation, plugin_steps};
 use crate::case::tree;
-use crate::host::{Call, Cause, Decoding, DispatchOutcome, TrapKind};
+use crate::host::{Call, Cause, DispatchOutcome, TrapKind};
 use crate::observation::{CaseRecord, StepRecord};
 
 /// Up to this size of input, in bytes, a plugin must not run out of fuel or time. Beyond it that is a limit
@@ -92,23 +92,19 @@ fn broken_base64(json: &Value) -> Vec<(String, &Value)> {
 /// that was not the plugin's fault.
 pub(super) fn class(call: &Call) -> Option<String> {
     let cause = call.cause.as_ref()?;
-    Some(match cause {
+    match cause {
         // Where the stack ended says nothing: it is another function every time.
-        Cause::Trap(kind @ TrapKind::StackOverflow) => format!("trap: {kind}"),
-        Cause::Trap(kind) => match place(&call.frames) {
-            Some(function) => format!("trap: {kind} in {function}"),
-            None => format!("trap: {kind}"),
-        },
+        Cause::Trap(TrapKind::StackOverflow) => Some(cause.class()),
+        Cause::Trap(_) => Some(match place(&call.frames) {
+            Some(function) => format!("{} in {function}", cause.class()),
+            None => cause.class(),
+        }),
         Cause::ExitCode(_) | Cause::HostFunction(_) | Cause::OutOfFuel | Cause::Timeout => {
-            cause.kind().to_owned()
+            Some(cause.class())
         }
-        Cause::ErrorNotUtf8 => "error is not UTF-8".to_owned(),
-        Cause::Undecodable(Decoding::NotJson(_)) => "undecodable: not JSON".to_owned(),
-        Cause::Undecodable(Decoding::NotResponse(_)) => "undecodable: not the response".to_owned(),
-        Cause::Undecodable(Decoding::VersionMismatch { .. }) => "undecodable: wrong _v".to_owned(),
-        Cause::Undecodable(step) => format!("undecodable: {step}"),
-        _ => return None,
-    })
+        Cause::ErrorNotUtf8 | Cause::Undecodable(_) => Some(cause.class()),
+        _ => None,
+    }
 }
 
 /// Whether the request is one that a plugin must not run out of fuel or time for.

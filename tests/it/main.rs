@@ -7,6 +7,7 @@ mod check;
 mod cli;
 mod commands;
 mod common;
+mod corpus;
 mod dispatch;
 mod errors;
 mod faulty;

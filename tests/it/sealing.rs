@@ -1,7 +1,7 @@
 //! What the guest gets is what the published host sends, byte by byte: the request as a tree of JSON, and that as text.
 
-use cc_lb_fuzz::host::Cause;
-use cc_lb_fuzz::host::dispatch::seal;
+use cc_lb_fuzz::host::dispatch::{seal, unseal};
+use cc_lb_fuzz::host::{Cause, Decoding};
 use cc_lb_fuzz::wire::{Request, VERSION_KEY, Visitor, Vocabulary as _};
 use cc_lb_plugin_wire::wire_function::WireFunction;
 use proptest::prelude::*;
@@ -135,4 +135,15 @@ fn what_is_no_object_is_not_sealed() {
     ] {
         assert_eq!(sealed, Err(Cause::RequestNotObject));
     }
+}
+
+#[test]
+fn of_two_versions_in_an_answer_the_last_counts() {
+    let read = |answer: &str| unseal::<Value>(answer.as_bytes(), 1);
+    assert!(read(r#"{"_v":2,"_v":1}"#).is_ok());
+    let other = Decoding::VersionMismatch {
+        expected: 1,
+        actual: 2,
+    };
+    assert_eq!(read(r#"{"_v":1,"_v":2}"#).unwrap_err(), other);
 }

@@ -20,7 +20,7 @@ use crate::exit_code;
 use crate::host::Reference;
 use crate::host::handshake::build_offer;
 use crate::host::{Guarded, Host, Loader};
-use crate::observation::{Depth, StepSeen};
+use crate::observation::{Depth, StepSeen, features};
 use crate::oracle::STRICT_CHECKS;
 use crate::wire::{Request, Vocabulary};
 
@@ -187,6 +187,13 @@ fn do_as_told<H: Host>(
                 let (record, found) = bench.judge_alone(&case, Depth::Soak)?;
                 let seen = record.steps.iter().map(StepSeen::from).collect();
                 Ok(Answer::Replayed(seen, found))
+            }
+            Err(error) => Ok(Answer::Refused(error.to_string())),
+        },
+        Order::Reach { case } => match Case::decode(&case) {
+            Ok(case) => {
+                let record = bench.runner().run_alone(&case, Depth::Light)?;
+                Ok(Answer::Reached(features(&case, &record)))
             }
             Err(error) => Ok(Answer::Refused(error.to_string())),
         },

@@ -72,6 +72,8 @@ impl Living {
             .write_all_at(&Place::OPENING.to_bytes(), 0)?;
         let mut process = Command::new(&workers.program)
             .args(&workers.arguments)
+            // Every call that fails makes errors, and with `RUST_BACKTRACE` each of them a backtrace that nobody reads.
+            .env("RUST_LIB_BACKTRACE", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

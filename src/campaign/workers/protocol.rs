@@ -1,6 +1,7 @@
 //! What a worker and its parent say to each other: frames of postcard behind their lengths, on the worker's
 //! standard input and output.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ pub(super) enum Order {
     Judge { case: Vec<u8>, check: String },
     /// Run this encoded case alone, for all checks, and tell what was seen.
     Replay { case: Vec<u8> },
+    /// Run this encoded case alone, and tell which features it reaches.
+    Reach { case: Vec<u8> },
 }
 
 /// What a worker answers.
@@ -49,6 +52,7 @@ pub(super) enum Answer {
     Block(Block),
     Judged(Vec<Violation>),
     Replayed(Vec<StepSeen>, Vec<Violation>),
+    Reached(BTreeSet<String>),
 }
 
 /// What a worker learns of a plugin by opening it.

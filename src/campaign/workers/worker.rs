@@ -1,5 +1,6 @@
 //! A worker as its parent sees it: a lab that starts again when it died.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -72,6 +73,25 @@ impl Worker {
             }
             Err(end) => Ok((Vec::new(), self.violations_of(&end))),
         }
+    }
+
+    /// Runs a case alone and tells which features it reaches: see [`features`](crate::observation::features). The death
+    /// of the worker is one.
+    ///
+    /// # Errors
+    /// As [`Worker::replay`].
+    pub fn reach(&mut self, case: &Case) -> Result<BTreeSet<String>, CampaignError> {
+        let case = self.encode(case)?;
+        let end = match self.ask(&Order::Reach { case })? {
+            Ok(Answer::Reached(features)) => return Ok(features),
+            Ok(_) => self.nonsense(),
+            Err(end) => end,
+        };
+        let function = end.death.function.unwrap_or_else(|| "opening".to_owned());
+        Ok(BTreeSet::from([format!(
+            "{function}: {}",
+            end.death.manner
+        )]))
     }
 
     /// What a stored case shows, confirmed and shrunk, one finding after the other as they are asked for.

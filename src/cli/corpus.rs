@@ -1,0 +1,209 @@
+//! `corpus`: folders of cases that stay small.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use cc_lb_fuzz::campaign::{Entry, Worker, redundant};
+use cc_lb_fuzz::case::Case;
+use cc_lb_fuzz::exit_code;
+use cc_lb_fuzz::wire::Request;
+use clap::{Args, Subcommand};
+
+use super::error::CliError;
+use super::output::print;
+use super::plugin::{PluginArgs, refused};
+use super::replay::all_files;
+
+#[derive(Args)]
+pub struct CorpusArgs {
+    #[command(subcommand)]
+    command: Command,
+    /// The plugin to run the cases on [default: the built-in puppet]
+    #[arg(long, global = true)]
+    plugin: Option<PathBuf>,
+    #[command(flatten)]
+    options: PluginArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Tell what each case reaches that no other of the corpus does
+    Stats {
+        /// The corpus
+        corpus: PathBuf,
+    },
+    /// Add those cases that reach what none of the corpus does, as readable files named for it
+    Add {
+        /// The corpus; made where there is none
+        corpus: PathBuf,
+        /// The cases, or folders of them: what a fuzzer has grown, say
+        #[arg(required = true, value_name = "FILE|DIR")]
+        files: Vec<PathBuf>,
+    },
+    /// Remove the cases that reach nothing which no other does
+    Min {
+        /// The corpus
+        corpus: PathBuf,
+    },
+}
+
+pub fn corpus(args: &CorpusArgs) -> Result<u8, CliError> {
+    let reach = &mut Reach {
+        worker: args.options.workers(args.plugin.as_deref())?.worker(),
+        plugin: args.plugin.as_deref(),
+    };
+    match &args.command {
+        Command::Stats { corpus } => stats(reach, corpus)?,
+        Command::Add { corpus, files } => add(reach, corpus, files)?,
+        Command::Min { corpus } => min(reach, corpus)?,
+    }
+    Ok(exit_code::CLEAN)
+}
+
+/// A case file.
+struct Seed {
+    path: PathBuf,
+    case: Case,
+    entry: Entry,
+}
+
+/// What tells which features a case reaches.
+struct Reach<'p> {
+    worker: Worker,
+    plugin: Option<&'p Path>,
+}
+
+impl Reach<'_> {
+    /// The cases of these files and folders. All of them are read before any is run.
+    fn seeds(&mut self, paths: &[PathBuf]) -> Result<Vec<Seed>, CliError> {
+        let files = all_files(paths)?;
+        let cases = files.into_iter().map(|path| {
+            let case = Case::<Request>::read(&path)?;
+            Ok((path, case))
+        });
+        let cases = cases.collect::<Result<Vec<_>, CliError>>()?;
+        let seeds = cases.into_iter().map(|(path, case)| {
+            let features = self.worker.reach(&case);
+            let features = features.map_err(|error| refused(error, self.plugin))?;
+            // The same for both forms of a case.
+            let size = case.to_postcard()?.len();
+            let entry = Entry { size, features };
+            Ok(Seed { path, case, entry })
+        });
+        seeds.collect()
+    }
+
+    /// The cases of a corpus.
+    fn corpus(&mut self, folder: &Path) -> Result<Vec<Seed>, CliError> {
+        self.seeds(&[folder.to_owned()])
+    }
+}
+
+fn stats(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
+    let seeds = reach.corpus(folder)?;
+    let reached: BTreeSet<_> = seeds.iter().flat_map(|seed| &seed.entry.features).collect();
+    let mut steps = 0;
+    for (place, seed) in seeds.iter().enumerate() {
+        steps += seed.case.steps.len();
+        let others = seeds
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != place);
+        let others: BTreeSet<_> = others.flat_map(|(_, seed)| &seed.entry.features).collect();
+        let own: Vec<_> = seed
+            .entry
+            .features
+            .iter()
+            .filter(|f| !others.contains(f))
+            .collect();
+        let shown = match &own[..] {
+            [] => "nothing of its own".to_owned(),
+            [one] => one.to_string(),
+            own => format!("{}, and {} more", telling(own), own.len() - 1),
+        };
+        print(&format!("{}: {shown}\n", seed.path.display()))?;
+    }
+    let gone = redundant(&entries(&seeds)).len();
+    print(&format!(
+        "{} cases, {steps} steps, {} features; {gone} cases could go\n",
+        seeds.len(),
+        reached.len()
+    ))
+}
+
+fn add(reach: &mut Reach<'_>, folder: &Path, files: &[PathBuf]) -> Result<(), CliError> {
+    let cannot = |source| CliError::Write {
+        path: folder.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(folder).map_err(cannot)?;
+    let held = match cc_lb_fuzz::case::files(folder)?.is_empty() {
+        true => Vec::new(),
+        false => reach.corpus(folder)?,
+    };
+    let mut reached: BTreeSet<String> = features(&held);
+    let mut new = reach.seeds(files)?;
+    let tried = new.len();
+    new.retain(|seed| !seed.entry.features.is_subset(&reached));
+    // Of what is new, only what is needed.
+    let gone = redundant(&entries(&new));
+    let mut added = 0;
+    for (place, seed) in new.iter().enumerate() {
+        let own: Vec<_> = seed.entry.features.difference(&reached).cloned().collect();
+        if gone.contains(&place) || own.is_empty() {
+            continue;
+        }
+        let shown = telling(&own);
+        let path = free_path(folder, shown);
+        seed.case.write(&path)?;
+        print(&format!("{}: {shown}\n", path.display()))?;
+        reached.extend(own);
+        added += 1;
+    }
+    print(&format!("{added} of {tried} cases added\n"))
+}
+
+fn min(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
+    let seeds = reach.corpus(folder)?;
+    let gone = redundant(&entries(&seeds));
+    for place in &gone {
+        let path = &seeds[*place].path;
+        std::fs::remove_file(path).map_err(|source| CliError::Write {
+            path: path.clone(),
+            source,
+        })?;
+        print(&format!("removed {}\n", path.display()))?;
+    }
+    print(&format!(
+        "{} of {} cases left\n",
+        seeds.len() - gone.len(),
+        seeds.len()
+    ))
+}
+
+fn entries(seeds: &[Seed]) -> Vec<Entry> {
+    seeds.iter().map(|seed| seed.entry.clone()).collect()
+}
+
+fn features(seeds: &[Seed]) -> BTreeSet<String> {
+    let features = seeds.iter().flat_map(|seed| &seed.entry.features);
+    features.cloned().collect()
+}
+
+/// The feature that says most: no size.
+fn telling<F: AsRef<str>>(features: &[F]) -> &str {
+    let features = features.iter().map(AsRef::as_ref);
+    features
+        .min_by_key(|feature| (feature.contains("2^"), *feature))
+        .unwrap_or_default()
+}
+
+/// A file that is not there yet, named for what its case shows.
+fn free_path(folder: &Path, feature: &str) -> PathBuf {
+    let words = feature.split(|c: char| !c.is_ascii_alphanumeric());
+    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    let name = words.join("-").to_lowercase();
+    let names = std::iter::once(name.clone()).chain((2..).map(|n| format!("{name}-{n}")));
+    let mut paths = names.map(|name| folder.join(name + ".json"));
+    paths.find(|path| !path.exists()).unwrap_or_default()
+}

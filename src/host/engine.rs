@@ -1,0 +1,41 @@
+//! The engine that a plugin runs on: where its instances live is reserved once, and a new one takes the place of the last.
+//! Mapping memory for each instance, and giving it back, takes as long as all the rest of opening one.
+//!
+//! A discrepancy here is a plugin that is refused for want of room, or an instance that finds what the last one left.
+
+use wasmtime::{Config, PoolingAllocationConfig};
+
+use super::guard::{TABLE_MAX_ENTRIES, TABLES_MAX};
+
+/// A session has one instance at a time. There is room for a second one, should the first be still about to go.
+const INSTANCES: u32 = 2;
+
+/// Extism's kernel, and what Extism gets instead of a plugin: the guard, the plugin and the front.
+const MODULES: u32 = 4;
+
+/// What is zeroed of a memory by hand, in bytes. The rest goes back to the system.
+const KEPT_BYTES: usize = 1 << 14;
+
+/// The most that the runtime keeps of an instance beside its memories and tables, in bytes: far more than what the guard
+/// lets through may need. Nothing is reserved for it.
+const INSTANCE_MAX_BYTES: usize = 1 << 28;
+
+/// The configuration of a plugin's engine; Extism adds to it what it needs.
+pub(super) fn config() -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(INSTANCES * MODULES)
+        .max_core_instance_size(INSTANCE_MAX_BYTES)
+        .total_memories(INSTANCES * MODULES)
+        .linear_memory_keep_resident(KEPT_BYTES)
+        .total_tables(INSTANCES * (MODULES + TABLES_MAX))
+        .max_tables_per_module(TABLES_MAX)
+        .table_elements(TABLE_MAX_ENTRIES as usize)
+        .table_keep_resident(KEPT_BYTES)
+        // Extism keeps a reference in each store.
+        .total_gc_heaps(INSTANCES)
+        .total_stacks(0)
+        .total_component_instances(0);
+    let mut config = Config::new();
+    config.allocation_strategy(pool);
+    config
+}

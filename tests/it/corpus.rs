@@ -1,0 +1,101 @@
+//! Corpora that stay small.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cc_lb_fuzz::case::{Case, files};
+use cc_lb_fuzz::exit_code;
+use cc_lb_fuzz::puppet::{Op, TrapOp};
+use cc_lb_fuzz::wire::Request;
+
+use crate::cli::{code, folder, text, tool};
+use crate::common::{case, healthy, told};
+
+fn trap() -> Op {
+    Op::Trap(TrapOp::Unreachable)
+}
+
+/// The names of a folder's files.
+fn names(folder: &Path) -> Vec<String> {
+    let files = files(folder).expect("it can be read");
+    let name = |file: PathBuf| Some(file.file_name()?.to_string_lossy().into_owned());
+    files.into_iter().filter_map(name).collect()
+}
+
+#[test]
+fn no_seed_of_the_corpus_is_redundant() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/dispatch");
+    let corpus = corpus.display().to_string();
+    // On a busy machine the clock may have a say in what a case reaches.
+    let is_minimal = || {
+        let stats = text(&tool(folder().path(), &["corpus", "stats", &corpus]).stdout);
+        stats.trim_end().ends_with(" 0 cases could go")
+    };
+    assert!((0..5).any(|_| is_minimal()));
+}
+
+#[test]
+fn what_a_fuzzer_has_grown_is_added_where_it_reaches_something_new_and_named_for_it() {
+    let folder = folder();
+    let grown = folder.path().join("grown");
+    fs::create_dir(&grown).expect("there is room");
+    let write = |name: &str, case: &Case<Request>| {
+        // As a fuzzer keeps it.
+        let bytes = case.to_postcard().expect("it can be written");
+        fs::write(grown.join(name), bytes).expect("there is room");
+    };
+    write("0a1b", &case([healthy("sign_v1")]));
+    write("2c3d", &case([healthy("sign_v1"), healthy("sign_v1")]));
+    write("4e5f", &case([told("sign_v1", [trap()])]));
+    write("6a7b", &case([told("sign_v1", [trap()])]));
+    let add = || tool(folder.path(), &["corpus", "add", "corpus", "grown"]);
+    insta::assert_snapshot!(text(&add().stdout));
+    let corpus = folder.path().join("corpus");
+    let seeds = names(&corpus);
+    // Readable files, which a replay and a fuzzer take as they take the compact form.
+    for seed in &seeds {
+        let json = fs::read_to_string(corpus.join(seed)).expect("it is text");
+        Case::<Request>::decode(json.as_bytes()).expect("it is a case");
+    }
+    let again = text(&add().stdout);
+    assert_eq!(again, "0 of 4 cases added\n", "{seeds:?}");
+}
+
+#[test]
+fn a_corpus_is_left_with_the_smallest_cases_that_reach_all_that_it_reached() {
+    let folder = folder();
+    let corpus = folder.path().join("corpus");
+    fs::create_dir(&corpus).expect("there is room");
+    let write = |name: &str, case: &Case<Request>| {
+        case.write(&corpus.join(name)).expect("it can be written");
+    };
+    write("healthy.json", &case([healthy("sign_v1")]));
+    write("healthy-again.json", &case([healthy("sign_v1")]));
+    write(
+        "twice.json",
+        &case([healthy("sign_v1"), healthy("sign_v1")]),
+    );
+    write("trap.json", &case([told("sign_v1", [trap()])]));
+    insta::assert_snapshot!(text(
+        &tool(folder.path(), &["corpus", "stats", "corpus"]).stdout
+    ));
+    let min = tool(folder.path(), &["corpus", "min", "corpus"]);
+    assert_eq!(code(&min), exit_code::CLEAN);
+    assert!(text(&min.stdout).ends_with("2 of 4 cases left\n"));
+    assert_eq!(names(&corpus), ["trap.json", "twice.json"]);
+}
+
+#[test]
+fn a_corpus_with_a_file_that_is_no_case_loses_none() {
+    let folder = folder();
+    let corpus = folder.path().join("corpus");
+    fs::create_dir(&corpus).expect("there is room");
+    for name in ["one.json", "other.json"] {
+        let healthy = case([healthy("sign_v1")]);
+        healthy.write(&corpus.join(name)).expect("there is room");
+    }
+    fs::write(corpus.join("rubbish"), b"rubbish").expect("there is room");
+    let min = tool(folder.path(), &["corpus", "min", "corpus"]);
+    assert_eq!(code(&min), exit_code::COULD_NOT_RUN);
+    assert_eq!(names(&corpus).len(), 3);
+}
