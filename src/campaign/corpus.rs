@@ -13,13 +13,19 @@ pub struct Entry {
     pub features: BTreeSet<String>,
 }
 
+/// How many cases of a corpus reach each feature.
+pub fn reached(corpus: &[Entry]) -> BTreeMap<&str, usize> {
+    let mut reached = BTreeMap::new();
+    for feature in corpus.iter().flat_map(|entry| &entry.features) {
+        *reached.entry(feature.as_str()).or_default() += 1;
+    }
+    reached
+}
+
 /// The places of the cases that a corpus does not need: without them it reaches the same, and every one that is left
 /// reaches something that no other does.
 pub fn redundant(corpus: &[Entry]) -> Vec<usize> {
-    let mut reached: BTreeMap<&str, usize> = BTreeMap::new();
-    for feature in corpus.iter().flat_map(|entry| &entry.features) {
-        *reached.entry(feature).or_default() += 1;
-    }
+    let mut reached = reached(corpus);
     let mut places: Vec<usize> = (0..corpus.len()).collect();
     // The largest goes first; of equals the last.
     places.sort_by_key(|place| (corpus[*place].size, *place));
@@ -28,7 +34,9 @@ pub fn redundant(corpus: &[Entry]) -> Vec<usize> {
         let features = &corpus[place].features;
         if features.iter().all(|feature| reached[feature.as_str()] > 1) {
             for feature in features {
-                reached.entry(feature).and_modify(|cases| *cases -= 1);
+                reached
+                    .entry(feature.as_str())
+                    .and_modify(|cases| *cases -= 1);
             }
             redundant.push(place);
         }

@@ -37,7 +37,7 @@ mod workers;
 pub use block::{Block, Stopped};
 pub use cases::{Cases, Phase};
 pub use confirm::{Confirmed, Known, Suspect, confirm, confirm_all};
-pub use corpus::{Entry, redundant};
+pub use corpus::{Entry, reached, redundant};
 pub use distribution::Distribution;
 pub use engine::{findings, run, run_bench};
 pub use fuzz_target::{FuzzTarget, Verdict, mutate};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use cc_lb_fuzz::campaign::{Entry, Worker, redundant};
+use cc_lb_fuzz::campaign::{Entry, Worker, reached, redundant};
 use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::wire::Request;
@@ -101,21 +101,13 @@ impl Reach<'_> {
 
 fn stats(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
     let seeds = reach.corpus(folder)?;
-    let reached: BTreeSet<_> = seeds.iter().flat_map(|seed| &seed.entry.features).collect();
+    let entries = entries(&seeds);
+    let reached = reached(&entries);
     let mut steps = 0;
-    for (place, seed) in seeds.iter().enumerate() {
+    for seed in &seeds {
         steps += seed.case.steps.len();
-        let others = seeds
-            .iter()
-            .enumerate()
-            .filter(|(other, _)| *other != place);
-        let others: BTreeSet<_> = others.flat_map(|(_, seed)| &seed.entry.features).collect();
-        let own: Vec<_> = seed
-            .entry
-            .features
-            .iter()
-            .filter(|f| !others.contains(f))
-            .collect();
+        let mut own: Vec<_> = seed.entry.features.iter().collect();
+        own.retain(|feature| reached[feature.as_str()] == 1);
         let shown = match &own[..] {
             [] => "nothing of its own".to_owned(),
             [one] => one.to_string(),
@@ -123,7 +115,7 @@ fn stats(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
         };
         print(&format!("{}: {shown}\n", seed.path.display()))?;
     }
-    let gone = redundant(&entries(&seeds)).len();
+    let gone = redundant(&entries).len();
     print(&format!(
         "{} cases, {steps} steps, {} features; {gone} cases could go\n",
         seeds.len(),
@@ -141,7 +133,7 @@ fn add(reach: &mut Reach<'_>, folder: &Path, files: &[PathBuf]) -> Result<(), Cl
         true => Vec::new(),
         false => reach.corpus(folder)?,
     };
-    let mut reached: BTreeSet<String> = features(&held);
+    let mut reached = features(&held);
     let mut new = reach.seeds(files)?;
     let tried = new.len();
     new.retain(|seed| !seed.entry.features.is_subset(&reached));
