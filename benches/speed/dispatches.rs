@@ -121,6 +121,15 @@ fn library(
     violations.is_empty().then_some(elapsed)
 }
 
+/// The bare calls in a second of the hostile mix of a round, with the renewals that it forces.
+pub fn hostile_bare_calls(round: u64) -> f64 {
+    let host = PluginHost::new(puppet::wasm()).expect("the puppet opens");
+    let mut runner = Runner::new(&host, Subject::Puppet).expect("it opens");
+    let (inputs, _) = inputs(&mut runner, &plan(true), round);
+    let compiled = bare(guard::manifest(puppet::wasm()).expect("it may run"));
+    inputs.len() as f64 / bare_calls(&compiled, &inputs).as_secs_f64()
+}
+
 fn figure(what: &'static str, goal: &'static str, programs: bool, sampled: bool) -> Figure {
     let host = PluginHost::new(puppet::wasm()).expect("the puppet opens");
     let mut bench = Bench::new(&host, Subject::Puppet).expect("it opens");

@@ -249,6 +249,32 @@ fn memory_and_tables_are_bounded() {
 }
 
 #[test]
+fn there_is_room_for_all_that_a_plugin_may_have_again_and_again() {
+    let mut largest = misbehaves("", "(unreachable)");
+    let tables = format!("(table {} funcref)", guard::TABLE_MAX_ENTRIES);
+    largest.functions = largest.functions.replace(
+        "(memory 1)",
+        &format!(
+            "(memory {}) {}",
+            guard::MEMORY_MAX_PAGES,
+            tables.repeat(guard::TABLES_MAX as usize)
+        ),
+    );
+    assert_eq!(
+        survives(&largest),
+        [const { Cause::Trap(TrapKind::Unreachable) }; 3]
+    );
+    // Beside each other they have each room of their own.
+    let host = PluginHost::new(&largest.wasm()).expect("it opens");
+    let open = || host.open().expect("there is room");
+    let mut sessions = [open(), open(), open()];
+    for session in &mut sessions {
+        let outcome = session.dispatch::<ShapeFn>(request(false));
+        assert!(matches!(outcome, DispatchOutcome::Ok(_)));
+    }
+}
+
+#[test]
 fn a_trap_half_way_through_the_plugins_own_state_is_undone() {
     let mut guest = misbehaves("", "");
     guest.functions = format!(

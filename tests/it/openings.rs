@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use arbitrary::{Arbitrary as _, Unstructured};
-use cc_lb_fuzz::host::{Guarded, Host, PluginHost};
+use cc_lb_fuzz::host::{Guarded, Host, Loader as _, PluginHost};
 use cc_lb_fuzz::opening::{ModuleTarget, Opening, OpeningTarget, mutate, with_handshake};
 use cc_lb_fuzz::puppet::Bytes;
 use chacha20::ChaCha8Rng;
@@ -154,5 +154,20 @@ fn the_corpus_of_modules_holds() {
             .check(&wasm)
             .unwrap_or_else(|found| panic!("{name}: {found:?}"));
         assert!(calls > 0, "{name} opens");
+    }
+}
+
+#[test]
+fn no_seed_of_the_openings_comes_to_what_another_does() {
+    let mut reached = BTreeMap::new();
+    for (name, json) in corpus("handshake") {
+        let opening = Opening::decode(&json).expect("it is an opening");
+        let came_to = match Guarded.load(&opening.wasm(), &opening.offer()) {
+            Ok(host) => format!("{:?}", host.metadata()),
+            Err(error) => error.to_string(),
+        };
+        if let Some(other) = reached.insert(came_to, name.clone()) {
+            panic!("{name} and {other}");
+        }
     }
 }
