@@ -78,9 +78,12 @@ impl NoPoison {
         if record.subject == Subject::Plugin || fresh != again || record.met_the_wall() {
             return None;
         }
-        let mut steps = record.steps.iter().zip(fresh);
-        let (step, fresh) =
-            steps.find(|(step, fresh)| step.reaction != **fresh && is_comparable(step))?;
+        // There no healthy call stands between the steps, and each pays for what the one before it allocated.
+        let before = std::iter::once(None).chain(record.steps.iter().map(Some));
+        let mut steps = record.steps.iter().zip(before).zip(fresh);
+        let ((step, _), fresh) = steps.find(|((step, before), fresh)| {
+            step.reaction != **fresh && is_comparable(step) && holds_behind(step, *before)
+        })?;
         Some(self.differing(step, fresh))
     }
 
@@ -109,6 +112,15 @@ fn is_comparable(step: &StepRecord) -> bool {
     };
     let far_from_the_end = step.call.fuel.is_some_and(|fuel| fuel < HANDSHAKE_FUEL / 2);
     prediction.ending != Ending::Unknown || (prediction.forgetful && far_from_the_end)
+}
+
+/// Whether a step must come to the same right behind the one before it.
+fn holds_behind(step: &StepRecord, before: Option<&StepRecord>) -> bool {
+    let prediction = before.and_then(|before| before.prediction.as_ref());
+    let carried = prediction.map_or(0, |prediction| prediction.allocates);
+    step.prediction
+        .as_ref()
+        .is_none_or(|prediction| prediction.holds_behind(carried))
 }
 
 fn answers(reaction: &Reaction) -> bool {

@@ -71,6 +71,8 @@ pub struct Prediction {
     pub knocks: u32,
     /// Bytes that it allocates, input and all: Extism zeroes them in the next call.
     pub allocates: u64,
+    /// The fuel that it leaves at least, with what the call before makes Extism zero; 0 where that is not known.
+    pub spare_fuel: u64,
     /// Whether it reads nothing that an earlier call may have left behind, such as a variable, so that it
     /// comes to the same on any session if the fuel is no matter.
     pub forgetful: bool,
@@ -92,6 +94,12 @@ impl Prediction {
             self.ending,
             Ending::Answer | Ending::ExitCode(_) | Ending::Error
         )
+    }
+
+    /// Whether the same comes of the call behind another one that allocated so many bytes: Extism zeroes them at its
+    /// expense.
+    pub fn holds_behind(&self, carried: u64) -> bool {
+        self.ending != Ending::Answer || self.spare_fuel >= fuel::CARRIED_BYTE * carried
     }
 
     /// Whether the call must fail.
@@ -120,6 +128,7 @@ pub fn predict(input: &[u8], healthy: &[u8], carried: u64) -> Prediction {
             echoes: false,
             knocks: 0,
             allocates: input.len() as u64,
+            spare_fuel: 0,
             forgetful: true,
             grows: false,
             half_way: false,
@@ -277,6 +286,9 @@ impl Run<'_> {
     }
 
     fn settle_fuel(&mut self) {
+        if !self.wild {
+            self.result.spare_fuel = HANDSHAKE_FUEL.saturating_sub(self.most_fuel);
+        }
         if self.wild {
             self.result.ending = Ending::Unknown;
             self.result.allocates += WILD_MAX_BYTES;
