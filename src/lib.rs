@@ -1,6 +1,6 @@
 //! Property-based fuzzing for cc-lb plugins and the host that runs them.
 //!
-//! cc-lb calls seven *wire functions* in its WebAssembly plugins. A call that fails must become the
+//! cc-lb calls *wire functions* in its WebAssembly plugins. A call that fails must become the
 //! function's fallback: a signer that fails must fail the request, never skip the signature. This crate
 //! builds arbitrary requests for every wire function, feeds them through one reused session, and checks that
 //! every failure becomes a fallback and none changes what a later call gets.

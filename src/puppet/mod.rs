@@ -27,7 +27,7 @@ pub use program::{Import, MARK, Op, Operand, PROGRAM_MAX_BYTES, Program, TrapOp}
 /// The puppet's source text, with comments.
 pub const PUPPET_WAT: &str = include_str!("puppet.wat");
 
-/// The puppet as a WebAssembly module: all seven wire functions, a valid identity and handshake.
+/// The puppet as a WebAssembly module: all wire functions, a valid identity and handshake.
 pub fn wasm() -> &'static [u8] {
     static WASM: LazyLock<Vec<u8>> =
         LazyLock::new(|| wat::parse_str(PUPPET_WAT).expect("puppet.wat is valid"));

@@ -21,7 +21,7 @@ const SCRATCH_BYTES: u32 = 1 << 20;
 /// What a program that the model does not follow may allocate, in bytes: the guard's bound.
 const WILD_MAX_BYTES: u64 = 1 << 20;
 
-/// Upper bounds of what a call takes, in fuel. `tests/puppet.rs` holds them against measurements.
+/// Upper bounds of what a call takes, in fuel. `tests/it/puppet.rs` holds them against measurements.
 pub(super) mod fuel {
     /// Every call, with Extism's own share and the setting of the output.
     pub(super) const BASE: u64 = 20_000;

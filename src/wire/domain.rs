@@ -2,7 +2,7 @@
 //!
 //! A field type lists what is realistic and what lies on a boundary, and says how to make rubbish; the
 //! generators of `arbitrary` and `proptest` both follow from that. A discrepancy here is a field that
-//! never takes a kind of value: `tests/generators.rs` counts them.
+//! never takes a kind of value: `tests/it/generators.rs` counts them.
 
 use arbitrary::Unstructured;
 use proptest::prelude::*;

@@ -2,7 +2,7 @@
 //!
 //! One file for each wire function holds the generated form of its request: a plain struct of fields
 //! that know what is realistic, what lies on a boundary, and what is rubbish. It converts into the wire
-//! types of every version, so that the 13 published [`WireFunction`]s share seven definitions.
+//! types of every version, which share one definition.
 //!
 //! [`Request`] is the enum of all of them. To fuzz a function of your own, give it a request type that
 //! [`Generates`] it and an enum made by [`vocabulary!`](crate::vocabulary); `examples/own_function.rs`
@@ -373,7 +373,7 @@ mod published {
     use cc_lb_plugin_wire::{v1, v2, v3};
 
     vocabulary! {
-        /// A request for any of the 13 published implementations of the seven wire functions.
+        /// A request for any of the published implementations of the wire functions.
         pub enum Request {
             /// `shape`, version 1.
             ShapeV1(Shape) => v1::shape::ShapeFn, "shape_v1";

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::common::{Guest, case, healthy, told};
 use cc_lb_fuzz::puppet::{Op, TrapOp};
+use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 
 pub fn tool(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::cargo_bin("cc-lb-fuzz").expect("it is built");
@@ -134,7 +135,7 @@ fn the_host_itself_has_no_finding_and_every_function_shows_both_outcomes() {
         assert!(ok > Some(0) && ok < dispatches, "{row}");
         functions += 1;
     }
-    assert_eq!(functions, 13);
+    assert_eq!(functions, Request::functions().len());
 }
 
 /// The numbers in each function's row of a printed table, by column, but for the rate and for what no call came to: a
@@ -166,7 +167,7 @@ fn the_same_seed_prints_the_same_counts() {
         table(&text(&run.stdout))
     };
     let (one, other) = (rows(), rows());
-    assert_eq!(one.len(), 13, "{one:?}");
+    assert_eq!(one.len(), Request::functions().len(), "{one:?}");
     assert!(one.keys().eq(other.keys()), "{one:?}, {other:?}");
     for (function, one) in &one {
         let other = &other[function];

@@ -11,7 +11,7 @@ use cc_lb_fuzz::observation::{Depth, Subject};
 use cc_lb_fuzz::oracle::may_be_busy;
 use cc_lb_fuzz::puppet;
 use cc_lb_fuzz::report::finding_text;
-use cc_lb_fuzz::wire::Request;
+use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
 
 use crate::common::{place, puppet_host};
@@ -73,7 +73,14 @@ macro_rules! suites {
         fn $label() {
             suite(stringify!($label));
         }
-    )+};
+    )+
+
+    #[test]
+    fn every_function_has_a_suite() {
+        let suites = [$(stringify!($label)),+];
+        let functions = Request::functions().iter().map(|function| function.label);
+        assert!(functions.eq(suites), "{suites:?}");
+    }};
 }
 
 suites! {
