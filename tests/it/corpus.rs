@@ -22,6 +22,16 @@ fn names(folder: &Path) -> Vec<String> {
     files.into_iter().filter_map(name).collect()
 }
 
+/// A corpus with these cases in the readable form.
+fn corpus_of<const N: usize>(folder: &Path, cases: [(&str, Case<Request>); N]) -> PathBuf {
+    let corpus = folder.join("corpus");
+    fs::create_dir(&corpus).expect("there is room");
+    for (name, case) in cases {
+        case.write(&corpus.join(name)).expect("it can be written");
+    }
+    corpus
+}
+
 #[test]
 fn no_seed_of_the_corpus_is_redundant() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/dispatch");
@@ -64,18 +74,15 @@ fn what_a_fuzzer_has_grown_is_added_where_it_reaches_something_new_and_named_for
 #[test]
 fn a_corpus_is_left_with_the_smallest_cases_that_reach_all_that_it_reached() {
     let folder = folder();
-    let corpus = folder.path().join("corpus");
-    fs::create_dir(&corpus).expect("there is room");
-    let write = |name: &str, case: &Case<Request>| {
-        case.write(&corpus.join(name)).expect("it can be written");
-    };
-    write("healthy.json", &case([healthy("sign_v1")]));
-    write("healthy-again.json", &case([healthy("sign_v1")]));
-    write(
-        "twice.json",
-        &case([healthy("sign_v1"), healthy("sign_v1")]),
+    let corpus = corpus_of(
+        folder.path(),
+        [
+            ("healthy.json", case([healthy("sign_v1")])),
+            ("healthy-again.json", case([healthy("sign_v1")])),
+            ("twice.json", case([healthy("sign_v1"), healthy("sign_v1")])),
+            ("trap.json", case([told("sign_v1", [trap()])])),
+        ],
     );
-    write("trap.json", &case([told("sign_v1", [trap()])]));
     insta::assert_snapshot!(text(
         &tool(folder.path(), &["corpus", "stats", "corpus"]).stdout
     ));
@@ -88,12 +95,11 @@ fn a_corpus_is_left_with_the_smallest_cases_that_reach_all_that_it_reached() {
 #[test]
 fn a_corpus_with_a_file_that_is_no_case_loses_none() {
     let folder = folder();
-    let corpus = folder.path().join("corpus");
-    fs::create_dir(&corpus).expect("there is room");
-    for name in ["one.json", "other.json"] {
-        let healthy = case([healthy("sign_v1")]);
-        healthy.write(&corpus.join(name)).expect("there is room");
-    }
+    let same = || case([healthy("sign_v1")]);
+    let corpus = corpus_of(
+        folder.path(),
+        [("one.json", same()), ("other.json", same())],
+    );
     fs::write(corpus.join("rubbish"), b"rubbish").expect("there is room");
     let min = tool(folder.path(), &["corpus", "min", "corpus"]);
     assert_eq!(code(&min), exit_code::COULD_NOT_RUN);
