@@ -2,6 +2,7 @@
 //!
 //! A discrepancy here is a corpus that loses a feature, or keeps a case that adds none.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A case of a corpus: its size, such as the bytes of its file, and the features that it reaches.
@@ -14,9 +15,9 @@ pub struct Entry {
 }
 
 /// How many cases of a corpus reach each feature.
-pub fn reached(corpus: &[Entry]) -> BTreeMap<&str, usize> {
+pub fn reached(corpus: &[impl Borrow<Entry>]) -> BTreeMap<&str, usize> {
     let mut reached = BTreeMap::new();
-    for feature in corpus.iter().flat_map(|entry| &entry.features) {
+    for feature in corpus.iter().flat_map(|entry| &entry.borrow().features) {
         *reached.entry(feature.as_str()).or_default() += 1;
     }
     reached
@@ -24,14 +25,14 @@ pub fn reached(corpus: &[Entry]) -> BTreeMap<&str, usize> {
 
 /// The places of the cases that a corpus does not need: without them it reaches the same, and every one that is left
 /// reaches something that no other does.
-pub fn redundant(corpus: &[Entry]) -> Vec<usize> {
+pub fn redundant(corpus: &[impl Borrow<Entry>]) -> Vec<usize> {
     let mut reached = reached(corpus);
     let mut places: Vec<usize> = (0..corpus.len()).collect();
     // The largest goes first; of equals the last.
-    places.sort_by_key(|place| (corpus[*place].size, *place));
+    places.sort_by_key(|place| (corpus[*place].borrow().size, *place));
     let mut redundant = Vec::new();
     for place in places.into_iter().rev() {
-        let features = &corpus[place].features;
+        let features = &corpus[place].borrow().features;
         if features.iter().all(|feature| reached[feature.as_str()] > 1) {
             for feature in features {
                 reached

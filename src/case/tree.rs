@@ -7,7 +7,7 @@ use arbitrary::Unstructured;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::wire::Json;
+use crate::wire::{Json, Vocabulary};
 
 /// Says whether a tree is accepted, or ends the search.
 pub(crate) type Keep<'k> = &'k mut dyn FnMut(&Value) -> ControlFlow<(), bool>;
@@ -233,7 +233,24 @@ pub(crate) fn nodes(root: &Value) -> Vec<(String, &Value)> {
     nodes
 }
 
-/// The places in which a value differs from the sample, the deepest that both have, with what is there. Lists are
+/// The fields of a request that are otherwise than in the dry-run sample, in order, with what they are; the field's name is
+/// empty where the whole request is otherwise. Escapes are those of JSON pointers.
+pub(crate) fn unlike_the_sample<R: Vocabulary>(request: &R) -> Vec<(String, Value)> {
+    let sample = serde_json::to_value(R::dry_run(request.place()));
+    let (Ok(sample), Ok(request)) = (sample, serde_json::to_value(request)) else {
+        return Vec::new();
+    };
+    let differences = differences(&sample, &request).into_iter().rev();
+    differences
+        .map(|(path, value)| {
+            // The first part is the function's label once more.
+            let field = path.splitn(3, '/').nth(2).unwrap_or_default();
+            (field.to_owned(), value)
+        })
+        .collect()
+}
+
+/// The places in which a value differs from the sample, the last first and the deepest that both have, with what is there. Lists are
 /// values of their own.
 pub(crate) fn differences(sample: &Value, value: &Value) -> Vec<(String, Value)> {
     let mut found = Vec::new();

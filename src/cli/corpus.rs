@@ -1,5 +1,6 @@
 //! `corpus`: folders of cases that stay small.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -67,6 +68,12 @@ struct Seed {
     entry: Entry,
 }
 
+impl Borrow<Entry> for Seed {
+    fn borrow(&self) -> &Entry {
+        &self.entry
+    }
+}
+
 /// What tells which features a case reaches.
 struct Reach<'p> {
     worker: Worker,
@@ -101,8 +108,7 @@ impl Reach<'_> {
 
 fn stats(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
     let seeds = reach.corpus(folder)?;
-    let entries = entries(&seeds);
-    let reached = reached(&entries);
+    let reached = reached(&seeds);
     let mut steps = 0;
     for seed in &seeds {
         steps += seed.case.steps.len();
@@ -115,7 +121,7 @@ fn stats(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
         };
         print(&format!("{}: {shown}\n", seed.path.display()))?;
     }
-    let gone = redundant(&entries).len();
+    let gone = redundant(&seeds).len();
     print(&format!(
         "{} cases, {steps} steps, {} features; {gone} cases could go\n",
         seeds.len(),
@@ -138,7 +144,7 @@ fn add(reach: &mut Reach<'_>, folder: &Path, files: &[PathBuf]) -> Result<(), Cl
     let tried = new.len();
     new.retain(|seed| !seed.entry.features.is_subset(&reached));
     // Of what is new, only what is needed.
-    let gone = redundant(&entries(&new));
+    let gone = redundant(&new);
     let mut added = 0;
     for (place, seed) in new.iter().enumerate() {
         let own: Vec<_> = seed.entry.features.difference(&reached).cloned().collect();
@@ -157,7 +163,7 @@ fn add(reach: &mut Reach<'_>, folder: &Path, files: &[PathBuf]) -> Result<(), Cl
 
 fn min(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
     let seeds = reach.corpus(folder)?;
-    let gone = redundant(&entries(&seeds));
+    let gone = redundant(&seeds);
     for place in &gone {
         let path = &seeds[*place].path;
         std::fs::remove_file(path).map_err(|source| CliError::Write {
@@ -171,10 +177,6 @@ fn min(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
         seeds.len() - gone.len(),
         seeds.len()
     ))
-}
-
-fn entries(seeds: &[Seed]) -> Vec<Entry> {
-    seeds.iter().map(|seed| seed.entry.clone()).collect()
 }
 
 fn features(seeds: &[Seed]) -> BTreeSet<String> {

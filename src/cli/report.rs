@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cc_lb_fuzz::report::{Report, html_page, junit, sarif};
+use cc_lb_fuzz::report::{Report, html_page, junit, markdown, sarif};
 
 use super::error::CliError;
 
@@ -18,18 +18,21 @@ enum Format {
     Html,
     Json,
     Junit,
+    Markdown,
     Sarif,
 }
 
 impl ReportFile {
     /// Reads `FORMAT=FILE`.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || "it is FORMAT=FILE; formats are html, json, junit, sarif".to_owned();
+        let wrong =
+            || "it is FORMAT=FILE; formats are html, json, junit, markdown, sarif".to_owned();
         let (format, path) = text.split_once('=').ok_or_else(wrong)?;
         let format = match format {
             "html" => Format::Html,
             "json" => Format::Json,
             "junit" => Format::Junit,
+            "markdown" => Format::Markdown,
             "sarif" => Format::Sarif,
             _ => return Err(wrong()),
         };
@@ -57,6 +60,7 @@ impl ReportFile {
             Format::Html => Ok(html_page(report)),
             Format::Json => report.to_json().map_err(|error| error.to_string()),
             Format::Junit => junit(report).map_err(|error| error.to_string()),
+            Format::Markdown => Ok(markdown(report)),
             Format::Sarif => sarif(report).map_err(|error| error.to_string()),
         };
         let text = text.map_err(failed)?;

@@ -52,7 +52,7 @@ pub struct RunArgs {
     /// Go on with the campaign that was interrupted or killed, with the same flags
     #[arg(long, conflicts_with = "seed")]
     resume: bool,
-    /// Write a report, such as html=report.html; repeatable. Formats: html, json, junit, sarif
+    /// Write a report, such as html=report.html; repeatable. Formats: html, json, junit, markdown, sarif
     #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = ReportFile::parse)]
     reports: Vec<ReportFile>,
     /// Where to write the cases of findings

@@ -95,14 +95,8 @@ fn answer(seen: &StepRecord) -> Map<String, Value> {
 
 fn of_request<R: Vocabulary>(step: &Step<R>, came_to: &str, features: &mut BTreeSet<String>) {
     let label = step.request.function().label;
-    let sample = serde_json::to_value(R::dry_run(step.request.place()));
-    let request = serde_json::to_value(&step.request);
-    if let (Ok(sample), Ok(request)) = (sample, request) {
-        for (path, value) in tree::differences(&sample, &request) {
-            // The first part is the function's label once more.
-            let field = path.splitn(3, '/').nth(2).unwrap_or_default();
-            features.insert(format!("{label}: {field} {}", kind(&value)));
-        }
+    for (field, value) in tree::unlike_the_sample(&step.request) {
+        features.insert(format!("{label}: {field} {}", kind(&value)));
     }
     for op in step.program.iter().flat_map(|program| &program.0) {
         features.insert(format!("{}, {came_to}", name(op)));

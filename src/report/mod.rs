@@ -13,6 +13,8 @@ mod inspection;
 mod junit;
 #[cfg(feature = "cli")]
 mod limits;
+#[cfg(feature = "cli")]
+mod markdown;
 mod record;
 mod sarif;
 #[cfg(feature = "cli")]
@@ -28,6 +30,8 @@ pub use inspection::inspection_text;
 pub use junit::junit;
 #[cfg(feature = "cli")]
 pub use limits::limits_text;
+#[cfg(feature = "cli")]
+pub use markdown::markdown;
 pub use record::{
     Bucket, FindingReport, FunctionReport, LimitReport, PointReport, REPORT_FORMAT, Report,
 };

@@ -3,9 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use serde_json::Value;
-
-use crate::case::{Case, Step};
+use crate::case::{Case, Step, tree};
 use crate::finding::{Finding, Origin};
 use crate::observation::StepSeen;
 use crate::oracle::Violation;
@@ -55,43 +53,22 @@ pub fn case_text<R: Vocabulary>(case: &Case<R>) -> String {
 fn step_text<R: Vocabulary>(step: &Step<R>) -> String {
     let function = step.request.function();
     let mut text = format!("{}\n", function.label);
-    let sample = serde_json::to_value(R::dry_run(step.request.place())).ok();
-    let request = serde_json::to_value(&step.request).unwrap_or(Value::Null);
-    let mut changes = Vec::new();
-    changed(&request, sample.as_ref(), String::new(), &mut changes);
+    let changes = tree::unlike_the_sample(&step.request);
     if changes.is_empty() {
         text += "  the dry-run sample\n";
     }
-    for (path, value) in changes {
-        // The first part is the function's label once more.
-        let path = path.splitn(3, '.').nth(2).unwrap_or("the request");
-        let _ = writeln!(text, "  {path} = {}", shorten(&value.to_string()));
+    for (field, value) in changes {
+        let field = match &field[..] {
+            "" => "the request".to_owned(),
+            field => field.replace('/', "."),
+        };
+        let _ = writeln!(text, "  {field} = {}", shorten(&value.to_string()));
     }
     if let Some(program) = &step.program {
         let program = serde_json::to_string(program).unwrap_or_default();
         let _ = writeln!(text, "  program {}", shorten(&program));
     }
     text
-}
-
-/// The outermost places in which a value differs from the sample.
-fn changed<'v>(
-    value: &'v Value,
-    sample: Option<&Value>,
-    path: String,
-    changes: &mut Vec<(String, &'v Value)>,
-) {
-    match (value, sample) {
-        (value, Some(sample)) if value == sample => {}
-        (Value::Object(fields), Some(Value::Object(of_sample)))
-            if fields.keys().eq(of_sample.keys()) =>
-        {
-            for (key, field) in fields {
-                changed(field, of_sample.get(key), format!("{path}.{key}"), changes);
-            }
-        }
-        _ => changes.push((path, value)),
-    }
 }
 
 /// A replay: each step of the case with what it came to, and what the checks say.
@@ -172,7 +149,7 @@ fn shorten(text: &str) -> String {
     }
 }
 
-fn indent(text: &str, by: usize) -> String {
+pub(super) fn indent(text: &str, by: usize) -> String {
     text.lines()
         .map(|line| format!("{:by$}{line}\n", ""))
         .collect()

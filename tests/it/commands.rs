@@ -184,6 +184,8 @@ fn a_run_writes_the_reports_that_it_is_asked_for() {
             "sarif=out.sarif",
             "--report",
             "html=out.html",
+            "--report",
+            "markdown=out.md",
         ],
         exit_code::FINDINGS,
     );
@@ -199,6 +201,7 @@ fn a_run_writes_the_reports_that_it_is_asked_for() {
         ("out.xml", "<?xml"),
         ("out.sarif", "{"),
         ("out.html", "<!DOCTYPE"),
+        ("out.md", "# 1 finding"),
     ] {
         assert!(read(name).starts_with(begins), "{name}");
     }

@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use arbitrary::{Arbitrary as _, Unstructured};
+use cc_lb_fuzz::campaign::{Entry, redundant};
+use cc_lb_fuzz::case::{Case, Step};
 use cc_lb_fuzz::host::{Guarded, Host, Loader as _, PluginHost};
+use cc_lb_fuzz::observation::{Runner, Subject, features};
 use cc_lb_fuzz::opening::{ModuleTarget, Opening, OpeningTarget, mutate, with_handshake};
 use cc_lb_fuzz::puppet::Bytes;
+use cc_lb_fuzz::wire::Request;
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
@@ -155,6 +159,23 @@ fn the_corpus_of_modules_holds() {
             .unwrap_or_else(|found| panic!("{name}: {found:?}"));
         assert!(calls > 0, "{name} opens");
     }
+}
+
+#[test]
+fn no_seed_of_the_modules_is_redundant() {
+    let reached = corpus("plugin").into_iter().map(|(name, text)| {
+        let wasm = with_handshake(&modules::module(&text)).expect("it has all");
+        let host = PluginHost::new(&wasm).expect("it opens");
+        let mut runner = Runner::new(&host, Subject::Plugin).expect("it opens");
+        let steps = runner.negotiated().into_iter().map(Step::healthy).collect();
+        let case = Case::<Request> { steps };
+        let record = runner.run_light(case.clone()).expect("it opens");
+        let features = features(&case, &record);
+        let size = text.len();
+        (name, Entry { size, features })
+    });
+    let (names, entries): (Vec<_>, Vec<_>) = reached.unzip();
+    assert_eq!(redundant(&entries), [0; 0], "of {names:?}");
 }
 
 #[test]

@@ -9,8 +9,8 @@ use cc_lb_fuzz::finding::{Finding, Origin};
 use cc_lb_fuzz::oracle::Violation;
 use cc_lb_fuzz::puppet::{Op, TrapOp};
 use cc_lb_fuzz::report::{
-    FindingReport, LimitReport, PointReport, Report, finding_text, html_page, junit, sarif,
-    summary_text,
+    FindingReport, LimitReport, PointReport, Report, finding_text, html_page, junit, markdown,
+    sarif, summary_text,
 };
 use cc_lb_fuzz::wire::{Query, Request, Vocabulary};
 
@@ -228,6 +228,16 @@ fn a_report_is_junit_with_a_failure_for_each_finding() {
 #[test]
 fn a_report_is_sarif_with_a_result_for_each_finding() {
     insta::assert_snapshot!(sarif(&report()).expect("it serializes"));
+}
+
+#[test]
+fn a_report_is_the_text_of_an_issue_in_markdown() {
+    insta::assert_snapshot!(markdown(&report()));
+    let mut hostile = report();
+    hostile.findings[0].detail = "a line\n```\n# A heading".to_owned();
+    let text = markdown(&hostile);
+    let headings = |text: &str| text.lines().filter(|line| line.starts_with('#')).count();
+    assert_eq!(headings(&text), headings(&markdown(&report())), "{text}");
 }
 
 #[test]

@@ -1,0 +1,41 @@
+//! Markdown: the text of an issue, with what is needed to see the findings again.
+
+use std::fmt::Write as _;
+
+use super::Report;
+use super::text::{count, indent};
+
+/// The report as Markdown: for each finding what was seen, what it means, its case, and the command that replays it.
+///
+/// What a plugin says stands in blocks of code, so that it is text whatever it looks like.
+pub fn markdown(report: &Report) -> String {
+    let findings = count(report.findings.len() as u64, "finding");
+    let mut text = format!("# {findings} in `{}`\n\n", report.subject);
+    let (cases, dispatches) = (report.cases, report.dispatches);
+    let (version, seed) = (report.version, report.seed);
+    let _ = writeln!(
+        text,
+        "cc-lb-fuzz {version}, seed {seed}, {cases} cases, {dispatches} dispatches."
+    );
+    for finding in &report.findings {
+        let (check, function) = (&finding.check, &finding.function);
+        let (explanation, advice) = (finding.explanation, finding.advice);
+        let _ = writeln!(
+            text,
+            "\n## `{check}` in `{function}`\n\n{explanation} {advice}\n"
+        );
+        let (title, detail) = (finding.title(), &finding.detail);
+        text += &block(&format!("{title}\n{detail}\n{}", finding.case_text));
+        let shows_again = match finding.reproduced {
+            true => "It shows again, with the attached case, by",
+            false => "It did not show again. The attached case is all that its session saw:",
+        };
+        let _ = write!(text, "\n{shows_again}\n\n{}", block(&finding.replay));
+    }
+    text
+}
+
+/// A block of code by its indentation, which nothing in it can end.
+fn block(text: &str) -> String {
+    indent(text, 4)
+}
