@@ -3,6 +3,10 @@
 # $SRC, $OUT, $RUSTFLAGS and the rest.
 cd "$SRC/cc-lb-fuzz"
 
+# The nightly toolchain of their image is older than the oldest Rust that Cargo.toml names.
+export RUSTUP_TOOLCHAIN=nightly
+rustc --version || rustup toolchain install nightly --profile minimal
+
 export RUSTC_WRAPPER=$PWD/fuzz/rustc-wrapper
 cargo fuzz build -O
 triple=$(rustc --version --verbose | sed -n 's/^host: //p')
