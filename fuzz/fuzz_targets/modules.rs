@@ -1,19 +1,15 @@
 //! Modules from a fuzzer's input.
 
 use arbitrary::{Arbitrary, Unstructured};
+use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use wasm_smith::{Config, Module};
 
-/// What generated modules export: some or all wire functions, and names that runtimes call by themselves.
-const EXPORTS: [&str; 4] = [
-    r#"(func (export "shape") (result i32) unreachable)"#,
-    r#"(func (export "shape") unreachable) (memory (export "memory") 1)
-       (func (export "_initialize") unreachable)"#,
-    r#"(func (export "sign") (result i32) unreachable) (func (export "build_signer") (result i32) unreachable)
-       (func (export "__wasm_call_ctors") unreachable) (func (export "hs_init") (param i32 i32) unreachable)
-       (table (export "table") 1 funcref)"#,
-    r#"(func (export "shape") (result i32) unreachable) (func (export "filter") unreachable)
-       (func (export "observe") (result i32) unreachable) (func (export "on_unauthorized") (result i32) unreachable)
-       (func (export "normalize_error") (result i32) unreachable)"#,
+/// What generated modules export beside wire functions: what runtimes look for by its name.
+const OTHERS: [&str; 4] = [
+    "",
+    r#"(func (export "_initialize") unreachable) (memory (export "memory") 1)"#,
+    r#"(func (export "__wasm_call_ctors") unreachable) (func (export "hs_init") (param i32 i32) unreachable)"#,
+    r#"(table (export "table") 1 funcref)"#,
 ];
 
 /// A module as it is, in binary or as text, or else one that the bytes decide.
@@ -27,7 +23,7 @@ pub fn module(input: &[u8]) -> Vec<u8> {
 
 fn arbitrary_module(u: &mut Unstructured<'_>) -> arbitrary::Result<Vec<u8>> {
     let mut config = Config::arbitrary(u)?;
-    config.exports = wat::parse_str(format!("(module {})", u.choose(&EXPORTS)?)).ok();
+    config.exports = wat::parse_str(exports(u)?).ok();
     // The puppet imports all there is.
     config.available_imports = Some(cc_lb_fuzz::puppet::wasm().to_vec());
     config.max_imports = config.max_imports.min(40);
@@ -49,4 +45,19 @@ fn arbitrary_module(u: &mut Unstructured<'_>) -> arbitrary::Result<Vec<u8>> {
         let _ = module.ensure_termination(10_000);
     }
     Ok(module.to_bytes())
+}
+
+/// A module that exports some of the wire functions, with a result as they must have one or without.
+fn exports(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
+    let mut names: Vec<_> = Request::functions().iter().map(|f| f.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut text = String::from("(module ");
+    for name in names {
+        let result = *u.choose(&["", "(result i32)", "(result i32)", "(result i32)"])?;
+        if u.ratio(1, 3)? {
+            text += &format!(r#"(func (export "{name}") {result} unreachable) "#);
+        }
+    }
+    Ok(text + u.choose(&OTHERS)? + ")")
 }

@@ -10,7 +10,7 @@ use cc_lb_fuzz::host::{Guarded, Host, Loader as _, PluginHost};
 use cc_lb_fuzz::observation::{Runner, Subject, features};
 use cc_lb_fuzz::opening::{ModuleTarget, Opening, OpeningTarget, mutate, with_handshake};
 use cc_lb_fuzz::puppet::Bytes;
-use cc_lb_fuzz::wire::Request;
+use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
@@ -88,6 +88,18 @@ fn arbitrary_modules_harm_no_host() {
             .unwrap_or_else(|found| panic!("{found:?}"));
     }
     assert!(calls > 0, "no module opened");
+}
+
+#[test]
+fn the_dictionary_of_modules_knows_every_wire_function() {
+    let dictionary = include_str!("../../.clusterfuzzlite/plugin.dict");
+    for function in Request::functions() {
+        let entry = format!(r#""(export \"{}\"""#, function.name);
+        assert!(
+            dictionary.lines().any(|line| line == entry),
+            "{entry} is missing in .clusterfuzzlite/plugin.dict"
+        );
+    }
 }
 
 #[test]
