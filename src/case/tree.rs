@@ -250,8 +250,8 @@ pub(crate) fn unlike_the_sample<R: Vocabulary>(request: &R) -> Vec<(String, Valu
         .collect()
 }
 
-/// The places in which a value differs from the sample, the last first and the deepest that both have, with what is there. Lists are
-/// values of their own.
+/// The places in which a value differs from the sample, the last first and the deepest that both have, with what is there.
+/// Lists are values of their own.
 pub(crate) fn differences(sample: &Value, value: &Value) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     let mut open = vec![(String::new(), sample, value)];

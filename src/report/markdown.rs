@@ -25,7 +25,12 @@ pub fn markdown(report: &Report) -> String {
             "\n## `{check}` in `{function}`\n\n{explanation} {advice}\n"
         );
         let (title, detail) = (finding.title(), &finding.detail);
-        text += &block(&format!("{title}\n{detail}\n{}", finding.case_text));
+        // All that the session saw says nothing to a reader.
+        let case = match finding.reproduced {
+            true => &finding.case_text[..],
+            false => "",
+        };
+        text += &block(&format!("{title}\n{detail}\n{case}"));
         let shows_again = match finding.reproduced {
             true => "It shows again, with the attached case, by",
             false => "It did not show again. The attached case is all that its session saw:",
