@@ -236,10 +236,8 @@ pub(crate) fn nodes(root: &Value) -> Vec<(String, &Value)> {
 /// The fields of a request that are otherwise than in the dry-run sample, in order, with what they are; the field's name is
 /// empty where the whole request is otherwise. Escapes are those of JSON pointers.
 pub(crate) fn unlike_the_sample<R: Vocabulary>(request: &R) -> Vec<(String, Value)> {
-    let sample = serde_json::to_value(R::dry_run(request.place()));
-    let (Ok(sample), Ok(request)) = (sample, serde_json::to_value(request)) else {
-        return Vec::new();
-    };
+    let sample = serde_json::to_value(R::dry_run(request.place())).unwrap_or_default();
+    let request = serde_json::to_value(request).unwrap_or_default();
     let differences = differences(&sample, &request).into_iter().rev();
     differences
         .map(|(path, value)| {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use cc_lb_fuzz::campaign;
 use cc_lb_fuzz::exit_code;
+use cc_lb_fuzz::report::harmless;
 use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -118,7 +119,7 @@ fn in_short(error: &clap::Error) -> String {
 /// One line, whatever the parts of the message were made of.
 fn could_not_run(message: &str) -> ExitCode {
     let words: Vec<_> = message.split_whitespace().collect();
-    eprintln!("cc-lb-fuzz: {}", output::harmless(&words.join(" ")));
+    eprintln!("cc-lb-fuzz: {}", harmless(&words.join(" ")));
     ExitCode::from(exit_code::COULD_NOT_RUN)
 }
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use cc_lb_fuzz::finding::Finding;
-use cc_lb_fuzz::report;
+use cc_lb_fuzz::report::{self, harmless};
 
 use super::error::CliError;
 use super::plugin::PluginArgs;
@@ -12,12 +12,6 @@ use super::plugin::PluginArgs;
 /// Prints for people, to the standard output, which may be a closed pipe.
 pub fn print(text: &str) -> Result<(), CliError> {
     print_bytes(harmless(text).as_bytes())
-}
-
-/// A terminal takes some characters for commands, and a plugin may have them in any of its words.
-pub fn harmless(text: &str) -> String {
-    let is_command = |c: char| c.is_control() && c != '\n';
-    text.replace(is_command, "\u{fffd}")
 }
 
 /// Prints for other programs.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Report;
-use super::text::{count, indent};
+use super::text::{count, harmless, indent};
 
 /// The report as Markdown: for each finding what was seen, what it means, its case, and the command that replays it.
 ///
@@ -25,16 +25,18 @@ pub fn markdown(report: &Report) -> String {
             "\n## `{check}` in `{function}`\n\n{explanation} {advice}\n"
         );
         let (title, detail) = (finding.title(), &finding.detail);
-        // All that the session saw says nothing to a reader.
-        let case = match finding.reproduced {
-            true => &finding.case_text[..],
-            false => "",
+        let (case, shows_again) = match finding.reproduced {
+            true => (
+                &finding.case_text[..],
+                "It shows again, with the attached case, by",
+            ),
+            // All that the session saw says nothing to a reader.
+            false => (
+                "",
+                "It did not show again. The attached case is all that its session saw:",
+            ),
         };
         text += &block(&format!("{title}\n{detail}\n{case}"));
-        let shows_again = match finding.reproduced {
-            true => "It shows again, with the attached case, by",
-            false => "It did not show again. The attached case is all that its session saw:",
-        };
         let _ = write!(text, "\n{shows_again}\n\n{}", block(&finding.replay));
     }
     text
@@ -42,5 +44,5 @@ pub fn markdown(report: &Report) -> String {
 
 /// A block of code by its indentation, which nothing in it can end.
 fn block(text: &str) -> String {
-    indent(text, 4)
+    indent(&harmless(text), 4)
 }

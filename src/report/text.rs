@@ -149,6 +149,13 @@ fn shorten(text: &str) -> String {
     }
 }
 
+/// The text without what is no text: a terminal takes some characters for commands, Markdown a carriage return for the end
+/// of a line, and a plugin may have them in any of its words. Line feeds stay.
+pub fn harmless(text: &str) -> String {
+    let is_command = |c: char| c.is_control() && c != '\n';
+    text.replace(is_command, "\u{fffd}")
+}
+
 pub(super) fn indent(text: &str, by: usize) -> String {
     text.lines()
         .map(|line| format!("{:by$}{line}\n", ""))

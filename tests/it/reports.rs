@@ -234,9 +234,13 @@ fn a_report_is_sarif_with_a_result_for_each_finding() {
 fn a_report_is_the_text_of_an_issue_in_markdown() {
     insta::assert_snapshot!(markdown(&report()));
     let mut hostile = report();
-    hostile.findings[0].detail = "a line\n```\n# A heading".to_owned();
+    hostile.findings[0].detail = "a line\n```\n# A heading\r# Another".to_owned();
     let text = markdown(&hostile);
-    let headings = |text: &str| text.lines().filter(|line| line.starts_with('#')).count();
+    let headings = |text: &str| {
+        text.split(['\n', '\r'])
+            .filter(|line| line.starts_with('#'))
+            .count()
+    };
     assert_eq!(headings(&text), headings(&markdown(&report())), "{text}");
 }
 

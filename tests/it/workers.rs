@@ -297,13 +297,14 @@ fn the_published_host_is_found_to_die_and_the_case_is_small_and_replayable() {
         let programs = finding.case.steps.iter().filter_map(|s| s.program.as_ref());
         let operations: usize = programs.map(|program| program.0.len()).sum();
         assert!(operations <= 4, "{finding:#?}");
-        let again = found(&published, &finding.case);
         let check = &finding.violation.check;
-        // On a busy machine what was measured may come to something else.
-        assert!(
-            finding.violation.measured || again.iter().any(|(found, _)| found == check),
-            "{finding:#?}"
-        );
+        // On a busy machine what was measured may take some tries.
+        let tries = if finding.violation.measured { 5 } else { 1 };
+        let again = (0..tries).any(|_| {
+            let again = found(&published, &finding.case);
+            again.iter().any(|(found, _)| found == check)
+        });
+        assert!(again, "{finding:#?}");
     }
 }
 
