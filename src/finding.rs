@@ -3,6 +3,9 @@
 //! A discrepancy here is a finding whose case does not show it.
 
 use std::collections::{BTreeSet, HashSet};
+use std::hash::Hasher as _;
+
+use fnv::FnvHasher;
 
 use crate::case::Case;
 use crate::oracle::{Advice, BEHIND_OTHERS, NoPoison, Oracle as _, PluginFault, Violation};
@@ -92,13 +95,22 @@ impl<R> Finding<R> {
         format!("{check}-{function}-{class}-{}", effects.join("-"))
     }
 
-    /// A name for the finding's file: its key, without an ending.
+    /// A name for the finding's file, without an ending: the words of its key, and where these do not say all of it, for
+    /// another has the same, a number that is the key's own.
     pub fn file_stem(&self) -> String {
         let name = self.key();
-        let words = name.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let words = name.split(|c| !plain(c)).filter(|word| !word.is_empty());
+        let stem = words.collect::<Vec<_>>().join("-");
+        let between = name.replace(": ", "-");
+        if stem.len() <= FILE_STEM_MAX && between.chars().all(|c| plain(c) || " -".contains(c)) {
+            return stem;
+        }
+        let mut number = FnvHasher::default();
+        number.write(name.as_bytes());
         // All of it is ASCII.
-        words.join("-").chars().take(FILE_STEM_MAX).collect()
+        let stem: String = stem.chars().take(FILE_STEM_MAX).collect();
+        format!("{stem}-{:08x}", number.finish() as u32)
     }
 }
 

@@ -179,14 +179,16 @@ fn look_into<R: Vocabulary, E: FnMut(Event<'_, R>)>(
         before.chain([last]).collect()
     };
     let violations = stopped.violations.iter();
+    // A long case has the same violation many times: once is enough.
+    let mut seen = HashSet::new();
     for violation in violations.filter(|violation| violation.measured == measured) {
         let (known, limits) = {
             let mut ledger = lock(ledger);
-            if ledger.is_known(violation) {
+            if ledger.is_known(violation) || seen.contains(&violation.key()) {
                 continue;
             }
             let Some(limits) = ledger.time_to_shrink(measured) else {
-                ledger.summary.unexamined += 1;
+                ledger.leave_unexamined(from, violation, stopped.by_chance);
                 continue;
             };
             (ledger.known(violation), limits)
@@ -197,6 +199,10 @@ fn look_into<R: Vocabulary, E: FnMut(Event<'_, R>)>(
             by_chance: stopped.by_chance,
         };
         let confirmed = confirm(lab, &suspect, &known, limits)?;
+        // The puppet's may show once more, by other operations.
+        if lab.subject() == Subject::Plugin || matches!(confirmed, Confirmed::No) {
+            seen.insert(violation.key());
+        }
         lock(ledger).take_down(confirmed);
     }
     Ok(())
@@ -223,6 +229,8 @@ pub(super) struct Ledger<R, E> {
     /// What checks that measure have found and nobody has looked into: the end of a session that began with this
     /// case.
     measured: Vec<(u64, Stopped)>,
+    /// The first case of the first session that had a violation which nobody has looked into.
+    unexamined: Option<u64>,
     /// Whether a lab failed.
     failed: bool,
     /// The keys of what was found: each is told once.
@@ -254,6 +262,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
             waiting: BTreeMap::new(),
             settling: false,
             measured: Vec::new(),
+            unexamined: None,
             failed: false,
             keys: HashSet::new(),
             effects: Vec::new(),
@@ -263,11 +272,33 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
     }
 
     pub(super) fn close(ledger: Mutex<Self>) -> Summary {
-        let ledger = ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut ledger = ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
+        ledger.tell_where_to_resume();
         let mut summary = ledger.summary;
         summary.elapsed = ledger.start.elapsed();
         summary.interrupted = ledger.stop.load(Ordering::Relaxed);
         summary
+    }
+
+    /// From here on the time counts: what ran before a plan takes nothing of it.
+    pub(super) fn start_clock(&mut self) {
+        self.start = Instant::now();
+    }
+
+    /// A violation for which there was no time.
+    fn leave_unexamined(&mut self, from: u64, violation: &Violation, by_chance: bool) {
+        self.unexamined = Some(self.unexamined.map_or(from, |first| first.min(from)));
+        self.summary.unexamined += 1;
+        self.summary.unexamined_for_sure += u64::from(!violation.measured && !by_chance);
+        self.tell_where_to_resume();
+    }
+
+    /// Behind no violation that nobody has looked into: one of a check that measures waits for a while.
+    fn tell_where_to_resume(&mut self) {
+        let waiting = self.measured.iter().map(|(from, _)| *from);
+        let unexamined = self.unexamined.into_iter().chain(waiting).min();
+        let at_most = unexamined.unwrap_or(self.summary.done);
+        self.summary.resume_at = self.summary.done.min(at_most);
     }
 
     /// A case with what the session saw behind it: a history without these calls is another.
@@ -287,6 +318,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         self.next = self.settled;
         self.summary.from = self.settled;
         self.summary.done = self.settled;
+        self.summary.resume_at = self.settled;
     }
 
     fn is_stopped(&self) -> bool {
@@ -336,6 +368,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         self.settled += CASES_PER_SESSION;
         self.settling = false;
         self.summary.done = self.settled.min(self.next);
+        self.tell_where_to_resume();
         self.summary.elapsed = self.start.elapsed();
         self.summary.phase = Some(self.cases.leading(self.settled.min(self.next)));
         (self.emit)(Event::Progress(&self.summary));
@@ -377,7 +410,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         }
         let time = match self.budget() {
             Budget::Cases(_) => SHRINK_TIME,
-            Budget::Time(time) if self.start.elapsed() > time + GRACE => return None,
+            Budget::Time(time) if self.start.elapsed() > time.saturating_add(GRACE) => return None,
             Budget::Time(time) => SHRINK_TIME.min(time / part).max(Duration::from_secs(1)),
         };
         Some(ShrinkLimits {

@@ -156,6 +156,9 @@ pub struct Summary {
     pub from: u64,
     /// The first case that has not run, of all those of the plan.
     pub done: u64,
+    /// Where a campaign that goes on with this one begins: no later than `done`, and at no violation behind it that nobody
+    /// has looked into.
+    pub resume_at: u64,
     /// From the start to now.
     pub elapsed: Duration,
     /// One for each function of the campaign, in the order of the vocabulary.
@@ -170,6 +173,8 @@ pub struct Summary {
     pub unconfirmed: u64,
     /// Violations that there was no time to look into.
     pub unexamined: u64,
+    /// Those of them in which neither a clock nor another measurement had a say: something is wrong.
+    pub unexamined_for_sure: u64,
     /// Whether it was ended early from outside.
     pub interrupted: bool,
     /// The phase that it is in, or was in last.

@@ -6,13 +6,16 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Case, MAX_STEPS, Step};
-use crate::wire::Vocabulary;
+use crate::wire::{self, Vocabulary};
 
 /// The format version that is written. Every older one keeps loading.
 pub const FORMAT: u32 = 1;
 
 /// What a postcard file begins with; a byte with the format version follows.
 const MAGIC: &[u8; 4] = b"cclb";
+
+/// The most bytes that all texts of a case stand for which are written in short.
+const REPEATED_MAX_BYTES: usize = 64 << 20;
 
 /// Why a case file could not be read or written.
 #[derive(Debug, Error)]
@@ -179,6 +182,14 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>, CaseError> {
 
 fn decode_json<R: Vocabulary>(bytes: &[u8]) -> Result<Vec<Step<R>>, CaseError> {
     let not_a_case = |error: serde_json::Error| CaseError::NotACase(error.to_string());
+    if memchr::memmem::find(bytes, b"$repeat").is_some() {
+        let value = serde_json::from_slice(bytes).map_err(not_a_case)?;
+        if wire::repeated_bytes(&value) > REPEATED_MAX_BYTES {
+            return Err(CaseError::NotACase(format!(
+                "its texts stand for more than {REPEATED_MAX_BYTES} bytes"
+            )));
+        }
+    }
     let FormatOnly { format } = serde_json::from_slice(bytes).map_err(not_a_case)?;
     check_format(format)?;
     let file: File<R> = serde_json::from_slice(bytes).map_err(not_a_case)?;

@@ -21,8 +21,8 @@ use toml::Value;
 /// The file that is read where there is one and no other is named.
 const FILE: &str = "cc-lb-fuzz.toml";
 
-/// Flags of which one leaves out the other.
-const EITHER_OR: [(&str, &str); 1] = [("cases", "time")];
+/// Flags that are left out where the other is given.
+const EITHER_OR: [(&str, &str); 3] = [("cases", "time"), ("time", "cases"), ("seed", "resume")];
 
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -53,23 +53,15 @@ pub fn with_config(
     if matches!(first, Some("worker" | "help")) {
         return Ok(arguments);
     }
-    let but_for_the_file = match &named {
-        Some(_) if arguments.iter().any(|argument| argument == "--config") => 3,
-        Some(_) => 2,
-        None => 1,
+    let place = match place_of_command(tool, &arguments) {
+        Ok(place) => place,
+        Err(true) => {
+            arguments.push("run".into());
+            arguments.len() - 1
+        }
+        Err(false) => return Ok(arguments),
     };
-    if arguments.len() == but_for_the_file {
-        arguments.push("run".into());
-    }
-    let command = arguments
-        .iter()
-        .enumerate()
-        .skip(1)
-        .find_map(|(place, argument)| {
-            let command = tool.find_subcommand(argument)?;
-            Some((place, command))
-        });
-    let Some((place, command)) = command else {
+    let Some(command) = tool.find_subcommand(&arguments[place]) else {
         return Ok(arguments);
     };
     let given = |flag: &str| {
@@ -87,15 +79,13 @@ pub fn with_config(
     };
     let mut flags = Vec::new();
     for (key, value) in read(&path)? {
-        let other = EITHER_OR.iter().find_map(|(one, other)| match &key[..] {
-            key if key == *one => Some(*other),
-            key if key == *other => Some(*one),
-            _ => None,
-        });
-        if !tool.get_subcommands().any(|command| has(command, &key)) {
+        let other = EITHER_OR.iter().find(|(one, _)| key == *one);
+        let other = other.map(|(_, other)| *other);
+        let everywhere = key != "config" && has(tool, &key);
+        if !everywhere && !tool.get_subcommands().any(|command| has(command, &key)) {
             return Err(ConfigError::UnknownKey { path, key });
         }
-        if !has(command, &key) || given(&key) || other.is_some_and(given) {
+        if !(everywhere || has(command, &key)) || given(&key) || other.is_some_and(given) {
             continue;
         }
         let Some(of_it) = flags_of(&key, &value) else {
@@ -105,6 +95,24 @@ pub fn with_config(
     }
     arguments.splice(place + 1..place + 1, flags);
     Ok(arguments)
+}
+
+/// The place of the command; without one, whether there is nothing but flags that all commands have.
+fn place_of_command(tool: &Command, arguments: &[OsString]) -> Result<usize, bool> {
+    let mut places = 1..arguments.len();
+    while let Some(place) = places.next() {
+        let argument = arguments[place].to_string_lossy();
+        if tool.find_subcommand(&*argument).is_some() {
+            return Ok(place);
+        }
+        match argument.strip_prefix("--").map(|flag| flag.split_once('=')) {
+            Some(Some((flag, _))) if has(tool, flag) => {}
+            // Its value is no command.
+            Some(None) if has(tool, &argument[2..]) => drop(places.next()),
+            _ => return Err(false),
+        }
+    }
+    Err(true)
 }
 
 /// The value of `--config`.

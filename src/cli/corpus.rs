@@ -139,25 +139,27 @@ fn add(reach: &mut Reach<'_>, folder: &Path, files: &[PathBuf]) -> Result<(), Cl
         true => Vec::new(),
         false => reach.corpus(folder)?,
     };
-    let mut reached = features(&held);
+    let reached = features(&held);
     let mut new = reach.seeds(files)?;
     let tried = new.len();
-    new.retain(|seed| !seed.entry.features.is_subset(&reached));
+    for seed in &mut new {
+        seed.entry
+            .features
+            .retain(|feature| !reached.contains(feature));
+    }
+    new.retain(|seed| !seed.entry.features.is_empty());
     // Of what is new, only what is needed.
     let gone = redundant(&new);
-    let mut added = 0;
-    for (place, seed) in new.iter().enumerate() {
-        let own: Vec<_> = seed.entry.features.difference(&reached).cloned().collect();
-        if gone.contains(&place) || own.is_empty() {
-            continue;
-        }
+    let needed = new.iter().enumerate();
+    let needed = needed.filter(|(place, _)| !gone.contains(place));
+    for (_, seed) in needed {
+        let own: Vec<_> = seed.entry.features.iter().collect();
         let shown = telling(&own);
         let path = free_path(folder, shown);
         seed.case.write(&path)?;
         print(&format!("{}: {shown}\n", path.display()))?;
-        reached.extend(own);
-        added += 1;
     }
+    let added = new.len() - gone.len();
     print(&format!("{added} of {tried} cases added\n"))
 }
 

@@ -32,12 +32,9 @@ pub fn minimize(args: &MinimizeArgs) -> Result<u8, CliError> {
     let told = |error| refused(error, plugin);
     let mut found = false;
     for finding in worker.findings(&case).map_err(told)? {
-        tell(
-            &finding.map_err(told)?,
-            &args.artifacts,
-            plugin,
-            &args.options,
-        )?;
+        let finding = finding.map_err(told)?;
+        let (_, told) = tell(&finding, &args.artifacts, plugin, &args.options);
+        told?;
         found = true;
     }
     match found {

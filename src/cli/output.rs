@@ -48,26 +48,31 @@ fn could_not_write(source: std::io::Error) -> CliError {
     }
 }
 
-/// Prints a finding with the command that replays it, writes its case, and returns the command.
+/// Writes the case of a finding and prints it with the command that replays it, which is returned, whatever of these
+/// failed: it is a finding all the same.
 pub fn tell(
     finding: &Finding,
     artifacts: &Path,
     plugin: Option<&Path>,
     options: &PluginArgs,
-) -> Result<String, CliError> {
+) -> (String, Result<(), CliError>) {
     let path = artifacts.join(finding.file_stem() + ".json");
     let mut replay = format!("{} replay {}", program_name(), quoted(&path));
     if let Some(plugin) = plugin {
         replay += &format!(" --plugin {}", quoted(plugin));
     }
     replay += &options.as_flags();
-    print_findings(&(report::finding_text(finding, &replay) + "\n"))?;
-    std::fs::create_dir_all(artifacts).map_err(|source| CliError::Write {
-        path: artifacts.to_owned(),
+    let written = make_folder(artifacts).and_then(|()| Ok(finding.case.write(&path)?));
+    let printed = print_findings(&(report::finding_text(finding, &replay) + "\n"));
+    (replay, written.and(printed))
+}
+
+/// A folder to write to.
+pub fn make_folder(folder: &Path) -> Result<(), CliError> {
+    std::fs::create_dir_all(folder).map_err(|source| CliError::Write {
+        path: folder.to_owned(),
         source,
-    })?;
-    finding.case.write(&path)?;
-    Ok(replay)
+    })
 }
 
 /// How this program was called, so that a printed command can be pasted.
@@ -77,12 +82,21 @@ fn program_name() -> String {
         .map_or_else(|| "cc-lb-fuzz".to_owned(), |name| quoted(Path::new(&name)))
 }
 
-/// A path as a word of a shell command.
+/// A path as a word of a shell command, and as no flag.
 pub fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
+    let mut text = path.display().to_string();
+    // Or it would be a flag.
+    if text.starts_with('-') {
+        text.insert_str(0, "./");
+    }
+    word(&text)
+}
+
+/// A text as a word of a shell command.
+pub fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
     if text.chars().all(plain) && !text.is_empty() {
-        text
+        text.to_owned()
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
     }

@@ -10,7 +10,7 @@ use cc_lb_fuzz::puppet;
 use clap::{Args, ValueEnum};
 
 use super::error::CliError;
-use super::output::quoted;
+use super::output::word;
 
 /// What every command that runs a plugin may be told.
 #[derive(Args)]
@@ -110,7 +110,7 @@ impl PluginArgs {
             flags += " --deny refused";
         }
         for name in &self.capabilities {
-            flags += &format!(" --capability {}", quoted(Path::new(name)));
+            flags += &format!(" --capability={}", word(name));
         }
         flags
     }

@@ -1,10 +1,11 @@
 //! The files of reports.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cc_lb_fuzz::report::{Report, html_page, junit, markdown, sarif};
 
 use super::error::CliError;
+use super::output::make_folder;
 
 /// A format and a file.
 #[derive(Clone, Debug)]
@@ -48,6 +49,20 @@ impl ReportFile {
     /// Whether it tells the limits of a plugin.
     pub fn tells_limits(&self) -> bool {
         matches!(self.format, Format::Html | Format::Json)
+    }
+
+    /// Makes its folder.
+    pub fn prepare(&self) -> Result<(), CliError> {
+        if self.path.is_dir() {
+            return Err(CliError::Report {
+                path: self.path.clone(),
+                reason: "it is a folder".to_owned(),
+            });
+        }
+        match self.path.parent() {
+            Some(folder) if folder != Path::new("") => make_folder(folder),
+            _ => Ok(()),
+        }
     }
 
     /// Writes the report.

@@ -20,13 +20,15 @@ pub struct State {
     /// What it fuzzes and how, as its flags: another one does not go on with this.
     pub what: String,
     pub seed: u64,
-    /// The first case that has not run.
+    /// The first case that has not run, or has shown what nobody has looked into.
     pub done: u64,
 }
 
 /// Keeps the state of a campaign.
 pub struct Keeper {
     artifacts: PathBuf,
+    /// Whether the folder was there before.
+    was_there: bool,
     state: State,
     /// When it was written, or the start.
     written: Instant,
@@ -36,6 +38,7 @@ impl Keeper {
     pub fn new(artifacts: &Path, state: State) -> Self {
         Self {
             artifacts: artifacts.to_owned(),
+            was_there: artifacts.exists(),
             state,
             written: Instant::now(),
         }
@@ -50,7 +53,7 @@ impl Keeper {
     }
 
     fn write(&mut self, summary: &Summary) -> std::io::Result<()> {
-        self.state.done = summary.done;
+        self.state.done = summary.resume_at;
         std::fs::create_dir_all(&self.artifacts)?;
         // At once or not at all: it may be killed meanwhile.
         let file = tempfile::NamedTempFile::new_in(&self.artifacts)?;
@@ -67,7 +70,9 @@ impl Keeper {
         }
         let _ = std::fs::remove_file(self.artifacts.join(FILE));
         // Only if there is nothing else in it.
-        let _ = std::fs::remove_dir(&self.artifacts);
+        if !self.was_there {
+            let _ = std::fs::remove_dir(&self.artifacts);
+        }
     }
 }
 

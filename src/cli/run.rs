@@ -16,7 +16,7 @@ use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use clap::Args;
 
 use super::error::CliError;
-use super::output::{print, tell};
+use super::output::{self, print, tell};
 use super::plugin::{HostArg, PluginArgs, refused};
 use super::progress::Progress;
 use super::report::ReportFile;
@@ -76,6 +76,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     let plugin = args.plugin.as_deref();
     let workers = args.options.workers(plugin)?;
     let mut plan = args.plan(workers.setup())?;
+    args.check_places()?;
     let mut state = State {
         what: args.what_exactly(),
         seed: plan.seed,
@@ -115,29 +116,29 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
             }
             Event::Finding(finding) => {
                 let tell = || tell(finding, &args.artifacts, plugin, &args.options);
-                match progress.suspend(tell) {
-                    Ok(replay) => findings.push(FindingReport::new(finding, replay)),
-                    Err(error) => failed = failed.take().or(Some(error)),
-                }
+                let (replay, told) = progress.suspend(tell);
+                findings.push(FindingReport::new(finding, replay));
+                failed = failed.take().or(told.err());
             }
         })
         .map_err(|error| refused(error, plugin))?;
     drop(progress);
     keeper.end(&summary);
-    print_unless_quiet(&report::summary_text(&summary))?;
-    print_unless_quiet(&args.hint(&summary))?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
+    let ends = report::summary_text(&summary) + &args.hint(&summary);
+    let mut failures: Vec<_> = failed.into_iter().collect();
+    failures.extend(print_unless_quiet(&ends).err());
     let mut report = Report::new(args.what(), &plan, &summary);
     report.plugin = plugin.map(|path| path.display().to_string());
     report.findings = findings;
-    report.limits = args.limits(&workers, &summary)?;
-    args.reports
-        .iter()
-        .try_for_each(|file| file.write(&report))?;
-    Ok(match summary.findings {
-        0 => exit_code::CLEAN,
+    report.limits = args.limits(&workers, &summary);
+    // Whatever could not be written, the others are.
+    failures.extend(args.reports.iter().filter_map(|f| f.write(&report).err()));
+    if let Some(error) = failures.into_iter().next() {
+        return Err(error);
+    }
+    // What showed for sure is wrong, though there was no time to say what it comes from.
+    Ok(match (summary.findings, summary.unexamined_for_sure) {
+        (0, 0) => exit_code::CLEAN,
         _ => exit_code::FINDINGS,
     })
 }
@@ -167,14 +168,22 @@ impl RunArgs {
         })
     }
 
-    /// The cases that run first: corpora, and what was found before.
-    fn first(&self, plan: &Plan) -> Result<Vec<Case>, CliError> {
-        if !plan.phases.contains(&Phase::Seeds) {
-            return Ok(Vec::new());
+    /// What cannot be written is told before an hour of work, not behind it.
+    fn check_places(&self) -> Result<(), CliError> {
+        if self.artifacts.exists() {
+            output::make_folder(&self.artifacts)?;
         }
+        self.reports.iter().try_for_each(ReportFile::prepare)
+    }
+
+    /// The cases that run first: corpora, and what was found before, but where other phases are asked for.
+    fn first(&self, plan: &Plan) -> Result<Vec<Case>, CliError> {
         let mut cases = Vec::new();
         for folder in &self.corpus {
             cases.extend(Case::read_folder(folder)?);
+        }
+        if !plan.phases.contains(&Phase::Seeds) && !self.resume {
+            return Ok(cases);
         }
         // A folder that is not there yet has none, and there may be reports in it.
         let earlier = case::files(&self.artifacts).unwrap_or_default();
@@ -194,23 +203,21 @@ impl RunArgs {
         what
     }
 
-    /// How large requests may be, for reports that tell it.
-    fn limits(&self, workers: &Workers, summary: &Summary) -> Result<Vec<LimitReport>, CliError> {
+    /// How large requests may be, for reports that tell it. They are measured behind the guard, in this process: a plugin
+    /// that it refuses, or that is too hostile to open, has none.
+    fn limits(&self, workers: &Workers, summary: &Summary) -> Vec<LimitReport> {
         let asked = self.reports.iter().any(ReportFile::tells_limits);
-        let Some(path) = self
-            .plugin
-            .as_deref()
-            .filter(|_| asked && !summary.interrupted)
-        else {
-            return Ok(Vec::new());
-        };
+        let guarded = self.options.host == HostArg::Guarded;
+        if self.plugin.is_none() || !asked || !guarded || summary.interrupted {
+            return Vec::new();
+        }
         let setup = workers.setup();
-        let functions = Request::places(&self.functions)?;
-        let host = PluginHost::new_with_caps(&setup.wasm, &setup.capabilities);
-        let host = host.map_err(|error| refused(error.into(), Some(path)))?;
-        let limits = campaign::limits::<_, Request>(&host, &functions);
-        let limits = limits.map_err(|error| refused(error, Some(path)))?;
-        Ok(limits.iter().map(LimitReport::from).collect())
+        let functions = Request::places(&self.functions).unwrap_or_default();
+        let limits = PluginHost::new_with_caps(&setup.wasm, &setup.capabilities)
+            .map_err(Into::into)
+            .and_then(|host| campaign::limits::<_, Request>(&host, &functions));
+        let limits = limits.unwrap_or_default();
+        limits.iter().map(LimitReport::from).collect()
     }
 
     /// What a plugin's author may want to ask next.

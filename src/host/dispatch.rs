@@ -66,6 +66,8 @@ pub fn run<F: WireFunction>(
 ///   badly, keeps the instance and the plugin's state. Start code runs again for a fresh instance, in addition to
 ///   the limits of the call.
 /// - A request larger than [`INPUT_MAX_BYTES`] is a fallback without a call.
+/// - An answer that is set while an error stands, or before one is set, is lost, though the plugin takes the error back.
+/// - `hs_init`, which Extism calls for modules of a Haskell compiler, is not called.
 /// - It counts no metrics. Failing dispatches are told to `tracing` under the same target.
 ///
 /// ```compile_fail

@@ -12,6 +12,12 @@ use super::guard::GUARD_NAME;
 /// Of so many functions that were running when a call trapped the names are kept.
 const FRAMES_MAX: usize = 20;
 
+/// The longest name that is demangled, in bytes.
+const NAME_MAX_BYTES: usize = 1024;
+
+/// The most letters of a name that may be references back, in Rust's second mangling.
+const BACK_REFERENCES_MAX: usize = 12;
+
 /// So much is kept of such a name.
 const FRAME_MAX_CHARS: usize = 100;
 
@@ -331,8 +337,16 @@ fn printable(name: &str) -> String {
 }
 
 /// The name of a function as its author wrote it: demangled, and without the hash that tells it from others of its name.
+/// One that would take long stays as it is: each part that refers back to another may double what there is to follow.
 fn readable(name: &str) -> String {
-    let name = &format!("{:#}", rustc_demangle::demangle(name));
+    let takes_long = name.len() > NAME_MAX_BYTES || {
+        let refers_back = name.bytes().filter(|byte| *byte == b'B').count();
+        name.contains("_R") && refers_back > BACK_REFERENCES_MAX
+    };
+    let name = &match takes_long {
+        true => name.to_owned(),
+        false => format!("{:#}", rustc_demangle::demangle(name)),
+    };
     const HASH_DIGITS: usize = 16;
     let is_hash = |part: &str| {
         let digits = part.strip_prefix('h').unwrap_or_default();
@@ -362,6 +376,14 @@ mod tests {
         ] {
             assert_eq!(readable(name), expected);
         }
+    }
+
+    #[test]
+    fn a_name_that_refers_back_and_back_again_is_left_as_it_is() {
+        let name = format!("_RIC1a{}E", "TB2_B2_E".repeat(20));
+        assert_eq!(readable(&name), name);
+        let name = "a".repeat(NAME_MAX_BYTES + 1);
+        assert_eq!(readable(&name), name);
     }
 
     #[test]

@@ -22,6 +22,8 @@ use wasm_encoder::{
 };
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures};
 
+use super::costs;
+
 /// The name that the guard's module has for itself.
 pub(super) const GUARD_NAME: &str = "cc-lb-fuzz-guard";
 
@@ -54,6 +56,13 @@ pub const TABLE_MAX_ENTRIES: u64 = 1 << 16;
 
 /// The most tables that a plugin has.
 pub const TABLES_MAX: u32 = 16;
+
+/// The most locals of a function times its blocks: compiling it takes memory for each local in each block.
+pub const LOCALS_IN_BLOCKS_MAX: u64 = 8_000_000;
+
+/// The most entries that a plugin puts into its tables when it is instantiated, which takes time behind each call that ends
+/// abnormally.
+pub const ELEMENTS_MAX: u64 = 1 << 17;
 
 /// What Extism and wasmtime call by themselves when a module has it; in this order.
 const START_EXPORTS: [&str; 2] = ["__wasm_call_ctors", "_initialize"];
@@ -107,6 +116,23 @@ pub enum Rejection {
     Tables {
         /// The number of its tables.
         count: u32,
+    },
+    /// A function takes too much memory to compile.
+    #[error(
+        "a function has {locals} locals and {blocks} blocks; {LOCALS_IN_BLOCKS_MAX} at most of one times the other: it takes \
+         too much memory to compile"
+    )]
+    Function {
+        /// Its locals, without its parameters.
+        locals: u64,
+        /// Its blocks, loops and branches.
+        blocks: u64,
+    },
+    /// It puts too many entries into its tables whenever it is instantiated.
+    #[error("the module puts {entries} entries into its tables, {ELEMENTS_MAX} at most")]
+    Elements {
+        /// The entries of all segments.
+        entries: u64,
     },
     /// It could not be rewritten. What was validated can be, so this is not known to happen.
     #[error("the module cannot be rewritten: {0}")]
@@ -220,6 +246,7 @@ impl Rewriter {
         });
         let mut module = Module::new();
         for payload in payloads {
+            costs::check(&payload)?;
             match payload {
                 Payload::ImportSection(section) => {
                     module.section(&imports(section)?);

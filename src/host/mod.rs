@@ -10,6 +10,7 @@
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
+mod costs;
 pub mod dispatch;
 mod engine;
 pub mod failure;

@@ -8,6 +8,7 @@ use super::{Oracle, Violation, plugin_steps};
 use crate::case::tree;
 use crate::host::{Call, Cause, DispatchOutcome, TrapKind};
 use crate::observation::{CaseRecord, StepRecord};
+use crate::wire::nesting;
 
 /// Up to this size of input, in bytes, a plugin must not run out of fuel or time. Beyond it that is a limit
 /// and no fault: reading a byte at a time, as the cc-lb guest runtime does, costs 50 to 120 fuel a byte, and what is made
@@ -110,27 +111,7 @@ pub(super) fn class(call: &Call) -> Option<String> {
 /// Whether the request is one that a plugin must not run out of fuel or time for.
 pub(super) fn is_ordinary(step: &StepRecord) -> bool {
     let input = step.input().unwrap_or_default();
-    input.len() <= ORDINARY_INPUT_BYTES && depth(input) <= ORDINARY_DEPTH
-}
-
-/// How deep a JSON text is nested.
-fn depth(json: &[u8]) -> usize {
-    let (mut open, mut most) = (0usize, 0);
-    let (mut in_text, mut escaped) = (false, false);
-    for byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b'[' | b'{' if !in_text => {
-                open += 1;
-                most = most.max(open);
-            }
-            b']' | b'}' if !in_text => open = open.saturating_sub(1),
-            _ => {}
-        }
-    }
-    most
+    input.len() <= ORDINARY_INPUT_BYTES && nesting(input) <= ORDINARY_DEPTH
 }
 
 /// Where it trapped: the innermost function that is the plugin's own and none of its language's.
@@ -158,7 +139,7 @@ mod tests {
             ("[{},[[]]]", 3),
             (r#"["[[[", "\"[{", {"a": "\\"}]"#, 2),
         ] {
-            assert_eq!(depth(json.as_bytes()), levels, "{json}");
+            assert_eq!(nesting(json.as_bytes()), levels, "{json}");
         }
     }
 }

@@ -34,5 +34,7 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
     }
     let mut xml = Xml::new("cc-lb-fuzz");
     xml.add_test_suite(suite);
+    // No characters of XML, and the one thing that the writer lets through.
     xml.to_string()
+        .map(|xml| xml.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}"))
 }

@@ -10,7 +10,9 @@ use super::text::{count, harmless, indent};
 /// What a plugin says stands in blocks of code, so that it is text whatever it looks like.
 pub fn markdown(report: &Report) -> String {
     let findings = count(report.findings.len() as u64, "finding");
-    let mut text = format!("# {findings} in `{}`\n\n", report.subject);
+    // A span of code ends at the first of these.
+    let subject = harmless(&report.subject).replace('`', "'");
+    let mut text = format!("# {findings} in `{subject}`\n\n");
     let (cases, dispatches) = (report.cases, report.dispatches);
     let (version, seed) = (report.version, report.seed);
     let _ = writeln!(

@@ -23,7 +23,8 @@ pub fn finding_text<R: Vocabulary>(finding: &Finding<R>, replay: &str) -> String
     let origin = match finding.origin {
         Origin::Case if finding.minimal => "the smallest case that shows it",
         Origin::Case => "a case that shows it; shrinking ran into its limit",
-        Origin::History => "the smallest sequence of cases that shows it",
+        Origin::History if finding.minimal => "the smallest sequence of cases that shows it",
+        Origin::History => "a sequence of cases that shows it; shrinking ran into its limit",
         Origin::Unreproduced => "the session's cases; they did not show it again",
     };
     let case = match finding.origin {

@@ -89,23 +89,34 @@ fn depth(value: &Value) -> usize {
 
 /// Parses JSON of up to [`MAX_DEPTH`] levels, deeper than serde_json does by itself.
 fn parse(text: &str) -> Result<Json, String> {
-    // Counts brackets in strings too: that only refuses more than it must.
-    let mut open = 0usize;
-    for byte in text.bytes() {
-        match byte {
-            b'[' | b'{' => open += 1,
-            b']' | b'}' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        if open > MAX_DEPTH {
-            return Err(format!("JSON nested deeper than {MAX_DEPTH} levels"));
-        }
+    if nesting(text.as_bytes()) > MAX_DEPTH {
+        return Err(format!("JSON nested deeper than {MAX_DEPTH} levels"));
     }
     let mut parser = serde_json::Deserializer::from_str(text);
     parser.disable_recursion_limit();
     let value = Value::deserialize(&mut parser).map_err(|error| error.to_string())?;
     parser.end().map_err(|error| error.to_string())?;
     Ok(Json(value))
+}
+
+/// How deep a JSON text is nested; of what is none, as deep as a parser follows it before it gives up, or more.
+pub(crate) fn nesting(json: &[u8]) -> usize {
+    let (mut open, mut most) = (0usize, 0);
+    let (mut in_text, mut escaped) = (false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => {
+                open += 1;
+                most = most.max(open);
+            }
+            b']' | b'}' if !in_text => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    most
 }
 
 fn nested(levels: usize) -> impl Iterator<Item = Value> {

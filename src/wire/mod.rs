@@ -45,6 +45,7 @@ pub(crate) use domain::weighted;
 pub use domain::{Domain, Kind};
 pub use fields::Part;
 pub use filter::Filter;
+pub(crate) use json::nesting;
 pub use json::{Json, JsonObject};
 pub use list::List;
 pub use names::UnknownFunction;
@@ -55,6 +56,7 @@ pub use on_unauthorized::OnUnauthorized;
 pub use shape::Shape;
 pub use sign::Sign;
 pub(crate) use text::form as text_form;
+pub(crate) use text::repeated_bytes;
 pub use text::*;
 
 /// The key of the version in the JSON envelope of requests and answers.

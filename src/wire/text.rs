@@ -6,6 +6,7 @@
 use arbitrary::Unstructured;
 use proptest::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::Value;
 
 /// The longest text that `$repeat` may stand for, in bytes.
 const REPEAT_MAX_BYTES: usize = 1 << 20;
@@ -65,6 +66,24 @@ fn rubbish_strategy() -> impl Strategy<Value = String> {
 struct Repeat {
     #[serde(rename = "$repeat")]
     repeat: (String, usize),
+}
+
+/// How many bytes the texts stand for that are written in short, in a case or a part of it.
+pub(crate) fn repeated_bytes(value: &Value) -> usize {
+    match value {
+        Value::Object(fields) => match Repeat::deserialize(value) {
+            Ok(Repeat {
+                repeat: (unit, times),
+            }) => {
+                let bytes = unit.len().saturating_mul(times);
+                // What is longer is no text.
+                if bytes <= REPEAT_MAX_BYTES { bytes } else { 0 }
+            }
+            Err(_) => fields.values().map(repeated_bytes).sum(),
+        },
+        Value::Array(items) => items.iter().map(repeated_bytes).sum(),
+        _ => 0,
+    }
 }
 
 /// How a text is written to and read from a case file.

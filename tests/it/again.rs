@@ -53,6 +53,28 @@ fn a_corpus_runs_first_and_what_was_found_before_is_found_again() {
 }
 
 #[test]
+fn a_corpus_that_is_named_runs_whatever_the_phases_are() {
+    let folder = workshop();
+    let random = [
+        "run",
+        "plugin.wasm",
+        "--phase",
+        "random",
+        "--cases",
+        "1",
+        "--corpus",
+        "corpus",
+    ];
+    let output = tool(folder.path(), &random);
+    assert_eq!(
+        code(&output),
+        exit_code::FINDINGS,
+        "in whatever phase: {}",
+        text(&output.stdout)
+    );
+}
+
+#[test]
 fn what_a_plugin_refuses_is_told_and_a_finding_only_where_that_is_denied() {
     let folder = folder();
     let mut guest = Guest::shape("");
@@ -141,4 +163,44 @@ fn findings_have_colors_only_where_that_is_asked_for() {
             "{when}"
         );
     }
+}
+
+#[test]
+fn what_cannot_be_printed_is_kept_and_what_cannot_be_written_leaves_the_rest() {
+    let folder = workshop();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let mut campaign = std::process::Command::new(cargo_bin("cc-lb-fuzz"));
+    campaign.current_dir(folder.path());
+    campaign.args([
+        "run",
+        "plugin.wasm",
+        "--phase",
+        "seeds",
+        "--seed",
+        "1",
+        "--corpus",
+        "corpus",
+    ]);
+    campaign.args([
+        "--report",
+        "json=reports/report.json",
+        "--report",
+        "junit=/dev/full",
+        // Or the first line already cannot be printed.
+        "--quiet",
+    ]);
+    if let Ok(full) = full {
+        campaign.stdout(full);
+    }
+    let ended = campaign.output().expect("it starts");
+    assert_eq!(
+        code(&ended),
+        exit_code::COULD_NOT_RUN,
+        "{}",
+        text(&ended.stderr)
+    );
+    let report = std::fs::read(folder.path().join("reports/report.json")).expect("it was written");
+    assert!(text(&report).contains("plugin_fault"), "{}", text(&report));
+    let artifacts = cc_lb_fuzz::case::files(&folder.path().join("artifacts"));
+    assert!(!artifacts.expect("it is there").is_empty());
 }

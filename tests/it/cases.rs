@@ -67,7 +67,16 @@ fn what_is_no_case_is_refused_with_a_reason() {
         .to_postcard()
         .expect("it serializes");
     let deep = format!("{}1{}", "[".repeat(600), "]".repeat(600));
+    let many = format!(
+        "[{}]",
+        vec![r#"{"name":{"$repeat":["a",1048576]},"value_base64":""}"#; 70].join(",")
+    );
     let messages = [
+        message(
+            sound
+                .replace("\"headers\": []", &format!("\"headers\": {many}"))
+                .as_bytes(),
+        ),
         message(b""),
         message(b"not a case"),
         message(b"{}"),
@@ -393,4 +402,15 @@ fn the_compact_form_of_format_1_counts_operations_as_it_always_did() {
         let bytes = postcard::to_stdvec(import).expect("it serializes");
         assert_eq!(bytes, [place as u8], "{import:?}");
     }
+}
+
+#[test]
+fn brackets_in_a_text_are_no_nesting() {
+    let mut shape = case([healthy("shape_v1")]);
+    if let Request::ShapeV1(request) = &mut shape.steps[0].request {
+        let claims = &mut request.principal.claims.0;
+        claims.insert("note".to_owned(), "[\"".repeat(600).into());
+    }
+    let bytes = shape.to_postcard().expect("it serializes");
+    assert_eq!(Case::decode(&bytes).expect("it is a case"), shape);
 }

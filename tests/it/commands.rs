@@ -259,6 +259,17 @@ fn a_configuration_says_what_flags_say_and_flags_come_before_it() {
     );
     let printed = prints(folder.path(), &["run", "--seed", "6"], exit_code::CLEAN);
     assert!(printed.contains("seed 6"), "{printed}");
+    // Without a command, be there flags that all commands have.
+    let printed = prints(folder.path(), &["--color", "never"], exit_code::CLEAN);
+    assert!(printed.contains("seed 5"), "{printed}");
+    // The seed of the file is no seed that is asked for beside another campaign's.
+    let resumed = tool(folder.path(), &["run", "plugin.wasm", "--resume"]);
+    let printed = text(&resumed.stderr);
+    assert!(
+        printed.contains("nothing to go on with") || printed.contains("resume"),
+        "{printed}"
+    );
+    assert!(!printed.contains("--seed"), "{printed}");
     // What another command has is no error, and is that command's.
     let printed = prints(folder.path(), &["replay", "cases"], exit_code::FINDINGS);
     assert!(printed.contains("1 of 2 cases show a finding"), "{printed}");

@@ -59,7 +59,9 @@ const ATTEMPTS: &str = "
     run --deny everything
     run --report page.html
     run --report xml=page.xml
-    run --cases 1 --report html=missing/page.html
+    run --report html=bad_corpus/no_case.json/page.html
+    run --report html=empty_folder
+    run --artifacts bad_corpus/no_case.json
     run --corpus missing
     run --corpus bad_corpus
     run --resume

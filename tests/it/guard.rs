@@ -393,6 +393,15 @@ fn what_a_plugin_may_not_have_is_refused_with_a_reason() {
         "(memory i64 1)",
         "(type (array i8))",
         &code,
+        &format!(
+            "(func (local {}) {})",
+            "i32 ".repeat(5_000),
+            "(block (br_if 0 (i32.const 0)))".repeat(5_000)
+        ),
+        &format!(
+            "(table 1 funcref) (func $f) {}",
+            format!("(elem (i32.const 0) {})", "$f ".repeat(1_000)).repeat(200)
+        ),
     ]
     .iter()
     .map(|module| {

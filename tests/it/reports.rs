@@ -28,6 +28,7 @@ fn summary() -> Summary {
         cases: 1_000,
         from: 0,
         done: 1_000,
+        resume_at: 1_000,
         elapsed: Duration::from_millis(1_500),
         functions: functions
             .zip([100, 2_000, 30])
@@ -50,6 +51,7 @@ fn summary() -> Summary {
         findings: 1,
         unconfirmed: 2,
         unexamined: 3,
+        unexamined_for_sure: 1,
         interrupted: false,
         phase: None,
     }
@@ -66,6 +68,7 @@ fn a_campaign_without_findings_says_so() {
         findings: 0,
         unconfirmed: 0,
         unexamined: 0,
+        unexamined_for_sure: 0,
         memory: None,
         functions: Vec::new(),
         ..summary()
@@ -262,4 +265,32 @@ fn a_report_is_one_page_that_needs_nothing_else() {
     let mut hostile = report();
     hostile.findings[0].detail = "<script>alert(1)</script>".to_owned();
     assert!(!html_page(&hostile).contains("<script"));
+}
+
+#[test]
+fn findings_whose_words_are_alike_have_files_of_their_own() {
+    let stem = |class: &str| {
+        let mut finding = finding(Origin::Case, true);
+        finding.violation.class = class.to_owned();
+        finding.case.steps.truncate(1);
+        finding.file_stem()
+    };
+    assert_eq!(
+        stem("trap: unreachable"),
+        "plugin_fault-shape-trap-unreachable"
+    );
+    let alike = [
+        "trap: unreachable in a::parse::<&str>",
+        "trap: unreachable in a::parse::<[str]>",
+        "größe",
+        "gr\u{fffd}ße",
+        &"x".repeat(300),
+        &"x".repeat(301),
+    ];
+    let stems: std::collections::BTreeSet<_> = alike.iter().map(|class| stem(class)).collect();
+    assert_eq!(stems.len(), alike.len(), "{stems:#?}");
+    assert!(
+        stems.iter().all(|stem| stem.is_ascii() && stem.len() < 220),
+        "{stems:#?}"
+    );
 }

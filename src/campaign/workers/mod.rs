@@ -144,7 +144,8 @@ impl Workers {
         Self { first, ..self }
     }
 
-    /// The same, which leave out the first cases of a plan, as many as these at least: see [`Summary::done`].
+    /// The same, which leave out the first cases of a plan, as many as these at most, for sessions are run whole: see
+    /// [`Summary::resume_at`].
     #[must_use]
     pub fn from_case(self, start: u64) -> Self {
         Self { start, ..self }
@@ -193,6 +194,7 @@ impl Workers {
                 ledger.take_down(Confirmed::Finding(Box::new(finding?)));
             }
         }
+        ledger.start_clock();
         let ledger = Mutex::new(ledger);
         std::thread::scope(|scope| {
             let others =

@@ -116,6 +116,10 @@ pub(super) fn frame(content: &impl Serialize) -> io::Result<Vec<u8>> {
     let invalid = |error: postcard::Error| io::Error::new(ErrorKind::InvalidData, error);
     let content = postcard::to_stdvec(content).map_err(invalid)?;
     let length = u32::try_from(content.len()).map_err(io::Error::other)?;
+    if length > FRAME_MAX_BYTES {
+        let reason = format!("{length} bytes for a worker; {FRAME_MAX_BYTES} at most");
+        return Err(io::Error::new(ErrorKind::InvalidData, reason));
+    }
     Ok([&length.to_le_bytes()[..], &content].concat())
 }
 

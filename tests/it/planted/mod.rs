@@ -88,6 +88,17 @@ fn every_kind_of_fault_is_told_by_its_name() {
 }
 
 #[test]
+fn two_functions_that_fail_in_the_same_way_are_two_findings() {
+    let found = findings(&plugins::two_bugs(), 1_000);
+    let keys: Vec<_> = found.iter().map(Finding::key).collect();
+    let exit_code = [
+        "plugin_fault-shape-exit code-",
+        "plugin_fault-sign-exit code-",
+    ];
+    assert_eq!(keys, exit_code, "{found:#?}");
+}
+
+#[test]
 fn a_plugin_that_breaks_itself_is_found() {
     let fault = only(
         &plugins::breaks_itself(),

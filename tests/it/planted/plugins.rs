@@ -280,6 +280,18 @@ pub fn sequence() -> Vec<u8> {
     plugin(&[], "", &traps_if(built))
 }
 
+/// Two functions that fail in the same way, each for a bug of its own.
+pub fn two_bugs() -> Vec<u8> {
+    let texts = [r#""query":"""#, r#""url":"""#];
+    let fails_at = |place| {
+        format!(
+            "(if {} (then (return (i32.const 7))))",
+            has(place, texts[place], 1)
+        )
+    };
+    plugin(&texts, &fails_at(0), &fails_at(1))
+}
+
 /// One for each kind of fault in `shape`, of a request with a query.
 pub fn faults() -> Vec<Planted> {
     let text = r#""query":""#;
