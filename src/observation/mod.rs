@@ -239,4 +239,6 @@ pub struct ProbeRecord {
     pub fresh: Reaction,
     /// How long it took.
     pub elapsed: Duration,
+    /// How long of that something else held the machine, where that was watched.
+    pub busy: Duration,
 }

@@ -411,7 +411,10 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     fn probe(&mut self, negotiated: usize, after: usize) -> ProbeRecord {
         self.beat(self.healthy[negotiated].function);
         let healthy = &self.healthy[negotiated];
+        let mark = self.watch.as_ref().map(Watch::mark);
         let seen = react(healthy.step.told(), &mut self.session);
+        let watched = self.watch.as_ref().zip(mark);
+        let busy = watched.map_or(Duration::ZERO, |(watch, mark)| watch.since(&mark));
         self.clock.note(&seen);
         self.carried = 0;
         ProbeRecord {
@@ -421,6 +424,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             call: seen.call,
             fresh: healthy.reaction.clone(),
             elapsed: seen.elapsed,
+            busy,
         }
     }
 

@@ -21,9 +21,19 @@ pub fn may_be_busy(violation: &Violation, record: &CaseRecord) -> bool {
     violation.check == WithinWall.name() && record.slowest <= BUSY_WALL_MAX
 }
 
-/// Holds when no dispatch took longer than the limit and [`WALL_SLACK`].
+/// Holds when no dispatch, of a step or of a healthy call behind one, took longer than the limit and [`WALL_SLACK`].
 #[derive(Debug)]
 pub struct WithinWall;
+
+/// How long a dispatch took, if that is too long.
+fn over(elapsed: Duration, busy: Duration) -> Option<String> {
+    let limit = Duration::from_millis(HANDSHAKE_WALL_MS) + WALL_SLACK;
+    // On a busy machine the clock goes on while nothing does.
+    (elapsed.saturating_sub(busy) > limit).then(|| {
+        let (took, limit) = (elapsed.as_millis(), limit.as_millis());
+        format!("{took} ms; the limit is {limit} ms")
+    })
+}
 
 impl Oracle for WithinWall {
     fn name(&self) -> &'static str {
@@ -31,14 +41,17 @@ impl Oracle for WithinWall {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        let limit = Duration::from_millis(HANDSHAKE_WALL_MS) + WALL_SLACK;
-        judge_steps(self, record, |step| {
-            // On a busy machine the clock goes on while nothing does.
-            (step.elapsed.saturating_sub(step.busy) > limit).then(|| {
-                let (took, limit) = (step.elapsed.as_millis(), limit.as_millis());
-                format!("the dispatch took {took} ms; the limit is {limit} ms")
-            })
-        })
+        let mut found = judge_steps(self, record, |step| {
+            let over = over(step.elapsed, step.busy)?;
+            Some(format!("the dispatch took {over}"))
+        });
+        // What a call leaves to be done is done by the healthy call behind it.
+        found.extend(record.probes.iter().filter_map(|probe| {
+            let over = over(probe.elapsed, probe.busy)?;
+            let detail = format!("behind step {} the healthy call took {over}", probe.after);
+            Some(Violation::new(self, probe.function, detail))
+        }));
+        found
     }
 
     fn is_measurement(&self) -> bool {

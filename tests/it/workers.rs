@@ -5,10 +5,12 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cc_lb_fuzz::campaign::{
-    CASES_PER_SESSION, CampaignError, Event, HostKind, Patience, Plan, Setup, Summary, Workers,
+    Budget, CASES_PER_SESSION, CampaignError, Event, HostKind, Patience, Phase, Plan, Setup,
+    Summary, Workers,
 };
 use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::finding::Finding;
@@ -359,4 +361,43 @@ fn a_session_that_a_hostile_plugin_starves_is_a_finding_and_not_the_end() {
         "{checks:?}"
     );
     assert_eq!(found(&workers(HostKind::Guarded), &starving), []);
+}
+
+#[test]
+fn a_campaign_that_ends_before_all_was_looked_into_goes_on_at_what_is_left() {
+    let setup = Setup {
+        wasm: crate::planted::two_bugs(),
+        subject: Subject::Plugin,
+        ..setup(HostKind::Guarded.name())
+    };
+    let program = assert_cmd::cargo::cargo_bin("cc-lb-fuzz");
+    let workers = Workers::new(program, ["worker"], setup).expect("there is room");
+    let mut plan = Plan::plugin::<Request>(6, 5_000);
+    plan.phases = vec![Phase::Random];
+    let stop = workers.stop();
+    let mut found = Vec::new();
+    let ended = workers.run(&plan, NonZeroUsize::MIN, &mut |event| {
+        if let Event::Finding(finding) = event {
+            found.push(finding.key());
+            // While the other still waits.
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    let ended = ended.expect("it runs");
+    let [first] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert!(ended.unexamined_for_sure > 0, "{ended:?}");
+    assert!(ended.resume_at < ended.done, "{ended:?}");
+    stop.store(false, Ordering::Relaxed);
+    plan.budget = Budget::Cases(ended.done);
+    let mut keys = Vec::new();
+    let rest = workers.from_case(ended.resume_at);
+    let summary = rest.run(&plan, NonZeroUsize::MIN, &mut |event| {
+        if let Event::Finding(finding) = event {
+            keys.push(finding.key());
+        }
+    });
+    assert_eq!(summary.expect("it runs").from, ended.resume_at);
+    assert!(keys.iter().any(|key| key != first), "{keys:?}");
 }

@@ -125,6 +125,7 @@ pub fn all() -> Vec<Faulty> {
         dispatch::<HasNoFuelLimit>("within_fuel"),
         dispatch::<GivesTwiceTheFuel>("within_fuel"),
         dispatch::<WaitsThreeTimesAsLong>("within_wall"),
+        dispatch::<RecoversSlowly>("within_wall"),
         process("hogs", "within_memory"),
         process("leaks", "no_leak"),
         dispatch::<OpensEverySecondSessionBlind>("deterministic"),

@@ -1,6 +1,7 @@
 //! Hosts whose sessions carry something from one call to a later one, or differ.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use cc_lb_fuzz::wire::Function;
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
@@ -178,5 +179,22 @@ impl Fault for AnswersPostsOnly {
             true => guest.call(function, input),
             false => closed(),
         }
+    }
+}
+
+/// Makes a new instance behind a failure, and takes half a second for it.
+#[derive(Default)]
+pub struct RecoversSlowly {
+    failed: bool,
+}
+
+impl Fault for RecoversSlowly {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+        if std::mem::take(&mut self.failed) {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        let called = guest.call(function, input);
+        self.failed = called.is_err();
+        called
     }
 }

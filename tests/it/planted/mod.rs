@@ -8,6 +8,8 @@ use cc_lb_fuzz::report::case_text;
 mod plugins;
 mod table;
 
+pub use plugins::two_bugs;
+
 /// What a check of so many cases finds.
 fn findings(wasm: &[u8], cases: u64) -> Vec<Finding> {
     match check_plugin(wasm).cases(cases).run() {
