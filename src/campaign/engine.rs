@@ -297,7 +297,9 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
     fn tell_where_to_resume(&mut self) {
         let waiting = self.measured.iter().map(|(from, _)| *from);
         let unexamined = self.unexamined.into_iter().chain(waiting).min();
-        let at_most = unexamined.unwrap_or(self.summary.done);
+        // Sessions are run whole.
+        let session = |case: u64| case / CASES_PER_SESSION * CASES_PER_SESSION;
+        let at_most = unexamined.map_or(self.summary.done, session);
         self.summary.resume_at = self.summary.done.min(at_most);
     }
 

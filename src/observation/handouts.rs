@@ -12,7 +12,7 @@ const OBJECT_BYTES_MAX: usize = 4096;
 
 /// The objects inside of these answers, each once, as texts. States come first, which come again for sure.
 pub(super) fn objects<'o>(outcomes: impl Iterator<Item = &'o Outcome>) -> Vec<String> {
-    let mut objects: Vec<(bool, String)> = Vec::new();
+    let (mut states, mut others) = (Vec::new(), Vec::new());
     for outcome in outcomes {
         let DispatchOutcome::Ok(answer) = outcome else {
             continue;
@@ -20,14 +20,17 @@ pub(super) fn objects<'o>(outcomes: impl Iterator<Item = &'o Outcome>) -> Vec<St
         let is_some = |value: &Value| value.as_object().is_some_and(|fields| !fields.is_empty());
         let nodes = tree::nodes(answer).into_iter();
         for (path, object) in nodes.filter(|(path, value)| !path.is_empty() && is_some(value)) {
+            let is_state = path.contains("_state");
+            let of_its_kind = if is_state { &states } else { &others };
+            if of_its_kind.len() == OBJECTS_MAX {
+                continue;
+            }
             let text = object.to_string();
-            let is_new = objects.iter().all(|(_, other)| *other != text);
+            let is_new = !states.contains(&text) && !others.contains(&text);
             if is_new && text.len() <= OBJECT_BYTES_MAX {
-                objects.push((!path.contains("_state"), text));
+                if is_state { &mut states } else { &mut others }.push(text);
             }
         }
     }
-    objects.sort_by_key(|(is_no_state, _)| *is_no_state);
-    objects.truncate(OBJECTS_MAX);
-    objects.into_iter().map(|(_, text)| text).collect()
+    states.into_iter().chain(others).take(OBJECTS_MAX).collect()
 }

@@ -15,7 +15,7 @@ use super::{CaseRecord, MANY_STEPS, Memory, ProbeRecord, Reaction, StepRecord, m
 use crate::case::{Case, Step};
 #[cfg(feature = "reference")]
 use crate::host::ReferenceHost;
-use crate::host::{Cause, DispatchOutcome, HandshakeError, Host, Session};
+use crate::host::{Call, Cause, DispatchOutcome, HandshakeError, Host, Session};
 use crate::puppet::{INPUT_MAX_BYTES, Op, predict};
 use crate::wire::{Function, Request, Vocabulary};
 
@@ -64,6 +64,14 @@ pub struct Runner<'h, H: Host, R = Request> {
     peaks: Option<(u64, u64)>,
     #[cfg(feature = "reference")]
     reference: Option<ReferenceHost>,
+}
+
+/// When a plugin's answers to a case have so many bytes together, its other steps are left out: the record keeps all of
+/// them, read too, which takes many times as much memory, and that is none of the plugin's.
+const ANSWERS_MAX_BYTES: usize = 8 << 20;
+
+fn output_bytes(call: &Call) -> usize {
+    call.output.as_ref().map_or(0, Vec::len)
 }
 
 /// The dispatches of a case and the clock.
@@ -232,18 +240,25 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         record.steps.reserve(steps.len());
         self.clock = Clock::default();
         let many = steps.len() >= MANY_STEPS;
+        let mut answered_bytes = 0;
         for (place, step) in steps.enumerate() {
             let Some(seen) = self.step(place, step, many) else {
                 continue;
             };
             let answered = matches!(seen.reaction.outcome(), Some(DispatchOutcome::Ok(_)));
             let function = seen.function;
+            answered_bytes += output_bytes(&seen.call);
             record.steps.push(seen);
             if !answered {
                 let own = self.healthy.iter().position(|h| h.function == function);
                 if let Some(own) = own {
-                    record.probes.push(self.probe(own, record.steps.len()));
+                    let probe = self.probe(own, record.steps.len());
+                    answered_bytes += output_bytes(&probe.call);
+                    record.probes.push(probe);
                 }
+            }
+            if self.subject == Subject::Plugin && answered_bytes > ANSWERS_MAX_BYTES {
+                break;
             }
         }
         record

@@ -9,7 +9,7 @@ use cc_lb_fuzz::puppet::Op;
 use cc_lb_fuzz::wire::Request;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
-use crate::common::{case, healthy, puppet_host, told};
+use crate::common::{Guest, case, healthy, puppet_host, told};
 
 /// A host that counts how many of its sessions have been told to grow and are open, and the most that were.
 struct Counting {
@@ -86,4 +86,22 @@ fn two_sessions_that_have_grown_are_not_open_at_a_time() {
     assert_eq!(most_at_a_time(&[Op::Grow(900), Op::BurnTo(1_000_000)]), 1);
     // Others go on with their session.
     assert_eq!(most_at_a_time(&[Op::EmitHealthy]), 2);
+}
+
+#[test]
+fn a_plugins_large_answers_end_a_long_case_before_its_record_takes_all_memory() {
+    let mut guest = Guest::shape("");
+    guest.functions = r#"(func (export "shape") (result i32)
+        (call $output_set (call $alloc (i64.const 500000)) (i64.const 500000)) (i32.const 0))"#
+        .to_owned();
+    let wasm = guest.wasm();
+    let host = PluginHost::new(&wasm).expect("it opens");
+    let mut runner = Runner::<_, Request>::new(&host, Subject::Plugin).expect("it opens");
+    let case = case(vec![healthy("shape_v1"); 100]);
+    let record = runner.run(&case, Depth::Light).expect("it runs");
+    let steps = record.steps.len();
+    assert_eq!(
+        steps, 9,
+        "with the healthy calls behind them they have 8 MiB"
+    );
 }
