@@ -1,9 +1,11 @@
 //! How far a campaign is, kept beside its findings while it runs: what `--resume` goes on with.
 
+use std::hash::Hasher as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cc_lb_fuzz::campaign::Summary;
+use fnv::FnvHasher;
 use serde::{Deserialize, Serialize};
 
 use super::error::CliError;
@@ -19,6 +21,8 @@ const EVERY: Duration = Duration::from_secs(1);
 pub struct State {
     /// What it fuzzes and how, as its flags: another one does not go on with this.
     pub what: String,
+    /// A number of the module: another one has other words, and so other cases.
+    pub module: u64,
     pub seed: u64,
     /// The first case that has not run, or has shown what nobody has looked into.
     pub done: u64,
@@ -76,8 +80,15 @@ impl Keeper {
     }
 }
 
-/// The state of the campaign that was interrupted or killed.
-pub fn read(artifacts: &Path, what: &str) -> Result<State, CliError> {
+/// The number of a module.
+pub fn number(wasm: &[u8]) -> u64 {
+    let mut number = FnvHasher::default();
+    number.write(wasm);
+    number.finish()
+}
+
+/// The state of the campaign that was interrupted or killed, where it is one as this.
+pub fn read(artifacts: &Path, this: &State) -> Result<State, CliError> {
     let path = artifacts.join(FILE);
     let nothing = |reason: String| CliError::Resume {
         path: path.clone(),
@@ -85,8 +96,11 @@ pub fn read(artifacts: &Path, what: &str) -> Result<State, CliError> {
     };
     let text = std::fs::read(&path).map_err(|error| nothing(error.to_string()))?;
     let state: State = serde_json::from_slice(&text).map_err(|error| nothing(error.to_string()))?;
-    match state.what == what {
+    if state.what != this.what {
+        return Err(nothing(format!("it is of another one: {}", state.what)));
+    }
+    match state.module == this.module {
         true => Ok(state),
-        false => Err(nothing(format!("it is of another one: {}", state.what))),
+        false => Err(nothing("the plugin is another one now".to_owned())),
     }
 }

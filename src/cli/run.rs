@@ -79,11 +79,12 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     args.check_places()?;
     let mut state = State {
         what: args.what_exactly(),
+        module: resume::number(&workers.setup().wasm),
         seed: plan.seed,
         done: 0,
     };
     if args.resume {
-        state = resume::read(&args.artifacts, &state.what)?;
+        state = resume::read(&args.artifacts, &state)?;
         plan.seed = state.seed;
     }
     let workers = workers.with_first(args.first(&plan)?).from_case(state.done);

@@ -341,7 +341,8 @@ fn printable(name: &str) -> String {
 fn readable(name: &str) -> String {
     let takes_long = name.len() > NAME_MAX_BYTES || {
         let refers_back = name.bytes().filter(|byte| *byte == b'B').count();
-        name.contains("_R") && refers_back > BACK_REFERENCES_MAX
+        // With the underscores of any system.
+        name.trim_start_matches('_').starts_with('R') && refers_back > BACK_REFERENCES_MAX
     };
     let name = &match takes_long {
         true => name.to_owned(),
@@ -382,6 +383,7 @@ mod tests {
     fn a_name_that_refers_back_and_back_again_is_left_as_it_is() {
         let name = format!("_RIC1a{}E", "TB2_B2_E".repeat(20));
         assert_eq!(readable(&name), name);
+        assert_eq!(readable(&name[1..]), name[1..], "as on Windows");
         let name = "a".repeat(NAME_MAX_BYTES + 1);
         assert_eq!(readable(&name), name);
     }
