@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::campaign::{Bench, Budget, CampaignError, Event, Plan, Summary, confirm_all, run_bench};
-use crate::case::{Case, CaseError, words};
+use crate::case::{Case, CaseError, ShrinkLimits, words};
 use crate::finding::Finding;
 use crate::host::{HandshakeError, PluginHost};
 use crate::observation::{Depth, Subject};
@@ -139,7 +139,13 @@ fn judge(
     findings: &mut Vec<Finding>,
 ) -> Result<(), CampaignError> {
     let (record, violations) = bench.judge_alone(&case, Depth::Thorough)?;
-    for finding in confirm_all(bench, violations, &[case], record.met_the_wall()) {
+    for finding in confirm_all(
+        bench,
+        violations,
+        &[case],
+        record.met_the_wall(),
+        ShrinkLimits::default(),
+    ) {
         findings.push(finding?);
     }
     Ok(())

@@ -37,6 +37,13 @@ pub enum Origin {
     History,
     /// The cases that the session had seen, joined, but they did not show it again.
     Unreproduced,
+    /// A stored case, as it is.
+    Stored,
+    /// The cases that the session had seen, joined: there was no time to look into it.
+    Unexamined {
+        /// Whether something is wrong for sure: neither a clock nor another measurement had a say in it.
+        certain: bool,
+    },
 }
 
 impl<R> Finding<R> {
@@ -65,6 +72,10 @@ impl<R> Finding<R> {
         // Of what did not show again nobody knows what it comes from, nor which function has to do with it.
         if self.origin == Origin::Unreproduced {
             return format!("{}-unreproduced", self.violation.check);
+        }
+        if let Origin::Unexamined { .. } = self.origin {
+            let key = Self::key_of(&self.violation, &BTreeSet::new());
+            return format!("{key}-unexamined");
         }
         Self::key_of(&self.violation, &self.effects())
     }

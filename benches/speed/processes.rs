@@ -1,7 +1,6 @@
 //! Campaigns in worker processes: how they scale, and how soon they find.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cc_lb_fuzz::campaign::{CASES_PER_SESSION, Cases};
@@ -59,14 +58,14 @@ fn scaling() -> Figure {
 fn first_finding() -> Figure {
     let rounds = (1..=SEEDS).map(|seed| {
         let workers = workers(HostKind::Reference);
-        let stop = workers.stop();
+        let interrupt = workers.interrupt();
         let start = Instant::now();
         let mut found = None;
         let plan = Plan::puppet::<Request>(seed, 20_000);
         let ended = workers.run(&plan, NonZeroUsize::MIN, &mut |event| {
             if let Event::Finding(_) = event {
                 found.get_or_insert_with(|| start.elapsed());
-                stop.store(true, Ordering::Relaxed);
+                interrupt.request();
             }
         });
         ended.expect("it runs");

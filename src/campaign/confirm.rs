@@ -83,7 +83,7 @@ pub fn confirm<R: Vocabulary>(
             return Ok(Confirmed::Known);
         }
         if surely(lab, suspect.violation, &case)?.is_some()
-            && let Some(confirmed) = shrink(lab, suspect.violation, &case, origin, known, limits)?
+            && let Some(confirmed) = shrink(lab, suspect.violation, &case, origin, known, limits)
         {
             return Ok(confirmed);
         }
@@ -130,6 +130,7 @@ pub fn confirm_all<R: Vocabulary, L: Lab<R>>(
     violations: Vec<Violation>,
     history: &[Case<R>],
     by_chance: bool,
+    limits: ShrinkLimits,
 ) -> impl Iterator<Item = Result<Finding<R>, CampaignError>> {
     let mut known = Known::default();
     violations.into_iter().filter_map(move |violation| {
@@ -141,7 +142,7 @@ pub fn confirm_all<R: Vocabulary, L: Lab<R>>(
             history,
             by_chance,
         };
-        match confirm(lab, &suspect, &known, ShrinkLimits::default()) {
+        match confirm(lab, &suspect, &known, limits) {
             Ok(Confirmed::Finding(finding)) if finding.is_new(&mut known.keys) => {
                 Some(Ok(*finding))
             }
@@ -152,7 +153,7 @@ pub fn confirm_all<R: Vocabulary, L: Lab<R>>(
 }
 
 /// The last steps of the cases of a session as one.
-fn joined<R: Vocabulary>(history: &[Case<R>], most: usize) -> Case<R> {
+pub(super) fn joined<R: Vocabulary>(history: &[Case<R>], most: usize) -> Case<R> {
     let mut steps: Vec<_> = history.iter().flat_map(|case| case.steps.clone()).collect();
     steps.drain(..steps.len().saturating_sub(most));
     Case { steps }
@@ -250,7 +251,8 @@ fn is_known<R: Vocabulary>(
     Ok(false)
 }
 
-/// Makes the case smaller; `None` if it turns out not to show the violation.
+/// Makes the case, which shows the violation, smaller; `None` if it turns out not to show it. What ends the search early
+/// costs its smallness and not the finding.
 fn shrink<R: Vocabulary>(
     lab: &mut impl Lab<R>,
     violation: &Violation,
@@ -258,61 +260,85 @@ fn shrink<R: Vocabulary>(
     origin: Origin,
     known: &Known,
     limits: ShrinkLimits,
-) -> Result<Option<Confirmed<R>>, CampaignError> {
+) -> Option<Confirmed<R>> {
+    let mut finding = Finding {
+        violation: violation.clone(),
+        case: case.clone(),
+        origin,
+        minimal: false,
+    };
+    match try_shrink(lab, &mut finding, known, limits) {
+        Ok(Shown::Surely) | Err(_) => Some(Confirmed::Finding(Box::new(finding))),
+        Ok(Shown::Known) => Some(Confirmed::Known),
+        Ok(Shown::No) => None,
+    }
+}
+
+/// What became of a case that was made smaller.
+enum Shown {
+    /// It shows the violation whenever it is run.
+    Surely,
+    /// The violation is one that was told.
+    Known,
+    /// It does not show it every time.
+    No,
+}
+
+/// Makes the case of a finding smaller. It is one that shows the violation at any time, an early end included.
+fn try_shrink<R: Vocabulary>(
+    lab: &mut impl Lab<R>,
+    finding: &mut Finding<R>,
+    known: &Known,
+    limits: ShrinkLimits,
+) -> Result<Shown, CampaignError> {
+    let (violation, case) = (finding.violation.clone(), finding.case.clone());
     // What is measured takes long, so that a smaller case that shows it once is enough, if in the end it is sure.
     // Otherwise it was a busy machine that made it so small.
-    let rounds: &[usize] = match violation.measured {
-        true => &[1, MEASURED_REPEATS],
-        false => &[1],
+    let (rounds, numbers): (&[usize], _) = if violation.measured {
+        (&[1, MEASURED_REPEATS], Numbers::AsTheyAre)
+    } else {
+        (&[1], limits.numbers)
     };
-    let limits = ShrinkLimits {
-        numbers: match violation.measured {
-            true => Numbers::AsTheyAre,
-            false => limits.numbers,
-        },
-        ..limits
-    };
+    let limits = ShrinkLimits { numbers, ..limits };
     for &repeats in rounds {
-        let mut failed = None;
-        let mut fails = |lab: &mut _, case: &Case<R>| {
-            let shows = always(lab, violation, case, repeats);
-            shows.unwrap_or_else(|error| {
-                failed.get_or_insert(error);
-                false
-            })
+        // The smallest so far, should the search end early. What is measured must show several times.
+        let fails = |lab: &mut _, smallest: &mut Case<R>, case: &Case<R>| {
+            let shows = always(lab, &violation, case, repeats)?;
+            if shows && !violation.measured {
+                smallest.clone_from(case);
+            }
+            Ok::<_, CampaignError>(shows)
         };
         // Few tries, and what is left says what the finding is.
-        let structure = case.shrink_structure(limits, |case| fails(lab, case)).case;
-        let mut finding = Finding {
-            violation: violation.clone(),
-            case: structure.clone(),
-            origin,
-            minimal: false,
-        };
-        if let Some(told) = again(lab, violation, &structure)? {
-            finding.violation = told;
-            if known.keys.contains(&finding.key()) {
-                return Ok(Some(Confirmed::Known));
+        let structure =
+            case.try_shrink_structure(limits, |case| fails(lab, &mut finding.case, case))?;
+        let structure = structure.case;
+        if let Some(told) = again(lab, &violation, &structure)? {
+            let smaller = Finding {
+                violation: told,
+                case: structure.clone(),
+                ..finding.clone()
+            };
+            if known.keys.contains(&smaller.key()) {
+                return Ok(Shown::Known);
             }
         }
-        let shrunk = structure.shrink(limits, |case| fails(lab, case));
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        let larger = match Some(&repeats) == rounds.last() {
-            true => vec![structure, case.clone()],
-            false => Vec::new(),
+        let shrunk = structure.try_shrink(limits, |case| fails(lab, &mut finding.case, case))?;
+        let larger = if Some(&repeats) == rounds.last() {
+            vec![structure, case.clone()]
+        } else {
+            Vec::new()
         };
         let larger = larger.into_iter().map(|case| (case, false));
         for (case, minimal) in [(shrunk.case, shrunk.minimal)].into_iter().chain(larger) {
-            if let Some(told) = surely(lab, violation, &case)? {
+            if let Some(told) = surely(lab, &violation, &case)? {
                 // In the words of the case that is told.
                 finding.violation = told;
                 finding.case = case;
                 finding.minimal = minimal;
-                return Ok(Some(Confirmed::Finding(Box::new(finding))));
+                return Ok(Shown::Surely);
             }
         }
     }
-    Ok(None)
+    Ok(Shown::No)
 }

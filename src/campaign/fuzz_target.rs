@@ -5,7 +5,7 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
 use super::{Bench, CASES_PER_SESSION, CampaignError, THOROUGH_ONE_IN, confirm_all};
-use crate::case::{Case, Menu};
+use crate::case::{Case, Menu, ShrinkLimits};
 use crate::finding::Finding;
 use crate::host::{Cause, HandshakeError, Host};
 use crate::observation::{CaseRecord, Depth, Subject};
@@ -82,7 +82,13 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
         violations.retain(|violation| !may_be_busy(violation, &record));
         let by_chance = record.met_the_wall();
         let is_sound = violations.is_empty();
-        let mut findings = confirm_all(&mut self.bench, violations, &self.history, by_chance);
+        let mut findings = confirm_all(
+            &mut self.bench,
+            violations,
+            &self.history,
+            by_chance,
+            ShrinkLimits::default(),
+        );
         let finding = findings.next().transpose()?;
         drop(findings);
         if !is_sound {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::block::Block;
+use super::interrupt::Interrupt;
 use super::{CampaignError, Cases, Plan};
 use crate::case::Case;
 use crate::host::{HandshakeError, Host};
@@ -53,6 +54,46 @@ pub trait Lab<R> {
 
     /// Who answers the requests.
     fn subject(&self) -> Subject;
+}
+
+/// A lab that does nothing more once the campaign is over.
+pub(super) struct Interruptible<'l, L> {
+    pub(super) lab: &'l mut L,
+    pub(super) interrupt: Interrupt,
+}
+
+impl<L> Interruptible<'_, L> {
+    fn check(&self) -> Result<(), CampaignError> {
+        if self.interrupt.is_over() {
+            return Err(CampaignError::Interrupted);
+        }
+        Ok(())
+    }
+}
+
+impl<R, L: Lab<R>> Lab<R> for Interruptible<'_, L> {
+    fn run(
+        &mut self,
+        plan: &Plan,
+        cases: Range<u64>,
+        deadline: Option<Instant>,
+    ) -> Result<Block, CampaignError> {
+        self.check()?;
+        self.lab.run(plan, cases, deadline)
+    }
+
+    fn judge(&mut self, case: &Case<R>, check: &str) -> Result<Vec<Violation>, CampaignError> {
+        self.check()?;
+        self.lab.judge(case, check)
+    }
+
+    fn begin_afresh(&mut self) {
+        self.lab.begin_afresh();
+    }
+
+    fn subject(&self) -> Subject {
+        self.lab.subject()
+    }
 }
 
 /// What was found without what a check that measures found by chance.

@@ -27,8 +27,10 @@ mod distribution;
 mod engine;
 mod fuzz_target;
 mod growth;
+mod interrupt;
 mod items;
 mod lab;
+mod ledger;
 mod limits;
 mod values;
 #[cfg(unix)]
@@ -42,6 +44,7 @@ pub use distribution::Distribution;
 pub use engine::{findings, run, run_bench};
 pub use fuzz_target::{FuzzTarget, Verdict, mutate};
 pub use growth::Growth;
+pub use interrupt::Interrupt;
 pub use lab::{Bench, Lab};
 pub use limits::{Limit, Point, limits};
 #[cfg(unix)]
@@ -143,7 +146,8 @@ pub enum Budget {
 pub enum Event<'a, R> {
     /// A session's cases have run.
     Progress(&'a Summary),
-    /// Something was found, confirmed and shrunk. Told once for each key.
+    /// Something was found: confirmed and shrunk, or, at the end, seen and not looked into for want of time, which its
+    /// [`origin`](Finding::origin) says. Told once for each key.
     Finding(&'a Finding<R>),
 }
 
@@ -167,7 +171,7 @@ pub struct Summary {
     pub slowest: Duration,
     /// The most memory that a worker had resident, in bytes; `None` where it was not measured.
     pub memory: Option<u64>,
-    /// The findings told.
+    /// The findings told, without those that were not looked into.
     pub findings: usize,
     /// Violations of measurements that did not show again, and so are no findings.
     pub unconfirmed: u64,
@@ -175,7 +179,7 @@ pub struct Summary {
     pub unexamined: u64,
     /// Those of them in which neither a clock nor another measurement had a say: something is wrong.
     pub unexamined_for_sure: u64,
-    /// Whether it was ended early from outside.
+    /// Whether it was ended early: from outside, or by an error.
     pub interrupted: bool,
     /// The phase that it is in, or was in last.
     pub phase: Option<Phase>,
@@ -258,6 +262,17 @@ pub enum CampaignError {
         program: PathBuf,
         /// What failed.
         reason: String,
+    },
+    /// An end was asked for, and nothing is waited for any more.
+    #[error("interrupted")]
+    Interrupted,
+    /// It ended in mid-run. What was seen until then was emitted.
+    #[error("the campaign ended early, after {} cases: {source}", summary.cases)]
+    Ended {
+        /// What it came to until then.
+        summary: Box<Summary>,
+        /// Why it ended.
+        source: Box<CampaignError>,
     },
 }
 

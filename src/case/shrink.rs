@@ -1,6 +1,7 @@
 //! Structural shrinking: fewer steps, fewer operations, and every field back at its dry-run value unless
 //! the finding needs it.
 
+use std::convert::Infallible;
 use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
 
@@ -48,7 +49,20 @@ impl<R: Vocabulary> Case<R> {
     /// Makes the case smaller as long as `fails` says that the finding is still there.
     ///
     /// The result is the case itself or one that `fails` accepted.
-    pub fn shrink(&self, limits: ShrinkLimits, fails: impl FnMut(&Self) -> bool) -> Shrunk<R> {
+    pub fn shrink(&self, limits: ShrinkLimits, mut fails: impl FnMut(&Self) -> bool) -> Shrunk<R> {
+        let Ok(shrunk) = self.try_shrink(limits, |case| Ok::<_, Infallible>(fails(case)));
+        shrunk
+    }
+
+    /// The same with a `fails` that may fail itself, which ends the search.
+    ///
+    /// # Errors
+    /// The first of `fails`.
+    pub fn try_shrink<E>(
+        &self,
+        limits: ShrinkLimits,
+        fails: impl FnMut(&Self) -> Result<bool, E>,
+    ) -> Result<Shrunk<R>, E> {
         let mut search = Search::new(self, limits, fails);
         loop {
             while search.structure() {}
@@ -59,42 +73,52 @@ impl<R: Vocabulary> Case<R> {
     }
 
     /// The same with whole steps, requests and operations only: what is left of the case's structure, in few tries.
-    pub fn shrink_structure(
+    ///
+    /// # Errors
+    /// As [`Case::try_shrink`].
+    pub fn try_shrink_structure<E>(
         &self,
         limits: ShrinkLimits,
-        fails: impl FnMut(&Self) -> bool,
-    ) -> Shrunk<R> {
+        fails: impl FnMut(&Self) -> Result<bool, E>,
+    ) -> Result<Shrunk<R>, E> {
         let mut search = Search::new(self, limits, fails);
         while search.structure() {}
         search.end(limits)
     }
 }
 
-struct Search<R, F> {
+struct Search<R, F, E> {
     best: Case<R>,
     fails: F,
+    /// What `fails` failed with.
+    error: Option<E>,
     left: u32,
     numbers: Numbers,
     /// `None` where there is no end of time.
     until: Option<Instant>,
 }
 
-impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
+impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
     fn new(case: &Case<R>, limits: ShrinkLimits, fails: F) -> Self {
         Self {
             best: case.clone(),
             fails,
+            error: None,
             left: limits.candidates,
             numbers: limits.numbers,
             until: Instant::now().checked_add(limits.time),
         }
     }
 
-    fn end(self, limits: ShrinkLimits) -> Shrunk<R> {
-        Shrunk {
-            candidates: limits.candidates - self.left,
-            minimal: !self.is_over(),
-            case: self.best,
+    fn end(self, limits: ShrinkLimits) -> Result<Shrunk<R>, E> {
+        let minimal = !self.is_over();
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok(Shrunk {
+                candidates: limits.candidates - self.left,
+                minimal,
+                case: self.best,
+            }),
         }
     }
 
@@ -138,7 +162,9 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
 
     /// Whether a limit is reached. Asked before a candidate is made: making one of a long case takes long too.
     fn is_over(&self) -> bool {
-        self.left == 0 || self.until.is_some_and(|until| Instant::now() >= until)
+        self.error.is_some()
+            || self.left == 0
+            || self.until.is_some_and(|until| Instant::now() >= until)
     }
 
     fn accepts(&mut self, candidate: Case<R>) -> bool {
@@ -146,11 +172,15 @@ impl<R: Vocabulary, F: FnMut(&Case<R>) -> bool> Search<R, F> {
             return false;
         }
         self.left -= 1;
-        let accepted = (self.fails)(&candidate);
-        if accepted {
-            self.best = candidate;
+        match (self.fails)(&candidate) {
+            Ok(true) => self.best = candidate,
+            Ok(false) => return false,
+            Err(error) => {
+                self.error = Some(error);
+                return false;
+            }
         }
-        accepted
+        true
     }
 
     /// Whether the finding may be one of many calls: these are made smaller without making them fewer.

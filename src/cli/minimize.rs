@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cc_lb_fuzz::case::Case;
+use cc_lb_fuzz::case::{Case, ShrinkLimits};
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::wire::Request;
 use clap::Args;
@@ -31,9 +31,10 @@ pub fn minimize(args: &MinimizeArgs) -> Result<u8, CliError> {
     let mut worker = args.options.workers(plugin)?.worker();
     let told = |error| refused(error, plugin);
     let mut found = false;
-    for finding in worker.findings(&case).map_err(told)? {
+    let findings = worker.findings(&case, ShrinkLimits::default());
+    for finding in findings.map_err(told)? {
         let finding = finding.map_err(told)?;
-        let (_, told) = tell(&finding, &args.artifacts, plugin, &args.options);
+        let (_, told) = tell(&finding, None, &args.artifacts, plugin, &args.options);
         told?;
         found = true;
     }

@@ -116,11 +116,20 @@ fn in_short(error: &clap::Error) -> String {
     format!("{text}; --help tells more")
 }
 
-/// One line, whatever the parts of the message were made of.
 fn could_not_run(message: &str) -> ExitCode {
+    print_error(message);
+    ExitCode::from(exit_code::COULD_NOT_RUN)
+}
+
+/// What went wrong in a run that goes on, or ends with another exit code.
+fn report_error(error: &CliError) {
+    print_error(&error.to_string());
+}
+
+/// One line, whatever the parts of the message were made of.
+fn print_error(message: &str) {
     let words: Vec<_> = message.split_whitespace().collect();
     eprintln!("cc-lb-fuzz: {}", harmless(&words.join(" ")));
-    ExitCode::from(exit_code::COULD_NOT_RUN)
 }
 
 fn completions(shell: Shell) -> Result<u8, CliError> {

@@ -48,21 +48,28 @@ fn could_not_write(source: std::io::Error) -> CliError {
     }
 }
 
-/// Writes the case of a finding and prints it with the command that replays it, which is returned, whatever of these
-/// failed: it is a finding all the same.
+/// Writes the case of a finding, but where it is stored already, and prints it with the command that replays it, which is
+/// returned, whatever of these failed: it is a finding all the same.
 pub fn tell(
     finding: &Finding,
+    stored: Option<&Path>,
     artifacts: &Path,
     plugin: Option<&Path>,
     options: &PluginArgs,
 ) -> (String, Result<(), CliError>) {
-    let path = artifacts.join(finding.file_stem() + ".json");
+    let path = stored.map_or_else(
+        || artifacts.join(finding.file_stem() + ".json"),
+        Path::to_owned,
+    );
     let mut replay = format!("{} replay {}", program_name(), quoted(&path));
     if let Some(plugin) = plugin {
         replay += &format!(" --plugin {}", quoted(plugin));
     }
     replay += &options.as_flags();
-    let written = make_folder(artifacts).and_then(|()| Ok(finding.case.write(&path)?));
+    let written = match stored {
+        Some(_) => Ok(()),
+        None => make_folder(artifacts).and_then(|()| Ok(finding.case.write(&path)?)),
+    };
     let printed = print_findings(&(report::finding_text(finding, &replay) + "\n"));
     (replay, written.and(printed))
 }

@@ -96,8 +96,7 @@ impl PluginArgs {
             capabilities: self.capabilities(),
             deny_refusals: self.deny.contains(&Deny::Refused),
         };
-        let program = std::env::current_exe().map_err(CliError::Program)?;
-        Workers::new(program, ["worker"], setup).map_err(CliError::Program)
+        Workers::new(this_program()?, ["worker"], setup).map_err(CliError::Program)
     }
 
     /// The flags that say the same, each behind a space.
@@ -113,6 +112,16 @@ impl PluginArgs {
             flags += &format!(" --capability={}", word(name));
         }
         flags
+    }
+}
+
+/// This program, to be started again: the very one, though its file is built anew or removed meanwhile, where the system
+/// has such a path.
+fn this_program() -> Result<PathBuf, CliError> {
+    let running = Path::new("/proc/self/exe");
+    match running.exists() {
+        true => Ok(running.to_owned()),
+        false => std::env::current_exe().map_err(CliError::Program),
     }
 }
 

@@ -2,16 +2,21 @@
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::{self, Budget, Event, Phase, Plan, Setup, Summary, Workers};
+use cc_lb_fuzz::campaign::{
+    self, Budget, CampaignError, Event, Interrupt, Phase, Plan, Setup, Summary, Workers,
+};
 use cc_lb_fuzz::case::{self, Case, words};
 use cc_lb_fuzz::exit_code;
+use cc_lb_fuzz::finding::{Finding, Origin};
 use cc_lb_fuzz::host::PluginHost;
 use cc_lb_fuzz::observation::Subject;
-use cc_lb_fuzz::report::{self, FindingReport, LimitReport, Report};
+use cc_lb_fuzz::report::{self, FindingReport, LimitReport, Report, Status};
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use clap::Args;
 
@@ -20,7 +25,11 @@ use super::output::{self, print, tell};
 use super::plugin::{HostArg, PluginArgs, refused};
 use super::progress::Progress;
 use super::report::ReportFile;
+use super::report_error;
 use super::resume::{self, Keeper, State};
+
+/// How often it is looked for a signal while limits are measured.
+const SIGNAL_POLL: Duration = Duration::from_millis(50);
 
 #[derive(Args)]
 pub struct RunArgs {
@@ -87,7 +96,11 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
         state = resume::read(&args.artifacts, &state)?;
         plan.seed = state.seed;
     }
-    let workers = workers.with_first(args.first(&plan)?).from_case(state.done);
+    let earlier = args.earlier(&plan);
+    let workers = workers
+        .with_corpus(args.corpus()?)
+        .with_earlier(earlier.iter().map(|(_, case)| case.clone()).collect())
+        .from_case(state.done);
     let print_unless_quiet = |text: &str| match args.quiet {
         true => Ok(()),
         false => print(text),
@@ -100,48 +113,87 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     print_unless_quiet(&format!("fuzzing {what}; seed {seed}{from}\n\n"))?;
     let mut keeper = Keeper::new(&args.artifacts, state);
     let mut progress = Progress::new(plan.budget, args.quiet);
-    let stop = workers.stop();
-    // The second one ends it at once.
-    ctrlc::set_handler(move || {
-        if stop.swap(true, Ordering::Relaxed) {
-            std::process::exit(exit_code::COULD_NOT_RUN.into());
+    let found = Arc::new(AtomicBool::new(false));
+    listen_for_signals(workers.interrupt(), Arc::clone(&found))?;
+    let (mut failures, mut findings) = (Vec::new(), Vec::new());
+    let ended = workers.run(&plan, args.workers, &mut |event| match event {
+        Event::Progress(summary) => {
+            progress.tell(summary);
+            keeper.tell(summary);
         }
-    })
-    .map_err(CliError::Signal)?;
-    let (mut failed, mut findings) = (None, Vec::new());
-    let summary = workers
-        .run(&plan, args.workers, &mut |event| match event {
-            Event::Progress(summary) => {
-                progress.tell(summary);
-                keeper.tell(summary);
-            }
-            Event::Finding(finding) => {
-                let tell = || tell(finding, &args.artifacts, plugin, &args.options);
-                let (replay, told) = progress.suspend(tell);
-                findings.push(FindingReport::new(finding, replay));
-                failed = failed.take().or(told.err());
-            }
-        })
-        .map_err(|error| refused(error, plugin))?;
+        Event::Finding(finding) => {
+            let stored = stored_at(finding, &earlier);
+            let tell = || tell(finding, stored, &args.artifacts, plugin, &args.options);
+            let (replay, told) = progress.suspend(tell);
+            let report = FindingReport::new(finding, replay);
+            found.fetch_or(
+                report.status != Status::UnexaminedMeasurement,
+                Ordering::Relaxed,
+            );
+            findings.push(report);
+            failures.extend(told.err());
+        }
+    });
     drop(progress);
+    let (summary, ended_early) = match ended {
+        Ok(summary) => (summary, None),
+        Err(CampaignError::Ended { summary, source }) => (*summary, Some(refused(*source, plugin))),
+        Err(error) => return Err(refused(error, plugin)),
+    };
     keeper.end(&summary);
     let ends = report::summary_text(&summary) + &args.hint(&summary);
-    let mut failures: Vec<_> = failed.into_iter().collect();
     failures.extend(print_unless_quiet(&ends).err());
     let mut report = Report::new(args.what(), &plan, &summary);
     report.plugin = plugin.map(|path| path.display().to_string());
     report.findings = findings;
-    report.limits = args.limits(&workers, &summary);
-    // Whatever could not be written, the others are.
-    failures.extend(args.reports.iter().filter_map(|f| f.write(&report).err()));
-    if let Some(error) = failures.into_iter().next() {
-        return Err(error);
+    if let Some(error) = &ended_early {
+        report.ended_early = Some(error.to_string());
     }
-    // What showed for sure is wrong, though there was no time to say what it comes from.
-    Ok(match (summary.findings, summary.unexamined_for_sure) {
-        (0, 0) => exit_code::CLEAN,
-        _ => exit_code::FINDINGS,
+    failures.extend(args.write_reports(&mut report, &workers));
+    failures.extend(ended_early);
+    match (found.load(Ordering::Relaxed), failures.pop()) {
+        (true, last) => {
+            failures.extend(last);
+            failures.iter().for_each(report_error);
+            Ok(exit_code::FINDINGS)
+        }
+        (false, Some(last)) => {
+            failures.iter().for_each(report_error);
+            Err(last)
+        }
+        (false, None) => Ok(exit_code::CLEAN),
+    }
+}
+
+/// How long after an end was asked for twice the process lives on, should something that is written to not take it.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+
+/// Ctrl-C and SIGTERM end the campaign: the first soon, the second at once. Whatever was found is told either way.
+fn listen_for_signals(interrupt: Interrupt, found: Arc<AtomicBool>) -> Result<(), CliError> {
+    ctrlc::set_handler(move || {
+        if interrupt.is_requested() {
+            let found = Arc::clone(&found);
+            std::thread::spawn(move || {
+                std::thread::sleep(LAST_WRITES);
+                let code = match found.load(Ordering::Relaxed) {
+                    true => exit_code::FINDINGS,
+                    false => exit_code::COULD_NOT_RUN,
+                };
+                std::process::exit(code.into());
+            });
+        }
+        interrupt.request();
     })
+    .map_err(CliError::Signal)
+}
+
+/// The file that has the case of a finding already.
+fn stored_at<'e>(finding: &Finding, earlier: &'e [(PathBuf, Case)]) -> Option<&'e Path> {
+    let mut earlier = earlier.iter();
+    let stored = earlier.find(|(_, case)| *case == finding.case);
+    stored
+        .map(|(path, _)| path.as_path())
+        .filter(|_| finding.origin == Origin::Stored)
 }
 
 impl RunArgs {
@@ -177,19 +229,27 @@ impl RunArgs {
         self.reports.iter().try_for_each(ReportFile::prepare)
     }
 
-    /// The cases that run first: corpora, and what was found before, but where other phases are asked for.
-    fn first(&self, plan: &Plan) -> Result<Vec<Case>, CliError> {
+    /// The cases of corpora.
+    fn corpus(&self) -> Result<Vec<Case>, CliError> {
         let mut cases = Vec::new();
         for folder in &self.corpus {
             cases.extend(Case::read_folder(folder)?);
         }
+        Ok(cases)
+    }
+
+    /// The cases of what was found before, which run first, but where other phases are asked for.
+    fn earlier(&self, plan: &Plan) -> Vec<(PathBuf, Case)> {
         if !plan.phases.contains(&Phase::Seeds) && !self.resume {
-            return Ok(cases);
+            return Vec::new();
         }
         // A folder that is not there yet has none, and there may be reports in it.
-        let earlier = case::files(&self.artifacts).unwrap_or_default();
-        cases.extend(earlier.iter().filter_map(|file| Case::read(file).ok()));
-        Ok(cases)
+        let files = case::files(&self.artifacts).unwrap_or_default().into_iter();
+        let cases = files.filter_map(|path| {
+            let case = Case::read(&path).ok()?;
+            Some((path, case))
+        });
+        cases.collect()
     }
 
     /// What decides which cases a seed has, and on what they run.
@@ -204,21 +264,51 @@ impl RunArgs {
         what
     }
 
+    /// Writes the reports, and those that tell the limits of requests once more when these are measured: that takes long,
+    /// and may be ended. Whatever could not be written, the others are.
+    fn write_reports(&self, report: &mut Report, workers: &Workers) -> Vec<CliError> {
+        let written = self
+            .reports
+            .iter()
+            .filter_map(|file| file.write(report).err());
+        let mut failures: Vec<_> = written.collect();
+        if failures.is_empty() && report.ended_early.is_none() {
+            report.limits = self.limits(workers);
+        }
+        if !report.limits.is_empty() {
+            let telling = self.reports.iter().filter(|file| file.tells_limits());
+            failures.extend(telling.filter_map(|file| file.write(report).err()));
+        }
+        failures
+    }
+
     /// How large requests may be, for reports that tell it. They are measured behind the guard, in this process: a plugin
-    /// that it refuses, or that is too hostile to open, has none.
-    fn limits(&self, workers: &Workers, summary: &Summary) -> Vec<LimitReport> {
+    /// that it refuses, or that is too hostile to open, has none. A signal ends it.
+    fn limits(&self, workers: &Workers) -> Vec<LimitReport> {
         let asked = self.reports.iter().any(ReportFile::tells_limits);
         let guarded = self.options.host == HostArg::Guarded;
-        if self.plugin.is_none() || !asked || !guarded || summary.interrupted {
+        if self.plugin.is_none() || !asked || !guarded {
             return Vec::new();
         }
-        let setup = workers.setup();
+        let setup = workers.setup().clone();
         let functions = Request::places(&self.functions).unwrap_or_default();
-        let limits = PluginHost::new_with_caps(&setup.wasm, &setup.capabilities)
-            .map_err(Into::into)
-            .and_then(|host| campaign::limits::<_, Request>(&host, &functions));
-        let limits = limits.unwrap_or_default();
-        limits.iter().map(LimitReport::from).collect()
+        let (measured, limits) = mpsc::channel();
+        std::thread::spawn(move || {
+            let limits = PluginHost::new_with_caps(&setup.wasm, &setup.capabilities)
+                .map_err(Into::into)
+                .and_then(|host| campaign::limits::<_, Request>(&host, &functions));
+            // Nobody may be waiting any more.
+            let _ = measured.send(limits.unwrap_or_default());
+        });
+        let interrupt = workers.interrupt();
+        while !interrupt.is_requested() {
+            match limits.recv_timeout(SIGNAL_POLL) {
+                Ok(limits) => return limits.iter().map(LimitReport::from).collect(),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        Vec::new()
     }
 
     /// What a plugin's author may want to ask next.

@@ -2,6 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::text::count;
 use super::{FindingReport, FunctionReport, LimitReport, Report, charts};
 
 const STYLE: &str = include_str!("page.css");
@@ -21,10 +22,16 @@ pub fn html_page(report: &Report) -> String {
                 (head(report))
                 section {
                     h2 { "Findings" }
-                    @if report.findings.is_empty() {
+                    @if findings(report).count() == 0 {
                         p { "None." }
                     }
-                    @for finding in &report.findings { (finding_of(finding)) }
+                    @for finding in findings(report) { (finding_of(finding)) }
+                }
+                @if open(report).count() > 0 {
+                    section {
+                        h2 { "Unexamined" }
+                        @for finding in open(report) { (finding_of(finding)) }
+                    }
                 }
                 section {
                     h2 { "Functions" }
@@ -49,17 +56,34 @@ pub fn html_page(report: &Report) -> String {
     page.into_string()
 }
 
+/// What was looked into.
+fn findings(report: &Report) -> impl Iterator<Item = &FindingReport> {
+    let findings = report.findings.iter();
+    findings.filter(|finding| !finding.status.is_unexamined())
+}
+
+/// What was not.
+fn open(report: &Report) -> impl Iterator<Item = &FindingReport> {
+    let findings = report.findings.iter();
+    findings.filter(|finding| finding.status.is_unexamined())
+}
+
 fn head(report: &Report) -> Markup {
-    let findings = report.findings.len();
-    let verdict = match findings {
+    let (found, open) = (findings(report).count(), open(report).count());
+    let mut verdict = match found {
         0 => "nothing found".to_owned(),
-        1 => "1 finding".to_owned(),
-        more => format!("{more} findings"),
+        found => count(found as u64, "finding"),
     };
+    if open > 0 {
+        verdict += &format!(", {open} unexamined");
+    }
     html! {
-        header class=(if findings == 0 { "clean" } else { "findings" }) {
+        header class=(if report.findings.is_empty() { "clean" } else { "findings" }) {
             h1 { (report.subject) }
             p class="verdict" { (verdict) }
+            @if let Some(reason) = &report.ended_early {
+                p { "The campaign ended early: " (reason) }
+            }
             dl {
                 (figure("cases", &report.cases.to_string()))
                 (figure("calls", &report.dispatches.to_string()))
@@ -81,13 +105,15 @@ fn finding_of(finding: &FindingReport) -> Markup {
     html! {
         details {
             summary { (finding.title()) span { (finding.detail) } }
-            p { (finding.explanation) " " (finding.advice) }
+            p { (finding.explanation) " " (finding.advice) " " (finding.caveat()) }
             pre { (finding.case_text) }
             p { "Replay it:" }
             pre { (finding.replay) }
-            details {
-                summary { "The case as JSON" }
-                pre { (serde_json::to_string_pretty(&finding.case).unwrap_or_default()) }
+            @if !finding.case.is_null() {
+                details {
+                    summary { "The case as JSON" }
+                    pre { (serde_json::to_string_pretty(&finding.case).unwrap_or_default()) }
+                }
             }
         }
     }

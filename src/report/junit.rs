@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report as Xml, TestCase, TestCaseStatus, TestSuite};
 
-use super::Report;
+use super::{Report, Status};
 
 /// The report as JUnit XML.
 ///
@@ -21,14 +21,31 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
         suite.add_test_case(case);
     }
     for finding in &report.findings {
-        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        let mut status = match finding.status {
+            // It may be nothing.
+            Status::UnexaminedMeasurement => TestCaseStatus::skipped(),
+            _ => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        };
         status.set_message(finding.detail.clone());
         status.set_type(finding.check.clone());
+        let lines = [finding.explanation, finding.advice, finding.caveat()];
+        let lines = lines.into_iter().filter(|line| !line.is_empty());
+        let lines: String = lines.map(|line| format!("{line}\n")).collect();
         status.set_description(format!(
-            "{}\n{}\n{}replay: {}",
-            finding.explanation, finding.advice, finding.case_text, finding.replay
+            "{lines}{}replay: {}",
+            finding.case_text, finding.replay
         ));
         let mut case = TestCase::new(finding.title(), status);
+        case.set_classname("cc-lb-fuzz");
+        suite.add_test_case(case);
+    }
+    if let Some(reason) = &report.ended_early {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_message(format!(
+            "the campaign ended early, after {} cases: {reason}",
+            report.cases
+        ));
+        let mut case = TestCase::new("campaign", status);
         case.set_classname("cc-lb-fuzz");
         suite.add_test_case(case);
     }

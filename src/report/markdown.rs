@@ -2,45 +2,56 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
 use super::text::{count, harmless, indent};
+use super::{FindingReport, Report, Status};
 
 /// The report as Markdown: for each finding what was seen, what it means, its case, and the command that replays it.
 ///
 /// What a plugin says stands in blocks of code, so that it is text whatever it looks like.
 pub fn markdown(report: &Report) -> String {
-    let findings = count(report.findings.len() as u64, "finding");
+    let (open, findings): (Vec<_>, Vec<_>) =
+        (report.findings.iter()).partition(|finding| finding.status.is_unexamined());
+    let number = count(findings.len() as u64, "finding");
     // A span of code ends at the first of these.
     let subject = harmless(&report.subject).replace('`', "'");
-    let mut text = format!("# {findings} in `{subject}`\n\n");
+    let mut text = format!("# {number} in `{subject}`\n\n");
     let (cases, dispatches) = (report.cases, report.dispatches);
     let (version, seed) = (report.version, report.seed);
     let _ = writeln!(
         text,
         "cc-lb-fuzz {version}, seed {seed}, {cases} cases, {dispatches} dispatches."
     );
-    for finding in &report.findings {
-        let (check, function) = (&finding.check, &finding.function);
-        let (explanation, advice) = (finding.explanation, finding.advice);
-        let _ = writeln!(
-            text,
-            "\n## `{check}` in `{function}`\n\n{explanation} {advice}\n"
-        );
-        let (title, detail) = (finding.title(), &finding.detail);
-        let (case, shows_again) = match finding.reproduced {
-            true => (
-                &finding.case_text[..],
-                "It shows again, with the attached case, by",
-            ),
-            // All that the session saw says nothing to a reader.
-            false => (
-                "",
-                "It did not show again. The attached case is all that its session saw:",
-            ),
-        };
-        text += &block(&format!("{title}\n{detail}\n{case}"));
-        let _ = write!(text, "\n{shows_again}\n\n{}", block(&finding.replay));
+    if let Some(reason) = &report.ended_early {
+        text += &format!("\nThe campaign ended early:\n\n{}", block(reason));
     }
+    for finding in findings {
+        text += &section(finding);
+    }
+    if !open.is_empty() {
+        text += "\n# Unexamined\n";
+    }
+    for finding in open {
+        text += &section(finding);
+    }
+    text
+}
+
+/// A finding.
+fn section(finding: &FindingReport) -> String {
+    let (check, function) = (&finding.check, &finding.function);
+    let (explanation, advice) = (finding.explanation, finding.advice);
+    let mut text = format!("\n## `{check}` in `{function}`\n\n{explanation} {advice}\n\n");
+    let (title, detail) = (finding.title(), &finding.detail);
+    let (case, command) = match finding.status {
+        Status::Confirmed => (
+            &finding.case_text[..],
+            "It shows again, with the attached case, by",
+        ),
+        // All that the session saw says nothing to a reader.
+        _ => ("", finding.caveat()),
+    };
+    text += &block(&format!("{title}\n{detail}\n{case}"));
+    let _ = write!(text, "\n{command}\n\n{}", block(&finding.replay));
     text
 }
 

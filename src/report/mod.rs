@@ -33,7 +33,7 @@ pub use limits::limits_text;
 #[cfg(feature = "cli")]
 pub use markdown::markdown;
 pub use record::{
-    Bucket, FindingReport, FunctionReport, LimitReport, PointReport, REPORT_FORMAT, Report,
+    Bucket, FindingReport, FunctionReport, LimitReport, PointReport, REPORT_FORMAT, Report, Status,
 };
 pub use sarif::sarif;
 #[cfg(feature = "cli")]

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::text::{case_text, title};
+use super::text::{case_text, count, title};
 use crate::campaign::{Distribution, Limit, Plan, Summary};
 use crate::finding::{Finding, Origin};
 use crate::oracle::Severity;
@@ -48,9 +48,11 @@ pub struct Report {
     pub unconfirmed: u64,
     /// Violations that there was no time to look into.
     pub unexamined: u64,
+    /// Why the campaign ended before its cases or its time did; `None` where it did not.
+    pub ended_early: Option<String>,
     /// What the calls of each function came to.
     pub functions: Vec<FunctionReport>,
-    /// What was found, in the order in which it was.
+    /// What was found, in the order in which it was; last what there was no time to look into.
     pub findings: Vec<FindingReport>,
     /// How large the requests of a plugin may be, and what they cost on the way there; empty where nobody asked.
     pub limits: Vec<LimitReport>,
@@ -114,6 +116,27 @@ pub struct PointReport {
     pub time_us: u64,
 }
 
+/// What is known of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Its case shows it.
+    Confirmed,
+    /// It was seen, and did not show again.
+    NotReproduced,
+    /// It was seen, and there was no time to look into it.
+    Unexamined,
+    /// The same, and only a measurement showed it: it may be the machine's.
+    UnexaminedMeasurement,
+}
+
+impl Status {
+    /// Whether nobody has looked into it.
+    pub fn is_unexamined(self) -> bool {
+        matches!(self, Self::Unexamined | Self::UnexaminedMeasurement)
+    }
+}
+
 /// A finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FindingReport {
@@ -133,11 +156,11 @@ pub struct FindingReport {
     pub explanation: &'static str,
     /// What to do.
     pub advice: &'static str,
-    /// Whether its case shows it again.
-    pub reproduced: bool,
+    /// Whether its case shows it.
+    pub status: Status,
     /// Whether its case cannot be made smaller.
     pub minimal: bool,
-    /// The case, as in a case file.
+    /// The case, as in a case file; null where nobody has looked into it, and its file holds all that the session saw.
     pub case: Value,
     /// The case in words.
     pub case_text: String,
@@ -163,6 +186,7 @@ impl Report {
             memory_bytes: summary.memory,
             unconfirmed: summary.unconfirmed,
             unexamined: summary.unexamined,
+            ended_early: summary.interrupted.then(|| "interrupted".to_owned()),
             functions: functions
                 .map(|stats| FunctionReport {
                     function: stats.function.label,
@@ -193,7 +217,16 @@ impl FindingReport {
     pub fn new<R: Vocabulary>(finding: &Finding<R>, replay: impl Into<String>) -> Self {
         let violation = &finding.violation;
         let advice = finding.advice();
-        let case = finding.case.to_json().ok();
+        let status = match finding.origin {
+            Origin::Unreproduced => Status::NotReproduced,
+            Origin::Unexamined { certain: true } => Status::Unexamined,
+            Origin::Unexamined { certain: false } => Status::UnexaminedMeasurement,
+            Origin::Case | Origin::History | Origin::Stored => Status::Confirmed,
+        };
+        let case = match status.is_unexamined() {
+            true => None,
+            false => finding.case.to_json().ok(),
+        };
         Self {
             name: finding.file_stem(),
             check: violation.check.clone(),
@@ -203,12 +236,15 @@ impl FindingReport {
             detail: violation.detail.clone(),
             explanation: advice.explanation,
             advice: advice.advice,
-            reproduced: finding.origin != Origin::Unreproduced,
+            status,
             minimal: finding.minimal,
             case: case
                 .and_then(|json| serde_json::from_str(&json).ok())
                 .unwrap_or(Value::Null),
-            case_text: case_text(&finding.case),
+            case_text: match status.is_unexamined() {
+                true => count(finding.case.steps.len() as u64, "step") + "\n",
+                false => case_text(&finding.case),
+            },
             replay: replay.into(),
         }
     }
@@ -216,6 +252,23 @@ impl FindingReport {
     /// Its check, function, and class in brackets.
     pub fn title(&self) -> String {
         title(&self.check, &self.function, &self.class)
+    }
+
+    /// What a reader must know of how it was confirmed; empty where its case shows it.
+    pub(super) fn caveat(&self) -> &'static str {
+        match self.status {
+            Status::Confirmed => "",
+            Status::NotReproduced => {
+                "It did not show again. The attached case is all that its session saw."
+            }
+            Status::Unexamined => {
+                "There was no time to look into it. The attached case is all that its session saw."
+            }
+            Status::UnexaminedMeasurement => {
+                "There was no time to measure it again, and it may be the machine's. The attached case is all that its \
+                 session saw."
+            }
+        }
     }
 }
 

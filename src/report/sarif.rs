@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::Report;
+use super::{FindingReport, Report, Status};
 use crate::oracle::{STRICT_CHECKS, Severity};
 
 /// The report as SARIF.
@@ -23,15 +23,12 @@ pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
         .map(|finding| {
             let mut result = json!({
                 "ruleId": finding.check,
-                "level": match finding.severity {
-                    Severity::Warning => "warning",
-                    Severity::Error | Severity::Critical => "error",
+                "level": match (finding.status, finding.severity) {
+                    (Status::UnexaminedMeasurement, _) => "note",
+                    (_, Severity::Warning) => "warning",
+                    (_, Severity::Error | Severity::Critical) => "error",
                 },
-                "message": { "text": format!(
-                    "{}: {}\n{}\n{}\n{}\nreplay: {}",
-                    finding.title(), finding.detail, finding.explanation, finding.advice,
-                    finding.case_text, finding.replay,
-                ) },
+                "message": { "text": message(finding) },
                 "partialFingerprints": { "finding/v1": finding.name },
             });
             if let Some(plugin) = &report.plugin {
@@ -46,9 +43,24 @@ pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
             result
         })
         .collect();
+    let notifications: Vec<Value> = report
+        .ended_early
+        .iter()
+        .map(|reason| {
+            let text = format!(
+                "the campaign ended early, after {} cases: {reason}",
+                report.cases
+            );
+            json!({ "level": "error", "message": { "text": text } })
+        })
+        .collect();
     let sarif = json!({
         "version": "2.1.0",
         "runs": [{
+            "invocations": [{
+                "executionSuccessful": notifications.is_empty(),
+                "toolExecutionNotifications": notifications,
+            }],
             "tool": { "driver": {
                 "name": "cc-lb-fuzz",
                 "version": report.version,
@@ -58,4 +70,19 @@ pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
         }],
     });
     Ok(serde_json::to_string_pretty(&sarif)? + "\n")
+}
+
+fn message(finding: &FindingReport) -> String {
+    let title = format!("{}: {}", finding.title(), finding.detail);
+    let replay = format!("replay: {}", finding.replay);
+    let lines = [
+        &title[..],
+        finding.explanation,
+        finding.advice,
+        finding.caveat(),
+        &finding.case_text,
+        &replay,
+    ];
+    let lines = lines.into_iter().filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("\n")
 }

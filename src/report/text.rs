@@ -26,14 +26,27 @@ pub fn finding_text<R: Vocabulary>(finding: &Finding<R>, replay: &str) -> String
         Origin::History if finding.minimal => "the smallest sequence of cases that shows it",
         Origin::History => "a sequence of cases that shows it; shrinking ran into its limit",
         Origin::Unreproduced => "the session's cases; they did not show it again",
+        Origin::Stored => "the stored case that shows it",
+        Origin::Unexamined { certain: true } => {
+            "the session's cases; there was no time to look into it"
+        }
+        Origin::Unexamined { certain: false } => {
+            "the session's cases; there was no time to measure it again, and it may be the machine's"
+        }
     };
     let case = match finding.origin {
         // All that the session saw says nothing to a reader.
-        Origin::Unreproduced => indent(&count(finding.case.steps.len() as u64, "step"), 4),
+        Origin::Unreproduced | Origin::Unexamined { .. } => {
+            indent(&count(finding.case.steps.len() as u64, "step"), 4)
+        }
         _ => indent(&case_text(&finding.case), 4),
     };
     let name = name(&finding.violation);
-    format!("finding: {name}\n  {detail}\n  {origin}:\n{case}  replay: {replay}\n")
+    let what = match finding.origin {
+        Origin::Unexamined { .. } => "unexamined",
+        _ => "finding",
+    };
+    format!("{what}: {name}\n  {detail}\n  {origin}:\n{case}  replay: {replay}\n")
 }
 
 /// A case: each step as its function, the fields that differ from the dry-run sample, and its program.

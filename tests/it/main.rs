@@ -9,6 +9,7 @@ mod commands;
 mod common;
 mod corpus;
 mod dispatch;
+mod endings;
 mod errors;
 mod faulty;
 mod fuzz_target;

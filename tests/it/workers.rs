@@ -5,18 +5,19 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cc_lb_fuzz::campaign::{
-    Budget, CASES_PER_SESSION, CampaignError, Event, HostKind, Patience, Phase, Plan, Setup,
-    Summary, Workers,
+    Budget, CASES_PER_SESSION, CampaignError, Event, HostKind, Interrupt, Patience, Phase, Plan,
+    Setup, Summary, Workers,
 };
 use cc_lb_fuzz::case::Case;
-use cc_lb_fuzz::finding::Finding;
+use cc_lb_fuzz::finding::{Finding, Origin};
 use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::puppet::{self, Import, Op, Operand, TrapOp};
 use cc_lb_fuzz::wire::Request;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::common::{case, healthy, told};
 
@@ -234,20 +235,30 @@ fn the_same_seed_comes_to_the_same_findings_with_any_number_of_workers_and_again
     }
 }
 
-/// Kills a process that this one started with such an argument, as the system does for want of memory.
-fn kill_one(argument: &str) -> bool {
+/// The processes that this one started with such an argument.
+fn started_with(argument: &str) -> Vec<Pid> {
     let me = std::process::id().to_string();
-    let output = Command::new("ps")
-        .args(["-o", "pid=,args=", "--ppid", &me])
-        .output()
-        .expect("there is ps");
-    let text = String::from_utf8(output.stdout).expect("it is UTF-8");
-    let victim = text.lines().find(|line| line.ends_with(argument));
-    let pid = victim.and_then(|line| line.split_whitespace().next());
-    pid.is_some_and(|pid| {
-        let kill = Command::new("kill").args(["-9", pid]).status();
-        kill.expect("there is kill").success()
-    })
+    let processes = std::fs::read_dir("/proc").expect("there is /proc");
+    let started = processes.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let id: i32 = path.file_name()?.to_str()?.parse().ok()?;
+        // Behind the name, which may be anything in brackets: the state, the parent.
+        let stat = std::fs::read_to_string(path.join("stat")).ok()?;
+        let parent = stat.rsplit_once(") ")?.1.split(' ').nth(1)?;
+        let arguments = std::fs::read(path.join("cmdline")).ok()?;
+        let is_it = parent == me
+            && arguments
+                .split(|b| *b == 0)
+                .any(|a| a == argument.as_bytes());
+        is_it.then_some(Pid::from_raw(id))
+    });
+    started.collect()
+}
+
+/// Kills such a process, as the system does for want of memory.
+fn kill_one(argument: &str) -> bool {
+    let victim = started_with(argument).first().copied();
+    victim.is_some_and(|victim| kill(victim, Signal::SIGKILL).is_ok())
 }
 
 #[test]
@@ -374,22 +385,32 @@ fn a_campaign_that_ends_before_all_was_looked_into_goes_on_at_what_is_left() {
     let workers = Workers::new(program, ["worker"], setup).expect("there is room");
     let mut plan = Plan::plugin::<Request>(6, 5_000);
     plan.phases = vec![Phase::Random];
-    let stop = workers.stop();
-    let mut found = Vec::new();
+    let interrupt = workers.interrupt();
+    let mut found: Vec<Finding> = Vec::new();
     let ended = workers.run(&plan, NonZeroUsize::MIN, &mut |event| {
         if let Event::Finding(finding) = event {
-            found.push(finding.key());
+            found.push(finding.clone());
             // While the other still waits.
-            stop.store(true, Ordering::Relaxed);
+            interrupt.request();
         }
     });
     let ended = ended.expect("it runs");
-    let [first] = &found[..] else {
-        panic!("{found:?}");
+    let [first, open @ ..] = &found[..] else {
+        panic!("{ended:?}");
     };
     assert!(ended.unexamined_for_sure > 0, "{ended:?}");
+    assert_eq!(ended.findings, 1, "what is open is no finding yet");
+    assert!(!open.is_empty(), "what is open is emitted");
+    let workers = workers.with_interrupt(Interrupt::new());
+    for open in open {
+        assert_eq!(open.origin, Origin::Unexamined { certain: true });
+        assert_ne!(open.violation.key(), first.violation.key());
+        // All that its session saw, which shows it.
+        let again = self::found(&workers, &open.case);
+        let expected = (open.violation.check.clone(), open.violation.class.clone());
+        assert!(again.contains(&expected), "{again:?}");
+    }
     assert!(ended.resume_at < ended.done, "{ended:?}");
-    stop.store(false, Ordering::Relaxed);
     plan.budget = Budget::Cases(ended.done);
     let mut keys = Vec::new();
     let rest = workers.from_case(ended.resume_at);
@@ -399,5 +420,35 @@ fn a_campaign_that_ends_before_all_was_looked_into_goes_on_at_what_is_left() {
         }
     });
     assert_eq!(summary.expect("it runs").from, ended.resume_at);
-    assert!(keys.iter().any(|key| key != first), "{keys:?}");
+    let first = first.key();
+    assert!(keys.iter().any(|key| *key != first), "{keys:?}");
+}
+
+#[test]
+fn a_worker_that_cannot_be_started_again_ends_the_campaign_and_loses_nothing() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let program = folder.path().join("host");
+    std::fs::copy(example(), &program).expect("there is room");
+    // Every trap kills it.
+    let workers = Workers::new(&program, ["worker"], setup("aborts")).expect("there is room");
+    let mut found: Vec<Finding> = Vec::new();
+    let ended = workers.run(&plan(1, 400), NonZeroUsize::MIN, &mut |event| {
+        if let Event::Finding(finding) = event {
+            found.push(finding.clone());
+            let _ = std::fs::remove_file(&program);
+        }
+    });
+    let Err(CampaignError::Ended { summary, source }) = ended else {
+        panic!("{ended:?}");
+    };
+    assert!(matches!(*source, CampaignError::Worker { .. }), "{source}");
+    assert!(summary.cases > 0 && summary.interrupted, "{summary:?}");
+    assert_eq!(summary.findings, 1);
+    let checks: Vec<_> = found.iter().map(|f| &f.violation.check[..]).collect();
+    assert!(
+        checks.len() > 1 && checks.iter().all(|check| *check == "no_crash"),
+        "{checks:?}"
+    );
+    let open = |finding: &Finding| finding.origin == Origin::Unexamined { certain: true };
+    assert!(found[1..].iter().all(open), "{found:#?}");
 }

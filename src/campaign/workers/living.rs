@@ -14,11 +14,15 @@ use tempfile::NamedTempFile;
 
 use super::Workers;
 use super::protocol::{Answer, Hello, Opened, Order, Place, frame, receive};
+use crate::campaign::Interrupt;
 use crate::observation::Death;
 use crate::wire::{Request, Vocabulary};
 
 /// How long a process may live on when it says nothing more.
 const LAST_MOMENTS: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a worker has answered, shows a sign of life, or is to be waited for at all.
+const POLL: Duration = Duration::from_millis(50);
 
 /// How much of what a worker says on its standard error is kept, in bytes.
 const WORDS_MAX: usize = 4096;
@@ -34,6 +38,14 @@ pub(super) struct Living {
     reader: Option<JoinHandle<()>>,
     /// What it learned of the plugin.
     pub(super) opened: Opened,
+}
+
+/// Why a worker gave no answer.
+pub(super) enum NoAnswer {
+    /// It is dead.
+    Died(End),
+    /// The campaign is over: nobody waits for it.
+    Interrupted,
 }
 
 /// The end of a worker.
@@ -115,29 +127,46 @@ impl Living {
         self.process.id()
     }
 
-    pub(super) fn ask(&mut self, order: &Order, silence: Duration) -> Result<Answer, End> {
+    pub(super) fn ask(
+        &mut self,
+        order: &Order,
+        silence: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<Answer, NoAnswer> {
         match frame(order) {
             // One that is dead already says so when it is heard.
             Ok(order) => drop(self.orders.send(order)),
-            Err(error) => return Err(End::of("no order", error.to_string(), self.place())),
+            Err(error) => {
+                let end = End::of("no order", error.to_string(), self.place());
+                return Err(NoAnswer::Died(end));
+            }
         }
-        self.hear(silence)
+        self.hear(silence, interrupt)
     }
 
     /// Waits for an answer, or for so long without a beat.
-    pub(super) fn hear(&mut self, silence: Duration) -> Result<Answer, End> {
+    pub(super) fn hear(
+        &mut self,
+        silence: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<Answer, NoAnswer> {
         let mut last = (self.place(), Instant::now());
         loop {
-            match self.answers.recv_timeout(Duration::from_millis(500)) {
+            match self.answers.recv_timeout(POLL) {
                 Ok(answer) => return Ok(answer),
-                Err(RecvTimeoutError::Disconnected) => return Err(self.end(false)),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(NoAnswer::Died(self.end(false)));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
+            }
+            if interrupt.is_over() {
+                return Err(NoAnswer::Interrupted);
             }
             let place = self.place();
             if place != last.0 {
                 last = (place, Instant::now());
             } else if last.1.elapsed() > silence {
-                return Err(self.end(true));
+                return Err(NoAnswer::Died(self.end(true)));
             }
         }
     }

@@ -11,16 +11,18 @@ use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use super::engine::{Ledger, work};
-use super::{CampaignError, Confirmed, Event, Plan, Summary};
-use crate::case::Case;
+use super::engine::{lock, work};
+use super::ledger::Ledger;
+use super::{CampaignError, Confirmed, Event, Interrupt, Plan, Summary};
+use crate::case::{Case, ShrinkLimits};
+use crate::finding::Origin;
 use crate::observation::Subject;
 use crate::wire::Request;
 
@@ -43,13 +45,13 @@ pub struct Workers {
     arguments: Vec<String>,
     setup: Setup,
     patience: Patience,
-    stop: Arc<AtomicBool>,
+    interrupt: Interrupt,
     /// Where they keep what the next one need not do again.
     folder: Arc<TempDir>,
     /// Whether one of them has compiled the plugin and left it there.
     compiled: Arc<AtomicBool>,
-    /// What runs before the cases of a plan.
-    first: Vec<Case>,
+    /// What runs before the cases of a plan, and whether it is shrunk.
+    first: Vec<(Case, bool)>,
     /// The first case of a plan to run.
     start: u64,
 }
@@ -123,7 +125,7 @@ impl Workers {
             arguments: arguments.into_iter().map(Into::into).collect(),
             setup,
             patience: Patience::default(),
-            stop: Arc::default(),
+            interrupt: Interrupt::new(),
             folder: Arc::new(tempfile::tempdir()?),
             compiled: Arc::default(),
             first: Vec::new(),
@@ -137,11 +139,21 @@ impl Workers {
         Self { patience, ..self }
     }
 
-    /// The same, which run these cases before those of a plan, each alone: a corpus, or what was found before. They are
-    /// not counted.
+    /// The same, which run these cases before those of a plan, each alone: a corpus. They are not counted.
     #[must_use]
-    pub fn with_first(self, first: Vec<Case>) -> Self {
-        Self { first, ..self }
+    pub fn with_corpus(mut self, corpus: Vec<Case>) -> Self {
+        self.first
+            .extend(corpus.into_iter().map(|case| (case, true)));
+        self
+    }
+
+    /// The same, which run these cases first as well: those of findings of earlier campaigns. What such a case shows is
+    /// [`Origin::Stored`] and not shrunk again.
+    #[must_use]
+    pub fn with_earlier(mut self, earlier: Vec<Case>) -> Self {
+        self.first
+            .extend(earlier.into_iter().map(|case| (case, false)));
+        self
     }
 
     /// The same, which leave out the first cases of a plan, as many as these at most, for sessions are run whole: see
@@ -151,9 +163,15 @@ impl Workers {
         Self { start, ..self }
     }
 
-    /// Ends campaigns early once it is set: the cases in work are the last.
-    pub fn stop(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.stop)
+    /// Ends their campaigns early.
+    pub fn interrupt(&self) -> Interrupt {
+        self.interrupt.clone()
+    }
+
+    /// The same, ended by another one.
+    #[must_use]
+    pub fn with_interrupt(self, interrupt: Interrupt) -> Self {
+        Self { interrupt, ..self }
     }
 
     /// What they run.
@@ -171,7 +189,8 @@ impl Workers {
     /// The plan's functions that the plugin did not negotiate are left out.
     ///
     /// # Errors
-    /// [`CampaignError`] where the host opens no session, no function is left, or no worker can be started.
+    /// [`CampaignError`] where the host opens no session, no function is left, or no worker can be started;
+    /// [`CampaignError::Ended`] where that happens in mid-run. Everything that was seen until then was emitted.
     pub fn run(
         &self,
         plan: &Plan,
@@ -179,28 +198,63 @@ impl Workers {
         emit: &mut (dyn FnMut(Event<'_, Request>) + Send),
     ) -> Result<Summary, CampaignError> {
         let mut first = self.worker();
-        let plan = match first.opened()? {
-            Some(of) => plan.of_opened::<Request>(&of.negotiated, of.objects)?,
-            // It dies while it opens the plugin, which the first case will show.
-            None => plan.clone(),
+        let plan = match first.opened() {
+            Ok(Some(of)) => plan.of_opened::<Request>(&of.negotiated, of.objects)?,
+            // It dies while it opens the plugin, which the first case will show; or nothing will run.
+            Ok(None) | Err(CampaignError::Interrupted) => plan.clone(),
+            Err(error) => return Err(error),
         };
-        let mut ledger = Ledger::new(&plan, Arc::clone(&self.stop), emit);
+        let mut ledger = Ledger::new(&plan, self.interrupt(), emit);
         ledger.begin_at(self.start);
-        for case in &self.first {
-            if self.stop.load(Ordering::Relaxed) {
+        let ledger = Mutex::new(ledger);
+        let worked = self.run_stored(&mut first, &ledger).and_then(|()| {
+            lock(&ledger).start_clock();
+            self.run_plan(first, count, &ledger)
+        });
+        Ledger::close(ledger, worked)
+    }
+
+    /// Runs what comes before the cases of a plan.
+    fn run_stored<E: FnMut(Event<'_, Request>)>(
+        &self,
+        worker: &mut Worker,
+        ledger: &Mutex<Ledger<Request, E>>,
+    ) -> Result<(), CampaignError> {
+        for (case, is_shrunk) in &self.first {
+            if self.interrupt.is_requested() {
                 break;
             }
-            for finding in first.findings(case)? {
-                ledger.take_down(Confirmed::Finding(Box::new(finding?)));
+            let mut limits = ShrinkLimits::default();
+            if !is_shrunk {
+                limits.candidates = 0;
+            }
+            for finding in worker.findings(case, limits)? {
+                let mut finding = finding?;
+                if !is_shrunk && finding.case == *case {
+                    finding.origin = Origin::Stored;
+                }
+                lock(ledger).take_down(Confirmed::Finding(Box::new(finding)));
             }
         }
-        ledger.start_clock();
-        let ledger = Mutex::new(ledger);
+        Ok(())
+    }
+
+    /// Runs the cases of a plan on so many workers, of which this is the first.
+    fn run_plan<E: FnMut(Event<'_, Request>) + Send>(
+        &self,
+        first: Worker,
+        count: NonZeroUsize,
+        ledger: &Mutex<Ledger<Request, E>>,
+    ) -> Result<(), CampaignError> {
+        let interrupt = lock(ledger).interrupt();
+        let mut first = first.interrupted_by(interrupt.clone());
         std::thread::scope(|scope| {
-            let others =
-                (1..count.get()).map(|_| scope.spawn(|| work(&mut self.worker(), &ledger)));
+            let others = (1..count.get()).map(|_| {
+                let mut worker = self.worker().interrupted_by(interrupt.clone());
+                scope.spawn(move || work(&mut worker, ledger))
+            });
             let others: Vec<_> = others.collect();
-            let mut done = work(&mut first, &ledger);
+            let mut done = work(&mut first, ledger);
             for other in others {
                 let other = other.join().unwrap_or_else(|_| {
                     Err(CampaignError::Worker {
@@ -208,10 +262,13 @@ impl Workers {
                         reason: "the thread that watches it panicked".to_owned(),
                     })
                 });
-                done = done.and(other);
+                // An interrupt says least.
+                done = match (done, other) {
+                    (Ok(()) | Err(CampaignError::Interrupted), Err(error)) => Err(error),
+                    (done, _) => done,
+                };
             }
             done
-        })?;
-        Ok(Ledger::close(ledger))
+        })
     }
 }

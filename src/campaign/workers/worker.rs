@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::living::{End, Living};
+use super::living::{End, Living, NoAnswer};
 use super::protocol::{Answer, Opened, Order, Place};
 use super::{HostKind, Workers};
-use crate::campaign::{Block, CampaignError, Lab, Plan, Stopped, confirm_all};
-use crate::case::Case;
+use crate::campaign::{Block, CampaignError, Interrupt, Lab, Plan, Stopped, confirm_all};
+use crate::case::{Case, ShrinkLimits};
 use crate::finding::Finding;
 use crate::observation::{CaseRecord, StepSeen, Subject};
 use crate::oracle::{CHECKS, Oracle, Violation, WithinMemory, check_all};
@@ -21,6 +21,8 @@ const KILLS: u32 = 4;
 /// A worker process, started when it is needed and again when it died.
 pub struct Worker {
     workers: Workers,
+    /// Ends what it is at.
+    interrupt: Interrupt,
     living: Option<Living>,
     /// Whether one has opened the plugin before, so that another one can.
     opened: bool,
@@ -29,10 +31,16 @@ pub struct Worker {
 impl Worker {
     pub(super) fn new(workers: Workers) -> Self {
         Self {
+            interrupt: workers.interrupt.clone(),
             workers,
             living: None,
             opened: false,
         }
+    }
+
+    /// The same, which is not waited for once this is over.
+    pub(super) fn interrupted_by(self, interrupt: Interrupt) -> Self {
+        Self { interrupt, ..self }
     }
 
     /// The process, if it lives.
@@ -94,19 +102,21 @@ impl Worker {
         )]))
     }
 
-    /// What a stored case shows, confirmed and shrunk, one finding after the other as they are asked for.
+    /// What a stored case shows, confirmed, and shrunk within these limits, one finding after the other as they are asked
+    /// for.
     ///
     /// # Errors
     /// As [`Worker::replay`], now or in an item.
     pub fn findings<'a>(
         &'a mut self,
         case: &'a Case,
+        limits: ShrinkLimits,
     ) -> Result<impl Iterator<Item = Result<Finding, CampaignError>> + 'a, CampaignError> {
         let (_, violations) = self.replay(case)?;
         // The clock has a say in what it ends.
         let by_chance = violations.iter().any(Violation::is_by_chance);
         let history = std::slice::from_ref(case);
-        Ok(confirm_all(self, violations, history, by_chance))
+        Ok(confirm_all(self, violations, history, by_chance, limits))
     }
 
     fn encode(&self, case: &Case) -> Result<Vec<u8>, CampaignError> {
@@ -132,6 +142,7 @@ impl Worker {
                         end.death.manner
                     )));
                 }
+                Err(CampaignError::Interrupted) => return Err(CampaignError::Interrupted),
                 Err(error) if tries == 0 => return Err(error),
                 _ => std::thread::sleep(Duration::from_millis(100)),
             }
@@ -156,29 +167,37 @@ impl Worker {
     fn start_one(&self) -> Result<Result<Living, End>, CampaignError> {
         let living = Living::spawn(&self.workers);
         let mut living = living.map_err(|error| self.error(error.to_string()))?;
-        match living.hear(self.workers.patience.opening) {
+        match living.hear(self.workers.patience.opening, &self.interrupt) {
             Ok(Answer::Opened(opened)) => {
                 living.opened = opened;
                 Ok(Ok(living))
             }
             Ok(Answer::Refused(reason)) => Err(CampaignError::Refused { reason }),
             Ok(_) => Err(self.error("it answered what it was not asked".to_owned())),
-            Err(end) => Ok(Err(end)),
+            Err(NoAnswer::Died(end)) => Ok(Err(end)),
+            Err(NoAnswer::Interrupted) => Err(CampaignError::Interrupted),
         }
     }
 
     /// Gives an order and waits for the answer or the end. What was killed from outside is tried again.
     fn ask(&mut self, order: &Order) -> Result<Result<Answer, End>, CampaignError> {
         let silence = self.workers.patience.dispatch;
+        let interrupt = self.interrupt.clone();
         let mut kills = 0;
         loop {
             let answer = match self.live()? {
-                Ok(living) => match living.ask(order, silence) {
+                Ok(living) => match living.ask(order, silence, &interrupt) {
                     // It has opened sessions before: the plugin left it no memory for one more.
                     Ok(Answer::Refused(reason)) => {
                         Err(End::of("no session", reason, living.place()))
                     }
-                    answer => answer,
+                    Ok(answer) => Ok(answer),
+                    Err(NoAnswer::Died(end)) => Err(end),
+                    Err(NoAnswer::Interrupted) => {
+                        // Its answer would be taken for that to the next order.
+                        self.living = None;
+                        return Err(CampaignError::Interrupted);
+                    }
                 },
                 Err(end) => Err(end),
             };
@@ -230,35 +249,35 @@ impl Worker {
         setup.subject == Subject::Puppet || setup.host != HostKind::Guarded.name()
     }
 
-    /// A block that ended with the death of the worker: the cases before it once more, for what they came to.
-    fn mourn(
-        &mut self,
-        plan: &Plan,
-        cases: Range<u64>,
-        deadline: Option<Instant>,
-        end: &End,
-    ) -> Result<Block, CampaignError> {
+    /// A block that ended with the death of the worker: the cases before it once more, for what they came to. Whatever
+    /// becomes of these, the death is in the block.
+    fn mourn(&mut self, plan: &Plan, cases: Range<u64>, end: &End) -> Block {
         // A plugin that was never opened has no cases worth trying.
         let case = match self.opened {
             true => end.place.case.clamp(cases.start, cases.end - 1),
             false => cases.end - 1,
         };
         let mut block = Block::of(plan);
+        let mut violations = self.violations_of(end);
+        let mut by_chance = end.is_by_chance();
         if self.opened && case > cases.start {
-            let before = self.run(plan, cases.start..case, deadline)?;
-            // By chance it may stop before.
-            if before.stopped.is_some() || before.cases < case - cases.start {
-                return Ok(before);
+            // They are over soon, as they were before; without them only the counts are smaller.
+            if let Ok(before) = self.run(plan, cases.start..case, None) {
+                block.add(&before);
+                // By chance it may stop before.
+                if let Some(stopped) = before.stopped {
+                    by_chance |= stopped.by_chance;
+                    violations.splice(0..0, stopped.violations);
+                }
             }
-            block.add(&before);
         }
         block.cases += 1;
         block.stopped = Some(Stopped {
             case,
-            violations: self.violations_of(end),
-            by_chance: end.is_by_chance(),
+            violations,
+            by_chance,
         });
-        Ok(block)
+        block
     }
 }
 
@@ -285,7 +304,7 @@ impl Lab<Request> for Worker {
             Ok(_) => self.nonsense(),
             Err(end) => end,
         };
-        self.mourn(plan, cases, deadline, &end)
+        Ok(self.mourn(plan, cases, &end))
     }
 
     fn judge(&mut self, case: &Case, check: &str) -> Result<Vec<Violation>, CampaignError> {

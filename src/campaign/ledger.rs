@@ -1,0 +1,393 @@
+//! What a campaign knows: what was handed out, what came in, and what became of it.
+//!
+//! Bugs in this module look like a violation that was seen and is in no report.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::block::{Block, Stopped, depth_at};
+use super::confirm::{Confirmed, Known, joined};
+use super::engine::Part;
+use super::interrupt::Interrupt;
+use super::{Budget, CASES_PER_SESSION, CampaignError, Cases, Event, FunctionStats, Plan, Summary};
+use crate::case::{Case, MAX_STEPS, ShrinkLimits, Step};
+use crate::finding::{Finding, Origin};
+use crate::observation::Depth;
+use crate::oracle::Violation;
+use crate::wire::Vocabulary;
+
+/// How much longer than its time a campaign looks into what it found: half of its time, within these bounds.
+const OVERTIME: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
+
+/// Once in so many blocks it is looked into what checks that measure have found.
+const MEASURED_ONCE_IN: u64 = 256;
+
+/// The longest time that shrinking one finding takes: its structure, and again its values.
+const SHRINK_TIME: Duration = Duration::from_secs(20);
+
+/// The most different violations that are left open with their cases. The others are counted.
+const OPEN_MAX: usize = 64;
+
+/// A violation that nobody has looked into.
+struct Open {
+    /// The first case of its session.
+    from: u64,
+    /// The case that showed it.
+    case: u64,
+    violation: Violation,
+    /// Whether something is wrong for sure: neither a clock nor another measurement had a say in it.
+    certain: bool,
+}
+
+/// The state of a campaign.
+pub(super) struct Ledger<R, E> {
+    cases: Cases<R>,
+    start: Instant,
+    summary: Summary,
+    /// The first case that was not handed out.
+    next: u64,
+    /// The first case that was not taken down.
+    settled: u64,
+    /// What came in and waits for what was handed out before it, by the first case.
+    waiting: BTreeMap<u64, VecDeque<Part>>,
+    /// Whether a lab is at it.
+    settling: bool,
+    /// What checks that measure have found and nobody has looked into: the end of a session that began with this
+    /// case.
+    measured: Vec<(u64, Stopped)>,
+    /// The first case of the first session that had a violation which nobody has looked into.
+    unexamined: Option<u64>,
+    /// These violations, by the keys that they would have as findings.
+    open: BTreeMap<String, Open>,
+    /// Whether a lab failed.
+    failed: bool,
+    /// The keys of what was found: each is told once.
+    keys: HashSet<String>,
+    /// The effects that findings are known for, with their check and class.
+    effects: Vec<(String, String, BTreeSet<&'static str>)>,
+    /// Ends the campaign early.
+    interrupt: Interrupt,
+    emit: E,
+}
+
+impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
+    pub(super) fn new(plan: &Plan, interrupt: Interrupt, emit: E) -> Self {
+        let functions = plan.menu.functions.iter();
+        let mut ledger = Self {
+            start: Instant::now(),
+            summary: Summary {
+                functions: functions
+                    .map(|&place| FunctionStats {
+                        function: &R::functions()[place],
+                        counts: Default::default(),
+                    })
+                    .collect(),
+                ..Summary::default()
+            },
+            cases: Cases::of(plan),
+            next: 0,
+            settled: 0,
+            waiting: BTreeMap::new(),
+            settling: false,
+            measured: Vec::new(),
+            unexamined: None,
+            open: BTreeMap::new(),
+            failed: false,
+            keys: HashSet::new(),
+            effects: Vec::new(),
+            interrupt,
+            emit,
+        };
+        ledger.start_clock();
+        ledger
+    }
+
+    /// The end of the campaign, however `worked` says that it came. What nobody has looked into is emitted.
+    ///
+    /// # Errors
+    /// [`CampaignError::Ended`], with the summary, where the work ended in an error.
+    pub(super) fn close(
+        ledger: Mutex<Self>,
+        worked: Result<(), CampaignError>,
+    ) -> Result<Summary, CampaignError> {
+        let mut ledger = ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for part in std::mem::take(&mut ledger.waiting).into_values().flatten() {
+            ledger.count(&part.block);
+            if let Some(stopped) = &part.block.stopped {
+                ledger.leave_open(part.from, stopped);
+            }
+        }
+        for (from, stopped) in std::mem::take(&mut ledger.measured) {
+            ledger.leave_open(from, &stopped);
+        }
+        ledger.emit_open();
+        ledger.tell_where_to_resume();
+        let mut summary = ledger.summary;
+        summary.elapsed = ledger.start.elapsed();
+        summary.interrupted = ledger.interrupt.is_requested();
+        match worked {
+            Ok(()) | Err(CampaignError::Interrupted) => Ok(summary),
+            Err(error) => Err(CampaignError::Ended {
+                summary: Box::new(Summary {
+                    interrupted: true,
+                    ..summary
+                }),
+                source: Box::new(error),
+            }),
+        }
+    }
+
+    /// From here on the time counts: what ran before a plan takes nothing of it.
+    pub(super) fn start_clock(&mut self) {
+        self.start = Instant::now();
+        let time_over = match self.budget() {
+            Budget::Cases(_) => None,
+            Budget::Time(time) => {
+                let [least, most] = OVERTIME;
+                self.start
+                    .checked_add(time.saturating_add((time / 2).clamp(least, most)))
+            }
+        };
+        self.interrupt = self.interrupt.with_time_over(time_over);
+    }
+
+    /// What ends the campaign early, or when its time is over.
+    pub(super) fn interrupt(&self) -> Interrupt {
+        self.interrupt.clone()
+    }
+
+    /// A lab failed: nothing more is handed out.
+    pub(super) fn fail(&mut self) {
+        self.failed = true;
+    }
+
+    /// Leaves all violations of the end of a session open.
+    pub(super) fn leave_open(&mut self, from: u64, stopped: &Stopped) {
+        for violation in &stopped.violations {
+            if !self.is_known(violation) {
+                self.leave_violation_open(from, stopped, violation);
+            }
+        }
+    }
+
+    /// A violation for which there was no time.
+    pub(super) fn leave_violation_open(
+        &mut self,
+        from: u64,
+        stopped: &Stopped,
+        violation: &Violation,
+    ) {
+        self.unexamined = Some(self.unexamined.map_or(from, |first| first.min(from)));
+        let certain = !violation.measured && !stopped.by_chance;
+        self.summary.unexamined += 1;
+        self.summary.unexamined_for_sure += u64::from(certain);
+        let key = Finding::<R>::key_of(violation, &BTreeSet::new());
+        let is_surer = |open: &Open| certain && !open.certain;
+        let has_room = self.open.len() < OPEN_MAX;
+        if self.open.get(&key).map_or(has_room, is_surer) {
+            let open = Open {
+                from,
+                case: stopped.case,
+                violation: violation.clone(),
+                certain,
+            };
+            self.open.insert(key, open);
+        }
+        self.tell_where_to_resume();
+    }
+
+    /// Emits what was left open, but for what was found elsewhere meanwhile.
+    fn emit_open(&mut self) {
+        for open in std::mem::take(&mut self.open).into_values() {
+            if self.is_known(&open.violation) {
+                continue;
+            }
+            let finding = Finding {
+                violation: open.violation,
+                case: joined(&self.history(open.from, open.case), MAX_STEPS),
+                origin: Origin::Unexamined {
+                    certain: open.certain,
+                },
+                minimal: false,
+            };
+            (self.emit)(Event::Finding(&finding));
+        }
+    }
+
+    /// Behind no violation that nobody has looked into: one of a check that measures waits for a while.
+    fn tell_where_to_resume(&mut self) {
+        let waiting = self.measured.iter().map(|(from, _)| *from);
+        let unexamined = self.unexamined.into_iter().chain(waiting).min();
+        // Sessions are run whole.
+        let session = |case: u64| case / CASES_PER_SESSION * CASES_PER_SESSION;
+        let at_most = unexamined.map_or(self.summary.done, session);
+        self.summary.resume_at = self.summary.done.min(at_most);
+    }
+
+    /// What a session that began with one case had seen when it came to another, that one last.
+    pub(super) fn history(&self, from: u64, case: u64) -> Vec<Case<R>> {
+        let before = (from..case).map(|case| self.with_calls_between(case));
+        before.chain([self.cases.nth(case)]).collect()
+    }
+
+    /// A case with what the session saw behind it: a history without these calls is another.
+    fn with_calls_between(&self, index: u64) -> Case<R> {
+        let mut case = self.cases.nth(index);
+        let menu = &self.cases.plan().menu;
+        if depth_at(index) != Depth::Light {
+            case.steps
+                .extend(menu.functions.iter().map(|place| Step::healthy(*place)));
+        }
+        case
+    }
+
+    /// Leaves out the first cases, up to this one: whole sessions only.
+    pub(super) fn begin_at(&mut self, case: u64) {
+        self.settled = case / CASES_PER_SESSION * CASES_PER_SESSION;
+        self.next = self.settled;
+        self.summary.from = self.settled;
+        self.summary.done = self.settled;
+        self.summary.resume_at = self.settled;
+    }
+
+    fn budget(&self) -> Budget {
+        self.cases.plan().budget
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self.budget() {
+            Budget::Cases(_) => None,
+            Budget::Time(time) => self.start.checked_add(time),
+        }
+    }
+
+    /// The next block: the cases of one multiple of [`CASES_PER_SESSION`], so that what a case meets does not
+    /// depend on who runs it.
+    pub(super) fn take(&mut self) -> Option<(Plan, Range<u64>, Option<Instant>)> {
+        let deadline = self.deadline();
+        let last = match self.budget() {
+            Budget::Cases(cases) => cases,
+            Budget::Time(_) => u64::MAX,
+        };
+        let last = last.min(self.cases.count().unwrap_or(u64::MAX));
+        let end = last.min(self.next + CASES_PER_SESSION);
+        let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if self.failed || self.interrupt.is_requested() || late || self.next >= end {
+            return None;
+        }
+        let cases = self.next..end;
+        self.next = end;
+        Some((self.cases.plan().clone(), cases, deadline))
+    }
+
+    /// What a lab made of a block, given by its first case.
+    pub(super) fn take_in(&mut self, first: u64, parts: VecDeque<Part>) {
+        self.waiting.insert(first, parts);
+    }
+
+    pub(super) fn next_to_settle(&mut self) -> Option<VecDeque<Part>> {
+        if self.settling || self.failed {
+            return None;
+        }
+        let parts = self.waiting.remove(&self.settled)?;
+        self.settling = true;
+        Some(parts)
+    }
+
+    /// What is left of a block that could not be settled.
+    pub(super) fn put_back(&mut self, parts: VecDeque<Part>) {
+        self.waiting.insert(self.settled, parts);
+        self.settling = false;
+    }
+
+    pub(super) fn settled(&mut self) {
+        self.settled += CASES_PER_SESSION;
+        self.settling = false;
+        self.summary.done = self.settled.min(self.next);
+        self.tell_where_to_resume();
+        self.summary.elapsed = self.start.elapsed();
+        self.summary.phase = Some(self.cases.leading(self.settled.min(self.next)));
+        (self.emit)(Event::Progress(&self.summary));
+    }
+
+    pub(super) fn keep_measured(&mut self, from: u64, stopped: Stopped) {
+        self.measured.push((from, stopped));
+    }
+
+    pub(super) fn take_measured(&mut self, at_the_end: bool) -> Vec<(u64, Stopped)> {
+        let due = if at_the_end {
+            // The last lab to end finds it so.
+            !self.settling && self.waiting.is_empty()
+        } else {
+            (self.settled / CASES_PER_SESSION) % MEASURED_ONCE_IN == MEASURED_ONCE_IN - 1
+        };
+        if due {
+            std::mem::take(&mut self.measured)
+        } else {
+            Vec::new()
+        }
+    }
+
+    pub(super) fn count(&mut self, block: &Block) {
+        let summary = &mut self.summary;
+        summary.cases += block.cases;
+        summary.slowest = summary.slowest.max(block.slowest);
+        summary.memory = summary.memory.max(block.memory);
+        for (stats, counts) in summary.functions.iter_mut().zip(&block.counts) {
+            stats.counts.add(counts);
+        }
+    }
+
+    /// Whether the violation is known without a look at its case.
+    pub(super) fn is_known(&self, violation: &Violation) -> bool {
+        Finding::<R>::is_told(violation, &self.keys)
+    }
+
+    /// `None` where the time is over.
+    pub(super) fn time_to_shrink(&self, measured: bool) -> Option<ShrinkLimits> {
+        // A try of what is measured may take all the time that a dispatch has, and there are few.
+        let part = if measured { 4 } else { 16 };
+        if self.interrupt.is_requested() || self.interrupt.is_over() {
+            return None;
+        }
+        let time = match self.budget() {
+            Budget::Cases(_) => SHRINK_TIME,
+            Budget::Time(time) => SHRINK_TIME.min(time / part).max(Duration::from_secs(1)),
+        };
+        Some(ShrinkLimits {
+            time,
+            ..ShrinkLimits::default()
+        })
+    }
+
+    pub(super) fn known(&self, violation: &Violation) -> Known {
+        let of_it = self.effects.iter();
+        let of_it = of_it
+            .filter(|(check, class, _)| *check == violation.check && *class == violation.class);
+        Known {
+            keys: self.keys.clone(),
+            effects: of_it.map(|(_, _, effects)| effects.clone()).collect(),
+        }
+    }
+
+    pub(super) fn take_down(&mut self, confirmed: Confirmed<R>) {
+        let finding = match confirmed {
+            Confirmed::Finding(finding) => finding,
+            Confirmed::Known => return,
+            Confirmed::No => {
+                self.summary.unconfirmed += 1;
+                return;
+            }
+        };
+        if !finding.is_new(&mut self.keys) {
+            return;
+        }
+        let Violation { check, class, .. } = &finding.violation;
+        self.effects
+            .push((check.clone(), class.clone(), finding.effects()));
+        self.summary.findings += 1;
+        (self.emit)(Event::Finding(&finding));
+    }
+}
