@@ -166,7 +166,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
 }
 
 /// How long after an end was asked for twice the process lives on, should something that is written to not take it.
-const LAST_WRITES: Duration = Duration::from_secs(5);
+const LAST_WRITES: Duration = Duration::from_secs(30);
 
 /// Ctrl-C and SIGTERM end the campaign: the first soon, the second at once. Whatever was found is told either way.
 fn listen_for_signals(interrupt: Interrupt, found: Arc<AtomicBool>) -> Result<(), CliError> {

@@ -44,8 +44,21 @@ fn a_corpus_runs_first_and_what_was_found_before_is_found_again() {
         printed.contains("request.query = \"\""),
         "it is shrunk: {printed}"
     );
+    let stored = || cc_lb_fuzz::case::files(&folder.path().join("artifacts"));
+    let before = stored().expect("it is there");
     let (code, printed) = run_seeds(folder.path(), &[]);
     assert_eq!(code, exit_code::FINDINGS, "{printed}");
+    // It is as small as it was: to shrink it again takes up to 20 s, at each run.
+    assert!(
+        printed.contains("the stored case that shows it"),
+        "{printed}"
+    );
+    let name = before[0].file_name().expect("a name").to_string_lossy();
+    assert!(
+        printed.contains(&format!("replay artifacts/{name}")),
+        "{printed}"
+    );
+    assert_eq!(stored().expect("it is there"), before);
     let (code, printed) = run_seeds(folder.path(), &["--artifacts", "elsewhere"]);
     assert_eq!(code, exit_code::CLEAN, "{printed}");
     let (code, printed) = run_seeds(folder.path(), &["--corpus", "nowhere"]);

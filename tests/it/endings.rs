@@ -21,6 +21,9 @@ const REPORTS: [&str; 5] = [
     "sarif=out.sarif",
 ];
 
+/// What ends at once, or soon, on a busy machine. To shrink a finding takes 20 s and more.
+const BUSY: Duration = Duration::from_secs(15);
+
 /// A folder with a plugin.
 fn workshop(wasm: &[u8]) -> TempDir {
     let folder = folder();
@@ -94,7 +97,7 @@ fn ended_after(folder: &Path, time: Duration) -> Output {
     let asked = Instant::now();
     let output = run.wait_with_output().expect("it ends");
     let took = asked.elapsed();
-    assert!(took < Duration::from_secs(3), "an end at once: {took:?}");
+    assert!(took < BUSY, "an end at once: {took:?}");
     output
 }
 
@@ -132,7 +135,7 @@ fn a_signal_ends_a_run_soon_whatever_it_is_at() {
         let asked = Instant::now();
         let output = run.wait_with_output().expect("it ends");
         let took = asked.elapsed();
-        assert!(took < Duration::from_secs(6), "{flags:?}: {took:?}");
+        assert!(took < BUSY, "{flags:?}: {took:?}");
         for report in ["out.html", "out.json", "out.xml", "out.md", "out.sarif"] {
             assert!(folder.path().join(report).exists(), "{flags:?}: {output:?}");
         }

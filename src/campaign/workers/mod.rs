@@ -200,8 +200,14 @@ impl Workers {
         let mut first = self.worker();
         let plan = match first.opened() {
             Ok(Some(of)) => plan.of_opened::<Request>(&of.negotiated, of.objects)?,
-            // It dies while it opens the plugin, which the first case will show; or nothing will run.
-            Ok(None) | Err(CampaignError::Interrupted) => plan.clone(),
+            // It dies while it opens the plugin, which the first case will show.
+            Ok(None) => plan.clone(),
+            Err(CampaignError::Interrupted) => {
+                return Ok(Summary {
+                    interrupted: true,
+                    ..Summary::default()
+                });
+            }
             Err(error) => return Err(error),
         };
         let mut ledger = Ledger::new(&plan, self.interrupt(), emit);
