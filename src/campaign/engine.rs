@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use super::block::{Block, Stopped, depth_at};
 use super::confirm::{Confirmed, Known, Suspect, confirm};
+use super::history::as_seen;
 use super::lab::{Bench, Lab};
-use super::{Budget, CASES_PER_SESSION, CampaignError, Cases, Event, FunctionStats, Plan, Summary};
-use crate::case::{Case, ShrinkLimits, Step};
+use super::{Budget, CampaignError, Cases, Event, FunctionStats, Plan, Summary};
+use crate::case::{Case, ShrinkLimits};
 use crate::finding::Finding;
 use crate::host::Host;
-use crate::observation::{Depth, Subject};
+use crate::observation::Subject;
 use crate::oracle::Violation;
 use crate::wire::Vocabulary;
 
@@ -172,12 +173,8 @@ fn look_into<R: Vocabulary, E: FnMut(Event<'_, R>)>(
     stopped: &Stopped,
     measured: bool,
 ) -> Result<(), CampaignError> {
-    let history: Vec<Case<R>> = {
-        let ledger = lock(ledger);
-        let before = (from..stopped.case).map(|case| ledger.with_calls_between(case));
-        let last = ledger.cases.nth(stopped.case);
-        before.chain([last]).collect()
-    };
+    // Of a long session it takes long to make, and most violations are known.
+    let mut history: Option<Vec<Case<R>>> = None;
     let violations = stopped.violations.iter();
     // A long case has the same violation many times: once is enough.
     let mut seen = HashSet::new();
@@ -193,9 +190,15 @@ fn look_into<R: Vocabulary, E: FnMut(Event<'_, R>)>(
             };
             (ledger.known(violation), limits)
         };
+        let history = history.get_or_insert_with(|| {
+            let ledger = lock(ledger);
+            let seen = |case| as_seen(ledger.cases.nth(case), depth_at(case));
+            let last = ledger.cases.nth(stopped.case);
+            (from..stopped.case).map(seen).chain([last]).collect()
+        });
         let suspect = Suspect {
             violation,
-            history: &history,
+            history,
             by_chance: stopped.by_chance,
         };
         let confirmed = confirm(lab, &suspect, &known, limits)?;
@@ -298,25 +301,14 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         let waiting = self.measured.iter().map(|(from, _)| *from);
         let unexamined = self.unexamined.into_iter().chain(waiting).min();
         // Sessions are run whole.
-        let session = |case: u64| case / CASES_PER_SESSION * CASES_PER_SESSION;
+        let session = |case: u64| self.cases.plan().session_of(case).start;
         let at_most = unexamined.map_or(self.summary.done, session);
         self.summary.resume_at = self.summary.done.min(at_most);
     }
 
-    /// A case with what the session saw behind it: a history without these calls is another.
-    fn with_calls_between(&self, index: u64) -> Case<R> {
-        let mut case = self.cases.nth(index);
-        let menu = &self.cases.plan().menu;
-        if depth_at(index) != Depth::Light {
-            case.steps
-                .extend(menu.functions.iter().map(|place| Step::healthy(*place)));
-        }
-        case
-    }
-
     /// Leaves out the first cases, up to this one: whole sessions only.
     pub(super) fn begin_at(&mut self, case: u64) {
-        self.settled = case / CASES_PER_SESSION * CASES_PER_SESSION;
+        self.settled = self.cases.plan().session_of(case).start;
         self.next = self.settled;
         self.summary.from = self.settled;
         self.summary.done = self.settled;
@@ -338,8 +330,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         }
     }
 
-    /// The next block: the cases of one multiple of [`CASES_PER_SESSION`], so that what a case meets does not
-    /// depend on who runs it.
+    /// The next block: the cases of a session.
     fn take(&mut self) -> Option<(Plan, Range<u64>, Option<Instant>)> {
         let deadline = self.deadline();
         let last = match self.budget() {
@@ -347,7 +338,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
             Budget::Time(_) => u64::MAX,
         };
         let last = last.min(self.cases.count().unwrap_or(u64::MAX));
-        let end = last.min(self.next + CASES_PER_SESSION);
+        let end = last.min(self.cases.plan().session_of(self.next).end);
         let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if self.failed || self.is_stopped() || late || self.next >= end {
             return None;
@@ -367,7 +358,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
     }
 
     fn settled(&mut self) {
-        self.settled += CASES_PER_SESSION;
+        self.settled = self.cases.plan().session_of(self.settled).end;
         self.settling = false;
         self.summary.done = self.settled.min(self.next);
         self.tell_where_to_resume();
@@ -380,7 +371,10 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         let due = match at_the_end {
             // The last lab to end finds it so.
             true => !self.settling && self.waiting.is_empty(),
-            false => (self.settled / CASES_PER_SESSION) % MEASURED_ONCE_IN == MEASURED_ONCE_IN - 1,
+            false => {
+                let sessions = self.cases.plan().sessions_before(self.settled);
+                sessions % MEASURED_ONCE_IN == MEASURED_ONCE_IN - 1
+            }
         };
         match due {
             true => std::mem::take(&mut self.measured),
