@@ -61,7 +61,7 @@ impl<R> Finding<R> {
 
     /// What it means and what to do.
     pub fn advice(&self) -> Advice {
-        match self.violation.check == PluginFault.name() && self.case.steps.len() > 1 {
+        match self.violation.check == PluginFault.name() && self.case.dispatches() > 1 {
             true => BEHIND_OTHERS,
             false => self.violation.advice(),
         }
@@ -84,7 +84,7 @@ impl<R> Finding<R> {
     /// and a healthy call that fails in the same way behind others, are one bug.
     pub(crate) fn is_new(&self, told: &mut HashSet<String>) -> bool {
         let is_new = told.insert(self.key());
-        let of_many = self.violation.check == PluginFault.name() && self.case.steps.len() > 1;
+        let of_many = self.violation.check == PluginFault.name() && self.case.dispatches() > 1;
         let behind_others = of_many || is_healthy_call(&self.violation);
         let same_bug = behind_others && !told.insert(behind_others_key(&self.violation));
         is_new && !same_bug

@@ -34,10 +34,9 @@ fn with_body(bytes: u64) -> Case {
     let body = request.pointer_mut("/shape_v1/request/body_base64");
     *body.expect("it has one") = serde_json::json!({ "$repeat": ["A", bytes / 3 * 4] });
     Case {
-        steps: vec![Step {
-            request: serde_json::from_value(request).expect("it reads back"),
-            program: None,
-        }],
+        steps: vec![Step::without_program(
+            serde_json::from_value(request).expect("it reads back"),
+        )],
     }
 }
 

@@ -51,16 +51,16 @@ struct Single {
 }
 
 impl Boundaries {
-    /// Those of a menu's functions, of which this was learned, with its words and objects.
-    pub(super) fn of<R: Vocabulary>(menu: &Menu, learned: &[Learned<R>]) -> Self {
-        let objects = menu.objects.iter();
-        let objects: Vec<Value> = objects
-            .filter_map(|object| serde_json::from_str(object).ok())
-            .collect();
+    /// Those of a menu's functions, of which this was learned, with its words and what the plugin hands out.
+    pub(super) fn of<R: Vocabulary>(
+        menu: &Menu,
+        learned: &[Learned<R>],
+        objects: &[Value],
+    ) -> Self {
         let (mut functions, mut of_items) = (Vec::new(), Vec::new());
         let mut growing = Vec::new();
         for of in learned {
-            let Some(function) = Function::of(of, &objects) else {
+            let Some(function) = Function::of(of, objects) else {
                 continue;
             };
             let grows = Growing::all::<R>(&function.sample, &of.donors).into_iter();
@@ -72,6 +72,8 @@ impl Boundaries {
             functions.push(function);
             of_items.extend(Function::of_items(of));
         }
+        // There are many texts, and limits of theirs are seldom.
+        growing.sort_by_key(|(_, growing)| growing.is_text());
         functions.extend(of_items);
         let mut all = Self {
             growing,

@@ -1,13 +1,16 @@
 //! The cases of a plan: the same on every machine, in any order, with any number of workers.
 
+use std::num::NonZeroU32;
+
 use arbitrary::Unstructured;
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::Plan;
 use super::boundaries::Boundaries;
 use super::values::Learned;
-use super::{CASES_PER_SESSION, Plan};
 use crate::case::{Case, Step};
 use crate::wire::{Vocabulary, weighted};
 
@@ -17,11 +20,14 @@ const ENTROPY: [(usize, u32); 3] = [(256, 50), (1024, 37), (4096, 13)];
 /// The entropy of a sequence, in bytes.
 const SEQUENCE_ENTROPY: usize = 8192;
 
-/// How many calls a soak makes. A case has room for some healthy ones more.
-const SOAK_STEPS: usize = 1000;
+/// How often a soak makes one request.
+const SOAK_TIMES: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
-/// So many requests take turns in a soak of many: each comes eight times.
-const TAKE_TURNS: usize = SOAK_STEPS / 8;
+/// How many calls a soak of many requests in turns makes.
+const TURNS: usize = 1000;
+
+/// So many requests take turns in it: each comes eight times.
+const TAKE_TURNS: usize = TURNS / 8;
 
 /// What a campaign tries, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,7 +36,8 @@ const TAKE_TURNS: usize = SOAK_STEPS / 8;
 pub enum Phase {
     /// The healthy call of each function
     Seeds,
-    /// The healthy call of each function, and one with longer lists, a thousand times in a row; boundaries in turns
+    /// The healthy call of each function, and one with something in each field, thousands of times in a row; boundaries in
+    /// turns
     Soak,
     /// The dry-run request of each function with one field at a time otherwise, or growing, then two
     Boundaries,
@@ -63,16 +70,37 @@ impl Phase {
     }
 }
 
-/// What is called again and again: the healthy call of each function, one with longer lists of each that has any, and
-/// boundaries in turns.
-fn soaks<R: Vocabulary>(learned: &[Learned<R>], boundaries: &Boundaries) -> Vec<Vec<Step<R>>> {
+/// What is called again and again: the healthy call of each function, one with something in each field, and boundaries in
+/// turns.
+fn soaks<R: Vocabulary>(learned: &[Learned<R>], boundaries: &Boundaries) -> Vec<Soak<R>> {
     let healthy = learned.iter().map(|of| Step::healthy(of.place));
-    let longer = learned.iter().filter_map(|of| of.longer.clone());
-    let longer = longer.map(Step::without_program);
-    let alone = healthy.chain(longer).map(|step| vec![step]);
+    let filled = learned.iter().flat_map(|of| of.filled.clone());
+    let filled = filled.map(Step::without_program);
+    let alone = healthy.chain(filled).map(Soak::Alone);
     let in_turns = boundaries.soaked();
-    let in_turns = in_turns.chunks(TAKE_TURNS).map(<[Step<R>]>::to_vec);
+    let in_turns = in_turns.chunks(TAKE_TURNS);
+    let in_turns = in_turns.map(|steps| Soak::InTurns(steps.to_vec()));
     alone.chain(in_turns).collect()
+}
+
+/// What one case calls again and again.
+#[derive(Clone, Debug)]
+enum Soak<R> {
+    Alone(Step<R>),
+    InTurns(Vec<Step<R>>),
+}
+
+impl<R: Vocabulary> Soak<R> {
+    fn case(&self) -> Case<R> {
+        let steps = match self {
+            Self::Alone(step) => vec![Step {
+                times: SOAK_TIMES,
+                ..step.clone()
+            }],
+            Self::InTurns(steps) => steps.iter().cycle().take(TURNS).cloned().collect(),
+        };
+        Case { steps }
+    }
 }
 
 /// The cases of a plan.
@@ -81,25 +109,29 @@ pub struct Cases<R> {
     plan: Plan,
     boundaries: Boundaries,
     /// What is called again and again, in turns.
-    soaks: Vec<Vec<Step<R>>>,
+    soaks: Vec<Soak<R>>,
 }
 
 impl<R: Vocabulary> Cases<R> {
     /// Those of this plan.
     pub fn of(plan: &Plan) -> Self {
         let has = |phase| plan.phases.contains(&phase);
+        let objects = plan.menu.objects.iter();
+        let objects: Vec<Value> = objects
+            .filter_map(|object| serde_json::from_str(object).ok())
+            .collect();
         let learned: Vec<Learned<R>> = match has(Phase::Boundaries) || has(Phase::Soak) {
             true => plan
                 .menu
                 .functions
                 .iter()
                 .copied()
-                .map(Learned::of)
+                .map(|place| Learned::of(place, &objects))
                 .collect(),
             false => Vec::new(),
         };
         let boundaries = match has(Phase::Boundaries) {
-            true => Boundaries::of(&plan.menu, &learned),
+            true => Boundaries::of(&plan.menu, &learned, &objects),
             false => Boundaries::default(),
         };
         Self {
@@ -150,7 +182,9 @@ impl<R: Vocabulary> Cases<R> {
     /// found behind it would have a long history.
     fn soak(&self, index: u64) -> Option<usize> {
         let place = match self.is_endless() {
-            true if (index + 1).is_multiple_of(CASES_PER_SESSION) => index / CASES_PER_SESSION,
+            true if index + 1 == self.plan.session_of(index).end => {
+                self.plan.sessions_before(index)
+            }
             true => return None,
             false => index.checked_sub(self.of_each(Phase::Seeds))?,
         };
@@ -189,12 +223,7 @@ impl<R: Vocabulary> Cases<R> {
         let menu = &self.plan.menu;
         let case = match self.phase(index) {
             Phase::Seeds => Some(healthy(index)),
-            Phase::Soak => self.soak(index).map(|place| {
-                let in_turns = self.soaks[place].iter().cycle();
-                Case {
-                    steps: in_turns.take(SOAK_STEPS).cloned().collect(),
-                }
-            }),
+            Phase::Soak => self.soak(index).map(|place| self.soaks[place].case()),
             Phase::Boundaries => {
                 let place = self.boundary(index);
                 place.and_then(|place| self.boundaries.nth(place))

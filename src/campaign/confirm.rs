@@ -117,7 +117,7 @@ fn as_fault<R: Vocabulary>(
     // Those that were not negotiated come to nothing, and go first when the case is shrunk.
     last.steps
         .extend((0..R::functions().len()).map(Step::healthy));
-    (last.steps.len() <= MAX_STEPS).then_some((violation, history))
+    (last.dispatches() <= MAX_STEPS).then_some((violation, history))
 }
 
 /// Makes findings of the violations that a session ended with, one after the other as they are asked for, each told once;
@@ -154,9 +154,11 @@ pub fn confirm_all<R: Vocabulary, L: Lab<R>>(
 
 /// The last steps of the cases of a session as one.
 pub(super) fn joined<R: Vocabulary>(history: &[Case<R>], most: usize) -> Case<R> {
-    let mut steps: Vec<_> = history.iter().flat_map(|case| case.steps.clone()).collect();
-    steps.drain(..steps.len().saturating_sub(most));
-    Case { steps }
+    let steps = history.iter().flat_map(|case| case.steps.iter().cloned());
+    let all = Case {
+        steps: steps.collect(),
+    };
+    all.last(most)
 }
 
 /// The violation, if the case shows it. Of the puppet the function may be another: a host's fault that shows with

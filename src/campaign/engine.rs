@@ -185,11 +185,10 @@ fn look_into<R: Vocabulary, E: FnMut(Event<'_, R>)>(
     stopped: &Stopped,
     measured: bool,
 ) -> Result<(), CampaignError> {
-    let (history, interrupt) = {
-        let ledger = lock(ledger);
-        (ledger.history(from, stopped.case), ledger.interrupt())
-    };
+    let interrupt = lock(ledger).interrupt();
     let mut lab = Interruptible { lab, interrupt };
+    // Of a long session it takes long to make, and most violations are known.
+    let mut history = None;
     let violations = stopped.violations.iter();
     // A long case has the same violation many times: once is enough.
     let mut seen = HashSet::new();
@@ -205,9 +204,10 @@ fn look_into<R: Vocabulary, E: FnMut(Event<'_, R>)>(
             };
             (ledger.known(violation), limits)
         };
+        let history = history.get_or_insert_with(|| lock(ledger).history(from, stopped.case));
         let suspect = Suspect {
             violation,
-            history: &history,
+            history,
             by_chance: stopped.by_chance,
         };
         let confirmed = confirm(&mut lab, &suspect, &known, limits)?;

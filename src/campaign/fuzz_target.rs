@@ -4,6 +4,7 @@ use arbitrary::Unstructured;
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
+use super::history::as_seen;
 use super::{Bench, CASES_PER_SESSION, CampaignError, THOROUGH_ONE_IN, confirm_all};
 use crate::case::{Case, Menu, ShrinkLimits};
 use crate::finding::Finding;
@@ -73,15 +74,18 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
             _ => Depth::Light,
         };
         self.runs += 1;
-        self.history.push(case);
-        let case = &self.history[self.history.len() - 1];
-        let record = self.bench.runner.run(case, depth)?;
+        let record = self.bench.runner.run(&case, depth)?;
         self.dispatches += (record.steps.len() + record.probes.len()) as u64;
         let mut violations = self.bench.check(&record);
         // Fuzzers run beside others, and under a sanitizer.
         violations.retain(|violation| !may_be_busy(violation, &record));
         let by_chance = record.met_the_wall();
         let is_sound = violations.is_empty();
+        if is_sound {
+            self.history.push(as_seen(case, depth));
+            return Ok((record, None));
+        }
+        self.history.push(case);
         let mut findings = confirm_all(
             &mut self.bench,
             violations,
@@ -91,9 +95,7 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
         );
         let finding = findings.next().transpose()?;
         drop(findings);
-        if !is_sound {
-            self.renew()?;
-        }
+        self.renew()?;
         Ok((record, finding))
     }
 

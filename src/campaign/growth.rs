@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::items;
 use super::values::takes_any_json;
 use crate::case::tree;
-use crate::wire::Vocabulary;
+use crate::oracle::{ORDINARY_DEPTH, ORDINARY_INPUT_BYTES};
+use crate::wire::{Vocabulary, nesting};
 
 /// What grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub enum Growth {
     Fields,
     /// JSON, in levels.
     Levels,
-    /// A text of many such parts, of an ordinary size: it is no limit that is looked for with it.
+    /// A text of many such parts.
     Parts(&'static str),
 }
 
@@ -50,25 +51,33 @@ impl Growth {
     /// The largest size that is tried; as a text near the largest input of a guest.
     pub(super) fn most(self) -> u64 {
         match self {
-            Self::Bytes | Self::Text | Self::Page => 750_000,
-            Self::Messages | Self::Items | Self::Fields | Self::Parts(_) => 16_384,
+            Self::Bytes | Self::Text | Self::Page | Self::Parts(_) => 750_000,
+            Self::Messages | Self::Items | Self::Fields => 16_384,
             Self::Levels => 500,
         }
     }
 
-    /// The sizes at which the cost of a request shows how it grows: the last of them are large, but no attack. JSON is no
-    /// deeper than an ordinary request's.
-    fn sizes(self) -> Vec<u64> {
-        let first = match self {
-            // Five in an ordinary request, two in larger ones.
-            Self::Bytes | Self::Text | Self::Page => 704,
-            Self::Messages | Self::Items => 2,
-            Self::Fields => 16,
-            Self::Parts(_) => 32,
-            Self::Levels => return vec![4, 8, 16, 32, 60],
-        };
-        (0..7).map(|doubled| first << doubled).collect()
+    /// The smallest size that a campaign tries, and how many times the largest ordinary one the largest is: beyond that a
+    /// limit is none of the plugin's faults, but how the cost grows up to it may be.
+    fn ends(self) -> (u64, u64) {
+        match self {
+            Self::Bytes | Self::Text | Self::Page => (512, 4),
+            Self::Messages | Self::Items => (2, 4),
+            Self::Fields => (16, 4),
+            Self::Parts(_) => (512, 2),
+            Self::Levels => (2, 2),
+        }
     }
+}
+
+/// How large a request is, of what is ordinary: beyond 1 it is not. The guest gets a version beside it.
+fn share_of_ordinary<R: Vocabulary>(request: &R) -> f64 {
+    const VERSION_BYTES: usize = r#""_v":10,"#.len();
+    let json = request.to_json().map(|json| json.to_string());
+    let json = json.unwrap_or_default();
+    let bytes = (json.len() + VERSION_BYTES) as f64 / ORDINARY_INPUT_BYTES as f64;
+    let depth = nesting(json.as_bytes()) as f64 / ORDINARY_DEPTH as f64;
+    bytes.max(depth)
 }
 
 /// A field that can grow.
@@ -79,6 +88,8 @@ pub(super) struct Growing {
     pub(super) growth: Growth,
     /// What a list is made of, in turns.
     items: Vec<Value>,
+    /// The shortest item of each kind that the list may have.
+    shortest: Vec<Value>,
 }
 
 impl Growing {
@@ -100,13 +111,20 @@ impl Growing {
                 }
                 _ => &[],
             };
-            all.extend(growths.iter().map(|growth| Self {
-                path: path.clone(),
-                growth: *growth,
-                items: match growth {
-                    Growth::Items => items::of_every_kind(donors, &path),
-                    _ => Vec::new(),
-                },
+            all.extend(growths.iter().map(|growth| {
+                let (items, shortest) = match growth {
+                    Growth::Items => (
+                        items::of_every_kind(donors, &path),
+                        items::shortest_of_each_kind(donors, &path),
+                    ),
+                    _ => (Vec::new(), Vec::new()),
+                };
+                Self {
+                    path: path.clone(),
+                    growth: *growth,
+                    items,
+                    shortest,
+                }
             }));
         }
         all
@@ -118,6 +136,7 @@ impl Growing {
             path: path.to_owned(),
             growth: Growth::Parts(part),
             items: Vec::new(),
+            shortest: Vec::new(),
         })
     }
 
@@ -131,28 +150,20 @@ impl Growing {
         (self.growth == Growth::Items).then_some((&self.path, &self.items))
     }
 
-    /// It itself, and where a list is made of several things, a list of each of these alone.
+    /// It itself, and a list of the shortest item of each kind alone: of these there may be most. Where a list is made of
+    /// several things, of each of them alone too.
     pub(super) fn and_of_one_kind(self) -> Vec<Self> {
-        let keys = |item: &Value| {
-            item.as_object()
-                .map(|fields| fields.keys().cloned().collect())
+        let of = |item: &Value| Self {
+            items: vec![item.clone()],
+            ..self.clone()
         };
-        let mut seen: Vec<Option<Vec<String>>> = Vec::new();
-        let mut kinds = Vec::new();
-        for item in &self.items {
-            if !seen.contains(&keys(item)) {
-                seen.push(keys(item));
-                kinds.push(Self {
-                    items: vec![item.clone()],
-                    ..self.clone()
-                });
-            }
-        }
+        let mut kinds = items::of_each_kind(&self.items);
         if kinds.len() < 2 {
             kinds.clear();
         }
-        kinds.insert(0, self);
-        kinds
+        let short = self.shortest.iter().filter(|item| !kinds.contains(item));
+        let alone: Vec<Self> = short.chain(&kinds).map(of).collect();
+        std::iter::once(self).chain(alone).collect()
     }
 
     /// The request with the field at this size.
@@ -161,7 +172,7 @@ impl Growing {
         let body = |messages: Vec<Value>| {
             let body =
                 json!({ "model": "claude-sonnet-4-5", "max_tokens": 1024, "messages": messages });
-            Value::from(BASE64_STANDARD.encode(body.to_string()))
+            Value::from(BASE64_STANDARD.encode(tree::text(&body)))
         };
         let message = |content: String| json!({ "role": "user", "content": content });
         let grown = match self.growth {
@@ -198,12 +209,50 @@ impl Growing {
         serde_json::from_value(root).ok()
     }
 
-    /// The request at sizes of which each is about twice the one before.
+    /// The request at sizes of which each is about twice the one before. One of them is the largest that is ordinary, so
+    /// that a limit which an ordinary request meets is met.
     pub(super) fn doubling<R: Vocabulary>(&self, sample: &Value) -> Vec<R> {
-        let sizes = self.growth.sizes().into_iter();
-        sizes
+        let (least, most) = self.growth.ends();
+        let Some(ordinary) = self.largest_ordinary::<R>(sample, least) else {
+            return Vec::new();
+        };
+        let halves = std::iter::successors(Some(ordinary), |size| Some(size / 2));
+        let mut sizes: Vec<u64> = halves.take_while(|size| *size >= least).collect();
+        sizes.reverse();
+        let doubles = std::iter::successors(Some(2 * ordinary), |size| Some(2 * size));
+        sizes.extend(doubles.take_while(|size| *size <= most * ordinary));
+        let requests = sizes.into_iter().filter(|size| *size <= self.growth.most());
+        requests
             .filter_map(|size| self.request(sample, size))
             .collect()
+    }
+
+    /// The largest size at which the request is an ordinary one; the least of all where it is not even then. Requests grow
+    /// evenly, so that what lies between two sizes is told from them.
+    fn largest_ordinary<R: Vocabulary>(&self, sample: &Value, least: u64) -> Option<u64> {
+        let share = |size| Some(share_of_ordinary(&self.request::<R>(sample, size)?));
+        let (mut last, mut beyond) = ((least, share(least)?), None);
+        if last.1 > 1.0 {
+            return Some(least);
+        }
+        loop {
+            let next = match beyond {
+                None => (2 * last.0).min(self.growth.most()),
+                Some((size, of)) => {
+                    let between = (1.0 - last.1) / (of - last.1) * (size - last.0) as f64;
+                    (last.0 + between as u64).clamp(last.0 + 1, size - 1)
+                }
+            };
+            let of = share(next)?;
+            match of <= 1.0 {
+                true => last = (next, of),
+                false => beyond = Some((next, of)),
+            }
+            let end = beyond.map_or(self.growth.most() + 1, |(size, _)| size);
+            if end - last.0 <= 1 {
+                return Some(last.0);
+            }
+        }
     }
 }
 

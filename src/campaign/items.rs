@@ -50,6 +50,52 @@ pub(super) fn of_every_kind(donors: &[Value], path: &str) -> Vec<Value> {
     chosen
 }
 
+/// One item of each set of fields, the first of these.
+pub(super) fn of_each_kind(items: &[Value]) -> Vec<Value> {
+    let mut kinds: Vec<Value> = Vec::new();
+    for item in items {
+        if !kinds.iter().any(|kind| has_same_fields(kind, item)) {
+            kinds.push(item.clone());
+        }
+    }
+    kinds
+}
+
+fn has_same_fields(one: &Value, other: &Value) -> bool {
+    let names = |item: &Value| {
+        let fields = item.as_object().map(tree::fields);
+        fields.map(|fields| {
+            fields
+                .into_iter()
+                .map(|(name, _)| name.clone())
+                .collect::<Vec<_>>()
+        })
+    };
+    names(one) == names(other)
+}
+
+/// Of the items that requests have in the list at this path the shortest of each set of fields; one without an empty text,
+/// where there is any: of what is empty a plugin often makes nothing.
+pub(super) fn shortest_of_each_kind(donors: &[Value], path: &str) -> Vec<Value> {
+    let lists = donors
+        .iter()
+        .filter_map(|donor| donor.pointer(path)?.as_array());
+    let mut items: Vec<Value> = lists
+        .flatten()
+        .filter(|item| is_small(item))
+        .cloned()
+        .collect();
+    let has_empty = |item: &Value| {
+        let is_empty = |value: &Value| value.as_str().is_some_and(str::is_empty);
+        !tree::paths(item, is_empty).is_empty()
+    };
+    items.sort_by_cached_key(|item| {
+        let text = tree::text(item);
+        (has_empty(item), text.len(), text)
+    });
+    of_each_kind(&items)
+}
+
 /// Whether it is short, and not only written as something short, such as a text that is repeated.
 fn is_small(item: &Value) -> bool {
     let is_short_for = |path: &String| {

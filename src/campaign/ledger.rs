@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use super::block::{Block, Stopped, depth_at};
 use super::confirm::{Confirmed, Known, joined};
 use super::engine::Part;
+use super::history::as_seen;
 use super::interrupt::Interrupt;
-use super::{Budget, CASES_PER_SESSION, CampaignError, Cases, Event, FunctionStats, Plan, Summary};
-use crate::case::{Case, MAX_STEPS, ShrinkLimits, Step};
+use super::{Budget, CampaignError, Cases, Event, FunctionStats, Plan, Summary};
+use crate::case::{Case, MAX_STEPS, ShrinkLimits};
 use crate::finding::{Finding, Origin};
-use crate::observation::Depth;
 use crate::oracle::Violation;
 use crate::wire::Vocabulary;
 
@@ -221,31 +221,20 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         let waiting = self.measured.iter().map(|(from, _)| *from);
         let unexamined = self.unexamined.into_iter().chain(waiting).min();
         // Sessions are run whole.
-        let session = |case: u64| case / CASES_PER_SESSION * CASES_PER_SESSION;
+        let session = |case: u64| self.cases.plan().session_of(case).start;
         let at_most = unexamined.map_or(self.summary.done, session);
         self.summary.resume_at = self.summary.done.min(at_most);
     }
 
     /// What a session that began with one case had seen when it came to another, that one last.
     pub(super) fn history(&self, from: u64, case: u64) -> Vec<Case<R>> {
-        let before = (from..case).map(|case| self.with_calls_between(case));
+        let before = (from..case).map(|case| as_seen(self.cases.nth(case), depth_at(case)));
         before.chain([self.cases.nth(case)]).collect()
-    }
-
-    /// A case with what the session saw behind it: a history without these calls is another.
-    fn with_calls_between(&self, index: u64) -> Case<R> {
-        let mut case = self.cases.nth(index);
-        let menu = &self.cases.plan().menu;
-        if depth_at(index) != Depth::Light {
-            case.steps
-                .extend(menu.functions.iter().map(|place| Step::healthy(*place)));
-        }
-        case
     }
 
     /// Leaves out the first cases, up to this one: whole sessions only.
     pub(super) fn begin_at(&mut self, case: u64) {
-        self.settled = case / CASES_PER_SESSION * CASES_PER_SESSION;
+        self.settled = self.cases.plan().session_of(case).start;
         self.next = self.settled;
         self.summary.from = self.settled;
         self.summary.done = self.settled;
@@ -263,8 +252,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         }
     }
 
-    /// The next block: the cases of one multiple of [`CASES_PER_SESSION`], so that what a case meets does not
-    /// depend on who runs it.
+    /// The next block: the cases of a session.
     pub(super) fn take(&mut self) -> Option<(Plan, Range<u64>, Option<Instant>)> {
         let deadline = self.deadline();
         let last = match self.budget() {
@@ -272,7 +260,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
             Budget::Time(_) => u64::MAX,
         };
         let last = last.min(self.cases.count().unwrap_or(u64::MAX));
-        let end = last.min(self.next + CASES_PER_SESSION);
+        let end = last.min(self.cases.plan().session_of(self.next).end);
         let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if self.failed || self.interrupt.is_requested() || late || self.next >= end {
             return None;
@@ -303,7 +291,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
     }
 
     pub(super) fn settled(&mut self) {
-        self.settled += CASES_PER_SESSION;
+        self.settled = self.cases.plan().session_of(self.settled).end;
         self.settling = false;
         self.summary.done = self.settled.min(self.next);
         self.tell_where_to_resume();
@@ -321,7 +309,8 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
             // The last lab to end finds it so.
             !self.settling && self.waiting.is_empty()
         } else {
-            (self.settled / CASES_PER_SESSION) % MEASURED_ONCE_IN == MEASURED_ONCE_IN - 1
+            let sessions = self.cases.plan().sessions_before(self.settled);
+            sessions % MEASURED_ONCE_IN == MEASURED_ONCE_IN - 1
         };
         if due {
             std::mem::take(&mut self.measured)

@@ -157,7 +157,7 @@ impl<R: Vocabulary> Field<'_, R> {
         Ok(match observed.outcome {
             DispatchOutcome::Ok(_) => Ok(Point {
                 size,
-                input_bytes: observed.call.input.as_ref().map(Vec::len),
+                input_bytes: observed.call.input.as_ref().map(|input| input.len()),
                 fuel: observed.call.fuel,
                 time: observed.call.time,
             }),

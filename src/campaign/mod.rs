@@ -27,11 +27,13 @@ mod distribution;
 mod engine;
 mod fuzz_target;
 mod growth;
+mod history;
 mod interrupt;
 mod items;
 mod lab;
 mod ledger;
 mod limits;
+mod sessions;
 mod values;
 #[cfg(unix)]
 mod workers;
@@ -50,7 +52,7 @@ pub use limits::{Limit, Point, limits};
 #[cfg(unix)]
 pub use workers::{Child, HostKind, Patience, Setup, WORKER_MEMORY_MAX, Worker, Workers, serve};
 
-/// How many cases share a session. The history of a finding that a case does not show alone is no longer.
+/// How many cases share a session; some sessions of a plugin live through more: see [`Plan::session_of`].
 pub const CASES_PER_SESSION: u64 = 64;
 
 /// One in so many cases is run thoroughly: see [`Depth`](crate::observation::Depth).

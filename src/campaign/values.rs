@@ -1,6 +1,6 @@
 //! The fields of a function's request, and what each may be.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use arbitrary::Unstructured;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -8,7 +8,7 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
-use super::items::with_longer_lists;
+use super::items::{self, with_longer_lists};
 use crate::case::{NO_WORDS, is_body, near_bodies, one_change_away, tree, usual_body};
 use crate::wire::Vocabulary;
 
@@ -17,6 +17,12 @@ const DONORS: u64 = 384;
 
 /// So many values of each field are learned from them, at most.
 const VALUES_MAX: usize = 64;
+
+/// So many states that a plugin hands out are soaked.
+const STATES_MAX: usize = 2;
+
+/// So many items are in each list of a request that is filled.
+const FILLED_ITEMS: usize = 3;
 
 /// So many variants of each object that a plugin hands out are values of a field that takes any.
 const VARIANTS_MAX: usize = 128;
@@ -27,13 +33,22 @@ pub(super) struct Learned<R> {
     pub(super) donors: Vec<Value>,
     /// See [`with_longer_lists`].
     pub(super) longer: Option<R>,
+    /// See [`filled_with`]; once more with each state that the plugin hands out.
+    pub(super) filled: Vec<R>,
 }
 
 impl<R: Vocabulary> Learned<R> {
-    pub(super) fn of(place: usize) -> Self {
+    /// `objects` is what the plugin hands out.
+    pub(super) fn of(place: usize, objects: &[Value]) -> Self {
         let donors: Vec<_> = donors::<R>(place).collect();
+        let states = objects.iter().take(STATES_MAX).map(Some);
+        let filled = std::iter::once(None).chain(states);
+        let filled = filled.filter_map(|state| filled_with(place, &donors, state));
+        let mut filled: Vec<R> = filled.collect();
+        filled.dedup();
         Self {
             place,
+            filled,
             longer: with_longer_lists(place, &donors),
             donors,
         }
@@ -97,7 +112,7 @@ impl Function {
         let mut seen = HashSet::new();
         for donor in &learned.donors {
             for (path, value) in tree::differences(&sample, donor) {
-                if !seen.insert((path.clone(), value.to_string()))
+                if !seen.insert((path.clone(), tree::text(&value)))
                     || !reads_back::<R>(&sample, &path, value.clone())
                 {
                     continue;
@@ -194,6 +209,52 @@ fn takes_words<R: Vocabulary>(sample: &Value, path: &str) -> bool {
 /// Whether the field is JSON of whoever sends it.
 pub(super) fn takes_any_json<R: Vocabulary>(sample: &Value, path: &str) -> bool {
     reads_back::<R>(sample, path, json!({ "any": null }))
+}
+
+/// The dry-run request with something in every field that is empty there: in each what most requests have, or this in its
+/// state. What a plugin keeps of a request it often keeps of what is in it only.
+fn filled_with<R: Vocabulary>(place: usize, donors: &[Value], state: Option<&Value>) -> Option<R> {
+    let mut root = serde_json::to_value(R::dry_run(place)).ok()?;
+    let mut empty = tree::paths(&root, is_empty);
+    empty.sort();
+    for path in empty {
+        let value = match state {
+            Some(state) if path.ends_with("_state") => Some(state.clone()),
+            _ if is_body(&path) => Some(usual_body().into()),
+            _ => match root.pointer(&path) {
+                Some(Value::Array(_)) => {
+                    let items = items::of_every_kind(donors, &path).into_iter();
+                    Some(items.take(FILLED_ITEMS).collect())
+                }
+                _ => most_common(donors, &path),
+            },
+        };
+        if let Some(value) = value.filter(|value| reads_back::<R>(&root, &path, value.clone())) {
+            tree::place(&mut root, &path, value);
+        }
+    }
+    serde_json::from_value(root).ok()
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// What most requests have at this path that have something there. Realistic values are few, and come most often.
+fn most_common(donors: &[Value], path: &str) -> Option<Value> {
+    let mut times: BTreeMap<String, (usize, &Value)> = BTreeMap::new();
+    let values = donors.iter().filter_map(|donor| donor.pointer(path));
+    for value in values.filter(|value| !is_empty(value)) {
+        times.entry(tree::text(value)).or_insert((0, value)).0 += 1;
+    }
+    let most = times.into_values().max_by_key(|(times, _)| *times);
+    most.map(|(_, value)| value.clone())
 }
 
 /// Arbitrary requests of a function, the same whatever the plan is: its fields and items of its lists are learned from

@@ -60,7 +60,7 @@ pub(crate) fn near_bodies() -> &'static [String] {
             let changed = one_change_away(&sample);
             std::iter::once(sample).chain(changed)
         });
-        let all = edges.chain(near.map(|body| body.to_string()));
+        let all = edges.chain(near.map(|body| tree::text(&body)));
         all.map(|body| BASE64_STANDARD.encode(body)).collect()
     });
     &ALL
@@ -85,8 +85,8 @@ pub(crate) static NO_WORDS: LazyLock<[Value; 10]> = LazyLock::new(|| {
 /// A request as most are, in base64.
 pub(crate) fn usual_body() -> &'static str {
     static BODY: LazyLock<String> = LazyLock::new(|| {
-        let [_, request, _] = samples();
-        BASE64_STANDARD.encode(request.to_string())
+        let [_, request, _] = &samples();
+        BASE64_STANDARD.encode(tree::text(request))
     });
     &BODY
 }

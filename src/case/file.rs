@@ -1,15 +1,20 @@
 //! Case files: JSON to read and edit, postcard to be small. Both say which format version they have.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Case, MAX_STEPS, Step};
+use super::{Case, MAX_STEPS, ONCE, Step};
+use crate::puppet::Program;
 use crate::wire::{self, Vocabulary};
 
-/// The format version that is written. Every older one keeps loading.
-pub const FORMAT: u32 = 1;
+/// The latest format version. Every older one keeps loading.
+///
+/// Format 2 says how often each step is dispatched. A case that needs none of that is written in format 1, which earlier
+/// versions of this crate read.
+pub const FORMAT: u32 = 2;
 
 /// What a postcard file begins with; a byte with the format version follows.
 const MAGIC: &[u8; 4] = b"cclb";
@@ -59,16 +64,40 @@ pub enum CaseError {
     /// The case is too long.
     #[error("a case of {steps} steps; {MAX_STEPS} at most")]
     TooLong {
-        /// Its number of steps.
+        /// How often it dispatches something.
         steps: usize,
     },
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
+#[serde(bound = "R: Vocabulary")]
+struct Written<'c, R> {
+    format: u32,
+    steps: &'c [Step<R>],
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, bound = "R: Vocabulary")]
 struct File<R> {
     format: u32,
     steps: Vec<Step<R>>,
+}
+
+/// A step in the compact form of format 1. It stays as it is.
+#[derive(Deserialize)]
+#[serde(bound = "R: Vocabulary")]
+struct Compact1<R> {
+    request: R,
+    program: Option<Program>,
+}
+
+/// A step in the compact form of format 2.
+#[derive(Deserialize)]
+#[serde(bound = "R: Vocabulary")]
+struct Compact2<R> {
+    request: R,
+    program: Option<Program>,
+    times: NonZeroU32,
 }
 
 #[derive(Deserialize)]
@@ -82,9 +111,9 @@ impl<R: Vocabulary> Case<R> {
     /// # Errors
     /// [`CaseError::NotACase`] where a request does not serialize.
     pub fn to_json(&self) -> Result<String, CaseError> {
-        let file = File {
-            format: FORMAT,
-            steps: self.steps.clone(),
+        let file = Written {
+            format: self.format(),
+            steps: &self.steps,
         };
         serde_json::to_string_pretty(&file)
             .map(|json| json + "\n")
@@ -97,9 +126,30 @@ impl<R: Vocabulary> Case<R> {
     /// [`CaseError::NotACase`] where a request does not serialize.
     pub fn to_postcard(&self) -> Result<Vec<u8>, CaseError> {
         let mut bytes = MAGIC.to_vec();
-        bytes.push(FORMAT as u8);
-        postcard::to_extend(&self.steps, bytes)
-            .map_err(|error| CaseError::NotACase(error.to_string()))
+        let format = self.format();
+        bytes.push(format as u8);
+        let steps = self.steps.iter();
+        let written = match format {
+            1 => {
+                let steps: Vec<_> = steps.map(|step| (&step.request, &step.program)).collect();
+                postcard::to_extend(&steps, bytes)
+            }
+            _ => {
+                let steps: Vec<_> = steps
+                    .map(|step| (&step.request, &step.program, step.times))
+                    .collect();
+                postcard::to_extend(&steps, bytes)
+            }
+        };
+        written.map_err(|error| CaseError::NotACase(error.to_string()))
+    }
+
+    /// The earliest format that can say the case.
+    fn format(&self) -> u32 {
+        match self.steps.iter().all(|step| step.times == ONCE) {
+            true => 1,
+            false => 2,
+        }
     }
 
     /// Reads either form.
@@ -108,15 +158,13 @@ impl<R: Vocabulary> Case<R> {
     /// [`CaseError`] where the bytes are no case, of a later format, or too long.
     pub fn decode(bytes: &[u8]) -> Result<Self, CaseError> {
         let steps = match bytes.strip_prefix(MAGIC) {
-            Some([format, rest @ ..]) => {
-                check_format(u32::from(*format))?;
-                postcard::from_bytes(rest).map_err(|e| CaseError::NotACase(e.to_string()))?
-            }
+            Some([format, rest @ ..]) => decode_compact(u32::from(*format), rest)?,
             Some([]) => return Err(CaseError::NotACase("it is cut short".to_owned())),
             None => decode_json(bytes)?,
         };
         let case = Self { steps };
-        match case.steps.len() {
+        // The times are no more than numbers yet.
+        match case.dispatches() {
             0 => Err(CaseError::NotACase("it has no steps".to_owned())),
             steps if steps > MAX_STEPS => Err(CaseError::TooLong { steps }),
             _ => Ok(case),
@@ -193,7 +241,34 @@ fn decode_json<R: Vocabulary>(bytes: &[u8]) -> Result<Vec<Step<R>>, CaseError> {
     let FormatOnly { format } = serde_json::from_slice(bytes).map_err(not_a_case)?;
     check_format(format)?;
     let file: File<R> = serde_json::from_slice(bytes).map_err(not_a_case)?;
+    // An earlier version, for which format 1 is, reads no times.
+    if file.format == 1 && file.steps.iter().any(|step| step.times != ONCE) {
+        return Err(CaseError::NotACase(
+            "`times` of a step is of format 2".to_owned(),
+        ));
+    }
     Ok(file.steps)
+}
+
+fn decode_compact<R: Vocabulary>(format: u32, bytes: &[u8]) -> Result<Vec<Step<R>>, CaseError> {
+    check_format(format)?;
+    let not_a_case = |error: postcard::Error| CaseError::NotACase(error.to_string());
+    if format == 1 {
+        let steps: Vec<Compact1<R>> = postcard::from_bytes(bytes).map_err(not_a_case)?;
+        let steps = steps.into_iter().map(|step| Step {
+            request: step.request,
+            program: step.program,
+            times: ONCE,
+        });
+        return Ok(steps.collect());
+    }
+    let steps: Vec<Compact2<R>> = postcard::from_bytes(bytes).map_err(not_a_case)?;
+    let steps = steps.into_iter().map(|step| Step {
+        request: step.request,
+        program: step.program,
+        times: step.times,
+    });
+    Ok(steps.collect())
 }
 
 fn check_format(found: u32) -> Result<(), CaseError> {

@@ -6,6 +6,7 @@
 //! A discrepancy here is a case that does not mean the same after it was written and read.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 use arbitrary::Unstructured;
 use proptest::prelude::*;
@@ -33,8 +34,11 @@ pub use words::words;
 /// [`NoCarryover`](crate::oracle::NoCarryover).
 pub const MARKER: &str = "cclbmark";
 
-/// The most steps that a case may have.
-pub const MAX_STEPS: usize = 1024;
+/// The most dispatches that a case may have, of all its steps together.
+pub const MAX_STEPS: usize = 16_384;
+
+/// The times of a step that is dispatched once.
+pub const ONCE: NonZeroU32 = NonZeroU32::MIN;
 
 /// The most steps that a generated case has.
 const GENERATED_STEPS: usize = 8;
@@ -49,7 +53,7 @@ pub struct Case<R = Request> {
     pub steps: Vec<Step<R>>,
 }
 
-/// One dispatch of a case.
+/// A dispatch of a case, or some equal ones in a row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, bound = "R: Vocabulary")]
 pub struct Step<R = Request> {
@@ -59,6 +63,60 @@ pub struct Step<R = Request> {
     /// take it for a strange string.
     #[serde(default)]
     pub program: Option<Program>,
+    /// How often it is dispatched before the next step is.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub times: NonZeroU32,
+}
+
+fn once() -> NonZeroU32 {
+    ONCE
+}
+
+fn is_once(times: &NonZeroU32) -> bool {
+    *times == ONCE
+}
+
+impl<R> Case<R> {
+    /// How often something is dispatched: the times of all steps together.
+    pub fn dispatches(&self) -> usize {
+        let times = self.steps.iter().map(|step| step.times.get() as usize);
+        times.fold(0, usize::saturating_add)
+    }
+}
+
+impl<R: Vocabulary> Case<R> {
+    /// Equal steps in a row become one with their times together: that means the same.
+    pub(crate) fn merge(&mut self) {
+        self.steps.dedup_by(|next, step| {
+            let times = step.times.checked_add(next.times.get());
+            match times {
+                Some(times) if step.is_same_call(next) => {
+                    step.times = times;
+                    true
+                }
+                _ => false,
+            }
+        });
+    }
+
+    /// The last dispatches, so many at most.
+    pub(crate) fn last(&self, most: usize) -> Self {
+        let mut left = most;
+        let mut steps = Vec::new();
+        for step in self.steps.iter().rev() {
+            let times = (step.times.get() as usize).min(left);
+            let Some(times) = NonZeroU32::new(times as u32) else {
+                break;
+            };
+            steps.push(Step {
+                times,
+                ..step.clone()
+            });
+            left -= times.get() as usize;
+        }
+        steps.reverse();
+        Self { steps }
+    }
 }
 
 impl<R: Vocabulary> Step<R> {
@@ -73,7 +131,13 @@ impl<R: Vocabulary> Step<R> {
         Self {
             request,
             program: None,
+            times: ONCE,
         }
+    }
+
+    /// Whether it dispatches the same, however often.
+    pub(crate) fn is_same_call(&self, other: &Self) -> bool {
+        self.request == other.request && self.program == other.program
     }
 
     /// The request with the program in it.
@@ -151,7 +215,11 @@ impl Menu {
             }
             _ => None,
         };
-        Ok(Step { request, program })
+        Ok(Step {
+            request,
+            program,
+            times: ONCE,
+        })
     }
 
     /// An arbitrary request of a function of a plugin that is not the puppet: mostly near the dry-run sample.
@@ -237,7 +305,11 @@ impl Menu {
             .prop_map(|steps| Case {
                 steps: steps
                     .into_iter()
-                    .map(|(request, program)| Step { request, program })
+                    .map(|(request, program)| Step {
+                        request,
+                        program,
+                        times: ONCE,
+                    })
                     .collect(),
             })
             .boxed()

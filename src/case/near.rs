@@ -75,6 +75,8 @@ impl New<'_> {
             (Self::Header(new), Part::Headers(headers)) => headers.push(new.clone()),
             (Self::Field(name, new), Part::Object(fields) | Part::Json(Value::Object(fields))) => {
                 fields.insert((*name).to_owned(), new.clone());
+                // What is drawn next may be among them.
+                fields.sort_keys();
             }
             (Self::Field(name, new), Part::Json(json)) => *json = json!({ *name: new }),
             (Self::Object(new), Part::Object(fields)) => fields.clone_from(new),
@@ -233,10 +235,9 @@ pub(crate) fn is_body(path: &str) -> bool {
 
 /// A body with a word in the places in which one is looked for.
 fn body(word: &str) -> String {
-    json!({
+    tree::text(&json!({
         "model": word,
         "max_tokens": 1024,
         "messages": [{"role": "user", "content": word}],
-    })
-    .to_string()
+    }))
 }

@@ -1,7 +1,9 @@
 //! Structural shrinking: fewer steps, fewer operations, and every field back at its dry-run value unless
 //! the finding needs it.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::num::NonZeroU32;
 use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
 
@@ -48,7 +50,7 @@ pub struct Shrunk<R> {
 impl<R: Vocabulary> Case<R> {
     /// Makes the case smaller as long as `fails` says that the finding is still there.
     ///
-    /// The result is the case itself or one that `fails` accepted.
+    /// The result is the case itself or one that `fails` accepted, with equal steps in a row written as one.
     pub fn shrink(&self, limits: ShrinkLimits, mut fails: impl FnMut(&Self) -> bool) -> Shrunk<R> {
         let Ok(shrunk) = self.try_shrink(limits, |case| Ok::<_, Infallible>(fails(case)));
         shrunk
@@ -110,8 +112,9 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         }
     }
 
-    fn end(self, limits: ShrinkLimits) -> Result<Shrunk<R>, E> {
+    fn end(mut self, limits: ShrinkLimits) -> Result<Shrunk<R>, E> {
         let minimal = !self.is_over();
+        self.best.merge();
         match self.error {
             Some(error) => Err(error),
             None => Ok(Shrunk {
@@ -124,7 +127,10 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
 
     /// One pass over steps, whole requests and operations; whether it made the case smaller.
     fn structure(&mut self) -> bool {
+        self.best.merge();
         let mut smaller = self.only_the_last() || self.fewer_requests();
+        self.best.merge();
+        smaller |= self.fewer_times();
         smaller |= self.drop_steps();
         for place in self.places() {
             if self.is_over() {
@@ -146,7 +152,7 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
             }
             // Those that are equal changed together.
             let (before, of) = (&self.best.steps[..place], &self.best.steps[place]);
-            if self.has_many() && before.contains(of) {
+            if self.has_many() && before.iter().any(|step| step.is_same_call(of)) {
                 continue;
             }
             smaller |= self.shrink_request(place);
@@ -185,47 +191,96 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
 
     /// Whether the finding may be one of many calls: these are made smaller without making them fewer.
     fn has_many(&self) -> bool {
-        self.best.steps.len() >= MANY_STEPS
+        self.best.dispatches() >= MANY_STEPS
     }
 
     /// Of many steps the last few, if these will do.
     fn only_the_last(&mut self) -> bool {
         self.has_many()
             && [1, 8, 32].into_iter().any(|few| {
-                let steps = &self.best.steps;
-                let last = Case {
-                    steps: steps[steps.len() - few..].to_vec(),
-                };
+                let last = self.best.last(few);
                 self.accepts(last)
             })
     }
 
     /// Of many steps as many, but with half of the different ones, as often as it goes: what comes of many calls may need
-    /// their number.
+    /// their number. What a session ends with is often what it needs, so that it is tried alone first.
     fn fewer_requests(&mut self) -> bool {
         let mut smaller = false;
         while self.has_many() && !self.is_over() {
-            let steps = &self.best.steps;
-            let mut different: Vec<&Step<R>> = Vec::new();
-            for step in steps {
-                if !different.contains(&step) {
-                    different.push(step);
-                }
-            }
-            if different.len() == 1 || 2 * different.len() > steps.len() {
+            let kinds = self.kinds();
+            let all = kinds.iter().max().map_or(0, |kind| kind + 1);
+            if all < 2 {
                 break;
             }
-            let (one, other) = different.split_at(different.len() / 2);
-            let halves = [one, other].map(|half| {
-                let in_turns = half.iter().copied().cycle().take(steps.len());
-                Case {
-                    steps: in_turns.cloned().collect(),
-                }
-            });
-            if !halves.into_iter().any(|half| self.accepts(half)) {
+            let parts = [all - 1..all, all / 2..all, 0..all / 2];
+            let mut candidates = parts
+                .into_iter()
+                .map(|part| self.as_many_of(&kinds, part))
+                .collect::<Vec<_>>();
+            candidates.dedup();
+            if !candidates.into_iter().any(|case| self.accepts(case)) {
                 break;
             }
             smaller = true;
+        }
+        smaller
+    }
+
+    /// For each step a number, the same for those that are equal but for their times; the last step has the largest.
+    fn kinds(&self) -> Vec<usize> {
+        let text = |step: &Step<R>| serde_json::to_string(&(&step.request, &step.program)).ok();
+        let mut seen = HashMap::new();
+        let steps = self.best.steps.iter().rev();
+        let numbers = steps.map(|step| {
+            let next = seen.len();
+            *seen.entry(text(step)).or_insert(next)
+        });
+        let numbers: Vec<usize> = numbers.collect();
+        let numbers = numbers.into_iter().rev();
+        numbers.map(|number| seen.len() - 1 - number).collect()
+    }
+
+    /// As many dispatches, of these kinds of step alone: each comes where it did, so many times more.
+    fn as_many_of(&self, kinds: &[usize], kept: Range<usize>) -> Case<R> {
+        let steps = self.best.steps.iter().zip(kinds);
+        let steps = steps.filter(|(_, kind)| kept.contains(kind));
+        let mut case = Case {
+            steps: steps.map(|(step, _)| step.clone()).collect(),
+        };
+        let (all, left) = (self.best.dispatches() as u64, case.dispatches() as u64);
+        let (mut before, mut told) = (0, 0);
+        for step in &mut case.steps {
+            before += u64::from(step.times.get());
+            let times = before * all / left - told;
+            told += times;
+            let times = u32::try_from(times).ok().and_then(NonZeroU32::new);
+            step.times = times.unwrap_or(step.times);
+        }
+        case.merge();
+        case
+    }
+
+    /// Each step as few times as will do, found by halving: thousands of calls are a dozen tries.
+    fn fewer_times(&mut self) -> bool {
+        let mut smaller = false;
+        for place in self.places() {
+            let mut least = 1;
+            while !self.is_over() {
+                let times = self.best.steps[place].times.get();
+                if least >= times {
+                    break;
+                }
+                let middle = least + (times - least) / 2;
+                let mut candidate = self.best.clone();
+                if let Some(times) = NonZeroU32::new(middle) {
+                    candidate.steps[place].times = times;
+                }
+                match self.accepts(candidate) {
+                    true => smaller = true,
+                    false => least = middle + 1,
+                }
+            }
         }
         smaller
     }
@@ -234,6 +289,7 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         let steps = |case: &Case<R>| case.steps.len();
         self.drop_parts(steps, |case, part| {
             case.steps.drain(part);
+            case.merge();
             !case.steps.is_empty()
         })
     }
@@ -288,7 +344,7 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         step.program.is_some() && step.request.place() != 0 && {
             let step = Step {
                 request: R::dry_run(0),
-                program: step.program.clone(),
+                ..step.clone()
             };
             self.replace(place, step)
         }
@@ -299,8 +355,13 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         let mut candidate = self.best.clone();
         if self.has_many() {
             let old = &self.best.steps[place];
-            for other in candidate.steps.iter_mut().filter(|other| *other == old) {
-                *other = step.clone();
+            let same = candidate.steps.iter_mut();
+            for other in same.filter(|other| other.is_same_call(old)) {
+                let times = other.times;
+                *other = Step {
+                    times,
+                    ..step.clone()
+                };
             }
         } else {
             candidate.steps[place] = step;

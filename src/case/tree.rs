@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use arbitrary::Unstructured;
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::wire::{Json, Vocabulary};
 
@@ -19,6 +19,32 @@ pub enum Numbers {
     Least,
     /// Zero, or what it is: at the least that will do a measurement may come to this or that.
     AsTheyAre,
+}
+
+/// The fields of an object in the order of their names, whatever order the object keeps: in whose tree `serde_json` has
+/// `preserve_order`, that is another one, and what is drawn or tried in it would be too.
+pub(crate) fn fields(object: &Map<String, Value>) -> Vec<(&String, &Value)> {
+    in_order(object)
+}
+
+/// See [`fields`], of an object in whatever order it comes.
+fn in_order<'f>(
+    fields: impl IntoIterator<Item = (&'f String, &'f Value)>,
+) -> Vec<(&'f String, &'f Value)> {
+    let mut fields: Vec<_> = fields.into_iter().collect();
+    fields.sort_unstable_by_key(|(name, _)| *name);
+    fields
+}
+
+/// The text of a value, with fields in the order of their names.
+pub(crate) fn text(value: &Value) -> String {
+    sorted(value.clone()).to_string()
+}
+
+/// The value with fields in the order of their names.
+pub(crate) fn sorted(mut value: Value) -> Value {
+    value.sort_all_objects();
+    value
 }
 
 /// Makes the tree smaller, towards `target`, as long as `keep` accepts the result. From the root down,
@@ -58,7 +84,10 @@ fn shrink_at(
     let children: Vec<String> = match root.pointer(path) {
         // From the back, so that removals do not move what is still to come.
         Some(Value::Array(items)) => (0..items.len()).rev().map(|i| i.to_string()).collect(),
-        Some(Value::Object(fields)) => fields.keys().cloned().collect(),
+        Some(Value::Object(object)) => fields(object)
+            .into_iter()
+            .map(|(key, _)| key.clone())
+            .collect(),
         _ => Vec::new(),
     };
     for key in children {
@@ -120,15 +149,16 @@ fn candidates(value: &Value, target: Option<&Value>, numbers: Numbers) -> Vec<Va
                 chunk /= 2;
             }
         }
-        Value::Object(fields) => {
+        Value::Object(object) => {
             simpler.push(Value::Null);
             simpler.extend(shallower(value));
+            let fields = fields(object);
             // What a field holds may do in place of the whole: an inner value, a repeated text's unit.
-            simpler.extend(fields.values().cloned());
-            simpler.extend(fields.keys().map(|key| {
-                let mut fields = fields.clone();
-                fields.remove(key);
-                Value::Object(fields)
+            simpler.extend(fields.iter().map(|(_, inner)| (*inner).clone()));
+            simpler.extend(fields.iter().map(|(key, _)| {
+                let mut others = object.clone();
+                others.remove(*key);
+                Value::Object(others)
             }));
         }
     }
@@ -146,7 +176,7 @@ fn shallower(value: &Value) -> Vec<Value> {
     }
     let inner = |deep: &Value| match deep {
         Value::Array(items) => items.first().cloned(),
-        Value::Object(fields) => fields.values().next().cloned(),
+        Value::Object(object) => fields(object).first().map(|(_, inner)| (*inner).clone()),
         _ => None,
     };
     let levels: Vec<Value> = std::iter::successors(Some(deep), inner).collect();
@@ -181,10 +211,7 @@ pub(super) fn splice(
     let (mut here, mut there) = (&*root, donor);
     while u.int_in_range(0..=3u8)? != 0 {
         let key = match here {
-            Value::Object(fields) if !fields.is_empty() => {
-                let keys: Vec<&String> = fields.keys().collect();
-                (*u.choose(&keys)?).clone()
-            }
+            Value::Object(object) if !object.is_empty() => u.choose(&fields(object))?.0.clone(),
             Value::Array(items) if !items.is_empty() => u.choose_index(items.len())?.to_string(),
             _ => break,
         };
@@ -216,11 +243,9 @@ pub(crate) fn nodes(root: &Value) -> Vec<(String, &Value)> {
     let mut open = vec![(String::new(), root)];
     while let Some((path, value)) = open.pop() {
         match value {
-            Value::Object(fields) => {
-                let inner = fields
-                    .iter()
-                    .map(|(key, inner)| (child_path(&path, key), inner));
-                open.extend(inner);
+            Value::Object(object) => {
+                let inner = fields(object).into_iter();
+                open.extend(inner.map(|(key, inner)| (child_path(&path, key), inner)));
             }
             Value::Array(items) => {
                 let items = items.iter().enumerate();
@@ -248,6 +273,10 @@ pub(crate) fn unlike_the_sample<R: Vocabulary>(request: &R) -> Vec<(String, Valu
         .collect()
 }
 
+fn has_same_names(one: &Map<String, Value>, other: &Map<String, Value>) -> bool {
+    one.len() == other.len() && one.keys().all(|name| other.contains_key(name))
+}
+
 /// The places in which a value differs from the sample, the last first and the deepest that both have, with what is there.
 /// Lists are values of their own.
 pub(crate) fn differences(sample: &Value, value: &Value) -> Vec<(String, Value)> {
@@ -256,16 +285,39 @@ pub(crate) fn differences(sample: &Value, value: &Value) -> Vec<(String, Value)>
     while let Some((path, sample, value)) = open.pop() {
         match (sample, value) {
             (sample, value) if sample == value => {}
-            (Value::Object(of_sample), Value::Object(fields))
-                if !of_sample.is_empty() && of_sample.keys().eq(fields.keys()) =>
+            (Value::Object(of_sample), Value::Object(object))
+                if !of_sample.is_empty() && has_same_names(of_sample, object) =>
             {
-                let inner = of_sample.iter().zip(fields.values());
+                let inner = fields(of_sample).into_iter().zip(fields(object));
                 open.extend(
-                    inner.map(|((key, sample), value)| (child_path(&path, key), sample, value)),
+                    inner
+                        .map(|((key, sample), (_, value))| (child_path(&path, key), sample, value)),
                 );
             }
             (_, value) => found.push((path, value.clone())),
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Of the order of fields: what is drawn from them is held by the tests of cases, together with the package
+        /// `preserve_order`.
+        #[test]
+        fn fields_come_in_the_order_of_their_names_however_the_object_was_made(
+            names in proptest::collection::hash_set(".{0,4}", 0..8)
+        ) {
+            let value = Value::Null;
+            let shuffled = names.iter().map(|name| (name, &value));
+            let ordered = in_order(shuffled);
+            prop_assert!(ordered.is_sorted_by_key(|(name, _)| name.as_str()));
+            prop_assert_eq!(ordered.len(), names.len());
+        }
+    }
 }

@@ -111,7 +111,7 @@ fn stats(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
     let reached = reached(&seeds);
     let mut steps = 0;
     for seed in &seeds {
-        steps += seed.case.steps.len();
+        steps += seed.case.dispatches();
         let mut own: Vec<_> = seed.entry.features.iter().collect();
         own.retain(|feature| reached[feature.as_str()] == 1);
         let shown = match &own[..] {

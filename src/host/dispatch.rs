@@ -161,7 +161,7 @@ impl PluginSession {
             Some(instance) => instance,
             none => none.insert(self.lease.instance().map_err(Cause::Runtime)?),
         };
-        let input = call.input.insert(input.into_bytes());
+        let input = call.input.insert(input.into_bytes().into());
         let output = instance.call(F::NAME, input);
         call.fuel = instance.fuel_used();
         if output.is_err() {
@@ -169,7 +169,7 @@ impl PluginSession {
         }
         let output = output?;
         let answer = unseal(&output, version);
-        call.output = Some(output);
+        call.output = Some(output.into());
         answer.map_err(Cause::Undecodable)
     }
 }

@@ -234,9 +234,9 @@ pub struct Call {
     /// From the request's arrival to the outcome.
     pub time: Duration,
     /// The guest's input; `None` where the guest was not called.
-    pub input: Option<Vec<u8>>,
+    pub input: Option<Arc<[u8]>>,
     /// What the guest set as its output, whether it is a sound answer or not.
-    pub output: Option<Vec<u8>>,
+    pub output: Option<Arc<[u8]>>,
 }
 
 /// A dispatch's outcome and what was observed of it.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{CaseRecord, Outcome, Reaction, StepRecord};
+use super::{CaseRecord, Outcome, StepRecord};
 use crate::case::{Case, Step, tree};
 use crate::host::{Cause, Decoding};
 use crate::puppet::{Import, Op};
@@ -36,11 +36,11 @@ pub fn features<R: Vocabulary>(case: &Case<R>, record: &CaseRecord) -> BTreeSet<
 
 /// What a dispatch came to, in a few words.
 fn came_to(seen: &StepRecord) -> String {
-    match (&seen.call.cause, &seen.reaction) {
-        (_, Reaction::Panic(_)) => "panic".to_owned(),
+    match (&seen.call.cause, seen.reaction.outcome()) {
+        (_, None) => "panic".to_owned(),
         (Some(cause), _) => cause.class(),
-        (None, Reaction::Outcome(Outcome::Ok(_))) => "ok".to_owned(),
-        (None, Reaction::Outcome(_)) => "fallback".to_owned(),
+        (None, Some(Outcome::Ok(_))) => "ok".to_owned(),
+        (None, Some(Outcome::Fallback(_))) => "fallback".to_owned(),
     }
 }
 
@@ -56,7 +56,10 @@ fn of_call(seen: &StepRecord, came_to: &str, features: &mut BTreeSet<String>) {
     for (field, value) in answer(seen) {
         features.insert(format!("{label}: answers {field} {}", kind(&value)));
     }
-    if let Some(fuel) = seen.call.fuel.and_then(u64::checked_ilog2) {
+    // What a call had used when the clock ended it says how fast the machine is.
+    let ended_by_clock = seen.call.cause == Some(Cause::Timeout);
+    let fuel = seen.call.fuel.filter(|_| !ended_by_clock);
+    if let Some(fuel) = fuel.and_then(u64::checked_ilog2) {
         features.insert(format!("{label}: fuel 2^{fuel}"));
     }
     for (what, bytes) in [
@@ -130,6 +133,7 @@ fn name(op: &Op) -> String {
     };
     match written.unwrap_or_default() {
         Value::String(name) => name,
+        // There is one.
         Value::Object(fields) => fields.keys().next().cloned().unwrap_or_default(),
         _ => String::new(),
     }

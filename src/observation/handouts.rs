@@ -25,7 +25,7 @@ pub(super) fn objects<'o>(outcomes: impl Iterator<Item = &'o Outcome>) -> Vec<St
             if of_its_kind.len() == OBJECTS_MAX {
                 continue;
             }
-            let text = object.to_string();
+            let text = tree::text(object);
             let is_new = !states.contains(&text) && !others.contains(&text);
             if is_new && text.len() <= OBJECT_BYTES_MAX {
                 if is_state { &mut states } else { &mut others }.push(text);

@@ -5,13 +5,14 @@
 //! does not say what happened.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::host::{Call, DispatchOutcome};
+use crate::host::{Call, Cause, DispatchOutcome};
 use crate::puppet::Prediction;
 use crate::wire::Function;
 
@@ -107,6 +108,14 @@ impl CaseRecord {
         }
     }
 
+    /// How many of the steps, and of the healthy calls behind them, the clock ended.
+    pub(crate) fn calls_ended_by_clock(&self) -> usize {
+        let steps = self.steps.iter().map(|step| &step.call);
+        let calls = steps.chain(self.probes.iter().map(|probe| &probe.call));
+        let ended = calls.filter(|call| call.cause == Some(Cause::Timeout));
+        ended.count()
+    }
+
     /// Whether a dispatch took as long as the wall-clock limit, or was ended by the clock. Then the clock had a say in what
     /// happened, and it may not happen again: on a busy machine Extism's timer, which is a thread, may end a call that has
     /// just begun for the time of one before it.
@@ -118,8 +127,8 @@ impl CaseRecord {
 /// What one dispatch came to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reaction {
-    /// It returned.
-    Outcome(Outcome),
+    /// It returned. Where many calls come to the same, it is kept once.
+    Outcome(Arc<Outcome>),
     /// It unwound, with this text.
     Panic(String),
 }
@@ -132,20 +141,29 @@ impl Reaction {
             Self::Panic(_) => None,
         }
     }
+
+    /// It is kept once where it is the same as another.
+    fn share(&mut self, other: &Self) {
+        if self == other {
+            self.clone_from(other);
+        }
+    }
 }
 
 /// For people: `Ok` and the response as JSON, `Fallback` and the policy, or the panic.
 impl fmt::Display for Reaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Outcome(DispatchOutcome::Ok(response)) => write!(f, "Ok {response}"),
-            Self::Outcome(DispatchOutcome::Fallback(policy)) => write!(f, "Fallback({policy:?})"),
+            Self::Outcome(outcome) => match &**outcome {
+                DispatchOutcome::Ok(response) => write!(f, "Ok {response}"),
+                DispatchOutcome::Fallback(policy) => write!(f, "Fallback({policy:?})"),
+            },
             Self::Panic(text) => write!(f, "panic: {text}"),
         }
     }
 }
 
-/// What was seen of one step.
+/// What was seen of one dispatch of a step.
 #[derive(Clone, Debug)]
 pub struct StepRecord {
     /// The place of the step in its case. Steps that are too large leave no record.
@@ -156,7 +174,7 @@ pub struct StepRecord {
     pub version: Option<u32>,
     /// The input that the guest must get, where the runner made it: where the puppet is told something, and where the
     /// host does not tell what it sends.
-    pub expected_input: Option<Vec<u8>>,
+    pub expected_input: Option<Arc<[u8]>>,
     /// What the dispatch came to.
     pub reaction: Reaction,
     /// What the host told of it.
@@ -175,10 +193,17 @@ pub struct StepRecord {
 }
 
 impl StepRecord {
+    /// What it was told, answered and came to is kept once where it is the same as before; whether the answer is.
+    fn share(&mut self, before: &Self) -> bool {
+        share(&mut self.expected_input, &before.expected_input);
+        self.reaction.share(&before.reaction);
+        share_call(&mut self.call, &before.call)
+    }
+
     /// The input that the guest must get, or did; `None` where the request does not serialize or was not negotiated.
     pub fn input(&self) -> Option<&[u8]> {
         let input = self.expected_input.as_ref();
-        input.or(self.call.input.as_ref()).map(Vec::as_slice)
+        input.or(self.call.input.as_ref()).map(AsRef::as_ref)
     }
 
     /// Whether the dispatch fell back after the whole of the wall-clock limit, which any call may.
@@ -218,8 +243,8 @@ impl From<&StepRecord> for StepSeen {
             frames: step.call.frames.clone(),
             fuel: step.call.fuel,
             elapsed: step.elapsed,
-            input_bytes: step.call.input.as_ref().map(Vec::len),
-            output_bytes: step.call.output.as_ref().map(Vec::len),
+            input_bytes: step.call.input.as_ref().map(|input| input.len()),
+            output_bytes: step.call.output.as_ref().map(|output| output.len()),
         }
     }
 }
@@ -241,4 +266,26 @@ pub struct ProbeRecord {
     pub elapsed: Duration,
     /// How long of that something else held the machine, where that was watched.
     pub busy: Duration,
+}
+
+impl ProbeRecord {
+    /// As [`StepRecord::share`].
+    fn share(&mut self, before: &Self) -> bool {
+        self.reaction.share(&before.reaction);
+        share_call(&mut self.call, &before.call)
+    }
+}
+
+/// Whether the output is kept once.
+fn share_call(call: &mut Call, before: &Call) -> bool {
+    share(&mut call.input, &before.input);
+    share(&mut call.output, &before.output)
+}
+
+fn share(one: &mut Option<Arc<[u8]>>, other: &Option<Arc<[u8]>>) -> bool {
+    let is_same = one == other;
+    if is_same {
+        one.clone_from(other);
+    }
+    is_same
 }

@@ -3,6 +3,7 @@
 //! A discrepancy here is an outcome that is not what the session returned, or an input that no session should send.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
@@ -10,7 +11,7 @@ use cc_lb_plugin_wire::wire_function::WireFunction;
 use serde_json::Value;
 
 use super::Reaction;
-use crate::case::Step;
+use crate::case::{Step, tree};
 use crate::host::dispatch::{panic_text, seal};
 use crate::host::{Call, DispatchOutcome, HandshakeError, Host, Observed, Session};
 use crate::puppet::Program;
@@ -68,7 +69,7 @@ pub(super) fn react<R: Vocabulary>(request: R, session: &mut impl Session) -> Se
     let result = catch_unwind(AssertUnwindSafe(|| dispatch(request, session)));
     let elapsed = start.elapsed();
     let (reaction, call) = match result {
-        Ok(Observed { outcome, call }) => (Reaction::Outcome(outcome), call),
+        Ok(Observed { outcome, call }) => (Reaction::Outcome(Arc::new(outcome)), call),
         Err(payload) => (
             Reaction::Panic(panic_text(payload.as_ref())),
             Call::default(),
@@ -116,5 +117,5 @@ pub(super) fn healthy_answer(function: &Function, version: u32) -> Vec<u8> {
     if let Value::Object(answer) = &mut answer {
         answer.insert(VERSION_KEY.to_owned(), version.into());
     }
-    answer.to_string().into_bytes()
+    tree::text(&answer).into_bytes()
 }

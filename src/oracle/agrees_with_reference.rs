@@ -1,6 +1,8 @@
 //! `agrees_with_reference`: the published host comes to the same, where it survives. A violation means that what
 //! was tested here is not what runs there.
 
+use std::sync::Arc;
+
 use super::{Oracle, Violation, quote};
 use crate::observation::{CaseRecord, Outcome, Reaction};
 
@@ -25,7 +27,7 @@ impl Oracle for AgreesWithReference {
         let differing = steps.filter_map(|(step, (fresh, reference))| {
             let (here, there) = (fresh.outcome()?, reference.as_ref()?);
             (here != there).then(|| {
-                let text = |outcome: &Outcome| quote(&Reaction::Outcome(outcome.clone()));
+                let text = |outcome: &Outcome| quote(&Reaction::Outcome(Arc::new(outcome.clone())));
                 let (here, there) = (text(here), text(there));
                 let detail = format!("came to {here}, on the published host to {there}");
                 Violation::new(self, step.function, detail)

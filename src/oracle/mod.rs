@@ -47,7 +47,7 @@ pub use no_panic::NoPanic;
 pub use no_poison::NoPoison;
 pub use no_refusal::NoRefusal;
 pub use no_retry::NoRetry;
-pub use plugin_fault::{ORDINARY_INPUT_BYTES, PluginFault};
+pub use plugin_fault::{ORDINARY_DEPTH, ORDINARY_INPUT_BYTES, PluginFault};
 pub use request_fidelity::RequestFidelity;
 pub use sound_ok::SoundOk;
 pub use within_fuel::WithinFuel;

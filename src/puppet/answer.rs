@@ -64,7 +64,10 @@ type Fields = Vec<(String, String)>;
 /// The function's dry-run response with the version `1` in front.
 fn sound(function: &Function) -> Fields {
     let mut fields = vec![(VERSION_KEY.to_owned(), VERSIONS[0].to_owned())];
-    if let Ok(Value::Object(response)) = function.dry_run_response() {
+    if let Ok(mut response) = function.dry_run_response() {
+        // The same in whose tree objects keep another order.
+        response.sort_all_objects();
+        let response = response.as_object().cloned().unwrap_or_default();
         fields.extend(
             response
                 .into_iter()

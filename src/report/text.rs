@@ -37,7 +37,7 @@ pub fn finding_text<R: Vocabulary>(finding: &Finding<R>, replay: &str) -> String
     let case = match finding.origin {
         // All that the session saw says nothing to a reader.
         Origin::Unreproduced | Origin::Unexamined { .. } => {
-            indent(&count(finding.case.steps.len() as u64, "step"), 4)
+            indent(&count(finding.case.dispatches() as u64, "step"), 4)
         }
         _ => indent(&case_text(&finding.case), 4),
     };
@@ -53,15 +53,20 @@ pub fn finding_text<R: Vocabulary>(finding: &Finding<R>, replay: &str) -> String
 pub fn case_text<R: Vocabulary>(case: &Case<R>) -> String {
     let mut text = String::new();
     let mut place = 0;
-    for same in case.steps.chunk_by(|one, next| one == next) {
-        let steps = match same.len() {
-            1 => format!("step {}", place + 1),
-            times => format!("steps {} to {}", place + 1, place + times),
-        };
-        place += same.len();
-        let _ = write!(text, "{steps}: {}", step_text(&same[0]));
+    for same in case.steps.chunk_by(Step::is_same_call) {
+        let times = same.iter().map(|step| step.times.get() as usize).sum();
+        let _ = write!(text, "{}: {}", steps(place, times), step_text(&same[0]));
+        place += times;
     }
     text
+}
+
+/// So many steps behind so many others, by their numbers.
+fn steps(before: usize, times: usize) -> String {
+    match times {
+        1 => format!("step {}", before + 1),
+        _ => format!("steps {} to {}", before + 1, before + times),
+    }
 }
 
 fn step_text<R: Vocabulary>(step: &Step<R>) -> String {
@@ -94,13 +99,32 @@ pub fn replay_text<R: Vocabulary>(
     let mut text = String::new();
     // A process that died tells nothing.
     let told = !seen.is_empty();
-    let mut seen = seen.iter().peekable();
+    let mut seen = seen;
+    let mut before = 0;
     for (place, step) in case.steps.iter().enumerate() {
-        let _ = write!(text, "step {}: {}", place + 1, step_text(step));
-        match seen.next_if(|seen| seen.place == place) {
-            Some(seen) => text += &indent(&seen_text(seen), 2),
-            None if told => text += "  passed over: the input is too large\n",
-            None => {}
+        let times = step.times.get() as usize;
+        let here = seen.iter().take_while(|seen| seen.place == place).count();
+        let (of_step, rest) = seen.split_at(here);
+        seen = rest;
+        let mut number = before;
+        // Calls in a row that came to the same are told once, with the numbers of the first.
+        for same in of_step.chunk_by(came_to_the_same) {
+            let told = indent(&seen_text(&same[0]), 2);
+            let _ = write!(
+                text,
+                "{}: {}{told}",
+                steps(number, same.len()),
+                step_text(step)
+            );
+            number += same.len();
+        }
+        before += times;
+        if number < before {
+            let numbers = steps(number, before - number);
+            let _ = write!(text, "{numbers}: {}", step_text(step));
+            if told {
+                text += passed_over(here);
+            }
         }
     }
     for violation in violations {
@@ -108,6 +132,18 @@ pub fn replay_text<R: Vocabulary>(
     }
     let _ = writeln!(text, "{}", count(violations.len() as u64, "finding"));
     text
+}
+
+fn came_to_the_same(one: &StepSeen, other: &StepSeen) -> bool {
+    one.came_to == other.came_to && one.cause == other.cause && one.frames == other.frames
+}
+
+/// Why a step, or the rest of its times, left no record.
+fn passed_over(dispatched: usize) -> &'static str {
+    match dispatched {
+        0 => "  passed over: the input is too large\n",
+        _ => "  passed over: calls before it say enough\n",
+    }
 }
 
 /// A replay in a line: the file, whether its case holds, and what the checks find.

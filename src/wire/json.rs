@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value, json};
 
-use super::convert::newtype_wire;
+use super::convert::Wire;
 use super::domain::{Domain, generated};
 use super::text;
 
@@ -57,11 +57,11 @@ impl Serialize for Json {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let ambiguous = self.0.get(TEXT_KEY).is_some();
         if !s.is_human_readable() {
-            self.0.to_string().serialize(s)
+            text_of(&self.0).serialize(s)
         } else if ambiguous || depth(&self.0) > PLAIN_DEPTH {
-            json!({ TEXT_KEY: self.0.to_string() }).serialize(s)
+            json!({ TEXT_KEY: text_of(&self.0) }).serialize(s)
         } else {
-            self.0.serialize(s)
+            sorted(self.0.clone()).serialize(s)
         }
     }
 }
@@ -77,6 +77,17 @@ impl<'de> Deserialize<'de> for Json {
             _ => Ok(Self(value)),
         }
     }
+}
+
+/// The value with fields in the order of their names: it is the same, and says the same to a plugin, in whose tree
+/// `serde_json` has `preserve_order`.
+fn sorted(mut value: Value) -> Value {
+    value.sort_all_objects();
+    value
+}
+
+fn text_of(value: &Value) -> String {
+    sorted(value.clone()).to_string()
 }
 
 fn depth(value: &Value) -> usize {
@@ -161,9 +172,10 @@ fn rubbish_object(
     levels: usize,
 ) -> arbitrary::Result<Map<String, Value>> {
     let length = u.int_in_range(0..=3)?;
-    (0..length)
-        .map(|_| Ok((text::rubbish(u)?, rubbish(u, levels)?)))
-        .collect()
+    let fields = (0..length).map(|_| Ok((text::rubbish(u)?, rubbish(u, levels)?)));
+    let mut object: Map<String, Value> = fields.collect::<arbitrary::Result<_>>()?;
+    object.sort_keys();
+    Ok(object)
 }
 
 fn rubbish_strategy() -> impl Strategy<Value = Value> {
@@ -185,7 +197,12 @@ fn rubbish_strategy() -> impl Strategy<Value = Value> {
 fn object_strategy(
     value: impl Strategy<Value = Value>,
 ) -> impl Strategy<Value = Map<String, Value>> {
-    proptest::collection::vec((".{0,8}", value), 0..=3).prop_map(Map::from_iter)
+    let fields = proptest::collection::vec((".{0,8}", value), 0..=3);
+    fields.prop_map(|fields| {
+        let mut object = Map::from_iter(fields);
+        object.sort_keys();
+        object
+    })
 }
 
 impl Domain for Json {
@@ -198,7 +215,7 @@ impl Domain for Json {
                 json!({"access_token": "AAAA", "refresh_token": "BBBB", "scopes": ["user:inference"]}),
                 json!("opaque-state"),
             ]
-            .map(Json)
+            .map(|value| Json(sorted(value)))
             .into()
         });
         &VALUES
@@ -248,7 +265,7 @@ impl Domain for JsonObject {
                 json!({"sub": "user_01", "scope": ["messages:write"], "exp": 1_767_225_600}),
                 json!({"org": "org-4a1f", "roles": ["admin"], "limits": {"rpm": 50}}),
             ];
-            claims.into_iter().filter_map(object).collect()
+            claims.into_iter().map(sorted).filter_map(object).collect()
         });
         &VALUES
     }
@@ -280,6 +297,25 @@ fn object(value: Value) -> Option<JsonObject> {
 generated!(Json);
 generated!(JsonObject);
 
-newtype_wire!(Json(Value));
+impl Wire<Value> for Json {
+    fn to_wire(self) -> Value {
+        sorted(self.0)
+    }
 
-newtype_wire!(JsonObject(Map<String, Value>));
+    fn from_wire(wire: Value) -> Self {
+        Self(wire)
+    }
+}
+
+impl Wire<Map<String, Value>> for JsonObject {
+    fn to_wire(self) -> Map<String, Value> {
+        match sorted(Value::Object(self.0)) {
+            Value::Object(object) => object,
+            _ => Map::new(),
+        }
+    }
+
+    fn from_wire(wire: Map<String, Value>) -> Self {
+        Self(wire)
+    }
+}

@@ -1,9 +1,10 @@
 //! What several tests need.
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use cc_lb_fuzz::campaign::{Cases, Plan};
-use cc_lb_fuzz::case::{Case, Step};
+use cc_lb_fuzz::case::{Case, ONCE, Step};
 use cc_lb_fuzz::host::PluginHost;
 use cc_lb_fuzz::puppet::{self, Op, Program};
 use cc_lb_fuzz::wire::{Request, Vocabulary};
@@ -27,12 +28,21 @@ pub fn told(label: &str, ops: impl Into<Vec<Op>>) -> Step {
     Step {
         request: Request::dry_run(place(label)),
         program: Some(Program(ops.into())),
+        times: ONCE,
     }
 }
 
 /// A dry-run request without a program.
 pub fn healthy(label: &str) -> Step {
     Step::healthy(place(label))
+}
+
+/// A step so many times.
+pub fn often(step: Step, times: u32) -> Step {
+    Step {
+        times: NonZeroU32::new(times).expect("it is no zero"),
+        ..step
+    }
 }
 
 /// A case of these steps.

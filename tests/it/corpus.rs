@@ -36,12 +36,11 @@ fn corpus_of<const N: usize>(folder: &Path, cases: [(&str, Case<Request>); N]) -
 fn no_seed_of_the_corpus_is_redundant() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/dispatch");
     let corpus = corpus.display().to_string();
-    // On a busy machine the clock may have a say in what a case reaches.
-    let is_minimal = || {
-        let stats = text(&tool(folder().path(), &["corpus", "stats", &corpus]).stdout);
-        stats.trim_end().ends_with(" 0 cases could go")
-    };
-    assert!((0..5).any(|_| is_minimal()));
+    let stats = text(&tool(folder().path(), &["corpus", "stats", &corpus]).stdout);
+    assert!(
+        stats.trim_end().ends_with(" 0 cases could go"),
+        "each reaches something of its own: {stats}"
+    );
 }
 
 #[test]

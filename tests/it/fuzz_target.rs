@@ -1,9 +1,15 @@
 //! The body of the fuzz target, with fixed seeds: what libFuzzer calls is covered without it.
 
-use cc_lb_fuzz::campaign::{FuzzTarget, Verdict, mutate};
+use cc_lb_fuzz::campaign::{self, FuzzTarget, Phase, Plan, Verdict, mutate};
 use cc_lb_fuzz::case::Case;
+use cc_lb_fuzz::finding::Origin;
+use cc_lb_fuzz::host::{
+    DispatchOutcome, HandshakeError, Host, Observed, PluginHost, PluginSession, Session,
+};
+use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::puppet::Op;
 use cc_lb_fuzz::wire::Request;
+use cc_lb_plugin_wire::wire_function::WireFunction;
 
 use crate::common::{case, cases, healthy, puppet_host, told};
 
@@ -51,4 +57,85 @@ fn a_mutation_that_does_not_fit_leaves_the_input_as_it_is() {
         let size = mutate::<Request>(&mut data, input.len(), 8, seed);
         assert_eq!((size, &data), (input.len(), &input));
     }
+}
+
+/// A host each of whose sessions makes so many calls, and then fails.
+struct Tiring {
+    host: PluginHost,
+    calls: u32,
+}
+
+struct TiringSession {
+    session: PluginSession,
+    left: u32,
+}
+
+impl Host for Tiring {
+    type Session = TiringSession;
+
+    fn open(&self) -> Result<TiringSession, HandshakeError> {
+        Ok(TiringSession {
+            session: self.host.open()?,
+            left: self.calls,
+        })
+    }
+
+    fn negotiated(&self, function: &str) -> Option<u32> {
+        self.host.negotiated(function)
+    }
+}
+
+impl Session for TiringSession {
+    fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                self.session.observe::<F>(request)
+            }
+            None => DispatchOutcome::Fallback(F::FALLBACK).into(),
+        }
+    }
+}
+
+/// The first case runs thoroughly: the healthy calls at its end are of the session's history too.
+#[test]
+fn what_shows_behind_the_healthy_calls_of_an_earlier_case_shows_again() {
+    let host = Tiring {
+        host: puppet_host(),
+        calls: 24,
+    };
+    let mut target = FuzzTarget::<_, Request>::new(&host).expect("the puppet opens");
+    let finding = (0..24).find_map(|_| {
+        let checked = target.check(case([healthy("sign_v1")]));
+        checked.expect("the puppet opens").1
+    });
+    let finding = finding.expect("the session tires");
+    assert_eq!(finding.origin, Origin::History, "{finding:#?}");
+    assert!(finding.case.dispatches() > 16, "{finding:#?}");
+}
+
+#[test]
+fn what_only_a_session_of_many_cases_shows_is_found_and_shrinks_to_the_number_of_its_calls() {
+    let host = Tiring {
+        host: puppet_host(),
+        calls: 1_500,
+    };
+    let findings = |cases| {
+        let plan = Plan {
+            phases: vec![Phase::Random],
+            ..Plan::plugin::<Request>(1, cases)
+        };
+        let findings = campaign::findings::<_, Request>(&host, Subject::Plugin, &plan);
+        findings.expect("the puppet opens")
+    };
+    assert!(findings(1_024).is_empty(), "sessions are short");
+    let found = findings(2_048);
+    let first = found.first().expect("the long session tires");
+    assert_eq!(first.origin, Origin::History, "{:?}", first.violation);
+    assert!((1_400..=1_500).contains(&first.case.dispatches()));
+    assert!(
+        first.case.steps.len() < 8,
+        "{} steps",
+        first.case.steps.len()
+    );
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::observation::{Depth, Runner, StepSeen, Subject};
 use cc_lb_fuzz::opening::Opening;
-use cc_lb_fuzz::wire::Vocabulary as _;
+use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 
 use crate::common::puppet_host;
 
@@ -56,6 +56,16 @@ fn a_case_of_format_1_comes_to_what_it_always_did() {
         )
     });
     insta::assert_snapshot!(lines.collect::<String>());
+}
+
+/// The case of format 2, whose steps have times.
+#[test]
+fn a_case_of_format_2_loads_from_both_forms() {
+    let case = Case::<Request>::decode(&read("case-2.json")).expect("it loads");
+    let compact = Case::decode(&read("case-2.postcard")).expect("it loads");
+    assert_eq!(case, compact);
+    let times = case.steps.iter().map(|step| step.times.get());
+    assert_eq!(times.collect::<Vec<_>>(), [2, 1, 3_000]);
 }
 
 #[test]

@@ -2,14 +2,15 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use cc_lb_fuzz::host::{HandshakeError, Host, Observed, PluginHost, PluginSession, Session};
-use cc_lb_fuzz::observation::{Depth, Runner, Subject};
+use cc_lb_fuzz::observation::{Depth, Runner, Subject, features};
 use cc_lb_fuzz::puppet::Op;
 use cc_lb_fuzz::wire::Request;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
-use crate::common::{Guest, case, healthy, puppet_host, told};
+use crate::common::{Guest, case, healthy, often, puppet_host, told};
 
 /// A host that counts how many of its sessions have been told to grow and are open, and the most that were.
 struct Counting {
@@ -101,7 +102,58 @@ fn a_plugins_large_answers_end_a_long_case_before_its_record_takes_all_memory() 
     let record = runner.run(&case, Depth::Light).expect("it runs");
     let steps = record.steps.len();
     assert_eq!(
-        steps, 9,
-        "with the healthy calls behind them they have 8 MiB"
+        steps, 16,
+        "they have 8 MiB; the healthy calls behind them are equal, and kept once"
+    );
+}
+
+/// A plugin whose `shape` does this.
+fn shape(body: &str) -> PluginHost {
+    let mut guest = Guest::shape("");
+    guest.functions = format!(r#"(func (export "shape") (result i32) {body})"#);
+    PluginHost::new(&guest.wasm()).expect("it opens")
+}
+
+#[test]
+fn a_long_soak_reaches_its_end_and_keeps_what_is_equal_once() {
+    // No JSON, as long as no soak could have it a thousand times.
+    let host = shape(
+        "(call $output_set (call $alloc (i64.const 200000)) (i64.const 200000)) (i32.const 0)",
+    );
+    let mut runner = Runner::<_, Request>::new(&host, Subject::Plugin).expect("it opens");
+    let soak = case([often(healthy("shape_v1"), 4_096)]);
+    let record = runner.run(&soak, Depth::Light).expect("it runs");
+    assert_eq!(record.steps.len(), 4_096);
+    let [first, .., last] = &record.steps[..] else {
+        panic!("there are many");
+    };
+    let outputs = [first, last].map(|step| step.call.output.as_ref().expect("it answers"));
+    assert!(Arc::ptr_eq(outputs[0], outputs[1]));
+}
+
+#[test]
+fn a_step_that_is_made_many_times_is_left_when_each_of_its_calls_is_ended() {
+    let host = shape("(unreachable)");
+    let mut runner = Runner::<_, Request>::new(&host, Subject::Plugin).expect("it opens");
+    let soak = case([often(healthy("shape_v1"), 4_096)]);
+    let record = runner.run(&soak, Depth::Light).expect("it runs");
+    assert_eq!(record.steps.len(), 32);
+    // What is told by few calls is told.
+    let few = case([often(healthy("shape_v1"), 63)]);
+    let record = runner.run(&few, Depth::Light).expect("it runs");
+    assert_eq!(record.steps.len(), 63);
+}
+
+#[test]
+fn what_a_case_reaches_does_not_say_how_fast_the_machine_is() {
+    let host = puppet_host();
+    let mut runner = Runner::<_, Request>::new(&host, Subject::Puppet).expect("the puppet opens");
+    let stalls = case([told("sign_v1", [Op::Stall])]);
+    let record = runner.run_undisturbed(&stalls).expect("the puppet opens");
+    let reached = features(&stalls, &record);
+    assert!(reached.contains("sign_v1: timeout"), "{reached:?}");
+    assert!(
+        !reached.iter().any(|feature| feature.contains("fuel")),
+        "{reached:?}"
     );
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cc_lb_fuzz::case::{Case, Step};
+use cc_lb_fuzz::case::{Case, ONCE, Step};
 use cc_lb_fuzz::handshake::build_offer;
 use cc_lb_fuzz::host::{Cause, Decoding, DispatchOutcome, ReferenceHost, TrapKind};
 use cc_lb_fuzz::observation::{Depth, Runner, StepRecord, Subject};
@@ -25,6 +25,7 @@ fn told(ops: impl Into<Vec<Op>>) -> Step {
     Step {
         request: Request::dry_run(0),
         program: Some(Program(ops.into())),
+        times: ONCE,
     }
 }
 

@@ -192,7 +192,7 @@ fn do_as_told<H: Host>(
         },
         Order::Reach { case } => match Case::decode(&case) {
             Ok(case) => {
-                let record = bench.runner().run_alone(&case, Depth::Light)?;
+                let record = bench.runner().run_undisturbed(&case)?;
                 Ok(Answer::Reached(features(&case, &record)))
             }
             Err(error) => Ok(Answer::Refused(error.to_string())),

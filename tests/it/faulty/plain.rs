@@ -333,7 +333,7 @@ impl PlainSession {
         self.fault.request(function.name, &mut request);
         request["_v"] = version.into();
         let input = request.to_string();
-        call.input = Some(input.clone().into_bytes());
+        call.input = Some(input.clone().into_bytes().into());
         let called = self.fault.call(&mut self.guest, function.name, &input);
         call.fuel = self.guest.fuel();
         let output = called.map_err(|error| {
@@ -343,7 +343,7 @@ impl PlainSession {
             Failure::Call(error)
         })?;
         let answer = self.read(function, &output, negotiated);
-        call.output = Some(output);
+        call.output = Some(output.into());
         answer.ok_or(Failure::Answer)
     }
 

@@ -1,9 +1,12 @@
 //! What a check of some thousand cases makes of plugins with one planted bug each.
 
+use cc_lb_fuzz::campaign::limits;
 use cc_lb_fuzz::check::CheckError;
 use cc_lb_fuzz::check_plugin;
 use cc_lb_fuzz::finding::Finding;
+use cc_lb_fuzz::host::PluginHost;
 use cc_lb_fuzz::report::case_text;
+use cc_lb_fuzz::wire::Request;
 
 mod plugins;
 mod table;
@@ -67,7 +70,47 @@ fn a_bug_of_a_long_session_is_found() {
         200,
         "plugin_fault-shape-trap: unreachable-",
     );
-    assert_eq!(fault.case.steps.len(), 90);
+    assert_eq!(fault.case.dispatches(), 90);
+}
+
+#[test]
+fn a_bug_of_thousands_of_calls_is_found_and_told_in_short() {
+    let fault = only(
+        &plugins::three_thousandth_call(),
+        100,
+        "plugin_fault-shape-trap: unreachable-",
+    );
+    assert_eq!(
+        case_text(&fault.case),
+        "steps 1 to 3000: shape_v1\n  the dry-run sample\n"
+    );
+    let json = fault.case.to_json().expect("it serializes");
+    assert!(json.len() < 2_000, "{json}");
+}
+
+#[test]
+fn a_cost_that_grows_with_the_square_of_the_number_of_headers_is_found_where_limits_meets_it() {
+    let wasm = plugins::headers_squared();
+    let fault = only(&wasm, 1_000, "plugin_fault-shape-out of fuel-");
+    assert_eq!(fault.case.dispatches(), 1);
+    let host = PluginHost::new(&wasm).expect("it opens");
+    let limits = limits::<_, Request>(&host, &[0]).expect("it opens");
+    let mut of_headers = limits
+        .iter()
+        .filter(|limit| limit.field.ends_with("headers"));
+    let headers = of_headers.next().expect("they are a list");
+    assert!(
+        headers.largest.is_some_and(|most| most < 175),
+        "{headers:?}"
+    );
+}
+
+#[test]
+fn a_plugin_that_keeps_every_body_and_reads_all_of_them_again_drifts() {
+    let drift = only(&plugins::keeps_bodies(), 600, "no_drift-shape-fuel-");
+    let text = case_text(&drift.case);
+    assert!(text.starts_with("steps 1 to 64: shape_v1"), "{text}");
+    assert!(text.contains("body_base64 = "), "{text}");
 }
 
 #[test]

@@ -48,6 +48,21 @@ pub fn all() -> Vec<Planted> {
             Some("plugin_fault-shape-trap: unreachable-"),
         ),
         (
+            "traps at the three thousandth call",
+            three_thousandth_call(),
+            Some("plugin_fault-shape-trap: unreachable-"),
+        ),
+        (
+            "costs the square of the headers",
+            headers_squared(),
+            Some("plugin_fault-shape-out of fuel-"),
+        ),
+        (
+            "reads every body that it was ever sent",
+            keeps_bodies(),
+            Some("no_drift-shape-fuel-"),
+        ),
+        (
             "traps in sign behind two build_signer",
             sequence(),
             Some("plugin_fault-sign-trap: unreachable-"),
@@ -100,6 +115,7 @@ const LIBRARY: &str = r#"
     (global $length (mut i32) (i32.const 0))
     (global $calls (mut i32) (i32.const 0))
     (global $built (mut i32) (i32.const 0))
+    (global $kept (mut i32) (i32.const 0))
     (func $read
         (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
         (global.set $length (i32.const 0))
@@ -273,6 +289,37 @@ pub fn fields_together() -> Vec<u8> {
 pub fn long_session() -> Vec<u8> {
     let long = "(i32.ge_u (global.get $calls) (i32.const 90))";
     plugin(&[], &traps_if(long), "")
+}
+
+pub fn three_thousandth_call() -> Vec<u8> {
+    let long = "(i32.ge_u (global.get $calls) (i32.const 3000))";
+    plugin(&[], &traps_if(long), "")
+}
+
+/// Out of fuel at some 150 headers, which may be as short as 40 bytes.
+pub fn headers_squared() -> Vec<u8> {
+    let text = r#""value_base64":"#;
+    let count = format!(
+        "(call $count (i32.const {}) (i32.const {}))",
+        address(0),
+        text.len()
+    );
+    let squared = format!(
+        "(global.set $kept {count}) (call $spend (i32.mul (i32.const 64)
+            (i32.mul (global.get $kept) (global.get $kept))))"
+    );
+    plugin(&[text], &squared, "")
+}
+
+/// Keeps every body that is not empty, and reads all of them at each call.
+pub fn keeps_bodies() -> Vec<u8> {
+    let empty = r#""body_base64":"","#;
+    let keeps = format!(
+        "(global.set $kept (i32.add (global.get $kept) (i32.eqz {})))
+        (call $spend (i32.mul (global.get $kept) (i32.const 20)))",
+        has(0, empty, 1)
+    );
+    plugin(&[empty], &keeps, "")
 }
 
 pub fn sequence() -> Vec<u8> {
