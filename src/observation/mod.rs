@@ -11,7 +11,7 @@ use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::host::{Call, DispatchOutcome};
+use crate::host::{Call, Cause, DispatchOutcome};
 use crate::puppet::Prediction;
 use crate::wire::Function;
 
@@ -76,6 +76,9 @@ pub struct Memory {
     pub before: u64,
     /// The most that was resident after it, in bytes.
     pub peak: u64,
+    /// The most that the answers of this case, or of one before it, took in bytes: as trees in the record, and while they
+    /// were read. That is nothing of the plugin's, and what is given back stays with the process for a while.
+    pub answers: u64,
 }
 
 /// How a process died.
@@ -181,11 +184,19 @@ impl StepRecord {
         input.or(self.call.input.as_ref()).map(Vec::as_slice)
     }
 
-    /// Whether the dispatch fell back after the whole of the wall-clock limit, which any call may.
+    /// Whether the dispatch fell back for the clock, which any call may.
     pub fn met_the_wall(&self) -> bool {
-        let fell_back = matches!(self.reaction.outcome(), Some(DispatchOutcome::Fallback(_)));
-        fell_back && self.elapsed >= Duration::from_millis(HANDSHAKE_WALL_MS)
+        fell_back_for_the_clock(&self.reaction, &self.call, self.elapsed)
     }
+}
+
+/// Whether a dispatch fell back after the whole of the wall-clock limit, or was ended by the clock, whenever that was: on a
+/// busy machine Extism's timer, which is a thread, may notice that one call is over only when the time of that call is, too,
+/// and ends the one that runs then.
+fn fell_back_for_the_clock(reaction: &Reaction, call: &Call, elapsed: Duration) -> bool {
+    let fell_back = matches!(reaction.outcome(), Some(DispatchOutcome::Fallback(_)));
+    let by_the_clock = call.cause == Some(Cause::Timeout);
+    fell_back && (by_the_clock || elapsed >= Duration::from_millis(HANDSHAKE_WALL_MS))
 }
 
 /// What is told of a step: a record that people read, and that passes from process to process.
@@ -241,4 +252,11 @@ pub struct ProbeRecord {
     pub elapsed: Duration,
     /// How long of that something else held the machine, where that was watched.
     pub busy: Duration,
+}
+
+impl ProbeRecord {
+    /// Whether it fell back for the clock, which any call may.
+    pub fn met_the_wall(&self) -> bool {
+        fell_back_for_the_clock(&self.reaction, &self.call, self.elapsed)
+    }
 }

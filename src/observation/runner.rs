@@ -62,16 +62,33 @@ pub struct Runner<'h, H: Host, R = Request> {
     beat: Option<Beat>,
     /// The most memory before the first case, and before the next, where memory is measured.
     peaks: Option<(u64, u64)>,
+    /// The most that the answers of a case took: see [`Memory::answers`].
+    answers: u64,
     #[cfg(feature = "reference")]
     reference: Option<ReferenceHost>,
 }
 
 /// When a plugin's answers to a case have so many bytes together, its other steps are left out: the record keeps all of
-/// them, read too, which takes many times as much memory, and that is none of the plugin's.
+/// them, read too.
 const ANSWERS_MAX_BYTES: usize = 8 << 20;
 
-fn output_bytes(call: &Call) -> usize {
-    call.output.as_ref().map_or(0, Vec::len)
+/// An answer that takes more than so many times its bytes when it is read counts for more.
+const TREE_MAX_TIMES: usize = 8;
+
+/// Up to so many bytes of text an answer's tree is not looked at.
+const SMALL_BYTES: usize = 4096;
+
+/// Where a case raised the memory by less, its answers are not looked at, in bytes.
+const RAISED_MIN_BYTES: u64 = 1 << 20;
+
+fn answer_bytes(reaction: &Reaction, call: &Call) -> usize {
+    let text = call.output.as_ref().map(Vec::len);
+    match text {
+        Some(text) if text <= SMALL_BYTES => text,
+        text => text
+            .unwrap_or(0)
+            .max(memory::of_reaction(reaction) / TREE_MAX_TIMES),
+    }
 }
 
 /// The dispatches of a case and the clock.
@@ -125,6 +142,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             clock: Clock::default(),
             beat: None,
             peaks: None,
+            answers: 0,
             #[cfg(feature = "reference")]
             reference: None,
         };
@@ -247,13 +265,13 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             };
             let answered = matches!(seen.reaction.outcome(), Some(DispatchOutcome::Ok(_)));
             let function = seen.function;
-            answered_bytes += output_bytes(&seen.call);
+            answered_bytes += answer_bytes(&seen.reaction, &seen.call);
             record.steps.push(seen);
             if !answered {
                 let own = self.healthy.iter().position(|h| h.function == function);
                 if let Some(own) = own {
                     let probe = self.probe(own, record.steps.len());
-                    answered_bytes += output_bytes(&probe.call);
+                    answered_bytes += answer_bytes(&probe.reaction, &probe.call);
                     record.probes.push(probe);
                 }
             }
@@ -267,19 +285,23 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     /// The record of a case that has run.
     fn complete(&mut self, mut record: CaseRecord) -> CaseRecord {
         self.clock.tell(&mut record);
-        record.memory = self.memory();
+        record.memory = self.memory(&record);
         record
     }
 
     /// What the case that just ran took, where memory is measured.
-    fn memory(&mut self) -> Option<Memory> {
+    fn memory(&mut self, record: &CaseRecord) -> Option<Memory> {
         let (baseline, before) = self.peaks?;
         let peak = memory::peak()?;
         self.peaks = Some((baseline, peak));
+        if peak.saturating_sub(before) > RAISED_MIN_BYTES {
+            self.answers = self.answers.max(memory::of_answers(record) as u64);
+        }
         Some(Memory {
             baseline,
             before,
             peak,
+            answers: self.answers,
         })
     }
 
