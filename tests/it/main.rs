@@ -25,6 +25,7 @@ mod properties;
 mod puppet;
 mod readme;
 mod reports;
+mod room;
 mod sealing;
 mod starts;
 mod trophies;
