@@ -14,8 +14,8 @@ const INSTANCES: u32 = 2;
 /// makes the one that it calls.
 const MODULES: u32 = 5;
 
-/// Those of the kernel, the guard and the plugin.
-const MEMORIES: u32 = 3;
+/// Those of the kernel, the guard and the plugin, and one for the reference that Extism keeps in each store.
+const MEMORIES: u32 = 4;
 
 /// What is zeroed of a memory by hand, in bytes. The rest goes back to the system.
 const KEPT_BYTES: usize = 1 << 14;
@@ -27,7 +27,7 @@ const INSTANCE_MAX_BYTES: usize = 1 << 28;
 /// By so much more than it needs a memory is reserved for growing, in bytes, where room is scarce.
 const GROWTH_BYTES: u64 = 1 << 20;
 
-/// The configuration of a plugin's engine; Extism adds to it what it needs. It reserves 26 GB of addresses.
+/// The configuration of a plugin's engine; Extism adds to it what it needs. It reserves 34 GB of addresses.
 pub(super) fn pooled() -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_core_instances(INSTANCES * MODULES)
