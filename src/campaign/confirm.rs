@@ -88,7 +88,7 @@ pub fn confirm<R: Vocabulary>(
             return Ok(confirmed);
         }
     }
-    if suspect.violation.measured || suspect.by_chance {
+    if suspect.violation.is_by_chance() || suspect.by_chance {
         return Ok(Confirmed::No);
     }
     Ok(Confirmed::Finding(Box::new(Finding {

@@ -38,7 +38,9 @@ pub fn run<F: WireFunction>(
 ) -> Result<DispatchOutcome<F::Response>, RunError> {
     let compiled = Compiled::new(wasm).map_err(|reason| RunError::Build { reason })?;
     // Imports are looked up when an instance is made.
-    let instance = Instance::new(&compiled).map_err(|reason| RunError::Build { reason })?;
+    let instance = Instance::new(&compiled).map_err(|error| RunError::Build {
+        reason: error.to_string(),
+    })?;
     let offer = handshake::build_offer(&BTreeSet::new());
     let host = PluginHost::negotiate(compiled, instance, wasm, &offer);
     let mut session = host
@@ -67,7 +69,9 @@ pub fn run<F: WireFunction>(
 ///   the limits of the call.
 /// - A request larger than [`INPUT_MAX_BYTES`] is a fallback without a call.
 /// - An answer that is set while an error stands, or before one is set, is lost, though the plugin takes the error back.
-/// - `hs_init`, which Extism calls for modules of a Haskell compiler, is not called.
+/// - Start code (a start section, `_initialize`, `__wasm_call_ctors`, `hs_init`) runs where and in the order in which it
+///   runs there, and what does not open there for its start exports is refused here. It runs once for an instance; the
+///   reference also runs that of its linker on an instance that answers nothing, for every session.
 /// - It counts no metrics. Failing dispatches are told to `tracing` under the same target.
 ///
 /// ```compile_fail
@@ -159,7 +163,7 @@ impl PluginSession {
         }
         let instance = match &mut self.instance {
             Some(instance) => instance,
-            none => none.insert(self.lease.instance().map_err(Cause::Runtime)?),
+            none => none.insert(self.lease.instance()?),
         };
         let input = call.input.insert(input.into_bytes().into());
         let output = instance.call(F::NAME, input);

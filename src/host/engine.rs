@@ -3,15 +3,19 @@
 //!
 //! A discrepancy here is a plugin that is refused for want of room, or an instance that finds what the last one left.
 
-use wasmtime::{Config, PoolingAllocationConfig};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::guard::{TABLE_MAX_ENTRIES, TABLES_MAX};
 
 /// A session has one instance at a time. There is room for a second one, should the first be still about to go.
 const INSTANCES: u32 = 2;
 
-/// Extism's kernel, and what Extism gets instead of a plugin: the guard, the plugin and the front.
-const MODULES: u32 = 4;
+/// Extism's kernel, and what Extism gets instead of a plugin: the guard, the plugin and the front, which it links before it
+/// makes the one that it calls.
+const MODULES: u32 = 5;
+
+/// Those of the kernel, the guard and the plugin, and one for the reference that Extism keeps in each store.
+const MEMORIES: u32 = 4;
 
 /// What is zeroed of a memory by hand, in bytes. The rest goes back to the system.
 const KEPT_BYTES: usize = 1 << 14;
@@ -20,12 +24,15 @@ const KEPT_BYTES: usize = 1 << 14;
 /// lets through may need. Nothing is reserved for it.
 const INSTANCE_MAX_BYTES: usize = 1 << 28;
 
-/// The configuration of a plugin's engine; Extism adds to it what it needs.
-pub(super) fn config() -> Config {
+/// By so much more than it needs a memory is reserved for growing, in bytes, where room is scarce.
+const GROWTH_BYTES: u64 = 1 << 20;
+
+/// The configuration of a plugin's engine; Extism adds to it what it needs. It reserves 34 GB of addresses.
+pub(super) fn pooled() -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_core_instances(INSTANCES * MODULES)
         .max_core_instance_size(INSTANCE_MAX_BYTES)
-        .total_memories(INSTANCES * MODULES)
+        .total_memories(INSTANCES * MEMORIES)
         .linear_memory_keep_resident(KEPT_BYTES)
         .total_tables(INSTANCES * (MODULES + TABLES_MAX))
         .max_tables_per_module(TABLES_MAX)
@@ -38,4 +45,49 @@ pub(super) fn config() -> Config {
     let mut config = Config::new();
     config.allocation_strategy(pool);
     config
+}
+
+/// The same for a process that has no such room: each instance reserves what it needs, and takes longer to make and to run.
+pub(super) fn small() -> Config {
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+        .memory_reservation(0)
+        .memory_reservation_for_growth(GROWTH_BYTES)
+        .memory_guard_size(0);
+    config
+}
+
+/// Whether this process has no room for what [`pooled`] reserves.
+pub(super) fn has_no_room_for_the_pool() -> bool {
+    Engine::new(&pooled()).is_err()
+}
+
+/// Says, where something failed for want of addresses, that the process is limited: that is nothing of the plugin's.
+pub(super) fn explain(reason: String) -> String {
+    const FOR_WANT_OF_ADDRESSES: [&str; 3] =
+        ["mmap failed", "os error 12", "Cannot allocate memory"];
+    let of_addresses = FOR_WANT_OF_ADDRESSES
+        .iter()
+        .any(|words| reason.contains(words));
+    match address_space() {
+        Some(bytes) if of_addresses => format!(
+            "the address space of this process is limited to {} MiB, too little to run plugins in, whichever it is: raise \
+             the limit (`ulimit -v`): {reason}",
+            bytes >> 20
+        ),
+        _ => reason,
+    }
+}
+
+/// How large the address space of this process may be, in bytes; `None` where it is not limited, or nobody can tell.
+fn address_space() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+        let (limit, _) = getrlimit(Resource::RLIMIT_AS).ok()?;
+        (limit != RLIM_INFINITY).then_some(limit)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
 }

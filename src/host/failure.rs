@@ -270,6 +270,16 @@ impl Cause {
     /// takes the place of a trap and of a timeout. Source:
     /// `Plugin::raw_call` and `Plugin::call` of extism 1.30.0, plugin.rs.
     pub(super) fn of_call(error: &extism::Error) -> Self {
+        // Where the guest had set an error too, the trap is the context of that error.
+        let context = error.downcast_ref::<wasmtime::Error>();
+        let trap = error
+            .downcast_ref::<wasmtime::Trap>()
+            .or_else(|| context.and_then(|context| context.downcast_ref()));
+        // Whatever Extism says of it: a timer that strikes late, for a call which is over, may interrupt what Extism does
+        // before the first call of an instance.
+        if let Some(wasmtime::Trap::Interrupt) = trap {
+            return Self::Timeout;
+        }
         if let Some(verdict) = error.downcast_ref::<&'static str>() {
             return match *verdict {
                 "timeout" => Self::Timeout,
@@ -277,14 +287,8 @@ impl Cause {
                 other => Self::Runtime(other.to_owned()),
             };
         }
-        // Where the guest had set an error too, the trap is the context of that error.
-        let context = error.downcast_ref::<wasmtime::Error>();
-        let trap = error
-            .downcast_ref::<wasmtime::Trap>()
-            .or_else(|| context.and_then(|context| context.downcast_ref()));
         if let Some(trap) = trap {
             return match trap {
-                wasmtime::Trap::Interrupt => Self::Timeout,
                 wasmtime::Trap::OutOfFuel => Self::OutOfFuel,
                 trap => Self::Trap(TrapKind::from_wasmtime(*trap)),
             };
@@ -399,6 +403,13 @@ mod tests {
             Cause::Runtime(std::fmt::Error.to_string())
         );
         assert!(expected.is_abnormal());
+    }
+
+    #[test]
+    fn an_interruption_is_the_clocks_whatever_extism_was_doing() {
+        let interrupted = extism::Error::new(wasmtime::Trap::Interrupt);
+        let resetting = interrupted.context("extism reset failed");
+        assert_eq!(Cause::of_call(&resetting), Cause::Timeout);
     }
 
     #[test]

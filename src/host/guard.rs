@@ -17,27 +17,40 @@ use std::sync::LazyLock;
 use thiserror::Error;
 use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{
-    CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection,
-    MemorySection, MemoryType, Module, RawSection, TableSection, TableType, TypeSection, ValType,
+    ExportKind, ExportSection, ImportSection, MemorySection, MemoryType, Module, RawSection,
+    TableSection, TableType,
 };
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures};
 
-use super::costs;
+pub use super::start::StartError;
+use super::start::{self, StartCode, start_code};
+use super::{costs, front};
 
 /// The name that the guard's module has for itself.
 pub(super) const GUARD_NAME: &str = "cc-lb-fuzz-guard";
 
+/// What our own names begin with: a plugin has none of them.
+const OWN: &str = "cc-lb-fuzz:";
+
 /// The name under which Extism links the guard.
-const GUARD: &str = "cc-lb-fuzz:guard";
+pub(super) const GUARD: &str = "cc-lb-fuzz:guard";
 
 /// The name under which Extism links the plugin.
-const PLUGIN: &str = "cc-lb-fuzz:plugin";
+pub(super) const PLUGIN: &str = "cc-lb-fuzz:plugin";
 
 /// The export that runs the start code of a plugin which has any.
 pub const START: &str = "cc-lb-fuzz:start";
 
+/// The export that runs what the published host runs on an instance that answers nothing, before it makes the one that
+/// does, and that must succeed. Only few plugins have it: those on which [`START`] does not begin with the same.
+pub const LINK: &str = "cc-lb-fuzz:link";
+
 /// The export that tells how large the memory of a plugin which has any is, as its exit code, in pages of 64 KiB.
 pub(super) const MEMORY: &str = "cc-lb-fuzz:memory";
+
+/// What the front calls of the guard: before each call of the plugin, and behind its start code.
+pub(super) const BEGIN: &str = "begin";
+pub(super) const STARTED: &str = "started";
 
 /// The only module that a plugin may import from.
 const KERNEL: &str = "extism:host/env";
@@ -64,12 +77,6 @@ pub const LOCALS_IN_BLOCKS_MAX: u64 = 8_000_000;
 /// abnormally.
 pub const ELEMENTS_MAX: u64 = 1 << 17;
 
-/// What Extism and wasmtime call by themselves when a module has it; in this order.
-const START_EXPORTS: [&str; 2] = ["__wasm_call_ctors", "_initialize"];
-
-/// Names that mean something to Extism or wasmtime, and that no plugin of ours needs.
-const RESERVED_EXPORTS: [&str; 4] = ["__wasm_call_ctors", "_initialize", "_start", "hs_init"];
-
 /// Why a module is refused.
 #[derive(Debug, Error)]
 pub enum Rejection {
@@ -77,13 +84,16 @@ pub enum Rejection {
     #[error("not a valid WebAssembly 2.0 module: {0}")]
     Invalid(#[from] wasmparser::BinaryReaderError),
     /// It is too large.
-    #[error("the module has {size} bytes, {MODULE_MAX_BYTES} at most")]
+    #[error(
+        "the module has {size} bytes, {MODULE_MAX_BYTES} at most: leave out its debug information (`strip = true` in \
+         Cargo's profile, the strip option of other compilers, `wasm-strip`)"
+    )]
     TooLarge {
         /// Its size in bytes.
         size: usize,
     },
     /// It has too much code.
-    #[error("the module has {size} bytes of code, {CODE_MAX_BYTES} at most")]
+    #[error("the module has {size} bytes of code, {CODE_MAX_BYTES} at most: {OPTIMIZE}")]
     TooMuchCode {
         /// The size of its code in bytes.
         size: usize,
@@ -120,7 +130,7 @@ pub enum Rejection {
     /// A function takes too much memory to compile.
     #[error(
         "a function has {locals} locals and {blocks} blocks; {LOCALS_IN_BLOCKS_MAX} at most of one times the other: it takes \
-         too much memory to compile"
+         too much memory to compile: {OPTIMIZE}, or split the function"
     )]
     Function {
         /// Its locals, without its parameters.
@@ -129,15 +139,31 @@ pub enum Rejection {
         blocks: u64,
     },
     /// It puts too many entries into its tables whenever it is instantiated.
-    #[error("the module puts {entries} entries into its tables, {ELEMENTS_MAX} at most")]
+    #[error(
+        "the module puts {entries} entries into its tables, {ELEMENTS_MAX} at most; they are functions that are called by \
+         pointer: {OPTIMIZE}, so that those which nothing calls go"
+    )]
     Elements {
         /// The entries of all segments.
         entries: u64,
+    },
+    /// It exports what the published host does not open, or would make something else of.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// It exports a name that is ours.
+    #[error("the module exports {name:?}; names that begin with {OWN} are the guard's own")]
+    Export {
+        /// The name.
+        name: String,
     },
     /// It could not be rewritten. What was validated can be, so this is not known to happen.
     #[error("the module cannot be rewritten: {0}")]
     Rewrite(String),
 }
+
+/// What to do about code that is too much: that of a debug build is several times as much.
+const OPTIMIZE: &str = "build it with optimizations (`cargo build --release`, `zig build -Doptimize=ReleaseSmall`, \
+                        `asc --optimize`)";
 
 /// What to do about an import from this module.
 fn advice(module: &str) -> &'static str {
@@ -159,8 +185,8 @@ pub(super) struct Guarded {
     pub(super) plugin: Vec<u8>,
     /// The module that Extism calls.
     pub(super) front: Vec<u8>,
-    /// Whether the front has a [`START`].
-    pub(super) starts: bool,
+    /// The plugin's start code: the front has a [`START`] and a [`LINK`] where these are not empty.
+    pub(super) start_code: StartCode,
 }
 
 impl Guarded {
@@ -176,7 +202,7 @@ impl Guarded {
 }
 
 /// A plugin behind the guard, for a host of your own on Extism. Of an instance that has the export [`START`], call that
-/// first. Limits of fuel and time are yours to set, and to go on with a fresh instance after a call that ended
+/// first; where there is the export [`LINK`], call it once, of an instance that is used for nothing else. Limits of fuel and time are yours to set, and to go on with a fresh instance after a call that ended
 /// abnormally.
 ///
 /// # Errors
@@ -192,7 +218,7 @@ fn guard() -> &'static [u8] {
     &WASM
 }
 
-/// What the guard stands in for: its exports, but for the one that the front calls.
+/// What the guard stands in for: its exports, but for those that the front calls.
 pub(super) fn is_guarded(import: &str) -> bool {
     static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
         let payloads = Parser::new(0).parse_all(guard()).filter_map(Result::ok);
@@ -203,7 +229,7 @@ pub(super) fn is_guarded(import: &str) -> bool {
         let exports = exports.flat_map(|exports| exports.into_iter().filter_map(Result::ok));
         exports.map(|export| export.name.to_owned()).collect()
     });
-    import != "begin" && NAMES.iter().any(|name| name == import)
+    import != BEGIN && import != STARTED && NAMES.iter().any(|name| name == import)
 }
 
 /// Makes a plugin safe to run.
@@ -215,20 +241,22 @@ pub(super) fn guarded(wasm: &[u8]) -> Result<Guarded, Rejection> {
     let types = Validator::new_with_features(features).validate_all(wasm)?;
     let mut rewriter = Rewriter::default();
     let plugin = rewriter.module(wasm)?;
-    let callable = rewriter.callable(&types.as_ref());
-    let start_code = rewriter.start_code(&callable);
+    let types = types.as_ref();
+    let start_code = rewriter.start_code(&types)?;
+    // Without exports there is none of the memory.
+    let has_memory = rewriter.has_memory && !rewriter.exports.is_empty();
     Ok(Guarded {
         plugin,
-        front: front(&callable, &start_code, rewriter.has_memory),
-        starts: !start_code.is_empty(),
+        front: front::front(&rewriter.callable(&types), &start_code, has_memory)?,
+        start_code,
     })
 }
 
 /// Rewrites a plugin's module and takes down what the front needs.
 #[derive(Default)]
 struct Rewriter {
-    /// The functions that are exported, by name and index.
-    functions: Vec<(String, u32)>,
+    /// What is exported: name, kind, and the index among those of its kind.
+    exports: Vec<(String, ExternalKind, u32)>,
     /// The index of the start function.
     start: Option<u32>,
     /// Whether it has a memory.
@@ -308,9 +336,12 @@ impl Rewriter {
         let mut exports = ExportSection::new();
         for export in section {
             let export = export?;
-            if export.kind == ExternalKind::Func {
-                self.functions.push((export.name.to_owned(), export.index));
+            if export.name.starts_with(OWN) {
+                let name = start::excerpt(export.name);
+                return Err(Rejection::Export { name });
             }
+            let name = export.name.to_owned();
+            self.exports.push((name, export.kind, export.index));
             Bounded.parse_export(
                 &mut exports,
                 wasmparser::Export {
@@ -328,110 +359,50 @@ impl Rewriter {
         Ok(exports)
     }
 
-    /// The exported functions that a host can call, and whether they return a code.
-    fn callable(&self, types: &wasmparser::types::TypesRef<'_>) -> Vec<(&str, bool)> {
-        let functions = self.functions.iter();
-        let callable = functions.filter_map(|(name, index)| {
-            let ty = types[types.core_function_at(*index)].unwrap_func();
+    /// The exports with the types of functions.
+    fn typed<'t>(
+        &'t self,
+        types: &'t wasmparser::types::TypesRef<'t>,
+    ) -> impl Iterator<Item = start::Export<'t>> {
+        self.exports.iter().map(|(name, kind, index)| {
+            let is_function = *kind == ExternalKind::Func;
+            let ty = is_function.then(|| types[types.core_function_at(*index)].unwrap_func());
+            start::Export {
+                name,
+                kind: *kind,
+                ty,
+            }
+        })
+    }
+
+    /// The exported functions that a request can call, and whether they return a code.
+    fn callable<'t>(&'t self, types: &'t wasmparser::types::TypesRef<'t>) -> Vec<(&'t str, bool)> {
+        let ours = self.typed(types).filter(|e| !start::is_reserved(e.name));
+        let callable = ours.filter_map(|export| {
+            let ty = export.ty?;
             match (ty.params(), ty.results()) {
-                ([], []) => Some((name.as_str(), false)),
-                ([], [wasmparser::ValType::I32]) => Some((name.as_str(), true)),
+                ([], []) => Some((export.name, false)),
+                ([], [wasmparser::ValType::I32]) => Some((export.name, true)),
                 _ => None,
             }
         });
         callable.collect()
     }
 
-    /// The functions that the start code consists of: the start function, and the one that Extism would call.
-    fn start_code(&self, callable: &[(&str, bool)]) -> Vec<String> {
-        // Without an export section nothing can be called, and nothing is.
-        let own = self.start.filter(|_| !self.functions.is_empty());
-        let named = |name: &&&str| {
-            self.functions
-                .iter()
-                .any(|(function, _)| function == **name)
-        };
-        let called = START_EXPORTS.iter().find(named);
-        let called = called.filter(|name| callable.contains(&(name, false)));
-        let own = own.map(|_| START.to_owned()).into_iter();
-        own.chain(called.map(|name| inner_name(name))).collect()
+    fn start_code(&self, types: &wasmparser::types::TypesRef<'_>) -> Result<StartCode, StartError> {
+        let exports: Vec<_> = self.typed(types).collect();
+        // Without exports nothing can be called, and nothing is.
+        let has_section = self.start.is_some() && !exports.is_empty();
+        start_code(&exports, has_section)
     }
-}
-
-/// The module that Extism calls. Its first type is that of functions without a result, its second that of
-/// functions that return a code; its first import is the guard's.
-fn front(callable: &[(&str, bool)], start_code: &[String], has_memory: bool) -> Vec<u8> {
-    let mut types = TypeSection::new();
-    types.ty().function([], []);
-    types.ty().function([], [ValType::I32]);
-    let mut imports = ImportSection::new();
-    let mut functions = FunctionSection::new();
-    let mut exports = ExportSection::new();
-    let mut bodies = CodeSection::new();
-
-    let callable = callable
-        .iter()
-        .filter(|(name, _)| !RESERVED_EXPORTS.contains(name));
-    let callable: Vec<_> = callable.collect();
-    imports.import(GUARD, "begin", EntityType::Function(0));
-    for (name, returns) in &callable {
-        imports.import(PLUGIN, name, EntityType::Function(u32::from(*returns)));
-    }
-    for name in start_code {
-        imports.import(PLUGIN, name, EntityType::Function(0));
-    }
-    let imported = imports.len();
-    if has_memory {
-        let any = MemoryType {
-            minimum: 0,
-            maximum: None,
-            memory64: false,
-            shared: false,
-            page_size_log2: None,
-        };
-        imports.import(PLUGIN, MEMORY, EntityType::Memory(any));
-    }
-    let mut define = |name: &str, returns: bool, calls: std::ops::Range<u32>| {
-        exports.export(name, ExportKind::Func, imported + functions.len());
-        functions.function(u32::from(returns));
-        let mut body = Function::new([]);
-        let mut code = body.instructions();
-        code.call(0);
-        calls.for_each(|call| {
-            code.call(call);
-        });
-        code.end();
-        bodies.function(&body);
-    };
-    let first_start = 1 + callable.len() as u32;
-    for (place, (name, returns)) in (1..first_start).zip(callable) {
-        define(name, *returns, place..place + 1);
-    }
-    if !start_code.is_empty() {
-        define(START, false, first_start..imported);
-    }
-    if has_memory {
-        exports.export(MEMORY, ExportKind::Func, imported + functions.len());
-        functions.function(1);
-        let mut body = Function::new([]);
-        body.instructions().memory_size(0).end();
-        bodies.function(&body);
-    }
-    let mut module = Module::new();
-    module.section(&types);
-    module.section(&imports);
-    module.section(&functions);
-    module.section(&exports);
-    module.section(&bodies);
-    module.finish()
 }
 
 /// The name of an export inside of the plugin's module.
-fn inner_name(name: &str) -> String {
-    match RESERVED_EXPORTS.contains(&name) {
-        true => format!("cc-lb-fuzz:{name}"),
-        false => name.to_owned(),
+pub(super) fn inner_name(name: &str) -> String {
+    if start::is_reserved(name) {
+        return format!("{OWN}{name}");
     }
+    name.to_owned()
 }
 
 fn imports(section: wasmparser::ImportSectionReader<'_>) -> Result<ImportSection, Rejection> {

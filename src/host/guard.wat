@@ -48,6 +48,13 @@
     (global.set $failed (i32.const 0))
     (call $remember (call $input_offset) (call $input_length)))
 
+  ;; Called behind the start code: an error or output that it set says nothing. Extism forgets them, too, before the first
+  ;; call.
+  (func (export "started")
+    (global.set $failed (i32.const 0))
+    (call $error_set (i64.const 0))
+    (call $no_output))
+
   (func $forget_all
     (global.set $end (i32.const 0))
     (call $forget_last))

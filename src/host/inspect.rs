@@ -9,6 +9,7 @@ use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
 use super::guard::{self, MEMORY_MAX_PAGES, Rejection, TABLE_MAX_ENTRIES};
 use super::identity::{IdentityReadError, read_identity};
+use super::start::Start;
 
 /// A module's description.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, Rejection> {
     for payload in Parser::new(0).parse_all(wasm) {
         found.add(payload?)?;
     }
-    found.changes = found.changes(guarded.starts);
+    found.changes = found.changes(&guarded.start_code.instance);
     Ok(found)
 }
 
@@ -121,7 +122,7 @@ impl Inspection {
         Ok(())
     }
 
-    fn changes(&self, starts: bool) -> Vec<String> {
+    fn changes(&self, start_code: &[Start]) -> Vec<String> {
         let mut changes = Vec::new();
         let names = self.imports.iter().map(|(_, name)| name.as_str());
         let checked: Vec<&str> = names.filter(|name| guard::is_guarded(name)).collect();
@@ -138,8 +139,12 @@ impl Inspection {
         if above(&self.tables, TABLE_MAX_ENTRIES) {
             changes.push(format!("bounds tables to {TABLE_MAX_ENTRIES} entries"));
         }
-        if starts {
-            changes.push("runs the start code as a call, with the limits of any other".to_owned());
+        if !start_code.is_empty() {
+            let names: Vec<_> = start_code.iter().map(Start::name).collect();
+            let names = names.join(", ");
+            changes.push(format!(
+                "runs the start code ({names}) as a call, with the limits of any other"
+            ));
         }
         changes
     }

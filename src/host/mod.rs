@@ -14,6 +14,7 @@ mod costs;
 pub mod dispatch;
 mod engine;
 pub mod failure;
+mod front;
 pub mod guard;
 pub mod handshake;
 pub mod identity;
@@ -23,6 +24,7 @@ mod pool;
 #[cfg(feature = "reference")]
 mod reference;
 mod sorted;
+mod start;
 
 pub use dispatch::{DispatchOutcome, FallbackPolicy, PluginSession, RunError};
 pub use failure::{Cause, Decoding, Stage, TrapKind};

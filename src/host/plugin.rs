@@ -10,6 +10,7 @@ use std::time::Duration;
 use cc_lb_plugin_wire::augmented_metadata::AugmentedMetadata;
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
+use thiserror::Error;
 
 use super::dispatch::{DispatchOutcome, PluginSession};
 use super::failure::{self, Cause};
@@ -58,7 +59,7 @@ impl PluginHost {
     pub fn with_offer(wasm: &[u8], offer: &HandshakeOffer) -> Result<Self, HandshakeError> {
         let instantiate = |reason| HandshakeError::Instantiate { reason };
         let compiled = Compiled::new(wasm).map_err(instantiate)?;
-        let instance = Instance::new(&compiled).map_err(instantiate)?;
+        let instance = Instance::new(&compiled).map_err(|error| instantiate(error.to_string()))?;
         Self::negotiate(compiled, instance, wasm, offer)
     }
 
@@ -107,7 +108,8 @@ impl Host for PluginHost {
     fn open(&self) -> Result<PluginSession, HandshakeError> {
         let instantiate = |reason| HandshakeError::Instantiate { reason };
         let lease = Lease::take(Arc::clone(&self.0)).map_err(instantiate)?;
-        let instance = lease.instance().map_err(instantiate)?;
+        let instance = lease.instance();
+        let instance = instance.map_err(|error| instantiate(error.to_string()))?;
         Ok(PluginSession::on(instance, lease))
     }
 
@@ -129,8 +131,9 @@ impl Lease {
     }
 
     /// A fresh instance of the plugin.
-    pub(super) fn instance(&self) -> Result<Instance, String> {
-        Instance::new(self.of.compiled().ok_or("the session is closed")?)
+    pub(super) fn instance(&self) -> Result<Instance, InstanceError> {
+        let closed = || InstanceError::Runtime("the session is closed".to_owned());
+        Instance::new(self.of.compiled().ok_or_else(closed)?)
     }
 
     pub(super) fn metadata(&self) -> &AugmentedMetadata {
@@ -148,17 +151,53 @@ pub(super) struct Compiled {
 impl Compiled {
     pub(super) fn new(wasm: &[u8]) -> Result<Self, String> {
         let guarded = guard::guarded(wasm).map_err(|error| error.to_string())?;
-        let starts = guarded.starts;
+        let starts = !guarded.start_code.instance.is_empty();
+        let links = !guarded.start_code.link.is_empty();
         let manifest = guarded.manifest();
         let manifest = manifest.with_timeout(Duration::from_millis(HANDSHAKE_WALL_MS));
-        let plugin = extism::PluginBuilder::new(manifest)
-            .with_wasmtime_config(engine::config())
-            .with_wasi(false)
-            .with_cache_disabled()
-            .with_fuel_limit(HANDSHAKE_FUEL)
-            .compile()
-            .map_err(|error| format!("{error:#}"))?;
-        Ok(Self { plugin, starts })
+        let compile = |config| {
+            extism::PluginBuilder::new(&manifest)
+                .with_wasmtime_config(config)
+                .with_wasi(false)
+                .with_cache_disabled()
+                .with_fuel_limit(HANDSHAKE_FUEL)
+                .compile()
+        };
+        let compiled = match compile(engine::pooled()) {
+            Err(_) if engine::has_no_room_for_the_pool() => compile(engine::small()),
+            compiled => compiled,
+        };
+        let plugin = compiled.map_err(|error| engine::explain(format!("{error:#}")))?;
+        let compiled = Self { plugin, starts };
+        if links {
+            let linked = Instance::unstarted(&compiled).and_then(|mut instance| {
+                let linked = instance.call(guard::LINK, b"");
+                linked.map_err(InstanceError::Start)
+            });
+            linked.map_err(|error| error.to_string())?;
+        }
+        Ok(compiled)
+    }
+}
+
+/// Why there is no instance of a plugin.
+#[derive(Debug, Error)]
+pub(super) enum InstanceError {
+    /// Extism made none.
+    #[error("{0}")]
+    Runtime(String),
+    /// Its start code failed.
+    #[error("the start code failed: {0}")]
+    Start(Cause),
+}
+
+impl From<InstanceError> for Cause {
+    fn from(error: InstanceError) -> Self {
+        match error {
+            // It is the clock's, and may be otherwise the next time.
+            InstanceError::Start(Self::Timeout) => Self::Timeout,
+            error => Self::Runtime(error.to_string()),
+        }
     }
 }
 
@@ -170,17 +209,23 @@ pub(super) struct Instance {
 
 impl Instance {
     /// Instantiates the plugin and runs its start code, as a call with the limits of any other.
-    pub(super) fn new(compiled: &Compiled) -> Result<Self, String> {
-        let plugin = extism::Plugin::new_from_compiled(&compiled.plugin);
-        let mut instance = Self {
-            plugin: plugin.map_err(|error| format!("{error:#}"))?,
-            frames: Vec::new(),
-        };
+    pub(super) fn new(compiled: &Compiled) -> Result<Self, InstanceError> {
+        let mut instance = Self::unstarted(compiled)?;
         if compiled.starts {
             let started = instance.call(guard::START, b"");
-            started.map_err(|cause| format!("the start code failed: {cause}"))?;
+            started.map_err(InstanceError::Start)?;
         }
         Ok(instance)
+    }
+
+    fn unstarted(compiled: &Compiled) -> Result<Self, InstanceError> {
+        let plugin = extism::Plugin::new_from_compiled(&compiled.plugin);
+        let plugin = plugin
+            .map_err(|error| InstanceError::Runtime(engine::explain(format!("{error:#}"))))?;
+        Ok(Self {
+            plugin,
+            frames: Vec::new(),
+        })
     }
 
     /// Whether the module exports a function of this name that a host can call.
@@ -255,5 +300,31 @@ impl<R> From<DispatchOutcome<R>> for Observed<R> {
             outcome,
             call: Call::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cc_lb_plugin_wire::v1::shape::ShapeFn;
+    use cc_lb_plugin_wire::wire_function::WireFunction;
+
+    use super::*;
+    use crate::host::dispatch::seal;
+
+    #[test]
+    fn a_timer_that_strikes_late_ends_the_first_call_of_another_instance_as_a_timeout() {
+        let wasm = wat::parse_str(include_str!("../../guests/stalls.wat")).expect("it is valid");
+        let compiled = Compiled::new(&wasm).expect("it compiles");
+        let instance = || Instance::new(&compiled).expect("there is room");
+        // Made before the timer strikes, which moves the clock of both: on a busy machine that of a call which is over.
+        let (mut stalling, mut other) = (instance(), instance());
+        let mut request = ShapeFn::dry_run_request();
+        let healthy = seal(&request, 1).expect("it serializes");
+        request.request.query = Some("q".repeat(400));
+        let long = seal(&request, 1).expect("it serializes");
+        let stalled = stalling.call(ShapeFn::NAME, long.as_bytes());
+        assert_eq!(stalled, Err(Cause::Timeout));
+        let ended = other.call(ShapeFn::NAME, healthy.as_bytes());
+        assert_eq!(ended, Err(Cause::Timeout));
     }
 }

@@ -20,7 +20,7 @@ use cc_lb_runtime_protocol::identity::read_identity;
 
 use super::handshake::metadata;
 use super::pool::{Lease, Pool};
-use super::{Call, DispatchOutcome, HandshakeError, Host, Loader, Observed, Session};
+use super::{Call, DispatchOutcome, HandshakeError, Host, Loader, Observed, Session, engine};
 
 /// Loads plugins on the published host.
 #[derive(Clone, Debug, Default)]
@@ -116,7 +116,7 @@ fn compile(wasm: &[u8], cache: Option<&Path>) -> Result<extism::CompiledPlugin, 
         None => builder.with_cache_disabled(),
     };
     let compiled = builder.compile();
-    compiled.map_err(|error| instantiate(error.to_string()))
+    compiled.map_err(|error| instantiate(engine::explain(format!("{error:#}"))))
 }
 
 /// The file that tells wasmtime to keep compiled code in this folder.
@@ -134,7 +134,9 @@ fn cache_settings(folder: &Path) -> Result<PathBuf, String> {
 
 fn refused(error: HandshakeExecutionError) -> HandshakeError {
     match error {
-        HandshakeExecutionError::Instantiate { reason } => HandshakeError::Instantiate { reason },
+        HandshakeExecutionError::Instantiate { reason } => HandshakeError::Instantiate {
+            reason: engine::explain(reason),
+        },
         HandshakeExecutionError::MissingHandshakeExport => HandshakeError::MissingExport,
         HandshakeExecutionError::Call { reason } => HandshakeError::WasmTrap { reason },
         other => HandshakeError::InvalidIdentity {
@@ -155,7 +157,7 @@ impl Host for ReferenceHost {
         let compiled = compiled.ok_or_else(|| instantiate("the session is closed".to_owned()))?;
         let plugin = extism::Plugin::new_from_compiled(compiled);
         Ok(ReferenceSession {
-            plugin: plugin.map_err(|error| instantiate(error.to_string()))?,
+            plugin: plugin.map_err(|error| instantiate(engine::explain(format!("{error:#}"))))?,
             _lease: lease,
             metadata: self.metadata.clone(),
         })

@@ -77,6 +77,9 @@ pub struct Memory {
     pub before: u64,
     /// The most that was resident after it, in bytes.
     pub peak: u64,
+    /// The most that the answers of this case, or of one before it, took in bytes: as trees in the record, and while they
+    /// were read. That is nothing of the plugin's, and what is given back stays with the process for a while.
+    pub answers: u64,
 }
 
 /// How a process died.
@@ -206,11 +209,19 @@ impl StepRecord {
         input.or(self.call.input.as_ref()).map(AsRef::as_ref)
     }
 
-    /// Whether the dispatch fell back after the whole of the wall-clock limit, which any call may.
+    /// Whether the dispatch fell back for the clock, which any call may.
     pub fn met_the_wall(&self) -> bool {
-        let fell_back = matches!(self.reaction.outcome(), Some(DispatchOutcome::Fallback(_)));
-        fell_back && self.elapsed >= Duration::from_millis(HANDSHAKE_WALL_MS)
+        fell_back_for_the_clock(&self.reaction, &self.call, self.elapsed)
     }
+}
+
+/// Whether a dispatch fell back after the whole of the wall-clock limit, or was ended by the clock, whenever that was: on a
+/// busy machine Extism's timer, which is a thread, may notice that one call is over only when the time of that call is, too,
+/// and ends the one that runs then.
+fn fell_back_for_the_clock(reaction: &Reaction, call: &Call, elapsed: Duration) -> bool {
+    let fell_back = matches!(reaction.outcome(), Some(DispatchOutcome::Fallback(_)));
+    let by_the_clock = call.cause == Some(Cause::Timeout);
+    fell_back && (by_the_clock || elapsed >= Duration::from_millis(HANDSHAKE_WALL_MS))
 }
 
 /// What is told of a step: a record that people read, and that passes from process to process.
@@ -273,6 +284,11 @@ impl ProbeRecord {
     fn share(&mut self, before: &Self) -> bool {
         self.reaction.share(&before.reaction);
         share_call(&mut self.call, &before.call)
+    }
+
+    /// Whether it fell back for the clock, which any call may.
+    pub fn met_the_wall(&self) -> bool {
+        fell_back_for_the_clock(&self.reaction, &self.call, self.elapsed)
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::Reaction;
 use crate::case::{Step, tree};
 use crate::host::dispatch::{panic_text, seal};
-use crate::host::{Call, DispatchOutcome, HandshakeError, Host, Observed, Session};
+use crate::host::{Call, Cause, DispatchOutcome, HandshakeError, Host, Observed, Session};
 use crate::puppet::Program;
 use crate::wire::{Function, VERSION_KEY, Visitor, Vocabulary};
 
@@ -40,7 +40,8 @@ pub fn dispatch<R: Vocabulary, S: Session>(request: R, session: &mut S) -> Obser
     request.visit(On(session))
 }
 
-/// What the healthy call comes to on a fresh session, by another try where the machine was too busy to tell.
+/// What the healthy call comes to on a fresh session, by another try where the clock had a say in it, or may have had: not
+/// every host tells why a call fell back.
 pub(super) fn healthy_reaction<H: Host, R: Vocabulary>(
     host: &H,
     step: &Step<R>,
@@ -49,7 +50,12 @@ pub(super) fn healthy_reaction<H: Host, R: Vocabulary>(
     let wall = Duration::from_millis(HANDSHAKE_WALL_MS);
     for _ in 1..TRIES {
         let seen = react(step.told(), &mut host.open()?);
-        if seen.elapsed < wall {
+        let fell_back = matches!(seen.reaction.outcome(), Some(DispatchOutcome::Fallback(_)));
+        let is_unclear = match &seen.call.cause {
+            Some(cause) => *cause == Cause::Timeout,
+            None => fell_back,
+        };
+        if seen.elapsed < wall && !is_unclear {
             return Ok(seen.reaction);
         }
     }

@@ -68,9 +68,14 @@ pub struct Runner<'h, H: Host, R = Request> {
     beat: Option<Beat>,
     /// The most memory before the first case, and before the next, where memory is measured.
     peaks: Option<(u64, u64)>,
+    /// The most that the answers of a case took: see [`Memory::answers`].
+    answers: u64,
     #[cfg(feature = "reference")]
     reference: Option<ReferenceHost>,
 }
+
+/// Where a case raised the memory by less, its answers are not looked at, in bytes.
+const RAISED_MIN_BYTES: u64 = 1 << 20;
 
 /// The dispatches of a case and the clock.
 #[derive(Default)]
@@ -123,6 +128,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             clock: Clock::default(),
             beat: None,
             peaks: None,
+            answers: 0,
             #[cfg(feature = "reference")]
             reference: None,
         };
@@ -236,19 +242,23 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     /// The record of a case that has run.
     fn complete(&mut self, mut record: CaseRecord) -> CaseRecord {
         self.clock.tell(&mut record);
-        record.memory = self.memory();
+        record.memory = self.memory(&record);
         record
     }
 
     /// What the case that just ran took, where memory is measured.
-    fn memory(&mut self) -> Option<Memory> {
+    fn memory(&mut self, record: &CaseRecord) -> Option<Memory> {
         let (baseline, before) = self.peaks?;
         let peak = memory::peak()?;
         self.peaks = Some((baseline, peak));
+        if peak.saturating_sub(before) > RAISED_MIN_BYTES {
+            self.answers = self.answers.max(memory::of_answers(record) as u64);
+        }
         Some(Memory {
             baseline,
             before,
             peak,
+            answers: self.answers,
         })
     }
 

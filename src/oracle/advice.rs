@@ -32,7 +32,7 @@ const OF_THE_HOST: Advice = Advice {
 };
 
 /// The faults of a plugin, by what their class begins with.
-const OF_THE_PLUGIN: [(&str, Advice); 14] = [
+const OF_THE_PLUGIN: [(&str, Advice); 15] = [
     (
         "trap: unreachable",
         Advice {
@@ -122,6 +122,13 @@ const OF_THE_PLUGIN: [(&str, Advice); 14] = [
         Advice {
             explanation: "The plugin set an error that is no text.",
             advice: "Set errors that are UTF-8.",
+        },
+    ),
+    (
+        "no answer",
+        Advice {
+            explanation: "The plugin does not answer the dry-run request, the first that a host makes to see whether it works.",
+            advice: "Run it without --host reference, which tells why: a trap, an answer that cannot be read, a refusal.",
         },
     ),
     (

@@ -9,7 +9,7 @@ use std::fmt::{Debug, Display};
 
 use serde::{Deserialize, Serialize};
 
-use crate::observation::{CaseRecord, StepRecord, Subject};
+use crate::observation::{CaseRecord, ProbeRecord, StepRecord, Subject};
 use crate::wire::Function;
 
 mod advice;
@@ -110,7 +110,7 @@ impl Violation {
 
     /// Whether the clock or the machine has a say in it.
     pub fn is_by_chance(&self) -> bool {
-        self.measured || self.class == "timeout"
+        self.measured || self.class == "timeout" || self.class == plugin_fault::NO_ANSWER
     }
 
     /// Violations with equal keys are the same finding.
@@ -178,6 +178,14 @@ fn plugin_steps(record: &CaseRecord) -> &[StepRecord] {
     match record.subject {
         Subject::Puppet => &[],
         Subject::Plugin => &record.steps,
+    }
+}
+
+/// The healthy calls of a plugin.
+fn plugin_probes(record: &CaseRecord) -> &[ProbeRecord] {
+    match record.subject {
+        Subject::Puppet => &[],
+        Subject::Plugin => &record.probes,
     }
 }
 

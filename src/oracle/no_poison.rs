@@ -1,12 +1,11 @@
 //! `no_poison`: whatever a call did, the next one is as on a fresh session. A violation lets one request
 //! take others down.
 
-use std::time::Duration;
-
-use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
+use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
 use super::plugin_fault::class;
 use super::within_memory::excess;
+use super::within_wall::WALL_SLACK;
 use super::{Oracle, Violation, quote};
 use crate::host::DispatchOutcome;
 use crate::observation::{CaseRecord, ProbeRecord, Reaction, StepRecord, Subject};
@@ -14,6 +13,9 @@ use crate::puppet::Ending;
 
 /// Holds when every healthy call in between gets what a fresh session gives, and, where the case ran on
 /// fresh sessions too, its steps came to the same there.
+///
+/// A healthy call that took the whole of the wall-clock limit, or was ended by the clock, counts if it does so again and
+/// again.
 ///
 /// A plugin other than the puppet may keep state, so of it only the healthy calls are compared, and only
 /// whether they are answered.
@@ -29,7 +31,11 @@ impl Oracle for NoPoison {
         if excess(record).is_some() {
             return Vec::new();
         }
-        let probes = poisoned(record).map(|probe| {
+        let probes = unlike_fresh(record).filter(|probe| {
+            // There nobody can tell.
+            !probe.met_the_wall() || probe.busy < WALL_SLACK
+        });
+        let probes = probes.map(|probe| {
             // What the puppet does then says little.
             let class = match record.subject {
                 Subject::Puppet => None,
@@ -45,7 +51,11 @@ impl Oracle for NoPoison {
                     quote(&probe.fresh)
                 ),
             );
-            violation.with_class(class.unwrap_or_default())
+            Violation {
+                // On a busy machine any call may run into the clock. A host that is poisoned does so every time.
+                measured: probe.met_the_wall(),
+                ..violation.with_class(class.unwrap_or_default())
+            }
         });
         let found: Vec<_> = probes.chain(self.compare_sessions(record)).collect();
         match found.is_empty() {
@@ -55,15 +65,13 @@ impl Oracle for NoPoison {
     }
 }
 
-/// The healthy calls that did not get what a fresh session gives.
+/// The healthy calls that did not get what a fresh session gives, and not for the clock, for sure.
 pub(super) fn poisoned(record: &CaseRecord) -> impl Iterator<Item = &ProbeRecord> {
-    let wall = Duration::from_millis(HANDSHAKE_WALL_MS);
-    // On a busy machine any call may run into the clock.
-    let in_time = record
-        .probes
-        .iter()
-        .filter(move |probe| probe.elapsed < wall);
-    in_time.filter(|probe| match record.subject {
+    unlike_fresh(record).filter(|probe| !probe.met_the_wall())
+}
+
+fn unlike_fresh(record: &CaseRecord) -> impl Iterator<Item = &ProbeRecord> {
+    record.probes.iter().filter(|probe| match record.subject {
         Subject::Puppet => probe.reaction != probe.fresh,
         Subject::Plugin => answers(&probe.fresh) && !answers(&probe.reaction),
     })

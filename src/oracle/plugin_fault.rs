@@ -4,10 +4,10 @@
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
 
-use super::{Oracle, Violation, plugin_steps};
+use super::{Oracle, Violation, plugin_probes, plugin_steps};
 use crate::case::tree;
 use crate::host::{Call, Cause, DispatchOutcome, TrapKind};
-use crate::observation::{CaseRecord, StepRecord};
+use crate::observation::{CaseRecord, Reaction, StepRecord};
 use crate::wire::nesting;
 
 /// Up to this size of input, in bytes, a plugin must not run out of fuel or time. Beyond it that is a limit
@@ -23,9 +23,15 @@ pub const ORDINARY_DEPTH: usize = 64;
 /// What a fault in base64 is called.
 const NOT_BASE64: &str = "undecodable: not base64";
 
+/// What it is called where an ordinary request is not answered, on a host that does not tell why.
+pub(super) const NO_ANSWER: &str = "no answer";
+
 /// Holds when every call of a plugin is answered or refused: no trap, no exit code, no misuse of a host
 /// function, no answer or error that does not decode, base64 in it included, and no end of fuel or time at an ordinary
 /// size of request. A guest error is a refusal.
+///
+/// Not every host tells why a call fell back. There a fault is told only of the dry-run request, which every plugin must
+/// answer: where it fell back on a fresh session, and again.
 #[derive(Debug)]
 pub struct PluginFault;
 
@@ -36,11 +42,29 @@ impl Oracle for PluginFault {
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
         let steps = plugin_steps(record).iter();
-        steps.filter_map(|step| self.judge(step)).collect()
+        let faults = steps.filter_map(|step| self.judge(step));
+        faults.chain(self.unanswered(record)).collect()
     }
 }
 
 impl PluginFault {
+    /// The dry-run requests that are not answered, each function's once.
+    fn unanswered(&self, record: &CaseRecord) -> Vec<Violation> {
+        let fell_back =
+            |reaction: &Reaction| matches!(reaction.outcome(), Some(DispatchOutcome::Fallback(_)));
+        let mut found: Vec<Violation> = Vec::new();
+        for probe in plugin_probes(record) {
+            let is_told = found.iter().any(|v| v.function == probe.function.name);
+            let is_unexplained = probe.call.cause.is_none() && fell_back(&probe.reaction);
+            if is_unexplained && fell_back(&probe.fresh) && !is_told {
+                let detail = "the dry-run request is not answered, on a fresh session either; this host does not tell why";
+                let violation = Violation::new(self, probe.function, detail.to_owned());
+                found.push(violation.with_class(NO_ANSWER));
+            }
+        }
+        found
+    }
+
     fn judge(&self, step: &StepRecord) -> Option<Violation> {
         let Some(cause) = step.call.cause.as_ref() else {
             let field = not_base64(step)?;

@@ -18,16 +18,17 @@ pub fn memory_max_bytes(subject: Subject) -> u64 {
     sessions * (MEMORY_MAX_PAGES << 16) + ALL_ELSE_BYTES
 }
 
-/// What the case took where that is too much. A host that has no memory left fails in every way, which is no matter of
+/// What the case took, without what its answers take in the record, where that is too much. A host that has no memory left fails in every way, which is no matter of
 /// other checks.
 pub(super) fn excess(record: &CaseRecord) -> Option<u64> {
     let memory = record.memory?;
-    let taken = memory.peak.saturating_sub(memory.baseline);
+    let own = memory.baseline + memory.answers;
+    let taken = memory.peak.saturating_sub(own);
     (memory.peak > memory.before && taken > memory_max_bytes(record.subject)).then_some(taken)
 }
 
 /// Holds when the case did not raise the process's memory by more than [`memory_max_bytes`] above what it was
-/// before the first one. It takes a [worker](crate::campaign::Workers), where memory is measured.
+/// before the first one, and what reading its answers takes. It takes a [worker](crate::campaign::Workers), where memory is measured.
 #[derive(Debug)]
 pub struct WithinMemory;
 

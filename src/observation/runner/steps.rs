@@ -6,20 +6,31 @@ use std::ops::ControlFlow;
 use super::{Clock, Runner, Subject};
 use crate::case::Step;
 use crate::host::{Call, Cause, DispatchOutcome, Host};
-use crate::observation::{CaseRecord, MANY_STEPS};
+use crate::observation::{CaseRecord, MANY_STEPS, Reaction, memory};
 use crate::wire::Vocabulary;
 
 /// When a plugin's answers to a case have so many bytes together, its other steps are left out: the record keeps all of
-/// them, read too, which takes many times as much memory, and that is none of the plugin's. What it answers again and
-/// again counts once.
+/// them, read too. What it answers again and again counts once.
 const ANSWERS_MAX_BYTES: usize = 8 << 20;
+
+/// An answer that takes more than so many times its bytes when it is read counts for more.
+const TREE_MAX_TIMES: usize = 8;
+
+/// Up to so many bytes of text an answer's tree is not looked at.
+const SMALL_BYTES: usize = 4096;
 
 /// When so many calls of a plugin in a row ended abnormally, the rest of a case of [`MANY_STEPS`] is left out: each began
 /// with a fresh instance, in which nothing adds up, and a call that the clock ends takes long.
 const ABNORMAL_IN_A_ROW_MAX: usize = 32;
 
-fn output_bytes(call: &Call) -> usize {
-    call.output.as_ref().map_or(0, |output| output.len())
+fn answer_bytes(reaction: &Reaction, call: &Call) -> usize {
+    let text = call.output.as_ref().map(|output| output.len());
+    match text {
+        Some(text) if text <= SMALL_BYTES => text,
+        text => text
+            .unwrap_or(0)
+            .max(memory::of_reaction(reaction) / TREE_MAX_TIMES),
+    }
 }
 
 /// What a case came to so far, for its length.
@@ -91,7 +102,7 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
         let before = record.steps.last();
         match before.filter(|before| before.place == place) {
             Some(before) if seen.share(before) => {}
-            _ => long.answered_bytes += output_bytes(&seen.call),
+            _ => long.answered_bytes += answer_bytes(&seen.reaction, &seen.call),
         }
         long.abnormal = match abnormal || seen.met_the_wall() {
             true => long.abnormal + 1,
@@ -102,7 +113,7 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
             let mut probe = self.probe(own, record.steps.len());
             match record.probes.last() {
                 Some(before) if probe.share(before) => {}
-                _ => long.answered_bytes += output_bytes(&probe.call),
+                _ => long.answered_bytes += answer_bytes(&probe.reaction, &probe.call),
             }
             record.probes.push(probe);
         }

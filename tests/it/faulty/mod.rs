@@ -36,6 +36,8 @@ pub struct Faulty {
     pub name: String,
     /// The check that must catch it.
     pub check: &'static str,
+    /// Whether it shows by the clock only, which on a busy machine says nothing.
+    by_the_clock: bool,
     /// Who answers its campaigns.
     subject: Subject,
     kind: Kind,
@@ -113,6 +115,7 @@ pub fn all() -> Vec<Faulty> {
         dispatch::<KeepsTheInstanceAfterATrap>("no_poison"),
         dispatch::<FuelsASessionOnce>("no_poison"),
         dispatch::<LeavesTheTimerArmed>("no_poison"),
+        by_the_clock::<WaitsOutTheTimeBehindATrap>("no_poison"),
         dispatch::<ClosesAfterATrap>("no_poison"),
         dispatch::<ClosesAfterTwelveFailures>("no_poison"),
         dispatch::<LosesObserveAfterSignFailed>("no_poison"),
@@ -225,8 +228,17 @@ fn dispatch<T: Fault + Default + 'static>(check: &'static str) -> Faulty {
     Faulty {
         name: words::<T>(),
         check,
+        by_the_clock: false,
         subject: Subject::Puppet,
         kind: Kind::Dispatch(|| Box::new(T::default())),
+    }
+}
+
+/// One that shows by the clock only.
+fn by_the_clock<T: Fault + Default + 'static>(check: &'static str) -> Faulty {
+    Faulty {
+        by_the_clock: true,
+        ..dispatch::<T>(check)
     }
 }
 
@@ -243,6 +255,7 @@ fn process(host: &'static str, check: &'static str) -> Faulty {
     Faulty {
         name: host.to_owned(),
         check,
+        by_the_clock: false,
         subject: Subject::Puppet,
         kind: Kind::Process(host),
     }
@@ -252,6 +265,7 @@ fn opening<L: Loader + Default + 'static>() -> Faulty {
     Faulty {
         name: words::<L>(),
         check: HANDSHAKE_SOUND,
+        by_the_clock: false,
         subject: Subject::Plugin,
         kind: Kind::Opening(Box::new(checks::<L>())),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cc_lb_fuzz::wire::Function;
-use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
+use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 
 use super::plain::{
     Called, Failure, Fault, Guest, Instead, Settings, is_guest_error, is_timeout, is_trap,
@@ -52,6 +52,24 @@ impl Fault for LeavesTheTimerArmed {
         }
         let called = guest.call(function, input);
         self.armed = matches!(&called, Err(error) if is_timeout(error));
+        called
+    }
+}
+
+/// The call behind a trap waits until its time is over, and is not answered.
+#[derive(Default)]
+pub struct WaitsOutTheTimeBehindATrap {
+    trapped: bool,
+}
+
+impl Fault for WaitsOutTheTimeBehindATrap {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+        if std::mem::take(&mut self.trapped) {
+            std::thread::sleep(Duration::from_millis(HANDSHAKE_WALL_MS));
+            return closed();
+        }
+        let called = guest.call(function, input);
+        self.trapped = matches!(&called, Err(error) if is_trap(error));
         called
     }
 }

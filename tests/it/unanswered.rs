@@ -1,0 +1,177 @@
+//! A host that does not tell why a call fell back: a plugin that never answers an ordinary request is a finding there, too.
+
+use std::cell::Cell;
+
+use cc_lb_fuzz::campaign::{Bench, Lab as _, Plan, findings};
+use cc_lb_fuzz::exit_code;
+use cc_lb_fuzz::host::{
+    DispatchOutcome, HandshakeError, Host, Observed, PluginHost, PluginSession, Session,
+};
+use cc_lb_fuzz::observation::Subject;
+use cc_lb_fuzz::wire::Request;
+use cc_lb_plugin_wire::wire_function::WireFunction;
+
+use crate::cli::{code, folder, text, tool};
+use crate::common::{Guest, case, healthy, set_output};
+
+const ANSWER: &str = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#;
+
+/// A plugin whose `shape` does this.
+fn shape(body: &str) -> Vec<u8> {
+    let mut guest = Guest::shape("");
+    guest.functions =
+        format!(r#"(memory 1) (func (export "shape") (result i32) {body} (i32.const 0))"#);
+    guest.wasm()
+}
+
+/// Plugins that answer no request, each in its own way.
+fn silent() -> [Vec<u8>; 3] {
+    [
+        shape("(unreachable)"),
+        shape("(return (i32.const 3))"),
+        shape(&set_output("rubbish")),
+    ]
+}
+
+/// Answers the dry-run request, and traps on a query.
+fn picky() -> Vec<u8> {
+    let dry_run = cc_lb_plugin_wire::v1::shape::ShapeFn::dry_run_request();
+    let length = serde_json::to_string(&dry_run)
+        .expect("it serializes")
+        .len()
+        + r#","_v":1"#.len();
+    let trap =
+        format!("(if (i64.ne (call $input_length) (i64.const {length})) (then (unreachable)))");
+    shape(&format!("{trap} {}", set_output(ANSWER)))
+}
+
+#[test]
+fn a_plugin_that_answers_nothing_on_the_published_host_is_one_finding_that_replays() {
+    let folder = folder();
+    let at = folder.path();
+    std::fs::write(at.join("silent.wasm"), shape("(unreachable)")).expect("it can be written");
+    let run = [
+        "run",
+        "silent.wasm",
+        "--host",
+        "reference",
+        "--cases",
+        "16",
+        "--seed",
+        "1",
+    ];
+    let output = tool(at, &run);
+    let printed = text(&output.stdout);
+    assert_eq!(code(&output), exit_code::FINDINGS, "{printed}");
+    assert!(
+        printed.contains("plugin_fault in shape (no answer)"),
+        "{printed}"
+    );
+    assert!(printed.contains("the dry-run sample"), "{printed}");
+    assert!(printed.contains("1 finding in"), "{printed}");
+    let case = "artifacts/plugin_fault-shape-no-answer.json";
+    let replay = [
+        "replay",
+        case,
+        "--plugin",
+        "silent.wasm",
+        "--host",
+        "reference",
+    ];
+    let output = tool(at, &replay);
+    let printed = text(&output.stdout);
+    assert_eq!(code(&output), exit_code::FINDINGS, "{printed}");
+    assert!(printed.contains("no answer"), "{printed}");
+}
+
+#[test]
+fn a_plugin_that_answers_the_dry_run_request_on_the_published_host_has_no_such_finding() {
+    let folder = folder();
+    std::fs::write(folder.path().join("picky.wasm"), picky()).expect("it can be written");
+    let run = [
+        "run",
+        "picky.wasm",
+        "--host",
+        "reference",
+        "--cases",
+        "30",
+        "--seed",
+        "1",
+    ];
+    let output = tool(folder.path(), &run);
+    let printed = text(&output.stdout);
+    assert_eq!(code(&output), exit_code::CLEAN, "{printed}");
+}
+
+/// The guarded host, of which nothing is told; its first sessions may answer nothing.
+struct Quiet {
+    host: PluginHost,
+    /// How many sessions answer nothing yet.
+    busy: Cell<u32>,
+}
+
+struct QuietSession {
+    session: PluginSession,
+    is_busy: bool,
+}
+
+impl Host for Quiet {
+    type Session = QuietSession;
+
+    fn open(&self) -> Result<QuietSession, HandshakeError> {
+        let busy = self.busy.get();
+        self.busy.set(busy.saturating_sub(1));
+        Ok(QuietSession {
+            session: self.host.open()?,
+            is_busy: busy > 0,
+        })
+    }
+
+    fn negotiated(&self, function: &str) -> Option<u32> {
+        self.host.negotiated(function)
+    }
+}
+
+impl Session for QuietSession {
+    fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
+        if self.is_busy {
+            return DispatchOutcome::Fallback(F::FALLBACK).into();
+        }
+        self.session.dispatch::<F>(request).into()
+    }
+}
+
+fn quiet(wasm: &[u8], busy: u32) -> Quiet {
+    Quiet {
+        host: PluginHost::new(wasm).expect("it opens"),
+        busy: Cell::new(busy),
+    }
+}
+
+#[test]
+fn whatever_it_is_that_a_plugin_does_instead_of_answering_is_told_once_and_shrunk_to_the_sample() {
+    for wasm in silent() {
+        let host = quiet(&wasm, 0);
+        let found = findings::<_, Request>(&host, Subject::Plugin, &Plan::plugin::<Request>(1, 8));
+        let found = found.expect("it opens");
+        let keys: Vec<_> = found.iter().map(|finding| finding.key()).collect();
+        assert_eq!(keys, ["plugin_fault-shape-no answer-"]);
+        assert_eq!(found[0].case.steps.len(), 1);
+        assert!(
+            found[0].case.steps == [healthy("shape_v1")]
+                || found[0].case.steps == [healthy("shape_v2")]
+        );
+    }
+}
+
+#[test]
+fn what_a_busy_machine_did_not_answer_once_is_no_fault_of_the_plugin() {
+    let wasm = shape(&set_output(ANSWER));
+    for busy in 0..4 {
+        let host = quiet(&wasm, busy);
+        let mut bench = Bench::<_, Request>::new(&host, Subject::Plugin).expect("it opens");
+        let case = case([healthy("shape_v1")]);
+        let found = bench.judge_surely(&case, "plugin_fault").expect("it opens");
+        assert_eq!(found, [], "{busy} sessions did not answer");
+    }
+}
