@@ -2,25 +2,27 @@
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cc_lb_fuzz::campaign::{self, Budget, Event, Phase, Plan, Setup, Summary, Workers};
-use cc_lb_fuzz::case::{self, Case, words};
+use cc_lb_fuzz::case::{Case, words};
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::host::PluginHost;
 use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::report::{self, FindingReport, LimitReport, Report};
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
+use super::cases;
 use super::error::CliError;
 use super::output::{self, print, tell};
 use super::plugin::{HostArg, PluginArgs, refused};
 use super::progress::Progress;
 use super::report::ReportFile;
-use super::resume::{self, Keeper, State};
+use super::resume::{self, Identity, Keeper, State};
 
 #[derive(Args)]
 pub struct RunArgs {
@@ -46,14 +48,14 @@ pub struct RunArgs {
     /// Only this phase; repeatable [default: all for a plugin, seeds and random for the host]
     #[arg(long = "phase", value_name = "PHASE", value_enum)]
     phases: Vec<Phase>,
-    /// Run the cases of this folder first, those in the folder of artifacts too; repeatable
+    /// Run the cases that lie in this folder itself first, those in the folder of artifacts too; repeatable
     #[arg(long, value_name = "DIR")]
     corpus: Vec<PathBuf>,
     /// Go on with the campaign that was interrupted or killed, with the same flags
     #[arg(long, conflicts_with = "seed")]
     resume: bool,
     /// Write a report, such as html=report.html; repeatable. Formats: html, json, junit, markdown, sarif
-    #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = ReportFile::parse)]
+    #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = OsStringValueParser::new().try_map(ReportFile::parse))]
     reports: Vec<ReportFile>,
     /// Where to write the cases of findings
     #[arg(long, value_name = "DIR", default_value = "artifacts")]
@@ -72,19 +74,25 @@ fn workers(text: &str) -> Result<NonZeroUsize, String> {
     }
 }
 
+/// A seed that any reader of a report takes for the number that it is: below 2^53.
+fn random_seed() -> u64 {
+    RandomState::new().build_hasher().finish() >> 11
+}
+
+fn without_paths(cases: Vec<cases::CaseFile>) -> Vec<Case> {
+    cases.into_iter().map(|(_, case)| case).collect()
+}
+
 pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     let plugin = args.plugin.as_deref();
     let workers = args.options.workers(plugin)?;
     let mut plan = args.plan(workers.setup())?;
     args.check_places()?;
-    let mut state = State {
-        what: args.what_exactly(),
-        module: resume::number(&workers.setup().wasm),
-        seed: plan.seed,
-        done: 0,
-    };
+    let found_on = workers.setup().fingerprint();
+    let identity = Identity::new(&args.what(), plugin, &args.flags(), workers.setup());
+    let mut state = State::new(&identity, plan.seed);
     if args.resume {
-        state = resume::read(&args.artifacts, &state)?;
+        state = resume::read(&args.artifacts, &identity)?;
         plan.seed = state.seed;
     }
     let workers = workers.with_first(args.first(&plan)?).from_case(state.done);
@@ -98,7 +106,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     };
     let (what, seed) = (args.what(), plan.seed);
     print_unless_quiet(&format!("fuzzing {what}; seed {seed}{from}\n\n"))?;
-    let mut keeper = Keeper::new(&args.artifacts, state);
+    let mut keeper = Keeper::new(&args.artifacts, &identity, state);
     let mut progress = Progress::new(plan.budget, args.quiet);
     let stop = workers.stop();
     // The second one ends it at once.
@@ -116,7 +124,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
                 keeper.tell(summary);
             }
             Event::Finding(finding) => {
-                let tell = || tell(finding, &args.artifacts, plugin, &args.options);
+                let tell = || tell(finding, &args.artifacts, plugin, &args.options, &found_on);
                 let (replay, told) = progress.suspend(tell);
                 findings.push(FindingReport::new(finding, replay));
                 failed = failed.take().or(told.err());
@@ -129,7 +137,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     let mut failures: Vec<_> = failed.into_iter().collect();
     failures.extend(print_unless_quiet(&ends).err());
     let mut report = Report::new(args.what(), &plan, &summary);
-    report.plugin = plugin.map(|path| path.display().to_string());
+    report.plugin = plugin.map(Path::to_owned);
     report.findings = findings;
     report.limits = args.limits(&workers, &summary);
     // Whatever could not be written, the others are.
@@ -158,9 +166,7 @@ impl RunArgs {
             plan.phases = self.phases.clone();
         }
         Ok(Plan {
-            seed: self
-                .seed
-                .unwrap_or_else(|| RandomState::new().build_hasher().finish()),
+            seed: self.seed.unwrap_or_else(random_seed),
             budget: match (self.cases, self.time) {
                 (Some(cases), _) => Budget::Cases(cases),
                 (None, time) => Budget::Time(time.unwrap_or(Duration::from_secs(10))),
@@ -171,9 +177,7 @@ impl RunArgs {
 
     /// What cannot be written is told before an hour of work, not behind it.
     fn check_places(&self) -> Result<(), CliError> {
-        if self.artifacts.exists() {
-            output::make_folder(&self.artifacts)?;
-        }
+        output::check_folder(&self.artifacts)?;
         self.reports.iter().try_for_each(ReportFile::prepare)
     }
 
@@ -181,27 +185,25 @@ impl RunArgs {
     fn first(&self, plan: &Plan) -> Result<Vec<Case>, CliError> {
         let mut cases = Vec::new();
         for folder in &self.corpus {
-            cases.extend(Case::read_folder(folder)?);
+            cases.extend(cases::of_folder(folder)?);
         }
         if !plan.phases.contains(&Phase::Seeds) && !self.resume {
-            return Ok(cases);
+            return Ok(without_paths(cases));
         }
-        // A folder that is not there yet has none, and there may be reports in it.
-        let earlier = case::files(&self.artifacts).unwrap_or_default();
-        cases.extend(earlier.iter().filter_map(|file| Case::read(file).ok()));
-        Ok(cases)
+        cases.extend(cases::of_folder_if_any(&self.artifacts)?);
+        Ok(without_paths(cases))
     }
 
-    /// What decides which cases a seed has, and on what they run.
-    fn what_exactly(&self) -> String {
-        let mut what = self.what() + &self.options.as_flags();
+    /// What decides, beside the plugin, which cases a seed has, and on what they run.
+    fn flags(&self) -> String {
+        let mut flags = self.options.as_flags();
         for function in &self.functions {
-            what += &format!(" --function {function}");
+            flags += &format!(" --function {function}");
         }
         for phase in &self.phases {
-            what += &format!(" --phase {}", phase.name());
+            flags += &format!(" --phase {}", phase.name());
         }
-        what
+        flags
     }
 
     /// How large requests may be, for reports that tell it. They are measured behind the guard, in this process: a plugin

@@ -2,11 +2,21 @@
 //! result is the plugin's file: nobody knows the line of its source.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Value, json};
 
 use super::Report;
 use crate::oracle::{STRICT_CHECKS, Severity};
+
+/// What may not stand for itself in the path of a URI. A colon may, but not in the first part of a relative one.
+const NOT_OF_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
 
 /// The report as SARIF.
 ///
@@ -35,12 +45,8 @@ pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
                 "partialFingerprints": { "finding/v1": finding.name },
             });
             if let Some(plugin) = &report.plugin {
-                // Of what a path may have, these have a meaning in a URI.
-                let uri = plugin
-                    .replace('%', "%25")
-                    .replace(' ', "%20")
-                    .replace('#', "%23");
-                let place = json!({ "physicalLocation": { "artifactLocation": { "uri": uri } } });
+                let place =
+                    json!({ "physicalLocation": { "artifactLocation": { "uri": uri(plugin) } } });
                 result["locations"] = json!([place]);
             }
             result
@@ -58,4 +64,11 @@ pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
         }],
     });
     Ok(serde_json::to_string_pretty(&sarif)? + "\n")
+}
+
+/// The URI of a file: relative as its path is, or one of the scheme `file`.
+fn uri(path: &Path) -> String {
+    let encoded = percent_encode(path.as_os_str().as_encoded_bytes(), NOT_OF_A_PATH);
+    let scheme = if path.is_absolute() { "file://" } else { "" };
+    format!("{scheme}{encoded}")
 }

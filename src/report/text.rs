@@ -1,5 +1,6 @@
 //! Findings, cases and replays as plain text.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -90,7 +91,8 @@ pub fn replay_text<R: Vocabulary>(
             None => {}
         }
     }
-    for violation in violations {
+    let violations = distinct(violations);
+    for violation in &violations {
         let _ = writeln!(text, "finding: {}\n  {}", name(violation), violation.detail);
     }
     let _ = writeln!(text, "{}", count(violations.len() as u64, "finding"));
@@ -99,8 +101,7 @@ pub fn replay_text<R: Vocabulary>(
 
 /// A replay in a line: the file, whether its case holds, and what the checks find.
 pub fn replay_line(file: &Path, seen: &[StepSeen], violations: &[Violation]) -> String {
-    let mut names: Vec<_> = violations.iter().map(name).collect();
-    names.dedup();
+    let names: Vec<_> = distinct(violations).into_iter().map(name).collect();
     match names.is_empty() {
         true => {
             let steps = count(seen.len() as u64, "step");
@@ -108,6 +109,15 @@ pub fn replay_line(file: &Path, seen: &[StepSeen], violations: &[Violation]) -> 
         }
         false => format!("finding  {}: {}\n", file.display(), names.join("; ")),
     }
+}
+
+/// The first of those that are the same finding: a session that is poisoned shows it at each healthy call behind it.
+fn distinct(violations: &[Violation]) -> Vec<&Violation> {
+    let mut told = HashSet::new();
+    violations
+        .iter()
+        .filter(|violation| told.insert(violation.key()))
+        .collect()
 }
 
 fn name(violation: &Violation) -> String {

@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use super::engine::{Ledger, work};
 use super::{CampaignError, Confirmed, Event, Plan, Summary};
 use crate::case::Case;
+use crate::fingerprint::Fingerprint;
 use crate::observation::Subject;
 use crate::wire::Request;
 
@@ -86,6 +87,13 @@ pub struct Setup {
     pub capabilities: BTreeSet<String>,
     /// Whether that the plugin refuses a request is a violation.
     pub deny_refusals: bool,
+}
+
+impl Setup {
+    /// What sets it apart from other modules, hosts and offers.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::new(&self.wasm, &self.host, &self.capabilities)
+    }
 }
 
 /// The hosts that [`serve`] knows.
