@@ -125,7 +125,7 @@ impl PluginCheck {
         for first in &self.first {
             match first {
                 First::Case(case) => cases.push((**case).clone()),
-                First::Corpus(folder) => cases.extend(Case::read_folder(folder)?),
+                First::Corpus(folder) => cases.extend(Case::read_folder(folder)?.all()?),
             }
         }
         Ok(cases)
@@ -170,7 +170,7 @@ impl Found {
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for finding in &self.0 {
-            let stem = finding.file_stem();
+            let stem = finding.name();
             let replay =
                 format!("cc-lb-fuzz replay {stem}.json --plugin PLUGIN, with this as {stem}.json:");
             writeln!(f, "\n{}", report::finding_text(finding, &replay))?;

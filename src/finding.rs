@@ -3,17 +3,15 @@
 //! A discrepancy here is a finding whose case does not show it.
 
 use std::collections::{BTreeSet, HashSet};
-use std::hash::Hasher as _;
-
-use fnv::FnvHasher;
 
 use crate::case::Case;
+use crate::fingerprint::Fingerprint;
 use crate::oracle::{Advice, BEHIND_OTHERS, NoPoison, Oracle as _, PluginFault, Violation};
 use crate::puppet::{HALF_WAY, MEANS, Program};
 use crate::wire::Request;
 
-/// The longest name of a finding's file, in characters: file systems have a limit.
-const FILE_STEM_MAX: usize = 200;
+/// How many characters of a finding's key its name begins with: one is to be read, and pasted.
+const NAME_WORDS_MAX: usize = 80;
 
 /// A violation and the smallest case that was found to show it.
 #[derive(Clone, Debug)]
@@ -106,23 +104,30 @@ impl<R> Finding<R> {
         format!("{check}-{function}-{class}-{}", effects.join("-"))
     }
 
-    /// A name for the finding's file, without an ending: the words of its key, and where these do not say all of it, for
-    /// another has the same, a number that is the key's own.
-    pub fn file_stem(&self) -> String {
-        let name = self.key();
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let words = name.split(|c| !plain(c)).filter(|word| !word.is_empty());
-        let stem = words.collect::<Vec<_>>().join("-");
-        let between = name.replace(": ", "-");
-        if stem.len() <= FILE_STEM_MAX && between.chars().all(|c| plain(c) || " -".contains(c)) {
-            return stem;
-        }
-        let mut number = FnvHasher::default();
-        number.write(name.as_bytes());
-        // All of it is ASCII.
-        let stem: String = stem.chars().take(FILE_STEM_MAX).collect();
-        format!("{stem}-{:08x}", number.finish() as u32)
+    /// A name that the same finding has in every campaign, and no other one: the words of its key, and a number of all
+    /// of it.
+    pub fn name(&self) -> String {
+        let key = self.key();
+        named(&key, Fingerprint::of_text(&key))
     }
+
+    /// A name for the finding's file, without an ending: the words of its key, and a number of all of it and of what it
+    /// was found on. Findings of other plugins, and of other versions of one, have files of their own.
+    pub fn file_stem(&self, found_on: &Fingerprint) -> String {
+        let key = self.key();
+        named(&key, found_on.with(&key))
+    }
+}
+
+fn named(key: &str, number: Fingerprint) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words: Vec<_> = key
+        .split(|c| !plain(c))
+        .filter(|word| !word.is_empty())
+        .collect();
+    // All of it is ASCII.
+    let words: String = words.join("-").chars().take(NAME_WORDS_MAX).collect();
+    format!("{}-{}", words.trim_end_matches('-'), number.short())
 }
 
 /// Whether a healthy call failed behind other calls, in a way that is known.

@@ -3,10 +3,12 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Case, MAX_STEPS, ONCE, Step};
+use crate::files::{self, without_byte_order_mark};
 use crate::puppet::Program;
 use crate::wire::{self, Vocabulary};
 
@@ -41,6 +43,22 @@ pub enum CaseError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The folder could not be read.
+    #[error("cannot read the folder {}: {source}", path.display())]
+    ReadFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Something in a folder is no file.
+    #[error("{} is {what}", path.display())]
+    NoFile {
+        /// Where it is.
+        path: PathBuf,
+        /// What it is instead.
+        what: &'static str,
     },
     /// Something in a named file is wrong.
     #[error("{}: {source}", path.display())]
@@ -100,9 +118,35 @@ struct Compact2<R> {
     times: NonZeroU32,
 }
 
+/// What a case of any format has. Reports have a format as well.
 #[derive(Deserialize)]
+#[serde(expecting = "an object with a format and steps")]
 struct FormatOnly {
     format: u32,
+    #[serde(rename = "steps")]
+    _steps: IgnoredAny,
+}
+
+/// What is in a folder, in the order of the names, but for hidden files.
+#[derive(Debug)]
+pub struct Folder<R> {
+    /// The case files.
+    pub cases: Vec<(PathBuf, Case<R>)>,
+    /// Why each of the others is none. What is in folders of it is not read.
+    pub skipped: Vec<CaseError>,
+}
+
+impl<R> Folder<R> {
+    /// The cases, where all that is in the folder is one.
+    ///
+    /// # Errors
+    /// The first [`CaseError`] of the others.
+    pub fn all(self) -> Result<Vec<Case<R>>, CaseError> {
+        match self.skipped.into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(self.cases.into_iter().map(|(_, case)| case).collect()),
+        }
+    }
 }
 
 impl<R: Vocabulary> Case<R> {
@@ -186,49 +230,68 @@ impl<R: Vocabulary> Case<R> {
         })
     }
 
-    /// Reads all of a folder's [`files`].
+    /// Reads what is in a folder: a corpus.
     ///
     /// # Errors
-    /// [`CaseError`], naming the folder or the file.
-    pub fn read_folder(folder: &Path) -> Result<Vec<Self>, CaseError> {
-        let files = files(folder)?;
-        files.iter().map(|file| Self::read(file)).collect()
+    /// [`CaseError::ReadFolder`] where the folder cannot be read.
+    pub fn read_folder(folder: &Path) -> Result<Folder<R>, CaseError> {
+        let (mut cases, mut skipped) = (Vec::new(), Vec::new());
+        for path in entries(folder)? {
+            match check_is_file(&path).and_then(|()| Self::read(&path)) {
+                Ok(case) => cases.push((path, case)),
+                Err(error) => skipped.push(error),
+            }
+        }
+        Ok(Folder { cases, skipped })
     }
 
-    /// Writes the readable form to a file.
+    /// Writes the readable form to a file, whole or not at all.
     ///
     /// # Errors
     /// [`CaseError`], naming the file.
     pub fn write(&self, path: &Path) -> Result<(), CaseError> {
-        std::fs::write(path, self.to_json()?).map_err(|source| CaseError::Write {
+        files::write(path, self.to_json()?.as_bytes()).map_err(|source| CaseError::Write {
             path: path.to_owned(),
             source,
         })
     }
 }
 
-/// The files of a folder that are not hidden, in the order of their names: where each is a case, a corpus.
-///
-/// # Errors
-/// [`CaseError::Read`] where the folder cannot be read.
-pub fn files(folder: &Path) -> Result<Vec<PathBuf>, CaseError> {
-    let read = |source| CaseError::Read {
+/// What is in a folder and not hidden, in the order of the names.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, CaseError> {
+    let read = |source| CaseError::ReadFolder {
         path: folder.to_owned(),
         source,
     };
-    let mut files = Vec::new();
+    let mut entries = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(read)? {
         let entry = entry.map_err(read)?;
-        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if !hidden && entry.path().is_file() {
-            files.push(entry.path());
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            entries.push(entry.path());
         }
     }
-    files.sort();
-    Ok(files)
+    entries.sort();
+    Ok(entries)
+}
+
+/// To read what is no file may take forever.
+fn check_is_file(path: &Path) -> Result<(), CaseError> {
+    let what = match path.metadata() {
+        Ok(found) if found.is_file() => return Ok(()),
+        Ok(found) if found.is_dir() => "a folder",
+        Ok(_) => "no regular file",
+        Err(_) if path.is_symlink() => "a link to nothing",
+        // What is wrong is said when it is read.
+        Err(_) => return Ok(()),
+    };
+    Err(CaseError::NoFile {
+        path: path.to_owned(),
+        what,
+    })
 }
 
 fn decode_json<R: Vocabulary>(bytes: &[u8]) -> Result<Vec<Step<R>>, CaseError> {
+    let bytes = without_byte_order_mark(bytes);
     let not_a_case = |error: serde_json::Error| CaseError::NotACase(error.to_string());
     if memchr::memmem::find(bytes, b"$repeat").is_some() {
         let value = serde_json::from_slice(bytes).map_err(not_a_case)?;
@@ -238,7 +301,7 @@ fn decode_json<R: Vocabulary>(bytes: &[u8]) -> Result<Vec<Step<R>>, CaseError> {
             )));
         }
     }
-    let FormatOnly { format } = serde_json::from_slice(bytes).map_err(not_a_case)?;
+    let FormatOnly { format, .. } = serde_json::from_slice(bytes).map_err(not_a_case)?;
     check_format(format)?;
     let file: File<R> = serde_json::from_slice(bytes).map_err(not_a_case)?;
     // An earlier version, for which format 1 is, reads no times.

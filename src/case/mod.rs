@@ -24,7 +24,7 @@ pub(crate) mod tree;
 mod words;
 
 pub(crate) use bodies::{NO_WORDS, near_bodies, one_change_away, usual_body};
-pub use file::{CaseError, FORMAT, files};
+pub use file::{CaseError, FORMAT, Folder};
 pub(crate) use near::is_body;
 pub use shrink::{ShrinkLimits, Shrunk};
 pub use tree::Numbers;

@@ -8,7 +8,9 @@
 //! report = ["html=report.html"]
 //! ```
 //!
-//! What `run` fuzzes is no flag of it, and stays on the command line. A number above 2^63 is written as a text.
+//! What `run` fuzzes is no flag of it, and stays on the command line. A number above 2^63 is written as a text. With
+//! `--no-config` it is not read: `plugin`, say, is for cases of that plugin, and the finding of a campaign on the host is of
+//! the puppet.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,6 +25,9 @@ const FILE: &str = "cc-lb-fuzz.toml";
 
 /// Flags that are left out where the other is given.
 const EITHER_OR: [(&str, &str); 3] = [("cases", "time"), ("time", "cases"), ("seed", "resume")];
+
+/// Flags that say whether and where there is one.
+const OF_THE_FILE: [&str; 2] = ["config", "no-config"];
 
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -39,6 +44,11 @@ pub enum ConfigError {
     Value { path: PathBuf, key: String },
 }
 
+/// Whether there is one that is read where no other is named.
+pub fn is_there() -> bool {
+    Path::new(FILE).exists()
+}
+
 /// The arguments of the program with those of the configuration behind the command.
 pub fn with_config(
     tool: &Command,
@@ -46,7 +56,8 @@ pub fn with_config(
 ) -> Result<Vec<OsString>, ConfigError> {
     let named = named_file(&arguments);
     let path = named.clone().unwrap_or_else(|| FILE.into());
-    if named.is_none() && !path.exists() {
+    let ignored = arguments.iter().any(|argument| argument == "--no-config");
+    if ignored || (named.is_none() && !is_there()) {
         return Ok(arguments);
     }
     let first = arguments.get(1).and_then(|argument| argument.to_str());
@@ -81,7 +92,7 @@ pub fn with_config(
     for (key, value) in read(&path)? {
         let other = EITHER_OR.iter().find(|(one, _)| key == *one);
         let other = other.map(|(_, other)| *other);
-        let everywhere = key != "config" && has(tool, &key);
+        let everywhere = !OF_THE_FILE.contains(&&*key) && has(tool, &key);
         if !everywhere && !tool.get_subcommands().any(|command| has(command, &key)) {
             return Err(ConfigError::UnknownKey { path, key });
         }
@@ -134,7 +145,8 @@ fn read(path: &Path) -> Result<BTreeMap<String, Value>, ConfigError> {
         path: path.to_owned(),
         source,
     })?;
-    toml::from_str(&text).map_err(|error| ConfigError::NotToml {
+    // Some editors put this mark before a text.
+    toml::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| ConfigError::NotToml {
         path: path.to_owned(),
         reason: error.message().to_owned(),
     })

@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use cc_lb_fuzz::campaign::{Entry, Worker, reached, redundant};
 use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::exit_code;
-use cc_lb_fuzz::wire::Request;
 use clap::{Args, Subcommand};
 
+use super::cases::{self, CaseFile};
 use super::error::CliError;
-use super::output::print;
+use super::output::{check_folder, make_folder, print};
 use super::plugin::{PluginArgs, refused};
-use super::replay::all_files;
 
 #[derive(Args)]
 pub struct CorpusArgs {
@@ -81,14 +80,8 @@ struct Reach<'p> {
 }
 
 impl Reach<'_> {
-    /// The cases of these files and folders. All of them are read before any is run.
-    fn seeds(&mut self, paths: &[PathBuf]) -> Result<Vec<Seed>, CliError> {
-        let files = all_files(paths)?;
-        let cases = files.into_iter().map(|path| {
-            let case = Case::<Request>::read(&path)?;
-            Ok((path, case))
-        });
-        let cases = cases.collect::<Result<Vec<_>, CliError>>()?;
+    /// What these cases reach.
+    fn seeds(&mut self, cases: Vec<CaseFile>) -> Result<Vec<Seed>, CliError> {
         let seeds = cases.into_iter().map(|(path, case)| {
             let features = self.worker.reach(&case);
             let features = features.map_err(|error| refused(error, self.plugin))?;
@@ -102,7 +95,7 @@ impl Reach<'_> {
 
     /// The cases of a corpus.
     fn corpus(&mut self, folder: &Path) -> Result<Vec<Seed>, CliError> {
-        self.seeds(&[folder.to_owned()])
+        self.seeds(cases::of_folder(folder)?)
     }
 }
 
@@ -130,15 +123,10 @@ fn stats(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
 }
 
 fn add(reach: &mut Reach<'_>, folder: &Path, files: &[PathBuf]) -> Result<(), CliError> {
-    let cannot = |source| CliError::Write {
-        path: folder.to_owned(),
-        source,
-    };
-    std::fs::create_dir_all(folder).map_err(cannot)?;
-    let held = match cc_lb_fuzz::case::files(folder)?.is_empty() {
-        true => Vec::new(),
-        false => reach.corpus(folder)?,
-    };
+    let files = cases::of_paths(files)?;
+    make_folder(folder)?;
+    check_folder(folder)?;
+    let held = reach.seeds(cases::of_folder_if_any(folder)?)?;
     let reached = features(&held);
     let mut new = reach.seeds(files)?;
     let tried = new.len();

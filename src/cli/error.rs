@@ -23,8 +23,16 @@ pub enum CliError {
     Rejected { path: PathBuf, source: Rejection },
     #[error("cannot start this program again: {0}")]
     Program(std::io::Error),
-    #[error("there is no case in {}", path.display())]
-    NoCases { path: PathBuf },
+    #[error(
+        "cannot make a temporary folder in {}: {source}; set TMPDIR to a folder that can be written to",
+        path.display()
+    )]
+    TemporaryFolder {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("there is no case in {}{because}", path.display())]
+    NoCases { path: PathBuf, because: String },
     #[error("cannot write {}: {source}", path.display())]
     Write {
         path: PathBuf,

@@ -8,7 +8,7 @@ use cc_lb_fuzz::wire::Request;
 use clap::Args;
 
 use super::error::CliError;
-use super::output::{print, tell};
+use super::output::{check_folder, print, tell};
 use super::plugin::{PluginArgs, refused};
 
 #[derive(Args)]
@@ -28,13 +28,22 @@ pub struct MinimizeArgs {
 pub fn minimize(args: &MinimizeArgs) -> Result<u8, CliError> {
     let case = Case::<Request>::read(&args.file)?;
     let plugin = args.plugin.as_deref();
-    let mut worker = args.options.workers(plugin)?.worker();
+    check_folder(&args.artifacts)?;
+    let workers = args.options.workers(plugin)?;
+    let (mut worker, found_on) = (workers.worker(), workers.setup().fingerprint());
     let told = |error| refused(error, plugin);
     let mut found = false;
     let findings = worker.findings(&case, ShrinkLimits::default());
     for finding in findings.map_err(told)? {
         let finding = finding.map_err(told)?;
-        let (_, told) = tell(&finding, None, &args.artifacts, plugin, &args.options);
+        let (_, told) = tell(
+            &finding,
+            None,
+            &args.artifacts,
+            plugin,
+            &args.options,
+            &found_on,
+        );
         told?;
         found = true;
     }

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use cc_lb_fuzz::campaign;
 use cc_lb_fuzz::exit_code;
-use cc_lb_fuzz::report::harmless;
 use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+mod cases;
 mod config;
 mod corpus;
 mod error;
@@ -23,6 +23,7 @@ mod replay;
 mod report;
 mod resume;
 mod run;
+mod shell;
 mod show;
 
 use error::CliError;
@@ -31,13 +32,16 @@ use error::CliError;
 ///
 /// Without a command it runs a campaign of 10 seconds against the host itself.
 ///
-/// Exit codes: 0 nothing found, 1 findings, 2 could not run.
+/// Exit codes: 0 nothing found, 1 findings, 2 could not run. They are the same where nobody reads what is printed.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
     /// What would be repeated: a file with a flag in each line, such as `time = "60s"` [default: cc-lb-fuzz.toml]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<std::path::PathBuf>,
+    /// Read no configuration; in a folder with one, printed commands have this flag, for they say all themselves
+    #[arg(long, global = true, conflicts_with = "config")]
+    no_config: bool,
     /// Whether findings have colors; auto is on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value_t)]
     color: ColorChoice,
@@ -56,6 +60,8 @@ enum Command {
     /// Print a stored case as JSON, or as the code of a test
     Show(show::ShowArgs),
     /// Keep a folder of cases small: what each reaches, what a fuzzer has grown, what is of no more use
+    ///
+    /// What is no case in the folder is skipped, with a line that says so, and stays; so do folders in it.
     Corpus(corpus::CorpusArgs),
     /// Describe a plugin: identity, functions, imports, exports, memory, what the guard changes
     Inspect(plugin::LookArgs),
@@ -117,19 +123,8 @@ fn in_short(error: &clap::Error) -> String {
 }
 
 fn could_not_run(message: &str) -> ExitCode {
-    print_error(message);
+    output::note(message);
     ExitCode::from(exit_code::COULD_NOT_RUN)
-}
-
-/// What went wrong in a run that goes on, or ends with another exit code.
-fn report_error(error: &CliError) {
-    print_error(&error.to_string());
-}
-
-/// One line, whatever the parts of the message were made of.
-fn print_error(message: &str) {
-    let words: Vec<_> = message.split_whitespace().collect();
-    eprintln!("cc-lb-fuzz: {}", harmless(&words.join(" ")));
 }
 
 fn completions(shell: Shell) -> Result<u8, CliError> {

@@ -1,24 +1,37 @@
 //! What is printed, and the files of findings.
+//!
+//! Nobody need read what is printed. Where the reader of the standard output is gone, a command does what is left of its
+//! work in silence, and its exit code says what it found.
 
-use std::io::Write as _;
+use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
+use cc_lb_fuzz::files;
 use cc_lb_fuzz::finding::Finding;
+use cc_lb_fuzz::fingerprint::Fingerprint;
 use cc_lb_fuzz::report::{self, harmless};
 
+use super::config;
 use super::error::CliError;
 use super::plugin::PluginArgs;
+use super::shell::quote_path;
 
-/// Prints for people, to the standard output, which may be a closed pipe.
+/// A line for people beside what is printed, whatever its parts are made of; to the standard error, which may be closed.
+pub fn note(message: &str) {
+    let words: Vec<_> = message.split_whitespace().collect();
+    let line = harmless(&words.join(" "));
+    let _ = writeln!(io::stderr(), "cc-lb-fuzz: {line}");
+}
+
+/// Prints for people.
 pub fn print(text: &str) -> Result<(), CliError> {
     print_bytes(harmless(text).as_bytes())
 }
 
 /// Prints for other programs.
 pub fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
-    let mut out = std::io::stdout().lock();
-    let written = out.write_all(bytes).and_then(|()| out.flush());
-    written.map_err(could_not_write)
+    let mut out = io::stdout().lock();
+    unless_gone(out.write_all(bytes).and_then(|()| out.flush()))
 }
 
 /// The word that begins what is found, bold and red.
@@ -37,14 +50,21 @@ pub fn print_findings(text: &str) -> Result<(), CliError> {
         }
     }
     let mut out = anstream::stdout().lock();
-    let written = write!(out, "{painted}").and_then(|()| out.flush());
-    written.map_err(could_not_write)
+    unless_gone(write!(out, "{painted}").and_then(|()| out.flush()))
 }
 
-fn could_not_write(source: std::io::Error) -> CliError {
-    CliError::Write {
-        path: "the standard output".into(),
-        source,
+/// What a terminal that is gone answers, on every system.
+const GONE_TERMINAL: i32 = nix::errno::Errno::EIO as i32;
+
+/// What is left of an error of printing where nobody reads any more.
+fn unless_gone(written: io::Result<()>) -> Result<(), CliError> {
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.raw_os_error() == Some(GONE_TERMINAL) => Ok(()),
+        written => written.map_err(|source| CliError::Write {
+            path: "the standard output".into(),
+            source,
+        }),
     }
 }
 
@@ -56,16 +76,21 @@ pub fn tell(
     artifacts: &Path,
     plugin: Option<&Path>,
     options: &PluginArgs,
+    found_on: &Fingerprint,
 ) -> (String, Result<(), CliError>) {
     let path = stored.map_or_else(
-        || artifacts.join(finding.file_stem() + ".json"),
+        || artifacts.join(finding.file_stem(found_on) + ".json"),
         Path::to_owned,
     );
-    let mut replay = format!("{} replay {}", program_name(), quoted(&path));
+    let mut replay = format!("{} replay {}", program_name(), quote_path(&path));
     if let Some(plugin) = plugin {
-        replay += &format!(" --plugin {}", quoted(plugin));
+        replay += &format!(" --plugin {}", quote_path(plugin));
     }
     replay += &options.as_flags();
+    // It says all that there is to say.
+    if config::is_there() {
+        replay += " --no-config";
+    }
     let written = match stored {
         Some(_) => Ok(()),
         None => make_folder(artifacts).and_then(|()| Ok(finding.case.write(&path)?)),
@@ -82,29 +107,19 @@ pub fn make_folder(folder: &Path) -> Result<(), CliError> {
     })
 }
 
+/// Whether a folder can be written to, be it made then: to be told before the work, not behind it.
+pub fn check_folder(folder: &Path) -> Result<(), CliError> {
+    files::check_folder(folder).map_err(|source| CliError::Write {
+        path: folder.to_owned(),
+        source,
+    })
+}
+
 /// How this program was called, so that a printed command can be pasted.
 fn program_name() -> String {
-    std::env::args_os()
-        .next()
-        .map_or_else(|| "cc-lb-fuzz".to_owned(), |name| quoted(Path::new(&name)))
-}
-
-/// A path as a word of a shell command, and as no flag.
-pub fn quoted(path: &Path) -> String {
-    let mut text = path.display().to_string();
-    // Or it would be a flag.
-    if text.starts_with('-') {
-        text.insert_str(0, "./");
-    }
-    word(&text)
-}
-
-/// A text as a word of a shell command.
-pub fn word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
-    if text.chars().all(plain) && !text.is_empty() {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
+    let name = std::env::args_os().next();
+    name.map_or_else(
+        || "cc-lb-fuzz".to_owned(),
+        |name| quote_path(Path::new(&name)),
+    )
 }

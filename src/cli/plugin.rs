@@ -10,19 +10,19 @@ use cc_lb_fuzz::puppet;
 use clap::{Args, ValueEnum};
 
 use super::error::CliError;
-use super::output::word;
+use super::shell::quote;
 
-/// What every command that runs a plugin may be told.
+/// What every command that runs a plugin may be told, behind whatever commands it has.
 #[derive(Args)]
 pub struct PluginArgs {
     /// The host that runs the plugin
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, global = true)]
     pub host: HostArg,
     /// Offer the plugin this capability in the handshake; repeatable
-    #[arg(long = "capability", value_name = "NAME")]
+    #[arg(long = "capability", value_name = "NAME", global = true)]
     pub capabilities: Vec<String>,
     /// Make a finding of what a plugin has a right to; repeatable
-    #[arg(long, value_enum, value_name = "WHAT")]
+    #[arg(long, value_enum, value_name = "WHAT", global = true)]
     pub deny: Vec<Deny>,
 }
 
@@ -96,7 +96,13 @@ impl PluginArgs {
             capabilities: self.capabilities(),
             deny_refusals: self.deny.contains(&Deny::Refused),
         };
-        Workers::new(this_program()?, ["worker"], setup).map_err(CliError::Program)
+        // All that it makes is a folder.
+        Workers::new(this_program()?, ["worker"], setup).map_err(|source| {
+            CliError::TemporaryFolder {
+                path: std::env::temp_dir(),
+                source,
+            }
+        })
     }
 
     /// The flags that say the same, each behind a space.
@@ -109,7 +115,7 @@ impl PluginArgs {
             flags += " --deny refused";
         }
         for name in &self.capabilities {
-            flags += &format!(" --capability={}", word(name));
+            flags += &format!(" --capability={}", quote(name.as_ref()));
         }
         flags
     }
@@ -156,7 +162,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     if !is_text && !bytes.starts_with(b"\0asm") {
         return Err(no_module("it does not begin with \\0asm".to_owned()));
     }
-    let wasm = wat::parse_bytes(&bytes).map_err(|error| no_module(error.to_string()))?;
+    // Of a text, without the mark that some editors put before it.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let wasm = wat::parse_bytes(bytes).map_err(|error| no_module(error.to_string()))?;
     if wasm.get(4..8) == Some(&[0x0d, 0, 1, 0]) {
         return Err(no_module(
             "it is a component; build the plugin as a module, for wasm32-unknown-unknown"

@@ -1,6 +1,6 @@
 //! How far a campaign is: a line that changes on a terminal, now and then a line of its own where there is none.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use cc_lb_fuzz::campaign::{Budget, Summary};
@@ -37,7 +37,8 @@ impl Progress {
             Shown::Bar(bar) => bar.set_message(text(summary, self.budget)),
             Shown::Lines(last) if last.elapsed() >= LINES_EVERY => {
                 *last = Instant::now();
-                eprintln!("{}", text(summary, self.budget));
+                // Nobody need read it.
+                let _ = writeln!(std::io::stderr(), "{}", text(summary, self.budget));
             }
             Shown::Lines(_) => {}
         }

@@ -1,20 +1,19 @@
 //! `replay`: stored cases, step by step.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use cc_lb_fuzz::case::{self, Case};
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::report;
-use cc_lb_fuzz::wire::Request;
 use clap::Args;
 
+use super::cases;
 use super::error::CliError;
 use super::output::{print, print_findings};
 use super::plugin::{PluginArgs, refused};
 
 #[derive(Args)]
 pub struct ReplayArgs {
-    /// The cases to run; of a folder all files in it, with a summary instead of their steps
+    /// The cases to run; of a folder all that lie in it itself, with a summary instead of their steps
     #[arg(required = true, value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
     /// The plugin to run them on [default: the built-in puppet]
@@ -25,20 +24,17 @@ pub struct ReplayArgs {
 }
 
 pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
-    let files = all_files(&args.files)?;
-    // All of them, before any is run.
-    let cases = files.iter().map(|file| Case::<Request>::read(file));
-    let cases = cases.collect::<Result<Vec<_>, _>>()?;
+    let cases = cases::of_paths(&args.files)?;
     let plugin = args.plugin.as_deref();
     let mut worker = args.options.workers(plugin)?.worker();
-    let in_full = files == args.files;
+    let in_full = cases.iter().map(|(file, _)| file).eq(&args.files);
     let mut showing = 0;
-    for (file, case) in files.iter().zip(&cases) {
+    for (file, case) in &cases {
         let replayed = worker.replay(case);
         let (seen, violations) = replayed.map_err(|error| refused(error, plugin))?;
         showing += usize::from(!violations.is_empty());
         match in_full {
-            true if files.len() == 1 => {
+            true if cases.len() == 1 => {
                 print_findings(&report::replay_text(case, &seen, &violations))?
             }
             true => {
@@ -58,26 +54,4 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
         0 => exit_code::CLEAN,
         _ => exit_code::FINDINGS,
     })
-}
-
-/// The files, and those in the folders.
-pub fn all_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
-    let mut files = Vec::new();
-    for path in paths {
-        match path.is_dir() {
-            true => files.extend(in_folder(path)?),
-            false => files.push(path.clone()),
-        }
-    }
-    Ok(files)
-}
-
-fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let files = case::files(folder)?;
-    match files.is_empty() {
-        true => Err(CliError::NoCases {
-            path: folder.to_owned(),
-        }),
-        false => Ok(files),
-    }
 }

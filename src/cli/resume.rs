@@ -1,48 +1,123 @@
 //! How far a campaign is, kept beside its findings while it runs: what `--resume` goes on with.
 
-use std::hash::Hasher as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::campaign::Summary;
-use fnv::FnvHasher;
+use cc_lb_fuzz::campaign::{Setup, Summary};
+use cc_lb_fuzz::files;
+use cc_lb_fuzz::fingerprint::Fingerprint;
 use serde::{Deserialize, Serialize};
 
 use super::error::CliError;
 
-/// Hidden, so that it is no case.
-const FILE: &str = ".campaign.json";
+/// The format of the file. Every older one keeps loading.
+const FORMAT: u32 = 2;
+
+/// What the names of these files begin with: hidden, so that they are no cases.
+const FILE: &str = ".campaign";
 
 /// It is written this often, at most.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Which campaign it is. Another one does not go on with it.
+pub struct Identity {
+    /// What it fuzzes and how, in words.
+    what: String,
+    /// The file of the plugin, where it is one.
+    plugin: Option<PathBuf>,
+    /// How it fuzzes, as flags.
+    flags: String,
+    fingerprint: Fingerprint,
+    /// The number of the module in format 1.
+    module: u64,
+}
+
+impl Identity {
+    pub fn new(what: &str, plugin: Option<&Path>, flags: &str, setup: &Setup) -> Self {
+        Self {
+            what: what.to_owned() + flags,
+            plugin: plugin.map(Path::to_owned),
+            flags: flags.to_owned(),
+            fingerprint: setup.fingerprint().with(flags),
+            module: fnv(&setup.wasm),
+        }
+    }
+
+    /// Each campaign has a file of its own, wherever its plugin lies and however that is typed.
+    fn file(&self, artifacts: &Path) -> PathBuf {
+        artifacts.join(format!("{FILE}-{}.json", self.fingerprint.short()))
+    }
+}
+
 /// How far a campaign is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct State {
-    /// What it fuzzes and how, as its flags: another one does not go on with this.
-    pub what: String,
-    /// A number of the module: another one has other words, and so other cases.
-    pub module: u64,
+    format: u32,
+    /// For people.
+    what: String,
+    /// Of module, host, offer and flags.
+    fingerprint: String,
     pub seed: u64,
     /// The first case that has not run, or has shown what nobody has looked into.
     pub done: u64,
 }
 
+/// The same in format 1, which was in `.campaign.json`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State1 {
+    /// The path of the plugin, and the flags.
+    what: String,
+    module: u64,
+    seed: u64,
+    done: u64,
+}
+
+#[derive(Deserialize)]
+struct FormatOnly {
+    #[serde(default = "first_format")]
+    format: u32,
+}
+
+fn first_format() -> u32 {
+    1
+}
+
+impl State {
+    pub fn new(this: &Identity, seed: u64) -> Self {
+        Self {
+            format: FORMAT,
+            what: this.what.clone(),
+            fingerprint: this.fingerprint.to_string(),
+            seed,
+            done: 0,
+        }
+    }
+
+    fn write(&self, file: &Path) -> std::io::Result<()> {
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        files::write(file, &serde_json::to_vec(self)?)
+    }
+}
+
 /// Keeps the state of a campaign.
 pub struct Keeper {
-    artifacts: PathBuf,
-    /// Whether the folder was there before.
-    was_there: bool,
+    file: PathBuf,
+    /// The folder, where it was not there before.
+    made: Option<PathBuf>,
     state: State,
     /// When it was written, or the start.
     written: Instant,
 }
 
 impl Keeper {
-    pub fn new(artifacts: &Path, state: State) -> Self {
+    pub fn new(artifacts: &Path, this: &Identity, state: State) -> Self {
         Self {
-            artifacts: artifacts.to_owned(),
-            was_there: artifacts.exists(),
+            file: this.file(artifacts),
+            made: (!artifacts.exists()).then(|| artifacts.to_owned()),
             state,
             written: Instant::now(),
         }
@@ -52,55 +127,150 @@ impl Keeper {
     pub fn tell(&mut self, summary: &Summary) {
         if self.written.elapsed() >= EVERY {
             self.written = Instant::now();
-            let _ = self.write(summary);
+            self.write(summary);
         }
     }
 
-    fn write(&mut self, summary: &Summary) -> std::io::Result<()> {
+    fn write(&mut self, summary: &Summary) {
         self.state.done = summary.resume_at;
-        std::fs::create_dir_all(&self.artifacts)?;
-        // At once or not at all: it may be killed meanwhile.
-        let file = tempfile::NamedTempFile::new_in(&self.artifacts)?;
-        serde_json::to_writer(&file, &self.state)?;
-        file.persist(self.artifacts.join(FILE))?;
-        Ok(())
+        let _ = self.state.write(&self.file);
     }
 
     /// At the end there is nothing to go on with; an interrupted campaign writes where it is.
     pub fn end(mut self, summary: &Summary) {
         if summary.interrupted {
-            let _ = self.write(summary);
+            self.write(summary);
             return;
         }
-        let _ = std::fs::remove_file(self.artifacts.join(FILE));
+        // One with the same flags and another seed may run beside it, or may have been killed before.
+        let own = read_file(&self.file).is_ok_and(|state| match state {
+            Either::Now(state) => state.seed == self.state.seed,
+            Either::Before(_) => false,
+        });
+        if own {
+            let _ = std::fs::remove_file(&self.file);
+        }
         // Only if there is nothing else in it.
-        if !self.was_there {
-            let _ = std::fs::remove_dir(&self.artifacts);
+        if let Some(folder) = &self.made {
+            let _ = std::fs::remove_dir(folder);
         }
     }
 }
 
-/// The number of a module.
-pub fn number(wasm: &[u8]) -> u64 {
-    let mut number = FnvHasher::default();
-    number.write(wasm);
-    number.finish()
+/// A state of either format.
+enum Either {
+    Now(State),
+    Before(State1),
+}
+
+impl Either {
+    fn what(&self) -> &str {
+        match self {
+            Self::Now(state) => &state.what,
+            Self::Before(state) => &state.what,
+        }
+    }
+}
+
+/// The reason where it is none.
+fn read_file(file: &Path) -> Result<Either, String> {
+    let text = std::fs::read(file).map_err(|error| error.to_string())?;
+    let no_state = |error: serde_json::Error| error.to_string();
+    let FormatOnly { format } = serde_json::from_slice(&text).map_err(no_state)?;
+    match format {
+        1 => serde_json::from_slice(&text)
+            .map(Either::Before)
+            .map_err(no_state),
+        FORMAT => serde_json::from_slice(&text)
+            .map(Either::Now)
+            .map_err(no_state),
+        later => Err(format!(
+            "it is of format {later}; this version reads formats up to {FORMAT}: update cc-lb-fuzz"
+        )),
+    }
 }
 
 /// The state of the campaign that was interrupted or killed, where it is one as this.
-pub fn read(artifacts: &Path, this: &State) -> Result<State, CliError> {
-    let path = artifacts.join(FILE);
-    let nothing = |reason: String| CliError::Resume {
-        path: path.clone(),
+pub fn read(artifacts: &Path, this: &Identity) -> Result<State, CliError> {
+    let nothing = |path: &Path, reason: String| CliError::Resume {
+        path: path.to_owned(),
         reason,
     };
-    let text = std::fs::read(&path).map_err(|error| nothing(error.to_string()))?;
-    let state: State = serde_json::from_slice(&text).map_err(|error| nothing(error.to_string()))?;
-    if state.what != this.what {
-        return Err(nothing(format!("it is of another one: {}", state.what)));
+    let file = this.file(artifacts);
+    if file.exists() {
+        return match read_file(&file).map_err(|reason| nothing(&file, reason))? {
+            Either::Now(state) if state.fingerprint == this.fingerprint.to_string() => Ok(state),
+            other => Err(nothing(&file, another(other.what()))),
+        };
     }
-    match state.module == this.module {
-        true => Ok(state),
-        false => Err(nothing("the plugin is another one now".to_owned())),
+    let before = artifacts.join(format!("{FILE}.json"));
+    if before.exists() {
+        return match read_file(&before).map_err(|reason| nothing(&before, reason))? {
+            Either::Before(state) if is_of(&state, this) => {
+                let state = State {
+                    done: state.done,
+                    ..State::new(this, state.seed)
+                };
+                // From here on it is as any other; if that fails, it stays what it is.
+                if state.write(&file).is_ok() {
+                    let _ = std::fs::remove_file(&before);
+                }
+                Ok(state)
+            }
+            other => Err(nothing(&before, another(other.what()))),
+        };
     }
+    Err(nothing(artifacts, others(artifacts)))
+}
+
+fn another(what: &str) -> String {
+    format!("it is of another one: {what}")
+}
+
+/// Which other campaigns could go on.
+fn others(artifacts: &Path) -> String {
+    let entries = std::fs::read_dir(artifacts).into_iter().flatten().flatten();
+    let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
+    files.retain(|file| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(FILE) && name.ends_with(".json")
+    });
+    files.sort();
+    let mut what: Vec<_> = files
+        .iter()
+        .map(|file| match read_file(file) {
+            Ok(state) => state.what().to_owned(),
+            Err(reason) => format!("{}: {reason}", file.display()),
+        })
+        .collect();
+    match what.len() {
+        0 => "none was interrupted".to_owned(),
+        1 => format!(
+            "there is one of another plugin or with other flags: {}",
+            what.remove(0)
+        ),
+        _ => format!(
+            "there are those of other plugins or with other flags: {}",
+            what.join("; ")
+        ),
+    }
+}
+
+/// Whether a state of format 1 is of this campaign: of the same module, with the same flags behind some path of it.
+fn is_of(state: &State1, this: &Identity) -> bool {
+    let Some(plugin) = state.what.strip_suffix(&this.flags) else {
+        return false;
+    };
+    let same_file = || {
+        let (one, other) = (Path::new(plugin), this.plugin.as_deref()?);
+        Some(one.canonicalize().ok()? == other.canonicalize().ok()?)
+    };
+    state.module == this.module && (state.what == this.what || same_file() == Some(true))
+}
+
+/// FNV-1a with 64 bits: what format 1 knew a module by.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use cc_lb_fuzz::campaign::{
     self, Budget, CampaignError, Event, Interrupt, Phase, Plan, Setup, Summary, Workers,
 };
-use cc_lb_fuzz::case::{self, Case, words};
+use cc_lb_fuzz::case::{Case, words};
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::finding::{Finding, Origin};
 use cc_lb_fuzz::host::PluginHost;
@@ -19,14 +19,15 @@ use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::report::{self, FindingReport, LimitReport, Report, Status};
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
+use super::cases::{self, CaseFile};
 use super::error::CliError;
-use super::output::{self, print, tell};
+use super::output::{self, note, print, tell};
 use super::plugin::{HostArg, PluginArgs, refused};
 use super::progress::Progress;
 use super::report::ReportFile;
-use super::report_error;
-use super::resume::{self, Keeper, State};
+use super::resume::{self, Identity, Keeper, State};
 
 /// How often it is looked for a signal while limits are measured.
 const SIGNAL_POLL: Duration = Duration::from_millis(50);
@@ -55,14 +56,14 @@ pub struct RunArgs {
     /// Only this phase; repeatable [default: all for a plugin, seeds and random for the host]
     #[arg(long = "phase", value_name = "PHASE", value_enum)]
     phases: Vec<Phase>,
-    /// Run the cases of this folder first, those in the folder of artifacts too; repeatable
+    /// Run the cases that lie in this folder itself first, those in the folder of artifacts too; repeatable
     #[arg(long, value_name = "DIR")]
     corpus: Vec<PathBuf>,
     /// Go on with the campaign that was interrupted or killed, with the same flags
     #[arg(long, conflicts_with = "seed")]
     resume: bool,
     /// Write a report, such as html=report.html; repeatable. Formats: html, json, junit, markdown, sarif
-    #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = ReportFile::parse)]
+    #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = OsStringValueParser::new().try_map(ReportFile::parse))]
     reports: Vec<ReportFile>,
     /// Where to write the cases of findings
     #[arg(long, value_name = "DIR", default_value = "artifacts")]
@@ -81,22 +82,24 @@ fn workers(text: &str) -> Result<NonZeroUsize, String> {
     }
 }
 
+/// A seed that any reader of a report takes for the number that it is: below 2^53.
+fn random_seed() -> u64 {
+    RandomState::new().build_hasher().finish() >> 11
+}
+
 pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     let plugin = args.plugin.as_deref();
     let workers = args.options.workers(plugin)?;
     let mut plan = args.plan(workers.setup())?;
     args.check_places()?;
-    let mut state = State {
-        what: args.what_exactly(),
-        module: resume::number(&workers.setup().wasm),
-        seed: plan.seed,
-        done: 0,
-    };
+    let found_on = workers.setup().fingerprint();
+    let identity = Identity::new(&args.what(), plugin, &args.flags(), workers.setup());
+    let mut state = State::new(&identity, plan.seed);
     if args.resume {
-        state = resume::read(&args.artifacts, &state)?;
+        state = resume::read(&args.artifacts, &identity)?;
         plan.seed = state.seed;
     }
-    let earlier = args.earlier(&plan);
+    let earlier = args.earlier(&plan)?;
     let workers = workers
         .with_corpus(args.corpus()?)
         .with_earlier(earlier.iter().map(|(_, case)| case.clone()).collect())
@@ -111,7 +114,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     };
     let (what, seed) = (args.what(), plan.seed);
     print_unless_quiet(&format!("fuzzing {what}; seed {seed}{from}\n\n"))?;
-    let mut keeper = Keeper::new(&args.artifacts, state);
+    let mut keeper = Keeper::new(&args.artifacts, &identity, state);
     let mut progress = Progress::new(plan.budget, args.quiet);
     let found = Arc::new(AtomicBool::new(false));
     listen_for_signals(workers.interrupt(), Arc::clone(&found))?;
@@ -123,7 +126,16 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
         }
         Event::Finding(finding) => {
             let stored = stored_at(finding, &earlier);
-            let tell = || tell(finding, stored, &args.artifacts, plugin, &args.options);
+            let tell = || {
+                tell(
+                    finding,
+                    stored,
+                    &args.artifacts,
+                    plugin,
+                    &args.options,
+                    &found_on,
+                )
+            };
             let (replay, told) = progress.suspend(tell);
             let report = FindingReport::new(finding, replay);
             found.fetch_or(
@@ -144,7 +156,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     let ends = report::summary_text(&summary) + &args.hint(&summary);
     failures.extend(print_unless_quiet(&ends).err());
     let mut report = Report::new(args.what(), &plan, &summary);
-    report.plugin = plugin.map(|path| path.display().to_string());
+    report.plugin = plugin.map(Path::to_owned);
     report.findings = findings;
     if let Some(error) = &ended_early {
         report.ended_early = Some(error.to_string());
@@ -154,11 +166,11 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     match (found.load(Ordering::Relaxed), failures.pop()) {
         (true, last) => {
             failures.extend(last);
-            failures.iter().for_each(report_error);
+            failures.iter().for_each(|error| note(&error.to_string()));
             Ok(exit_code::FINDINGS)
         }
         (false, Some(last)) => {
-            failures.iter().for_each(report_error);
+            failures.iter().for_each(|error| note(&error.to_string()));
             Err(last)
         }
         (false, None) => Ok(exit_code::CLEAN),
@@ -188,7 +200,7 @@ fn listen_for_signals(interrupt: Interrupt, found: Arc<AtomicBool>) -> Result<()
 }
 
 /// The file that has the case of a finding already.
-fn stored_at<'e>(finding: &Finding, earlier: &'e [(PathBuf, Case)]) -> Option<&'e Path> {
+fn stored_at<'e>(finding: &Finding, earlier: &'e [CaseFile]) -> Option<&'e Path> {
     let mut earlier = earlier.iter();
     let stored = earlier.find(|(_, case)| *case == finding.case);
     stored
@@ -210,9 +222,7 @@ impl RunArgs {
             plan.phases = self.phases.clone();
         }
         Ok(Plan {
-            seed: self
-                .seed
-                .unwrap_or_else(|| RandomState::new().build_hasher().finish()),
+            seed: self.seed.unwrap_or_else(random_seed),
             budget: match (self.cases, self.time) {
                 (Some(cases), _) => Budget::Cases(cases),
                 (None, time) => Budget::Time(time.unwrap_or(Duration::from_secs(10))),
@@ -223,9 +233,7 @@ impl RunArgs {
 
     /// What cannot be written is told before an hour of work, not behind it.
     fn check_places(&self) -> Result<(), CliError> {
-        if self.artifacts.exists() {
-            output::make_folder(&self.artifacts)?;
-        }
+        output::check_folder(&self.artifacts)?;
         self.reports.iter().try_for_each(ReportFile::prepare)
     }
 
@@ -233,35 +241,30 @@ impl RunArgs {
     fn corpus(&self) -> Result<Vec<Case>, CliError> {
         let mut cases = Vec::new();
         for folder in &self.corpus {
-            cases.extend(Case::read_folder(folder)?);
+            let of_it = cases::of_folder(folder)?.into_iter();
+            cases.extend(of_it.map(|(_, case)| case));
         }
         Ok(cases)
     }
 
     /// The cases of what was found before, which run first, but where other phases are asked for.
-    fn earlier(&self, plan: &Plan) -> Vec<(PathBuf, Case)> {
+    fn earlier(&self, plan: &Plan) -> Result<Vec<CaseFile>, CliError> {
         if !plan.phases.contains(&Phase::Seeds) && !self.resume {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        // A folder that is not there yet has none, and there may be reports in it.
-        let files = case::files(&self.artifacts).unwrap_or_default().into_iter();
-        let cases = files.filter_map(|path| {
-            let case = Case::read(&path).ok()?;
-            Some((path, case))
-        });
-        cases.collect()
+        cases::of_folder_if_any(&self.artifacts)
     }
 
-    /// What decides which cases a seed has, and on what they run.
-    fn what_exactly(&self) -> String {
-        let mut what = self.what() + &self.options.as_flags();
+    /// What decides, beside the plugin, which cases a seed has, and on what they run.
+    fn flags(&self) -> String {
+        let mut flags = self.options.as_flags();
         for function in &self.functions {
-            what += &format!(" --function {function}");
+            flags += &format!(" --function {function}");
         }
         for phase in &self.phases {
-            what += &format!(" --phase {}", phase.name());
+            flags += &format!(" --phase {}", phase.name());
         }
-        what
+        flags
     }
 
     /// Writes the reports, and those that tell the limits of requests once more when these are measured: that takes long,

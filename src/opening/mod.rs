@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::case::{Numbers, tree};
+use crate::files::without_byte_order_mark;
 use crate::puppet::Bytes;
 
 mod generate;
@@ -100,6 +101,7 @@ impl Opening {
     /// # Errors
     /// [`OpeningError`] where the bytes are none, or one of a later format.
     pub fn decode(bytes: &[u8]) -> Result<Self, OpeningError> {
+        let bytes = without_byte_order_mark(bytes);
         let FormatOnly { format } = serde_json::from_slice(bytes)?;
         if format > FORMAT {
             return Err(OpeningError::Format(format));

@@ -1,4 +1,5 @@
 //! JUnit XML, which build servers read: a test case for each function, and one that fails for each finding.
+//! Each has a name of its own, for of several with one name consumers show one.
 
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
             "{lines}{}replay: {}",
             finding.case_text, finding.replay
         ));
-        let mut case = TestCase::new(finding.title(), status);
+        let mut case = TestCase::new(finding.unique_title(), status);
         case.set_classname("cc-lb-fuzz");
         suite.add_test_case(case);
     }

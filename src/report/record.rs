@@ -1,13 +1,14 @@
 //! The report of a campaign as a value: JSON for machines, and what the other formats are made of.
 //!
-//! # The schema, version 1
+//! # The schema, version 2
 //!
 //! An object of [`Report`]'s fields. Later versions of this program may add fields; what is removed or means something
-//! else raises `format`.
+//! else raises `format`. In version 1 the seed was a number, and a finding's name did not say all of its key.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::text::{case_text, count, title};
@@ -17,7 +18,7 @@ use crate::oracle::Severity;
 use crate::wire::Vocabulary;
 
 /// The version of the schema.
-pub const REPORT_FORMAT: u32 = 1;
+pub const REPORT_FORMAT: u32 = 2;
 
 /// A campaign and what it came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,8 +30,10 @@ pub struct Report {
     /// What was fuzzed, in words.
     pub subject: String,
     /// The file of the plugin, where it was one that was fuzzed.
-    pub plugin: Option<String>,
-    /// The seed.
+    #[serde(serialize_with = "path_as_text")]
+    pub plugin: Option<PathBuf>,
+    /// The seed; a text in JSON, where many readers round a number above 2^53.
+    #[serde(serialize_with = "as_text")]
     pub seed: u64,
     /// The first case of those that were to run: 0, but in a campaign that goes on with another.
     pub from_case: u64,
@@ -140,7 +143,7 @@ impl Status {
 /// A finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FindingReport {
-    /// A name that the same finding has in every campaign.
+    /// A name that the same finding has in every campaign, and no other one: see [`Finding::name`].
     pub name: String,
     /// The check.
     pub check: String,
@@ -228,7 +231,7 @@ impl FindingReport {
             false => finding.case.to_json().ok(),
         };
         Self {
-            name: finding.file_stem(),
+            name: finding.name(),
             check: violation.check.clone(),
             function: violation.function.clone(),
             class: violation.class.clone(),
@@ -270,6 +273,12 @@ impl FindingReport {
             }
         }
     }
+
+    /// The title, and the number at the end of the name: findings that differ in their effects have the same title.
+    pub fn unique_title(&self) -> String {
+        let number = self.name.rsplit('-').next().unwrap_or_default();
+        format!("{} #{number}", self.title())
+    }
 }
 
 impl From<&Limit> for LimitReport {
@@ -299,6 +308,16 @@ impl LimitReport {
     pub fn name(&self) -> String {
         format!("{} ({})", self.field, self.unit)
     }
+}
+
+fn as_text<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(number)
+}
+
+/// A path that is no text is one in which what is none stands as a replacement character.
+fn path_as_text<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = path.as_ref().map(|path| path.to_string_lossy());
+    text.serialize(serializer)
 }
 
 fn buckets(of: &Distribution) -> Vec<Bucket> {

@@ -2,11 +2,21 @@
 //! result is the plugin's file: nobody knows the line of its source.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Value, json};
 
 use super::{FindingReport, Report, Status};
 use crate::oracle::{STRICT_CHECKS, Severity};
+
+/// What may not stand for itself in the path of a URI. A colon may, but not in the first part of a relative one.
+const NOT_OF_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
 
 /// The report as SARIF.
 ///
@@ -32,12 +42,8 @@ pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
                 "partialFingerprints": { "finding/v1": finding.name },
             });
             if let Some(plugin) = &report.plugin {
-                // Of what a path may have, these have a meaning in a URI.
-                let uri = plugin
-                    .replace('%', "%25")
-                    .replace(' ', "%20")
-                    .replace('#', "%23");
-                let place = json!({ "physicalLocation": { "artifactLocation": { "uri": uri } } });
+                let place =
+                    json!({ "physicalLocation": { "artifactLocation": { "uri": uri(plugin) } } });
                 result["locations"] = json!([place]);
             }
             result
@@ -85,4 +91,11 @@ fn message(finding: &FindingReport) -> String {
     ];
     let lines = lines.into_iter().filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The URI of a file: relative as its path is, or one of the scheme `file`.
+fn uri(path: &Path) -> String {
+    let encoded = percent_encode(path.as_os_str().as_encoded_bytes(), NOT_OF_A_PATH);
+    let scheme = if path.is_absolute() { "file://" } else { "" };
+    format!("{scheme}{encoded}")
 }

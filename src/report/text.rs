@@ -1,5 +1,6 @@
 //! Findings, cases and replays as plain text.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -127,7 +128,8 @@ pub fn replay_text<R: Vocabulary>(
             }
         }
     }
-    for violation in violations {
+    let violations = distinct(violations);
+    for violation in &violations {
         let _ = writeln!(text, "finding: {}\n  {}", name(violation), violation.detail);
     }
     let _ = writeln!(text, "{}", count(violations.len() as u64, "finding"));
@@ -148,8 +150,7 @@ fn passed_over(dispatched: usize) -> &'static str {
 
 /// A replay in a line: the file, whether its case holds, and what the checks find.
 pub fn replay_line(file: &Path, seen: &[StepSeen], violations: &[Violation]) -> String {
-    let mut names: Vec<_> = violations.iter().map(name).collect();
-    names.dedup();
+    let names: Vec<_> = distinct(violations).into_iter().map(name).collect();
     match names.is_empty() {
         true => {
             let steps = count(seen.len() as u64, "step");
@@ -157,6 +158,15 @@ pub fn replay_line(file: &Path, seen: &[StepSeen], violations: &[Violation]) -> 
         }
         false => format!("finding  {}: {}\n", file.display(), names.join("; ")),
     }
+}
+
+/// The first of those that are the same finding: a session that is poisoned shows it at each healthy call behind it.
+fn distinct(violations: &[Violation]) -> Vec<&Violation> {
+    let mut told = HashSet::new();
+    violations
+        .iter()
+        .filter(|violation| told.insert(violation.key()))
+        .collect()
 }
 
 fn name(violation: &Violation) -> String {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
+use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::wire::{Query, Request};
 use tempfile::TempDir;
@@ -44,8 +45,11 @@ fn a_corpus_runs_first_and_what_was_found_before_is_found_again() {
         printed.contains("request.query = \"\""),
         "it is shrunk: {printed}"
     );
-    let stored = || cc_lb_fuzz::case::files(&folder.path().join("artifacts"));
-    let before = stored().expect("it is there");
+    let stored = || {
+        let artifacts = Case::<Request>::read_folder(&folder.path().join("artifacts"));
+        artifacts.expect("it is there").cases
+    };
+    let before = stored();
     let (code, printed) = run_seeds(folder.path(), &[]);
     assert_eq!(code, exit_code::FINDINGS, "{printed}");
     // It is as small as it was: to shrink it again takes up to 20 s, at each run.
@@ -53,12 +57,12 @@ fn a_corpus_runs_first_and_what_was_found_before_is_found_again() {
         printed.contains("the stored case that shows it"),
         "{printed}"
     );
-    let name = before[0].file_name().expect("a name").to_string_lossy();
+    let name = before[0].0.file_name().expect("a name").to_string_lossy();
     assert!(
         printed.contains(&format!("replay artifacts/{name}")),
         "{printed}"
     );
-    assert_eq!(stored().expect("it is there"), before);
+    assert_eq!(stored(), before);
     let (code, printed) = run_seeds(folder.path(), &["--artifacts", "elsewhere"]);
     assert_eq!(code, exit_code::CLEAN, "{printed}");
     let (code, printed) = run_seeds(folder.path(), &["--corpus", "nowhere"]);
@@ -125,9 +129,13 @@ fn a_campaign_that_was_killed_goes_on_where_it_was_and_finds_what_was_left() {
         .stdout(std::process::Stdio::null())
         .spawn()
         .expect("it starts");
-    let state = folder.path().join("artifacts/.campaign.json");
+    let state = || {
+        let entries = std::fs::read_dir(folder.path().join("artifacts")).ok()?;
+        let mut paths = entries.flatten().map(|entry| entry.path());
+        paths.find(|path| path.to_string_lossy().contains("/.campaign-"))
+    };
     let done = || -> Option<u64> {
-        let state = std::fs::read(&state).ok()?;
+        let state = std::fs::read(state()?).ok()?;
         let state: serde_json::Value = serde_json::from_slice(&state).ok()?;
         state["done"].as_u64()
     };
@@ -162,7 +170,7 @@ fn a_campaign_that_was_killed_goes_on_where_it_was_and_finds_what_was_left() {
         "{printed}"
     );
     assert!(printed.contains("1 finding in 640 cases"), "{printed}");
-    assert!(!state.exists(), "there is nothing left to go on with");
+    assert_eq!(state(), None, "there is nothing left to go on with");
 }
 
 #[test]
@@ -209,6 +217,6 @@ fn what_cannot_be_printed_is_kept_and_what_cannot_be_written_leaves_the_rest() {
     assert_eq!(code(&ended), exit_code::FINDINGS, "{}", text(&ended.stderr));
     let report = std::fs::read(folder.path().join("reports/report.json")).expect("it was written");
     assert!(text(&report).contains("plugin_fault"), "{}", text(&report));
-    let artifacts = cc_lb_fuzz::case::files(&folder.path().join("artifacts"));
-    assert!(!artifacts.expect("it is there").is_empty());
+    let artifacts = Case::<Request>::read_folder(&folder.path().join("artifacts"));
+    assert!(!artifacts.expect("it is there").cases.is_empty());
 }

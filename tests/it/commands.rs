@@ -154,6 +154,7 @@ fn the_help_of_every_command_says_what_it_does() {
         "show",
         "inspect",
         "limits",
+        "corpus",
         "completions",
     ];
     let helps = commands.map(|command| {
@@ -194,7 +195,7 @@ fn a_run_writes_the_reports_that_it_is_asked_for() {
     let report: serde_json::Value = serde_json::from_str(&read("out.json")).expect("it is JSON");
     assert_eq!(
         (&report["cases"], &report["seed"]),
-        (&300.into(), &1.into())
+        (&300.into(), &"1".into())
     );
     assert_eq!(report["findings"].as_array().map(Vec::len), Some(1));
     for (name, begins) in [

@@ -64,6 +64,8 @@ const ATTEMPTS: &str = "
     run --artifacts bad_corpus/no_case.json
     run --corpus missing
     run --corpus bad_corpus
+    run --corpus empty_folder
+    run --corpus case.json
     run --resume
     run --resume --seed 1
     run --bogus
@@ -84,6 +86,10 @@ const ATTEMPTS: &str = "
     minimize missing.json
     minimize later.json
     minimize case.json --plugin no.wasm
+    minimize case.json --artifacts bad_corpus/no_case.json
+    corpus min bad_corpus
+    corpus stats missing
+    corpus add new empty_folder
     show missing.json
     show broken.json
     show case.json --as poem

@@ -1,11 +1,14 @@
 //! What people read of a campaign.
 
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 use std::time::Duration;
 
 use cc_lb_fuzz::campaign::Plan;
 use cc_lb_fuzz::campaign::{Counts, Distribution, FunctionStats, Summary};
 use cc_lb_fuzz::finding::{Finding, Origin};
+use cc_lb_fuzz::fingerprint::Fingerprint;
 use cc_lb_fuzz::oracle::Violation;
 use cc_lb_fuzz::puppet::{Op, TrapOp};
 use cc_lb_fuzz::report::{
@@ -107,10 +110,12 @@ fn a_finding_is_what_differs_from_the_dry_run_sample_and_a_command() {
         &finding,
         "cc-lb-fuzz replay artifacts/case.json"
     ));
-    assert_eq!(
-        finding.file_stem(),
-        "plugin_fault-shape-trap-unreachable-trap"
-    );
+    let words = "plugin_fault-shape-trap-unreachable-trap-";
+    let found_on = Fingerprint::of_text("a plugin");
+    for name in [finding.name(), finding.file_stem(&found_on)] {
+        let number = name.strip_prefix(words).expect("it begins with its words");
+        assert_eq!(number.len(), 8, "{name}");
+    }
 }
 
 #[test]
@@ -141,7 +146,7 @@ fn report() -> Report {
     let mut report = Report::new("my_plugin.wasm", &plan, &summary());
     let replay = "cc-lb-fuzz replay artifacts/case.json --plugin my_plugin.wasm";
     let finding = finding(Origin::Case, true);
-    report.plugin = Some("my plugin.wasm".to_owned());
+    report.plugin = Some("my plugin.wasm".into());
     report.findings = vec![FindingReport::new(&finding, replay)];
     report.limits = vec![
         limit("request.body_base64", 60),
@@ -268,29 +273,82 @@ fn a_report_is_one_page_that_needs_nothing_else() {
 }
 
 #[test]
-fn findings_whose_words_are_alike_have_files_of_their_own() {
+fn findings_whose_words_are_alike_have_names_of_their_own() {
     let stem = |class: &str| {
         let mut finding = finding(Origin::Case, true);
         finding.violation.class = class.to_owned();
         finding.case.steps.truncate(1);
-        finding.file_stem()
+        finding.name()
     };
-    assert_eq!(
-        stem("trap: unreachable"),
-        "plugin_fault-shape-trap-unreachable"
-    );
     let alike = [
         "trap: unreachable in a::parse::<&str>",
         "trap: unreachable in a::parse::<[str]>",
         "größe",
         "gr\u{fffd}ße",
+        "a: b-c",
+        "a-b: c",
         &"x".repeat(300),
         &"x".repeat(301),
     ];
     let stems: std::collections::BTreeSet<_> = alike.iter().map(|class| stem(class)).collect();
     assert_eq!(stems.len(), alike.len(), "{stems:#?}");
     assert!(
-        stems.iter().all(|stem| stem.is_ascii() && stem.len() < 220),
+        stems.iter().all(|stem| stem.is_ascii() && stem.len() < 100),
         "{stems:#?}"
     );
+}
+
+#[test]
+fn every_finding_of_a_report_has_a_name_of_its_own_in_every_format() {
+    let with = |op: Op| {
+        let mut finding = finding(Origin::Case, true);
+        finding.case = case([told("sign_v1", [op])]);
+        FindingReport::new(&finding, "")
+    };
+    let mut report = report();
+    // They differ in their effects alone, which the title does not say.
+    report.findings = vec![
+        with(Op::Trap(TrapOp::Memory)),
+        with(Op::Spin),
+        with(Op::GrowTable(1)),
+    ];
+    let values = |text: &str, before: &str| -> BTreeSet<String> {
+        let found = text.split(before).skip(1);
+        found
+            .map(|rest| rest.split('"').next().expect("it ends").to_owned())
+            .collect()
+    };
+    let xml = junit(&report).expect("it is written");
+    let testcases = xml.matches("<testcase ").count();
+    assert_eq!(values(&xml, "<testcase name=\"").len(), testcases, "{xml}");
+    let sarif = sarif(&report).expect("it serializes");
+    assert_eq!(values(&sarif, "\"finding/v1\": \"").len(), 3, "{sarif}");
+    let json = report.to_json().expect("it serializes");
+    let names = values(&json, "\"name\": \"");
+    assert_eq!(names.len(), 3, "{json}");
+    // And the same one in every report.
+    assert!(names.contains(&with(Op::Spin).name));
+}
+
+#[test]
+fn the_place_of_a_finding_is_a_uri_whatever_the_path_of_the_plugin_is() {
+    let uri = |path: &[u8]| {
+        let mut report = report();
+        report.plugin = Some(std::ffi::OsStr::from_bytes(path).into());
+        let sarif: serde_json::Value =
+            serde_json::from_str(&sarif(&report).expect("it serializes")).expect("it is JSON");
+        report
+            .to_json()
+            .expect("a path that is no text is one in JSON");
+        let place = &sarif["runs"][0]["results"][0]["locations"][0];
+        place["physicalLocation"]["artifactLocation"]["uri"].clone()
+    };
+    assert_eq!(uri(b"out/my_plugin-1.0~a.wasm"), "out/my_plugin-1.0~a.wasm");
+    assert_eq!(
+        uri(b"a b%20#?c:d\\e.wasm"),
+        "a%20b%2520%23%3Fc%3Ad%5Ce.wasm"
+    );
+    assert_eq!(uri("\u{e9}\n[\"]".as_bytes()), "%C3%A9%0A%5B%22%5D");
+    assert_eq!(uri(b"\xff"), "%FF");
+    assert_eq!(uri(b"/a/b"), "file:///a/b");
 }

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -30,7 +30,11 @@ pub fn serve() -> ExitCode {
     let child = match Child::start() {
         Ok(child) => child,
         Err(error) => {
-            eprintln!("cc-lb-fuzz: this is a worker, and is started by a campaign: {error}");
+            // Who started it may not listen.
+            let _ = writeln!(
+                io::stderr(),
+                "cc-lb-fuzz: this is a worker, and is started by a campaign: {error}"
+            );
             return ExitCode::from(exit_code::COULD_NOT_RUN);
         }
     };

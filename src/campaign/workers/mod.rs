@@ -23,6 +23,7 @@ use super::ledger::Ledger;
 use super::{CampaignError, Confirmed, Event, Interrupt, Plan, Summary};
 use crate::case::{Case, ShrinkLimits};
 use crate::finding::Origin;
+use crate::fingerprint::Fingerprint;
 use crate::observation::Subject;
 use crate::wire::Request;
 
@@ -88,6 +89,13 @@ pub struct Setup {
     pub capabilities: BTreeSet<String>,
     /// Whether that the plugin refuses a request is a violation.
     pub deny_refusals: bool,
+}
+
+impl Setup {
+    /// What sets it apart from other modules, hosts and offers.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::new(&self.wasm, &self.host, &self.capabilities)
+    }
 }
 
 /// The hosts that [`serve`] knows.

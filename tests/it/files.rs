@@ -1,0 +1,404 @@
+//! Files of the command line tool: what lies in one folder, what cannot be written, what is no case.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use assert_cmd::cargo::cargo_bin;
+use cc_lb_fuzz::exit_code;
+use tempfile::TempDir;
+
+use crate::cli::{code, folder, text, tool, traps_on_a_query};
+use crate::common::{case, healthy};
+
+/// What finds the bug of [`traps_on_a_query`] at once, and nothing else.
+pub const RUN: [&str; 5] = ["run", "plugin.wasm", "--cases", "300", "--seed=1"];
+
+/// A folder with a plugin that traps on a query.
+pub fn workshop() -> TempDir {
+    let folder = folder();
+    put(folder.path(), "plugin.wasm", &traps_on_a_query());
+    folder
+}
+
+pub fn put(folder: &Path, name: &str, bytes: &[u8]) {
+    fs::write(folder.join(name), bytes).expect("it can be written");
+}
+
+/// The names of what lies in a folder, hidden files too.
+pub fn names(folder: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).expect("it can be read");
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("it can be read").file_name();
+    entries
+        .map(|entry| name(entry).to_string_lossy().into_owned())
+        .collect()
+}
+
+/// Runs what a user would paste.
+pub fn paste(folder: &Path, line: &str) -> Output {
+    let mut bash = Command::new("bash");
+    let pasted = bash.current_dir(folder).arg("-c").arg(line).output();
+    pasted.expect("it runs")
+}
+
+/// The commands that a run printed, each on one line and of what is seen.
+pub fn replays(printed: &str) -> Vec<String> {
+    let lines = printed.lines().map(str::trim);
+    let replays: Vec<_> = lines
+        .filter_map(|line| line.strip_prefix("replay: "))
+        .map(str::to_owned)
+        .collect();
+    assert!(!replays.is_empty(), "{printed}");
+    replays
+}
+
+/// A plugin with the same words as [`traps_on_a_query`] that traps on every request: another bug of the same name.
+fn traps_always() -> Vec<u8> {
+    let text = include_str!("../../guests/traps_on_a_query.wat");
+    let always = text.replace("(if (call $has_query)", "(if (i32.const 1)");
+    wat::parse_str(always).expect("it is valid")
+}
+
+/// A plugin that does the same as [`traps_on_a_query`], and is another module.
+fn another_version() -> Vec<u8> {
+    [&traps_on_a_query()[..], b"\0\x05\x04more"].concat()
+}
+
+#[test]
+fn findings_of_two_plugins_and_of_two_versions_of_one_have_files_of_their_own() {
+    let folder = workshop();
+    put(folder.path(), "other.wasm", &traps_always());
+    let first = tool(folder.path(), &RUN);
+    let other = tool(
+        folder.path(),
+        &["run", "other.wasm", "--cases=300", "--seed=1"],
+    );
+    let printed = text(&first.stdout) + &text(&other.stdout);
+    let commands = replays(&printed);
+    assert_eq!(commands.len(), 2, "{printed}");
+    for command in &commands {
+        let replay = paste(folder.path(), command);
+        assert_eq!(code(&replay), exit_code::FINDINGS, "{command}");
+    }
+    let before = names(&folder.path().join("artifacts"));
+    // A later version at the same path.
+    let later = another_version();
+    put(folder.path(), "plugin.wasm", &later);
+    tool(folder.path(), &RUN);
+    let after = names(&folder.path().join("artifacts"));
+    assert!(
+        after.is_superset(&before) && after.len() > before.len(),
+        "{before:?} {after:?}"
+    );
+    // The same plugin anywhere finds the same file.
+    fs::create_dir(folder.path().join("else")).expect("it can be made");
+    put(folder.path(), "else/where.wasm", &later);
+    tool(
+        folder.path(),
+        &["run", "else/where.wasm", "--cases=300", "--seed=2"],
+    );
+    assert_eq!(names(&folder.path().join("artifacts")), after);
+}
+
+/// The case at which a state file says that its campaign is.
+fn done(state: &Path) -> Option<u64> {
+    let state: serde_json::Value = serde_json::from_slice(&fs::read(state).ok()?).ok()?;
+    state["done"].as_u64()
+}
+
+#[test]
+fn campaigns_in_one_folder_go_on_each_where_it_was_however_their_plugins_are_named() {
+    let folder = workshop();
+    put(folder.path(), "other.wasm", &another_version());
+    let start = |plugin: &str, seed: &str| {
+        let flags = ["--function=shape_v2", "--cases=500000", "--workers=1"];
+        let mut run = Command::new(cargo_bin("cc-lb-fuzz"));
+        run.current_dir(folder.path())
+            .args(["run", plugin, "--quiet"]);
+        let run = run.args(flags).arg(seed).stdout(Stdio::null());
+        run.spawn().expect("it starts")
+    };
+    let mut runs = [
+        start("plugin.wasm", "--seed=3"),
+        start("other.wasm", "--seed=4"),
+    ];
+    let artifacts = folder.path().join("artifacts");
+    let states = || -> Vec<PathBuf> {
+        let entries = fs::read_dir(&artifacts).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        let is_state = |path: &PathBuf| path.to_string_lossy().contains("/.campaign-");
+        paths.filter(is_state).collect()
+    };
+    let begun = Instant::now();
+    let under_way = |path: &PathBuf| done(path).is_some_and(|done| done > 0);
+    while states().iter().filter(|path| under_way(path)).count() < 2
+        && begun.elapsed() < Duration::from_secs(120)
+    {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    for run in &mut runs {
+        run.kill().expect("it is killed");
+        run.wait().expect("it ends");
+    }
+    let last = states().iter().filter_map(|path| done(path)).max();
+    let cases = format!("--cases={}", last.expect("it was kept") + 640);
+    let absolute = folder.path().join("other.wasm").display().to_string();
+    for (plugin, seed) in [("./plugin.wasm", "seed 3,"), (&absolute, "seed 4,")] {
+        let flags = ["--function=shape_v2", "--resume", &cases];
+        let rest = tool(folder.path(), &[&["run", plugin][..], &flags].concat());
+        let printed = text(&rest.stdout) + &text(&rest.stderr);
+        assert!(printed.contains(seed), "{printed}");
+    }
+    assert_eq!(states(), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn a_state_of_the_first_format_is_resumed_and_one_of_a_later_format_refused() {
+    let folder = workshop();
+    fs::create_dir(folder.path().join("artifacts")).expect("it can be made");
+    // What that format knew a module by.
+    let number = traps_on_a_query()
+        .iter()
+        .fold(0xcbf29ce484222325, |n, byte| {
+            (n ^ u64::from(*byte)).wrapping_mul(0x100000001b3)
+        });
+    let state = |what: &str| {
+        format!(r#"{{"what":"{what}","module":{number},"seed":7,"done":128,"format":1}}"#)
+            .replace(r#","format":1"#, "")
+    };
+    let resume = |plugin: &str, state: &str| {
+        put(folder.path(), "artifacts/.campaign.json", state.as_bytes());
+        let flags = ["--phase=seeds", "--resume"];
+        let run = tool(folder.path(), &[&["run", plugin][..], &flags].concat());
+        (code(&run), text(&run.stdout) + &text(&run.stderr))
+    };
+    let (_, printed) = resume("./plugin.wasm", &state("plugin.wasm --phase seeds"));
+    assert!(printed.contains("seed 7, from case 128 on"), "{printed}");
+    let artifacts = names(&folder.path().join("artifacts"));
+    assert!(
+        !artifacts.iter().any(|name| name.starts_with(".campaign")),
+        "{artifacts:?}"
+    );
+    let refused = [
+        (
+            state("plugin.wasm --phase random"),
+            "it is of another one: plugin.wasm --phase random",
+        ),
+        (
+            r#"{"format":3,"everything":"else"}"#.to_owned(),
+            "it is of format 3; this version reads formats up to 2: update cc-lb-fuzz",
+        ),
+        (
+            state("plugin.wasm --phase seeds").replace("seed\"", "sprout\""),
+            "unknown field `sprout`",
+        ),
+    ];
+    for (state, reason) in refused {
+        let (code, printed) = resume("plugin.wasm", &state);
+        assert_eq!(code, exit_code::COULD_NOT_RUN, "{printed}");
+        assert!(printed.contains(reason), "{printed}");
+        assert_eq!(printed.lines().count(), 1, "{printed}");
+    }
+}
+
+#[test]
+fn what_the_disk_has_no_room_for_leaves_what_was_there_and_nothing_cut_short() {
+    let folder = workshop();
+    put(folder.path(), "report.json", b"what was there");
+    let long = case(vec![healthy("shape_v1"); 200]);
+    long.write(&folder.path().join("long.json"))
+        .expect("it can be written");
+    // No file may grow beyond 16 KiB; the signal that says so is ignored.
+    let full = |command: &str| {
+        let program = cargo_bin("cc-lb-fuzz");
+        let line = format!(
+            "trap '' XFSZ; ulimit -f 16; exec {} {command}",
+            program.display()
+        );
+        let ended = paste(folder.path(), &line);
+        assert_eq!(code(&ended), exit_code::COULD_NOT_RUN, "{command}");
+        text(&ended.stderr)
+    };
+    let error = full("run plugin.wasm --cases 300 --seed 1 --report json=report.json");
+    assert!(
+        error.contains("cannot write the report report.json: "),
+        "{error}"
+    );
+    let kept = fs::read(folder.path().join("report.json")).expect("it is there");
+    assert_eq!(text(&kept), "what was there");
+    let error = full("corpus add corpus long.json");
+    assert!(error.contains("cannot write the case corpus/"), "{error}");
+    assert!(!error.contains(".tmp"), "{error}");
+    for place in ["artifacts", "corpus", "."] {
+        for name in names(&folder.path().join(place)) {
+            let file = folder.path().join(place).join(&name);
+            let length = file.metadata().expect("it is there").len();
+            assert!(length > 0 && !name.starts_with(".tmp"), "{place}/{name}");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_place_that_cannot_be_written_to_is_noticed_before_the_run() {
+    let folder = workshop();
+    let healthy = case([healthy("shape_v1")]);
+    healthy
+        .write(&folder.path().join("case.json"))
+        .expect("it can be written");
+    symlink("/proc/nothing", folder.path().join("link")).expect("it links");
+    symlink("nowhere/at/all", folder.path().join("broken")).expect("it links");
+    let run = ["run", "plugin.wasm", "--cases=300"];
+    for (flags, place) in [
+        (["--artifacts", "/proc"], "cannot write /proc: "),
+        (["--artifacts", "/proc/a/b"], "cannot write /proc/a/b: "),
+        (["--artifacts", "case.json"], "cannot write case.json: "),
+        (["--artifacts", "case.json/a"], "cannot write case.json/a: "),
+        (["--artifacts", "broken"], "cannot write broken: "),
+        (["--report", "json=/proc/out"], "report /proc/out: "),
+        (["--report", "json=link"], "report link: "),
+    ] {
+        let ended = tool(folder.path(), &[&run[..], &flags].concat());
+        let error = text(&ended.stderr);
+        assert_eq!(code(&ended), exit_code::COULD_NOT_RUN, "{flags:?} {error}");
+        assert!(error.contains(place), "{flags:?} {error}");
+        assert!(!error.contains(".tmp"), "{error}");
+        assert_eq!(text(&ended.stdout), "", "{flags:?}");
+    }
+    let minimize = ["minimize", "case.json", "--artifacts", "/proc"];
+    let ended = tool(folder.path(), &minimize);
+    assert_eq!(code(&ended), exit_code::COULD_NOT_RUN);
+}
+
+#[test]
+fn a_report_goes_to_pipes_streams_and_links_and_may_be_read_as_any_file() {
+    let folder = workshop();
+    let program = cargo_bin("cc-lb-fuzz").display().to_string();
+    let lines = format!(
+        "mkfifo pipe; cat pipe >piped & ln -s real.xml link.xml; umask 027
+        {program} run plugin.wasm --cases 300 --seed 1 --report sarif=pipe --report junit=link.xml \
+            --report markdown=new.md --report json=/dev/stdout >printed
+        wait"
+    );
+    paste(folder.path(), &lines);
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect("it is there");
+    assert!(read("piped").contains("\"2.1.0\""), "{}", read("piped"));
+    assert!(read("real.xml").contains("failures=\"1\""));
+    assert!(folder.path().join("link.xml").is_symlink());
+    let printed = read("printed");
+    assert!(
+        printed.starts_with("fuzzing plugin.wasm; seed 1\n"),
+        "{printed}"
+    );
+    assert!(printed.contains("\n{\n  \"format\": 2,\n"), "{printed}");
+    let mode = |name: &str| folder.path().join(name).metadata().expect("it is").mode() & 0o777;
+    assert_eq!((mode("new.md"), mode("real.xml")), (0o640, 0o640));
+    // What is there keeps its own.
+    let to = |mode: u32| std::os::unix::fs::PermissionsExt::from_mode(mode);
+    fs::set_permissions(folder.path().join("new.md"), to(0o604)).expect("it is ours");
+    tool(
+        folder.path(),
+        &[&RUN[..], &["--report", "markdown=new.md"]].concat(),
+    );
+    assert_eq!(mode("new.md"), 0o604);
+}
+
+/// Puts what is no case into a folder; as many lines say so.
+fn litter(folder: &Path) -> usize {
+    put(folder, "README.md", b"# Cases");
+    put(folder, "report.json", br#"{"format":2,"version":"0.1.0"}"#);
+    put(folder, "cut.json", b"{\"format\":1,");
+    put(folder, "\u{e9}mpty", b"");
+    put(folder, ".hidden", b"");
+    fs::create_dir(folder.join("folder")).expect("it can be made");
+    symlink("nowhere", folder.join("link")).expect("it links");
+    6
+}
+
+#[test]
+fn what_is_no_case_is_skipped_in_a_folder_with_the_reason_and_stays() {
+    let folder = workshop();
+    let cases = folder.path().join("cases");
+    fs::create_dir(&cases).expect("it can be made");
+    let littered = litter(&cases);
+    let only = case([healthy("shape_v1")]);
+    for name in ["one.json", "two.json"] {
+        only.write(&cases.join(name)).expect("it can be written");
+    }
+    let seeds = ["run", "plugin.wasm", "--phase", "seeds", "--seed", "1"];
+    for arguments in [
+        &["replay", "cases"][..],
+        &["corpus", "stats", "cases"],
+        &["corpus", "add", "new", "cases"],
+        &["corpus", "add", "cases", "cases/one.json"],
+        &["corpus", "min", "cases"],
+        &[&seeds[..], &["--corpus", "cases", "--artifacts", "a"]].concat(),
+        &[&seeds[..], &["--artifacts", "cases"]].concat(),
+    ] {
+        let ended = tool(folder.path(), arguments);
+        let (printed, error) = (text(&ended.stdout), text(&ended.stderr));
+        assert_eq!(code(&ended), exit_code::CLEAN, "{arguments:?} {error}");
+        assert_eq!(error.lines().count(), littered, "{arguments:?} {error}");
+        for reason in [
+            "skipped: cases/folder is a folder",
+            "skipped: cases/link is a link to nothing",
+            "skipped: cases/report.json: not a case: missing field `steps`",
+        ] {
+            assert!(error.contains(reason), "{arguments:?} {error}");
+        }
+        match arguments[1] {
+            "cases" => assert!(printed.ends_with("0 of 2 cases show a finding\n")),
+            "stats" => assert!(printed.contains("2 cases, "), "{printed}"),
+            "min" => assert!(printed.ends_with("1 of 2 cases left\n"), "{printed}"),
+            _ => {}
+        }
+    }
+    assert_eq!(names(&cases).len(), littered + 2, "{:?}", names(&cases));
+    // What is named is meant.
+    let named = tool(folder.path(), &["replay", "cases/README.md"]);
+    assert_eq!(code(&named), exit_code::COULD_NOT_RUN);
+}
+
+#[test]
+fn a_folder_in_which_nothing_can_run_is_an_error_of_one_line() {
+    let folder = workshop();
+    let littered = folder.path().join("littered");
+    fs::create_dir_all(folder.path().join("outer/inner")).expect("it can be made");
+    let inner = folder.path().join("outer/inner/case.json");
+    let only = case([healthy("shape_v1")]);
+    only.write(&inner).expect("it can be written");
+    fs::create_dir_all(&littered).expect("it can be made");
+    fs::create_dir_all(folder.path().join("empty")).expect("it can be made");
+    litter(&littered);
+    symlink("nowhere", folder.path().join("link")).expect("it links");
+    for (place, reason) in [
+        (
+            "outer",
+            "there is no case in outer; outer/inner is a folder",
+        ),
+        ("empty", "there is no case in empty; it is empty"),
+        (
+            "littered",
+            "there is no case in littered; littered/README.md: not a case: ",
+        ),
+        ("link", "link: No such file"),
+    ] {
+        for arguments in [
+            &["run", "plugin.wasm", "--cases", "1", "--corpus", place][..],
+            &["replay", place],
+            &["corpus", "stats", place],
+            &["corpus", "add", "new", place],
+            &["corpus", "min", place],
+        ] {
+            let ended = tool(folder.path(), arguments);
+            let error = text(&ended.stderr);
+            assert_eq!(code(&ended), exit_code::COULD_NOT_RUN, "{arguments:?}");
+            assert!(error.contains(reason), "{arguments:?} {error}");
+            assert_eq!(error.lines().count(), 1, "{arguments:?} {error}");
+        }
+    }
+    assert!(!folder.path().join("new").exists());
+}
