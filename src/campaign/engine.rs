@@ -42,7 +42,7 @@ pub fn run<H: Host, R: Vocabulary>(
     run_bench(&mut Bench::new(host, subject)?, plan, emit)
 }
 
-/// The same, for tests: returns what was found.
+/// The same, for tests: returns what was found. The plugin's limits are no findings: [`run`] tells them.
 ///
 /// # Errors
 /// As [`run`].
@@ -53,7 +53,9 @@ pub fn findings<H: Host, R: Vocabulary>(
 ) -> Result<Vec<Finding<R>>, CampaignError> {
     let mut found = Vec::new();
     run(host, subject, plan, &mut |event| {
-        if let Event::Finding(finding) = event {
+        if let Event::Finding(finding) = event
+            && !finding.violation.is_limit()
+        {
             found.push(finding.clone());
         }
     })?;
@@ -289,7 +291,8 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
     fn leave_unexamined(&mut self, from: u64, violation: &Violation, by_chance: bool) {
         self.unexamined = Some(self.unexamined.map_or(from, |first| first.min(from)));
         self.summary.unexamined += 1;
-        self.summary.unexamined_for_sure += u64::from(!violation.measured && !by_chance);
+        let is_sure = !violation.measured && !by_chance && !violation.is_limit();
+        self.summary.unexamined_for_sure += u64::from(is_sure);
         self.tell_where_to_resume();
     }
 
@@ -446,7 +449,10 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         let Violation { check, class, .. } = &finding.violation;
         self.effects
             .push((check.clone(), class.clone(), finding.effects()));
-        self.summary.findings += 1;
+        match finding.violation.is_limit() {
+            true => self.summary.limits += 1,
+            false => self.summary.findings += 1,
+        }
         (self.emit)(Event::Finding(&finding));
     }
 }

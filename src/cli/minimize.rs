@@ -30,18 +30,20 @@ pub fn minimize(args: &MinimizeArgs) -> Result<u8, CliError> {
     let plugin = args.plugin.as_deref();
     let mut worker = args.options.workers(plugin)?.worker();
     let told = |error| refused(error, plugin);
-    let mut found = false;
+    // Whether what was found is more than limits.
+    let mut found = None;
     for finding in worker.findings(&case).map_err(told)? {
         let finding = finding.map_err(told)?;
         let (_, told) = tell(&finding, &args.artifacts, plugin, &args.options);
         told?;
-        found = true;
+        found = Some(found == Some(true) || !finding.violation.is_limit());
     }
     match found {
-        false => {
+        None => {
             print("the case shows no finding\n")?;
             Ok(exit_code::CLEAN)
         }
-        true => Ok(exit_code::FINDINGS),
+        Some(false) => Ok(exit_code::CLEAN),
+        Some(true) => Ok(exit_code::FINDINGS),
     }
 }

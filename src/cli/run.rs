@@ -17,7 +17,7 @@ use clap::Args;
 
 use super::error::CliError;
 use super::output::{self, print, tell};
-use super::plugin::{HostArg, PluginArgs, refused};
+use super::plugin::{Deny, HostArg, PluginArgs, refused};
 use super::progress::Progress;
 use super::report::ReportFile;
 use super::resume::{self, Keeper, State};
@@ -130,7 +130,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     failures.extend(print_unless_quiet(&ends).err());
     let mut report = Report::new(args.what(), &plan, &summary);
     report.plugin = plugin.map(|path| path.display().to_string());
-    report.findings = findings;
+    findings.into_iter().for_each(|finding| report.add(finding));
     report.limits = args.limits(&workers, &summary);
     // Whatever could not be written, the others are.
     failures.extend(args.reports.iter().filter_map(|f| f.write(&report).err()));
@@ -226,9 +226,13 @@ impl RunArgs {
         let functions = summary.functions.iter();
         let refusals = functions.filter_map(|stats| stats.counts.fallbacks.get("guest error"));
         match refusals.sum::<u64>() {
-            refused @ 1.. if self.plugin.is_some() && self.options.deny.is_empty() => format!(
-                "the plugin refused {refused} requests; with --deny refused that is a finding\n"
-            ),
+            refused @ 1..
+                if self.plugin.is_some() && !self.options.deny.contains(&Deny::Refused) =>
+            {
+                format!(
+                    "the plugin refused {refused} requests; with --deny refused that is a finding\n"
+                )
+            }
             _ => String::new(),
         }
     }

@@ -1,9 +1,11 @@
 //! Running cases on a host.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::busy::Watch;
 use super::handouts;
@@ -53,6 +55,8 @@ pub struct Runner<'h, H: Host, R = Request> {
     /// Whether the puppet may have grown the session's memory.
     grown: bool,
     healthy: Vec<Healthy<R>>,
+    /// See [`CaseRecord::healthy_answers`].
+    healthy_answers: Arc<[Value]>,
     ear: Ear,
     /// Where a case runs alone, to tell what was the machine's and not the host's.
     watch: Option<Watch>,
@@ -107,6 +111,15 @@ struct Healthy<R> {
     reaction: Reaction,
 }
 
+impl<R> Healthy<R> {
+    fn answered(&self) -> Option<Value> {
+        match self.reaction.outcome() {
+            Some(DispatchOutcome::Ok(answer)) => Some(answer.clone()),
+            _ => None,
+        }
+    }
+}
+
 impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     /// Opens a session and learns what healthy calls come to.
     ///
@@ -120,6 +133,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             carried: 0,
             grown: false,
             healthy: Vec::new(),
+            healthy_answers: Arc::default(),
             ear: Ear::new(),
             watch: None,
             clock: Clock::default(),
@@ -142,6 +156,13 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
                 answer: healthy_answer(function, version),
                 reaction,
             });
+        }
+        if subject == Subject::Plugin {
+            runner.healthy_answers = runner
+                .healthy
+                .iter()
+                .filter_map(Healthy::answered)
+                .collect();
         }
         Ok(runner)
     }
@@ -237,6 +258,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     /// Dispatches steps, and behind each that did not answer the healthy call of its function.
     fn steps<'c>(&mut self, steps: impl ExactSizeIterator<Item = Cow<'c, Step<R>>>) -> CaseRecord {
         let mut record = CaseRecord::new(self.subject);
+        record.healthy_answers = Arc::clone(&self.healthy_answers);
         record.steps.reserve(steps.len());
         self.clock = Clock::default();
         let many = steps.len() >= MANY_STEPS;

@@ -26,6 +26,13 @@ pub fn html_page(report: &Report) -> String {
                     }
                     @for finding in &report.findings { (finding_of(finding)) }
                 }
+                @if !report.found_limits.is_empty() {
+                    section {
+                        h2 { "Limits" }
+                        p { "What the plugin cannot do, and no host asks of it." }
+                        @for limit in &report.found_limits { (finding_of(limit)) }
+                    }
+                }
                 section {
                     h2 { "Functions" }
                     (functions(&report.functions))

@@ -1,10 +1,11 @@
-//! JUnit XML, which build servers read: a test case for each function, and one that fails for each finding.
+//! JUnit XML, which build servers read: a test case for each function, one that fails for each finding, and one that passes
+//! for each limit.
 
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report as Xml, TestCase, TestCaseStatus, TestSuite};
 
-use super::Report;
+use super::{FindingReport, Report};
 
 /// The report as JUnit XML.
 ///
@@ -24,12 +25,15 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
         status.set_message(finding.detail.clone());
         status.set_type(finding.check.clone());
-        status.set_description(format!(
-            "{}\n{}\n{}replay: {}",
-            finding.explanation, finding.advice, finding.case_text, finding.replay
-        ));
+        status.set_description(in_words(finding));
         let mut case = TestCase::new(finding.title(), status);
         case.set_classname("cc-lb-fuzz");
+        suite.add_test_case(case);
+    }
+    for limit in &report.found_limits {
+        let mut case = TestCase::new(limit.title(), TestCaseStatus::success());
+        case.set_classname("cc-lb-fuzz");
+        case.set_system_out(format!("{}\n{}", limit.detail, in_words(limit)));
         suite.add_test_case(case);
     }
     let mut xml = Xml::new("cc-lb-fuzz");
@@ -37,4 +41,11 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
     // No characters of XML, and the one thing that the writer lets through.
     xml.to_string()
         .map(|xml| xml.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}"))
+}
+
+fn in_words(finding: &FindingReport) -> String {
+    format!(
+        "{}\n{}\n{}replay: {}",
+        finding.explanation, finding.advice, finding.case_text, finding.replay
+    )
 }

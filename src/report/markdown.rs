@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
 use super::text::{count, harmless, indent};
+use super::{FindingReport, Report};
 
 /// The report as Markdown: for each finding what was seen, what it means, its case, and the command that replays it.
 ///
@@ -20,28 +20,38 @@ pub fn markdown(report: &Report) -> String {
         "cc-lb-fuzz {version}, seed {seed}, {cases} cases, {dispatches} dispatches."
     );
     for finding in &report.findings {
-        let (check, function) = (&finding.check, &finding.function);
-        let (explanation, advice) = (finding.explanation, finding.advice);
-        let _ = writeln!(
-            text,
-            "\n## `{check}` in `{function}`\n\n{explanation} {advice}\n"
-        );
-        let (title, detail) = (finding.title(), &finding.detail);
-        let (case, shows_again) = match finding.reproduced {
-            true => (
-                &finding.case_text[..],
-                "It shows again, with the attached case, by",
-            ),
-            // All that the session saw says nothing to a reader.
-            false => (
-                "",
-                "It did not show again. The attached case is all that its session saw:",
-            ),
-        };
-        text += &block(&format!("{title}\n{detail}\n{case}"));
-        let _ = write!(text, "\n{shows_again}\n\n{}", block(&finding.replay));
+        text += &section(finding);
+    }
+    if !report.found_limits.is_empty() {
+        text += "\n# Limits\n\nWhat the plugin cannot do, and no host asks of it.\n";
+    }
+    for limit in &report.found_limits {
+        text += &section(limit);
     }
     text
+}
+
+/// What was seen, what it means, its case, and the command that replays it.
+fn section(finding: &FindingReport) -> String {
+    let (check, function) = (&finding.check, &finding.function);
+    let (explanation, advice) = (finding.explanation, finding.advice);
+    let (title, detail) = (finding.title(), &finding.detail);
+    let (case, shows_again) = match finding.reproduced {
+        true => (
+            &finding.case_text[..],
+            "It shows again, with the attached case, by",
+        ),
+        // All that the session saw says nothing to a reader.
+        false => (
+            "",
+            "It did not show again. The attached case is all that its session saw:",
+        ),
+    };
+    let seen = block(&format!("{title}\n{detail}\n{case}"));
+    format!(
+        "\n## `{check}` in `{function}`\n\n{explanation} {advice}\n\n{seen}\n{shows_again}\n\n{}",
+        block(&finding.replay)
+    )
 }
 
 /// A block of code by its indentation, which nothing in it can end.

@@ -52,6 +52,9 @@ pub struct Report {
     pub functions: Vec<FunctionReport>,
     /// What was found, in the order in which it was.
     pub findings: Vec<FindingReport>,
+    /// What the plugin cannot do and no host asks of it, in the same form: none of it is a failure. With `--deny limits` these
+    /// are findings.
+    pub found_limits: Vec<FindingReport>,
     /// How large the requests of a plugin may be, and what they cost on the way there; empty where nobody asked.
     pub limits: Vec<LimitReport>,
 }
@@ -175,7 +178,16 @@ impl Report {
                 })
                 .collect(),
             findings: Vec::new(),
+            found_limits: Vec::new(),
             limits: Vec::new(),
+        }
+    }
+
+    /// Adds a finding, or a limit.
+    pub fn add(&mut self, finding: FindingReport) {
+        match finding.severity {
+            Severity::Limit => self.found_limits.push(finding),
+            _ => self.findings.push(finding),
         }
     }
 

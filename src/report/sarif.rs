@@ -6,24 +6,24 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::Report;
-use crate::oracle::{STRICT_CHECKS, Severity};
+use crate::oracle::{Severity, all_checks};
 
 /// The report as SARIF.
 ///
 /// # Errors
 /// Those of `serde_json`.
 pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
-    let found: BTreeSet<&str> = report.findings.iter().map(|f| f.check.as_str()).collect();
-    let rules = STRICT_CHECKS.iter().map(|check| check.name());
+    let all = || report.findings.iter().chain(&report.found_limits);
+    let found: BTreeSet<&str> = all().map(|f| f.check.as_str()).collect();
+    let rules = all_checks().map(|check| check.name());
     let rules = rules.filter(|name| found.contains(name));
     let rules: Vec<Value> = rules.map(|name| json!({ "id": name })).collect();
-    let results: Vec<Value> = report
-        .findings
-        .iter()
+    let results: Vec<Value> = all()
         .map(|finding| {
             let mut result = json!({
                 "ruleId": finding.check,
                 "level": match finding.severity {
+                    Severity::Limit => "note",
                     Severity::Warning => "warning",
                     Severity::Error | Severity::Critical => "error",
                 },

@@ -78,6 +78,21 @@ pub fn all() -> Vec<Planted> {
             Some("no_carryover-sign--"),
         ),
         (
+            "reads states outside of ASCII slowly",
+            slow_on_foreign_states(),
+            Some("plugin_limit-sign-out of fuel-"),
+        ),
+        (
+            "escapes zeroes slowly",
+            slow_on_zeroes(),
+            Some("plugin_limit-shape-out of fuel-"),
+        ),
+        (
+            "escapes every body slowly",
+            slow_on_bodies(),
+            Some("plugin_fault-shape-out of fuel-"),
+        ),
+        (
             "costs the square of the request",
             squared(),
             Some("linear_cost-shape--"),
@@ -141,6 +156,18 @@ const LIBRARY: &str = r#"
             (local.set $at (i32.add (local.get $at) (i32.const 1)))
             (br $more)))
         (local.get $most))
+    ;; How many bytes of the input are from $from on, up to $to.
+    (func $bytes (param $from i32) (param $to i32) (result i32)
+        (local $at i32) (local $byte i32) (local $found i32)
+        (block $end (loop $more
+            (br_if $end (i32.ge_u (local.get $at) (global.get $length)))
+            (local.set $byte (i32.load8_u offset=0x10000 (local.get $at)))
+            (local.set $found (i32.add (local.get $found) (i32.and
+                (i32.ge_u (local.get $byte) (local.get $from))
+                (i32.le_u (local.get $byte) (local.get $to)))))
+            (local.set $at (i32.add (local.get $at) (i32.const 1)))
+            (br $more)))
+        (local.get $found))
     (func $spin (loop $more (br $more)))
     (func $spend (param $times i32)
         (loop $more
@@ -176,6 +203,11 @@ const LIBRARY: &str = r#"
 /// A plugin that has `shape`, `build_signer` and `sign`, and these texts in its data. In `shape` and `sign` runs what is
 /// given before the healthy answer.
 fn plugin(texts: &[&str], shape: &str, sign: &str) -> Vec<u8> {
+    plugin_with_state(texts, shape, sign, &healthy::<BuildSignerFn>())
+}
+
+/// The same, with what `build_signer` answers.
+fn plugin_with_state(texts: &[&str], shape: &str, sign: &str, signer: &str) -> Vec<u8> {
     let mut guest = Guest::shape("");
     let functions = ["shape", "build_signer", "sign"];
     let of_each = |form: fn(&str) -> String| functions.map(form).join(",");
@@ -201,7 +233,7 @@ fn plugin(texts: &[&str], shape: &str, sign: &str) -> Vec<u8> {
         LIBRARY.to_owned(),
         data,
         function("shape", shape, healthy::<ShapeFn>()),
-        function("build_signer", built, healthy::<BuildSignerFn>()),
+        function("build_signer", built, signer.to_owned()),
         function("sign", sign, healthy::<SignFn>()),
     ]
     .concat();
@@ -430,4 +462,51 @@ pub fn squared() -> Vec<u8> {
 pub fn slow() -> Vec<u8> {
     let slow = "(call $spend (i32.mul (global.get $length) (i32.const 68)))";
     plugin(&[], slow, "")
+}
+
+/// What `sign` spends on each byte of a text outside of ASCII.
+fn spends_on_foreign() -> &'static str {
+    "(call $spend (i32.mul (call $bytes (i32.const 0x80) (i32.const 0xff)) (i32.const 1000)))"
+}
+
+/// Reads a state expensively where it is not ASCII.
+pub fn slow_on_foreign_states() -> Vec<u8> {
+    plugin(&[], "", spends_on_foreign())
+}
+
+/// The state that [`slow_on_its_own_state`] returns.
+pub fn long_state() -> serde_json::Value {
+    serde_json::json!({ "key": "é".repeat(1_500) })
+}
+
+/// The same, and its own states are not ASCII.
+pub fn slow_on_its_own_state() -> Vec<u8> {
+    let mut answer =
+        serde_json::to_value(BuildSignerFn::dry_run_response()).expect("it serializes");
+    answer["_v"] = 1.into();
+    answer["signer_state"] = long_state();
+    plugin_with_state(&[], "", spends_on_foreign(), &answer.to_string())
+}
+
+/// Escapes a body expensively where it has zeroes, which are this letter in base64.
+pub fn slow_on_zeroes() -> Vec<u8> {
+    let a = "(call $bytes (i32.const 0x41) (i32.const 0x41))";
+    let slow = format!("(call $spend (i32.mul {a} (i32.const 400)))");
+    plugin(&[], &slow, "")
+}
+
+/// Escapes every body expensively.
+pub fn slow_on_bodies() -> Vec<u8> {
+    plugin(
+        &[],
+        "(call $spend (i32.mul (global.get $length) (i32.const 400)))",
+        "",
+    )
+}
+
+/// Out of fuel at some 25 KiB of zeroes.
+pub fn squares_zeroes() -> Vec<u8> {
+    let a = "(call $bytes (i32.const 0x41) (i32.const 0x41))";
+    let squared = format!("(call $spend (i32.div_u (i32.mul {a} {a}) (i32.const 372)))");
+    plugin(&[], &squared, "")
 }
