@@ -76,6 +76,9 @@ fn in_words(unusual: &[Unusual]) -> String {
 /// from a healthy call.
 pub(super) fn unusual(record: &CaseRecord, place: usize) -> Vec<Unusual> {
     let step = &record.steps[place];
+    let Some(input) = step.input() else {
+        return Vec::new();
+    };
     let is_returned = |state: &Value| {
         let before = record.steps[..place].iter();
         let answers = before.filter_map(|step| match step.reaction.outcome() {
@@ -85,7 +88,6 @@ pub(super) fn unusual(record: &CaseRecord, place: usize) -> Vec<Unusual> {
         let mut answers = answers.chain(record.healthy_answers.iter());
         answers.any(|answer| returns_state(answer, state))
     };
-    let input = step.input().unwrap_or_default();
     step.function.unusual(input, &is_returned)
 }
 

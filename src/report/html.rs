@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{FindingReport, FunctionReport, LimitReport, Report, charts};
+use super::{FindingReport, FunctionReport, LimitReport, Report, charts, text};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -58,10 +58,9 @@ pub fn html_page(report: &Report) -> String {
 
 fn head(report: &Report) -> Markup {
     let findings = report.findings.len();
-    let verdict = match findings {
-        0 => "nothing found".to_owned(),
-        1 => "1 finding".to_owned(),
-        more => format!("{more} findings"),
+    let verdict = match (findings, report.found_limits.len()) {
+        (0, 0) => "nothing found".to_owned(),
+        (findings, limits) => text::findings(findings, limits),
     };
     html! {
         header class=(if findings == 0 { "clean" } else { "findings" }) {
@@ -167,7 +166,12 @@ fn growth(limits: &[LimitReport]) -> Markup {
                         td { (limit.function) " " (limit.field) }
                         td { @match limit.largest { Some(most) => (most), None => "none" } }
                         td { (limit.unit) }
-                        td { (limit.beyond.as_deref().unwrap_or("more was not tried")) }
+                        td {
+                            (limit.beyond.as_deref().unwrap_or("more was not tried"))
+                            @if let Some(unusual) = &limit.unusual {
+                                "; no host sends this: " (unusual)
+                            }
+                        }
                     }
                 }
             }

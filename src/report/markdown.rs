@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::text::{count, harmless, indent};
+use super::text::{findings, harmless, indent};
 use super::{FindingReport, Report};
 
 /// The report as Markdown: for each finding what was seen, what it means, its case, and the command that replays it.
 ///
 /// What a plugin says stands in blocks of code, so that it is text whatever it looks like.
 pub fn markdown(report: &Report) -> String {
-    let findings = count(report.findings.len() as u64, "finding");
+    let findings = findings(report.findings.len(), report.found_limits.len());
     // A span of code ends at the first of these.
     let subject = harmless(&report.subject).replace('`', "'");
     let mut text = format!("# {findings} in `{subject}`\n\n");

@@ -100,6 +100,8 @@ pub struct LimitReport {
     pub largest: Option<u64>,
     /// What the next size comes to; `None` where nothing larger was tried.
     pub beyond: Option<String>,
+    /// What of that next size no host sends; `None` where a host may send it.
+    pub unusual: Option<String>,
     /// What the sizes on the way took.
     pub curve: Vec<PointReport>,
 }
@@ -239,6 +241,7 @@ impl From<&Limit> for LimitReport {
             unit: limit.growth.unit(),
             largest: limit.largest,
             beyond: limit.beyond.clone(),
+            unusual: limit.unusual.clone(),
             curve: limit
                 .curve
                 .iter()

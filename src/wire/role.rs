@@ -1,20 +1,4 @@
-//! What a host sends in a field: the roles that fields have, in one table.
-//!
-//! | role | fields | what a host sends |
-//! |---|---|---|
-//! | [`Token`](Role::Token) | methods, names of headers | the characters of tokens in HTTP, up to 1 KiB |
-//! | [`Name`](Role::Name) | ids, kinds, names, points in time | printable text, up to 1 KiB |
-//! | [`Target`](Role::Target) | paths, queries, URLs | visible ASCII, up to 8 KiB |
-//! | [`Text`](Role::Text) | messages, user agents | printable text, up to 8 KiB |
-//! | [`HeaderValue`](Role::HeaderValue) | values of headers | base64 of what HTTP allows there, up to 8 KiB |
-//! | [`Body`](Role::Body) | bodies of messages | base64 of text such as JSON, HTML or events, or of binary data |
-//! | [`State`](Role::State) | the states of signers and their factories | what the plugin returned in this session, or the dry-run sample's |
-//! | [`Json`](Role::Json) | claims; a request whose fields have no roles | JSON of up to 32 levels, whose texts are printable, up to 8 KiB |
-//!
-//! Printable text has no control characters but tabs and ends of lines, and outside of ASCII no more than a quarter of its
-//! characters; a body may be in any language. Up to [`FEW`] characters that no host sends are a boundary: a host passes on
-//! what it did not look at, and that little costs nothing. A header, a list and JSON may have as many items as fit into a
-//! request. Numbers and what is absent are always usual.
+//! What a host sends in a field: the roles that fields have, in one table, at [`Role`].
 //!
 //! Bugs in this module look like a realistic value of a field's [`Domain`](super::Domain) that is told to be unusual.
 
@@ -37,7 +21,23 @@ const BINARY_BYTES_MIN: usize = 32;
 /// The fields of answers in which a plugin returns a state.
 const STATES: [&str; 2] = ["signer_state", "factory_state"];
 
-/// What a field is for: see the table of this module.
+/// What a field is for, and with it what a host sends there.
+///
+/// | role | fields | what a host sends |
+/// |---|---|---|
+/// | [`Token`](Role::Token) | methods, names of headers | the characters of tokens in HTTP, up to 1 KiB |
+/// | [`Name`](Role::Name) | ids, kinds, names, points in time | printable text, up to 1 KiB |
+/// | [`Target`](Role::Target) | paths, queries, URLs | visible ASCII, up to 8 KiB |
+/// | [`Text`](Role::Text) | messages, user agents | printable text, up to 8 KiB |
+/// | [`HeaderValue`](Role::HeaderValue) | values of headers | base64 of what HTTP allows there, up to 8 KiB |
+/// | [`Body`](Role::Body) | bodies of messages | base64 of text such as JSON, HTML or events, or of binary data |
+/// | [`State`](Role::State) | the states of signers and their factories | what the plugin returned in this session, or the dry-run sample's |
+/// | [`Json`](Role::Json) | claims; a request whose fields have no roles | JSON of up to 32 levels, whose texts are printable, up to 8 KiB |
+///
+/// Printable text has no control characters but tabs and ends of lines, and outside of ASCII no more than a quarter of its
+/// characters; a body may be in any language. Up to [`FEW`] characters that no host sends are a boundary: a host passes on
+/// what it did not look at, and that little costs nothing. A header, a list and JSON may have as many items as fit into a
+/// request. Numbers and what is absent are always usual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// A word of HTTP.

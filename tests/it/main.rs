@@ -25,5 +25,6 @@ mod puppet;
 mod readme;
 mod reports;
 mod sealing;
+mod short_texts;
 mod trophies;
 mod workers;

@@ -195,6 +195,7 @@ fn limit(field: &str, fuel: u64) -> LimitReport {
         unit: "bytes",
         largest: Some(16_400),
         beyond: Some("the guest ran out of fuel".to_owned()),
+        unusual: (fuel < 100).then(|| format!("{field} is no text")),
         curve: (0..15).map(|power| point(1 << power)).collect(),
     }
 }
@@ -286,6 +287,8 @@ fn a_report_is_one_page_that_needs_nothing_else() {
         "1 finding",
         "plugin_fault in shape",
         "plugin_limit in build_signer",
+        "1 finding, 1 limit",
+        "the guest ran out of fuel; no host sends this: request.body_base64 is no text",
         "seed 7",
     ] {
         assert!(page.contains(words), "{words}");

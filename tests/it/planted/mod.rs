@@ -5,10 +5,12 @@ use cc_lb_fuzz::check_plugin;
 use cc_lb_fuzz::finding::Finding;
 use cc_lb_fuzz::report::case_text;
 
+mod limits;
 mod plugins;
 mod table;
 
-pub use plugins::{slow_on_zeroes, two_bugs};
+pub use limits::slow_on_zeroes;
+pub use plugins::two_bugs;
 
 /// What a check of so many cases finds.
 fn findings(wasm: &[u8], cases: u64) -> Vec<Finding> {
@@ -152,52 +154,4 @@ fn a_plugin_whose_cost_grows_faster_than_the_request_is_found_and_one_that_is_sl
     let cost = only(&plugins::squared(), 1_000, "linear_cost-shape--");
     assert_eq!(cost.case.steps.len(), 5, "{}", case_text(&cost.case));
     assert!(findings(&plugins::slow(), 1_000).is_empty());
-}
-
-/// The keys of what a check finds where limits are denied.
-fn denied(wasm: &[u8], cases: u64) -> Vec<String> {
-    match check_plugin(wasm).cases(cases).deny_limits().run() {
-        Ok(_) => Vec::new(),
-        Err(CheckError::Found(found)) => found.0.iter().map(Finding::key).collect(),
-        Err(error) => panic!("{error}"),
-    }
-}
-
-#[test]
-fn out_of_fuel_on_what_no_host_sends_is_a_limit_and_on_what_one_sends_a_fault() {
-    for (wasm, key) in [
-        (
-            plugins::slow_on_foreign_states(),
-            "no_limit-sign-out of fuel-",
-        ),
-        (plugins::slow_on_zeroes(), "no_limit-shape-out of fuel-"),
-    ] {
-        let passed = check_plugin(&wasm).cases(1_000).run();
-        assert_eq!(passed.expect("a limit fails no test").limits, 1, "{key}");
-        assert_eq!(denied(&wasm, 1_000), [key]);
-    }
-    // What boundaries are tried first are zeroes: it is not the zeroes.
-    only(
-        &plugins::slow_on_bodies(),
-        1_000,
-        "plugin_fault-shape-out of fuel-",
-    );
-}
-
-#[test]
-fn out_of_fuel_on_a_state_that_the_plugin_returned_is_a_fault() {
-    let found = findings(&plugins::slow_on_its_own_state(), 1_000);
-    let keys: Vec<_> = found.iter().map(Finding::key).collect();
-    assert_eq!(keys, ["plugin_fault-sign-out of fuel-"], "{found:#?}");
-    let case = case_text(&found[0].case);
-    assert!(case.contains("signer_state"), "{case}");
-}
-
-#[test]
-fn a_cost_that_grows_with_what_no_host_sends_is_a_limit() {
-    // The square of the zeroes.
-    let key = "no_limit-shape-linear cost-";
-    assert_eq!(denied(&plugins::squares_zeroes(), 1_000), [key]);
-    let passed = check_plugin(plugins::squares_zeroes()).cases(1_000).run();
-    assert_eq!(passed.expect("a limit fails no test").limits, 1);
 }

@@ -5,6 +5,7 @@ use cc_lb_plugin_wire::v1::shape::ShapeFn;
 use cc_lb_plugin_wire::v1::sign::SignFn;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
+use super::limits;
 use crate::common::{Guest, accept, set_output};
 
 /// A plugin, and the key of the only finding that there is in it.
@@ -79,17 +80,17 @@ pub fn all() -> Vec<Planted> {
         ),
         (
             "reads states outside of ASCII slowly",
-            slow_on_foreign_states(),
+            limits::slow_on_foreign_states(),
             Some("plugin_limit-sign-out of fuel-"),
         ),
         (
             "escapes zeroes slowly",
-            slow_on_zeroes(),
+            limits::slow_on_zeroes(),
             Some("plugin_limit-shape-out of fuel-"),
         ),
         (
             "escapes every body slowly",
-            slow_on_bodies(),
+            limits::slow_on_bodies(),
             Some("plugin_fault-shape-out of fuel-"),
         ),
         (
@@ -202,12 +203,12 @@ const LIBRARY: &str = r#"
 
 /// A plugin that has `shape`, `build_signer` and `sign`, and these texts in its data. In `shape` and `sign` runs what is
 /// given before the healthy answer.
-fn plugin(texts: &[&str], shape: &str, sign: &str) -> Vec<u8> {
+pub(super) fn plugin(texts: &[&str], shape: &str, sign: &str) -> Vec<u8> {
     plugin_with_state(texts, shape, sign, &healthy::<BuildSignerFn>())
 }
 
 /// The same, with what `build_signer` answers.
-fn plugin_with_state(texts: &[&str], shape: &str, sign: &str, signer: &str) -> Vec<u8> {
+pub(super) fn plugin_with_state(texts: &[&str], shape: &str, sign: &str, signer: &str) -> Vec<u8> {
     let mut guest = Guest::shape("");
     let functions = ["shape", "build_signer", "sign"];
     let of_each = |form: fn(&str) -> String| functions.map(form).join(",");
@@ -462,51 +463,4 @@ pub fn squared() -> Vec<u8> {
 pub fn slow() -> Vec<u8> {
     let slow = "(call $spend (i32.mul (global.get $length) (i32.const 68)))";
     plugin(&[], slow, "")
-}
-
-/// What `sign` spends on each byte of a text outside of ASCII.
-fn spends_on_foreign() -> &'static str {
-    "(call $spend (i32.mul (call $bytes (i32.const 0x80) (i32.const 0xff)) (i32.const 1000)))"
-}
-
-/// Reads a state expensively where it is not ASCII.
-pub fn slow_on_foreign_states() -> Vec<u8> {
-    plugin(&[], "", spends_on_foreign())
-}
-
-/// The state that [`slow_on_its_own_state`] returns.
-pub fn long_state() -> serde_json::Value {
-    serde_json::json!({ "key": "é".repeat(1_500) })
-}
-
-/// The same, and its own states are not ASCII.
-pub fn slow_on_its_own_state() -> Vec<u8> {
-    let mut answer =
-        serde_json::to_value(BuildSignerFn::dry_run_response()).expect("it serializes");
-    answer["_v"] = 1.into();
-    answer["signer_state"] = long_state();
-    plugin_with_state(&[], "", spends_on_foreign(), &answer.to_string())
-}
-
-/// Escapes a body expensively where it has zeroes, which are this letter in base64.
-pub fn slow_on_zeroes() -> Vec<u8> {
-    let a = "(call $bytes (i32.const 0x41) (i32.const 0x41))";
-    let slow = format!("(call $spend (i32.mul {a} (i32.const 400)))");
-    plugin(&[], &slow, "")
-}
-
-/// Escapes every body expensively.
-pub fn slow_on_bodies() -> Vec<u8> {
-    plugin(
-        &[],
-        "(call $spend (i32.mul (global.get $length) (i32.const 400)))",
-        "",
-    )
-}
-
-/// Out of fuel at some 25 KiB of zeroes.
-pub fn squares_zeroes() -> Vec<u8> {
-    let a = "(call $bytes (i32.const 0x41) (i32.const 0x41))";
-    let squared = format!("(call $spend (i32.div_u (i32.mul {a} {a}) (i32.const 372)))");
-    plugin(&[], &squared, "")
 }
