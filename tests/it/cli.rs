@@ -256,7 +256,7 @@ fn replay_of(printed: &str) -> Vec<&str> {
     command.expect("it is printed").split(' ').skip(1).collect()
 }
 
-const RUN: [&str; 6] = ["run", "plugin.wasm", "--cases", "300", "--seed", "1"];
+const RUN: [&str; 6] = ["run", "plugin.wasm", "--cases", "100", "--seed", "1"];
 
 #[test]
 fn a_limit_is_told_stored_and_replayed_and_is_no_failure() {
@@ -284,7 +284,7 @@ fn a_limit_is_told_stored_and_replayed_and_is_no_failure() {
         "{printed}"
     );
     assert!(
-        printed.contains("\n0 findings, 1 limit in 300 cases"),
+        printed.contains("\n0 findings, 1 limit in 100 cases"),
         "{printed}"
     );
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("it is there");
@@ -338,7 +338,7 @@ fn a_limit_that_is_denied_is_a_finding_of_the_run_and_of_the_replay() {
             printed.contains("finding: no_limit in shape (out of fuel)\n"),
             "{printed}"
         );
-        assert!(printed.contains("\n1 finding in 300 cases"), "{printed}");
+        assert!(printed.contains("\n1 finding in 100 cases"), "{printed}");
         let command = replay_of(&printed);
         assert!(command.ends_with(&["--deny", "limits"]), "{command:?}");
         let replay = tool(folder.path(), &command);
