@@ -131,6 +131,7 @@ fn campaign(host: String) -> Result<usize, Box<dyn std::error::Error>> {
         subject: Subject::Puppet,
         capabilities: Default::default(),
         deny_refusals: false,
+        deny_limits: false,
     };
     let workers = Workers::new(std::env::current_exe()?, ["worker"], setup)?;
     let plan = Plan::puppet::<Request>(1, 100);

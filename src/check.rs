@@ -13,6 +13,7 @@ use crate::case::{Case, CaseError, ShrinkLimits, words};
 use crate::finding::Finding;
 use crate::host::{HandshakeError, PluginHost};
 use crate::observation::{Depth, Subject};
+use crate::oracle::checks;
 use crate::report;
 use crate::wire::{Request, UnknownFunction, Vocabulary};
 
@@ -36,11 +37,15 @@ pub fn check_plugin(wasm: impl AsRef<[u8]>) -> PluginCheck {
         plan: Plan::plugin::<Request>(1, CASES),
         functions: Vec::new(),
         first: Vec::new(),
+        deny_limits: false,
     }
 }
 
 /// What a check is to do: by default 1,000 arbitrary cases of seed 1 for every function that the plugin has. The same
 /// every time, so a test neither fails nor passes by chance.
+///
+/// Where the plugin runs out of fuel or time on what no host sends, that is a limit, which fails no test:
+/// [`Summary::limits`] counts them, and [`PluginCheck::deny_limits`] makes failures of them.
 #[derive(Clone, Debug)]
 #[must_use = "a check does nothing until it is run"]
 pub struct PluginCheck {
@@ -49,6 +54,7 @@ pub struct PluginCheck {
     plan: Plan,
     functions: Vec<String>,
     first: Vec<First>,
+    deny_limits: bool,
 }
 
 /// What runs before arbitrary cases.
@@ -83,6 +89,13 @@ impl PluginCheck {
         self
     }
 
+    /// Fails at limits too: see [`PluginLimit`](crate::oracle::PluginLimit) and [`Role`](crate::wire::Role) for what no host
+    /// sends.
+    pub fn deny_limits(mut self) -> Self {
+        self.deny_limits = true;
+        self
+    }
+
     /// Runs this case first. May be repeated.
     pub fn case(mut self, case: Case) -> Self {
         self.first.push(First::Case(Box::new(case)));
@@ -103,7 +116,8 @@ impl PluginCheck {
         self.plan.menu.functions = Request::places(&self.functions)?;
         self.plan.menu.words = words(&self.wasm);
         let host = PluginHost::new_with_caps(&self.wasm, &self.capabilities)?;
-        let mut bench = Bench::new(&host, Subject::Plugin)?;
+        let checks = checks(self.deny_limits, false);
+        let mut bench = Bench::new(&host, Subject::Plugin)?.with_checks(&checks);
         let mut findings = Vec::new();
         for case in self.first()? {
             judge(&mut bench, case, &mut findings)?;
@@ -111,6 +125,7 @@ impl PluginCheck {
         if let Budget::Cases(0) = self.plan.budget {
             return Found(findings).or(Summary::default());
         }
+
         let summary = run_bench(&mut bench, &self.plan, &mut |event| {
             if let Event::Finding(finding) = event {
                 findings.push(finding.clone());
@@ -157,9 +172,14 @@ fn judge(
 pub struct Found(pub Vec<Finding>);
 
 impl Found {
-    fn or(mut self, summary: Summary) -> Result<Summary, CheckError> {
+    /// The summary, where nothing is wrong: with the limits, each once.
+    fn or(mut self, mut summary: Summary) -> Result<Summary, CheckError> {
         let mut told = HashSet::new();
         self.0.retain(|finding| finding.is_new(&mut told));
+        let limits = self
+            .0
+            .extract_if(.., |finding| finding.violation.is_limit());
+        summary.limits = limits.count();
         match self.0.is_empty() {
             true => Ok(summary),
             false => Err(CheckError::Found(self)),

@@ -26,6 +26,7 @@ fn workers(host: HostKind) -> Workers {
         subject: Subject::Puppet,
         capabilities: Default::default(),
         deny_refusals: false,
+        deny_limits: false,
     };
     Workers::new(env!("CARGO_BIN_EXE_cc-lb-fuzz"), ["worker"], setup).expect("there is room")
 }

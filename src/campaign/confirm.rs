@@ -69,6 +69,11 @@ pub fn confirm<R: Vocabulary>(
             return Ok(Confirmed::Finding(finding));
         }
     }
+    if let Some(last) = suspect.history.last()
+        && let Some(confirmed) = as_no_limit(lab, suspect, last, known, limits)?
+    {
+        return Ok(confirmed);
+    }
     // What a check that measures finds takes long, and has to show again and again.
     let steps = match must_show_again(suspect.violation) {
         true => MEASURED_STEPS,
@@ -85,6 +90,12 @@ pub fn confirm<R: Vocabulary>(
         if surely(lab, suspect.violation, &case)?.is_some()
             && let Some(confirmed) = shrink(lab, suspect.violation, &case, origin, known, limits)
         {
+            // What the shrunk case says is unusual once more, and only that.
+            if let Confirmed::Finding(finding) = &confirmed
+                && let Some(other) = as_no_limit(lab, suspect, &finding.case, known, limits)?
+            {
+                return Ok(other);
+            }
             return Ok(confirmed);
         }
     }
@@ -97,6 +108,38 @@ pub fn confirm<R: Vocabulary>(
         origin: Origin::Unreproduced,
         minimal: false,
     })))
+}
+
+/// A limit as the fault that it is where the same case shows it with what hosts send: then no unusual value has to do with
+/// it. `None` where it does not, and where the violation is no limit.
+fn as_no_limit<R: Vocabulary>(
+    lab: &mut impl Lab<R>,
+    suspect: &Suspect<'_, R>,
+    case: &Case<R>,
+    known: &Known,
+    limits: ShrinkLimits,
+) -> Result<Option<Confirmed<R>>, CampaignError> {
+    let Some(fault) = suspect.violation.as_no_limit() else {
+        return Ok(None);
+    };
+    for usual in case.as_hosts_send() {
+        if again(lab, &fault, &usual)?.is_none() {
+            continue;
+        }
+        if Finding::<R>::is_told(&fault, &known.keys) {
+            return Ok(Some(Confirmed::Known));
+        }
+        let suspect = Suspect {
+            violation: &fault,
+            history: &[usual],
+            by_chance: true,
+        };
+        let confirmed = confirm(lab, &suspect, known, limits)?;
+        if !matches!(confirmed, Confirmed::No) {
+            return Ok(Some(confirmed));
+        }
+    }
+    Ok(None)
 }
 
 /// A healthy call of a plugin that fails behind others, as what it is too: a fault, in a case that ends with healthy

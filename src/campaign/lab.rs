@@ -10,7 +10,7 @@ use super::{CampaignError, Cases, Plan};
 use crate::case::Case;
 use crate::host::{HandshakeError, Host};
 use crate::observation::{CaseRecord, Depth, Runner, Subject};
-use crate::oracle::{CHECKS, Oracle, STRICT_CHECKS, Violation, WithinMemory, check_all};
+use crate::oracle::{CHECKS, Oracle, Violation, WithinMemory, all_checks, check_all};
 use crate::wire::{Request, Vocabulary};
 
 /// How often a violation of a check that measures must show, on fresh sessions, to count.
@@ -211,7 +211,7 @@ pub(super) fn depth_of(check: &str) -> Depth {
     match check {
         "no_leak" => Depth::Soak,
         "no_poison" | "deterministic" | "agrees_with_reference" => Depth::Thorough,
-        known if STRICT_CHECKS.iter().any(|check| check.name() == known) => Depth::Light,
+        known if all_checks().any(|check| check.name() == known) => Depth::Light,
         _ => Depth::Thorough,
     }
 }

@@ -180,7 +180,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         violation: &Violation,
     ) {
         self.unexamined = Some(self.unexamined.map_or(from, |first| first.min(from)));
-        let certain = !violation.measured && !stopped.by_chance;
+        let certain = !violation.measured && !stopped.by_chance && !violation.is_limit();
         self.summary.unexamined += 1;
         self.summary.unexamined_for_sure += u64::from(certain);
         let key = Finding::<R>::key_of(violation, &BTreeSet::new());
@@ -376,7 +376,11 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         let Violation { check, class, .. } = &finding.violation;
         self.effects
             .push((check.clone(), class.clone(), finding.effects()));
-        self.summary.findings += 1;
+        if finding.violation.is_limit() {
+            self.summary.limits += 1;
+        } else {
+            self.summary.findings += 1;
+        }
         (self.emit)(Event::Finding(&finding));
     }
 }

@@ -31,6 +31,9 @@ pub struct Limit {
     pub largest: Option<u64>,
     /// What the next size comes to; `None` where nothing larger was tried.
     pub beyond: Option<String>,
+    /// What of that next size no host sends, in words, as a limit that a campaign finds says it; `None` where a host may
+    /// send it.
+    pub unusual: Option<String>,
     /// What the sizes on the way took, each twice the one before.
     pub curve: Vec<Point>,
 }
@@ -122,8 +125,12 @@ impl<R: Vocabulary> Field<'_, R> {
                 }
             }
         }
+        let unusual = beyond
+            .as_ref()
+            .and_then(|_| self.unusual(function, failing));
         Ok(Limit {
             function,
+            unusual,
             field: self
                 .growing
                 .path
@@ -136,6 +143,14 @@ impl<R: Vocabulary> Field<'_, R> {
             beyond,
             curve,
         })
+    }
+
+    /// What of a request of this size no host sends.
+    fn unusual(&self, function: &Function, size: u64) -> Option<String> {
+        let request = self.growing.request::<R>(self.sample, size)?;
+        let input = serde_json::to_vec(&request.to_json().ok()?).ok()?;
+        let unusual = function.unusual(&input, &|_| false);
+        unusual.first().map(ToString::to_string)
     }
 
     /// What a request of this size took on a fresh session, or why it was not answered.

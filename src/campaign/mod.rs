@@ -149,7 +149,8 @@ pub enum Event<'a, R> {
     /// A session's cases have run.
     Progress(&'a Summary),
     /// Something was found: confirmed and shrunk, or, at the end, seen and not looked into for want of time, which its
-    /// [`origin`](Finding::origin) says. Told once for each key.
+    /// [`origin`](Finding::origin) says. Told once for each key. It may be a limit of the plugin, and no failure: see
+    /// [`Violation::is_limit`](crate::oracle::Violation::is_limit).
     Finding(&'a Finding<R>),
 }
 
@@ -175,6 +176,9 @@ pub struct Summary {
     pub memory: Option<u64>,
     /// The findings told, without those that were not looked into.
     pub findings: usize,
+    /// The limits of the plugin told: what it cannot do, and no host asks of it. See
+    /// [`PluginLimit`](crate::oracle::PluginLimit).
+    pub limits: usize,
     /// Violations of measurements that did not show again, and so are no findings.
     pub unconfirmed: u64,
     /// Violations that there was no time to look into.

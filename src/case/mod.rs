@@ -19,8 +19,10 @@ mod bodies;
 mod file;
 mod mutate;
 mod near;
+mod shorten;
 mod shrink;
 pub(crate) mod tree;
+mod usual;
 mod words;
 
 pub(crate) use bodies::{NO_WORDS, near_bodies, one_change_away, usual_body};

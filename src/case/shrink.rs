@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::tree::{self, Numbers};
 use super::{Case, Step};
 use crate::observation::MANY_STEPS;
-use crate::wire::Vocabulary;
+use crate::wire::{Vocabulary, in_full};
 
 /// When to stop shrinking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -375,6 +375,8 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         let (Ok(root), Ok(target)) = (serde_json::to_value(request), target) else {
             return false;
         };
+        // Texts shrink as texts, however they are written.
+        let (root, target) = (in_full(&root), in_full(&target));
         self.shrink_tree(place, root, &target, |step, root| {
             step.request = serde_json::from_value(root).ok()?;
             Some(())

@@ -7,6 +7,7 @@ use arbitrary::Unstructured;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
+use super::shorten::shorten;
 use crate::wire::{Json, Vocabulary};
 
 /// Says whether a tree is accepted, or ends the search.
@@ -81,6 +82,9 @@ fn shrink_at(
             break;
         }
     }
+    if let Some(Value::String(text)) = root.pointer(path).cloned() {
+        return shrink_text(root, path, &text, numbers, keep);
+    }
     let children: Vec<String> = match root.pointer(path) {
         // From the back, so that removals do not move what is still to come.
         Some(Value::Array(items)) => (0..items.len()).rev().map(|i| i.to_string()).collect(),
@@ -99,6 +103,27 @@ fn shrink_at(
         shrink_at(root, &child_path(path, &key), child_target, numbers, keep)?;
     }
     ControlFlow::Continue(())
+}
+
+/// Shortens the text at this path.
+fn shrink_text(
+    root: &mut Value,
+    path: &str,
+    text: &str,
+    numbers: Numbers,
+    keep: Keep<'_>,
+) -> ControlFlow<()> {
+    let mut best = Value::from(text);
+    let ended = shorten(text, numbers, &mut |candidate| {
+        place(root, path, candidate.into());
+        let accepted = keep(root)?;
+        if accepted {
+            best = candidate.into();
+        }
+        ControlFlow::Continue(accepted)
+    });
+    place(root, path, best);
+    ended
 }
 
 fn child_path(path: &str, key: &str) -> String {
@@ -134,10 +159,8 @@ fn candidates(value: &Value, target: Option<&Value>, numbers: Numbers) -> Vec<Va
                 simpler.push(Value::from(0));
             }
         }
-        Value::String(text) => {
-            simpler.push(Value::Null);
-            simpler.extend(shorter(text).into_iter().map(Value::from));
-        }
+        // See `shrink_text`.
+        Value::String(_) => simpler.push(Value::Null),
         Value::Array(items) => {
             simpler.push(Value::Null);
             let mut chunk = items.len();
@@ -183,22 +206,6 @@ fn shallower(value: &Value) -> Vec<Value> {
     let levels = [levels.get(levels.len() / 2), levels.get(1)];
     let write = |level: &Value| serde_json::to_value(Json(level.clone())).ok();
     levels.into_iter().flatten().filter_map(write).collect()
-}
-
-/// Shorter texts: none of it, halves, and without each of the first characters; then plainer ones.
-fn shorter(text: &str) -> Vec<String> {
-    let chars: Vec<char> = text.chars().collect();
-    let mut simpler = vec![String::new()];
-    if chars.len() > 1 {
-        let (front, back) = chars.split_at(chars.len() / 2);
-        simpler.extend([front.iter().collect(), back.iter().collect()]);
-        for skip in 0..chars.len().min(64) {
-            let rest = chars.iter().enumerate().filter(|(i, _)| *i != skip);
-            simpler.push(rest.map(|(_, c)| c).collect());
-        }
-    }
-    simpler.retain(|candidate| candidate.len() < text.len());
-    simpler
 }
 
 /// Replaces one random subtree by its counterpart in `donor`.

@@ -32,7 +32,8 @@ pub fn minimize(args: &MinimizeArgs) -> Result<u8, CliError> {
     let workers = args.options.workers(plugin)?;
     let (mut worker, found_on) = (workers.worker(), workers.setup().fingerprint());
     let told = |error| refused(error, plugin);
-    let mut found = false;
+    // Whether what was found is more than limits.
+    let mut found = None;
     let findings = worker.findings(&case, ShrinkLimits::default());
     for finding in findings.map_err(told)? {
         let finding = finding.map_err(told)?;
@@ -45,13 +46,14 @@ pub fn minimize(args: &MinimizeArgs) -> Result<u8, CliError> {
             &found_on,
         );
         told?;
-        found = true;
+        found = Some(found == Some(true) || !finding.violation.is_limit());
     }
     match found {
-        false => {
+        None => {
             print("the case shows no finding\n")?;
             Ok(exit_code::CLEAN)
         }
-        true => Ok(exit_code::FINDINGS),
+        Some(false) => Ok(exit_code::CLEAN),
+        Some(true) => Ok(exit_code::FINDINGS),
     }
 }

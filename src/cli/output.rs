@@ -34,19 +34,26 @@ pub fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
     unless_gone(out.write_all(bytes).and_then(|()| out.flush()))
 }
 
-/// The word that begins what is found, bold and red.
-const FINDING: &str = "\u{1b}[1;31mfinding\u{1b}[0m";
+/// The words that begin what is found: findings are bold and red, limits yellow.
+const FOUND: [(&str, &str); 2] = [
+    ("finding", "\u{1b}[1;31mfinding\u{1b}[0m"),
+    ("limit", "\u{1b}[33mlimit\u{1b}[0m"),
+];
 
 /// The same, with findings that are seen from afar, where colors are wanted.
 pub fn print_findings(text: &str) -> Result<(), CliError> {
     let mut painted = String::new();
     for line in harmless(text).split_inclusive('\n') {
-        match line.strip_prefix("finding") {
-            Some(rest) if rest.starts_with([':', ' ']) => {
-                painted += FINDING;
+        let found = FOUND.iter().find_map(|(word, painted)| {
+            let rest = line.strip_prefix(word)?;
+            rest.starts_with([':', ' ']).then_some((painted, rest))
+        });
+        match found {
+            Some((word, rest)) => {
+                painted += word;
                 painted += rest;
             }
-            _ => painted += line,
+            None => painted += line,
         }
     }
     let mut out = anstream::stdout().lock();

@@ -21,16 +21,18 @@ pub struct PluginArgs {
     /// Offer the plugin this capability in the handshake; repeatable
     #[arg(long = "capability", value_name = "NAME", global = true)]
     pub capabilities: Vec<String>,
-    /// Make a finding of what a plugin has a right to; repeatable
+    /// Make a finding of what is none otherwise; repeatable
     #[arg(long, value_enum, value_name = "WHAT", global = true)]
     pub deny: Vec<Deny>,
 }
 
-/// What a plugin has a right to.
+/// What a plugin has a right to, and what need not concern its author.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Deny {
     /// To refuse a request by setting an error
     Refused,
+    /// To run out of fuel or time on what no host sends
+    Limits,
 }
 
 /// What every command that only looks at a plugin may be told.
@@ -95,6 +97,7 @@ impl PluginArgs {
             subject,
             capabilities: self.capabilities(),
             deny_refusals: self.deny.contains(&Deny::Refused),
+            deny_limits: self.deny.contains(&Deny::Limits),
         };
         // All that it makes is a folder.
         Workers::new(this_program()?, ["worker"], setup).map_err(|source| {
@@ -113,6 +116,9 @@ impl PluginArgs {
         }
         if self.deny.contains(&Deny::Refused) {
             flags += " --deny refused";
+        }
+        if self.deny.contains(&Deny::Limits) {
+            flags += " --deny limits";
         }
         for name in &self.capabilities {
             flags += &format!(" --capability={}", quote(name.as_ref()));

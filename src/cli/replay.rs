@@ -28,11 +28,13 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
     let plugin = args.plugin.as_deref();
     let mut worker = args.options.workers(plugin)?.worker();
     let in_full = cases.iter().map(|(file, _)| file).eq(&args.files);
-    let mut showing = 0;
+    let (mut showing, mut limited) = (0, 0);
     for (file, case) in &cases {
         let replayed = worker.replay(case);
         let (seen, violations) = replayed.map_err(|error| refused(error, plugin))?;
-        showing += usize::from(!violations.is_empty());
+        let limits = violations.iter().filter(|found| found.is_limit()).count();
+        showing += usize::from(limits < violations.len());
+        limited += usize::from(limits > 0);
         match in_full {
             true if cases.len() == 1 => {
                 print_findings(&report::replay_text(case, &seen, &violations))?
@@ -45,9 +47,13 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
         }
     }
     if !in_full {
+        let limited = match limited {
+            0 => String::new(),
+            limited => format!(", {limited} a limit"),
+        };
+        let all = cases.len();
         print(&format!(
-            "{showing} of {} cases show a finding\n",
-            cases.len()
+            "{showing} of {all} cases show a finding{limited}\n"
         ))?;
     }
     Ok(match showing {

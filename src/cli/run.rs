@@ -24,7 +24,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use super::cases::{self, CaseFile};
 use super::error::CliError;
 use super::output::{self, note, print, tell};
-use super::plugin::{HostArg, PluginArgs, refused};
+use super::plugin::{Deny, HostArg, PluginArgs, refused};
 use super::progress::Progress;
 use super::report::ReportFile;
 use super::resume::{self, Identity, Keeper, State};
@@ -138,10 +138,9 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
             };
             let (replay, told) = progress.suspend(tell);
             let report = FindingReport::new(finding, replay);
-            found.fetch_or(
-                report.status != Status::UnexaminedMeasurement,
-                Ordering::Relaxed,
-            );
+            let counts =
+                report.status != Status::UnexaminedMeasurement && !finding.violation.is_limit();
+            found.fetch_or(counts, Ordering::Relaxed);
             findings.push(report);
             failures.extend(told.err());
         }
@@ -157,7 +156,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     failures.extend(print_unless_quiet(&ends).err());
     let mut report = Report::new(args.what(), &plan, &summary);
     report.plugin = plugin.map(Path::to_owned);
-    report.findings = findings;
+    findings.into_iter().for_each(|finding| report.add(finding));
     if let Some(error) = &ended_early {
         report.ended_early = Some(error.to_string());
     }
@@ -319,9 +318,13 @@ impl RunArgs {
         let functions = summary.functions.iter();
         let refusals = functions.filter_map(|stats| stats.counts.fallbacks.get("guest error"));
         match refusals.sum::<u64>() {
-            refused @ 1.. if self.plugin.is_some() && self.options.deny.is_empty() => format!(
-                "the plugin refused {refused} requests; with --deny refused that is a finding\n"
-            ),
+            refused @ 1..
+                if self.plugin.is_some() && !self.options.deny.contains(&Deny::Refused) =>
+            {
+                format!(
+                    "the plugin refused {refused} requests; with --deny refused that is a finding\n"
+                )
+            }
             _ => String::new(),
         }
     }

@@ -43,6 +43,8 @@ pub type Outcome = DispatchOutcome<Value>;
 pub struct CaseRecord {
     /// Who answered.
     pub subject: Subject,
+    /// What a plugin's healthy calls were answered with when it was opened: it returns states there.
+    pub healthy_answers: Arc<[Value]>,
     /// Each step, in order.
     pub steps: Vec<StepRecord>,
     /// Healthy calls that were made in between and behind.
@@ -98,6 +100,7 @@ impl CaseRecord {
     pub fn new(subject: Subject) -> Self {
         Self {
             subject,
+            healthy_answers: Arc::default(),
             steps: Vec::new(),
             probes: Vec::new(),
             fresh: Vec::new(),

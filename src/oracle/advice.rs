@@ -17,6 +17,8 @@ pub struct Advice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
+    /// The plugin cannot do what no host asks of it: a limit, and no failure.
+    Limit,
     /// A request is answered worse than it could be, or one day will be.
     Warning,
     /// The plugin fails a request that it should answer, or answers it wrongly.
@@ -150,8 +152,10 @@ impl Violation {
     /// How bad it is.
     pub fn severity(&self) -> Severity {
         match &self.check[..] {
+            "plugin_limit" => Severity::Limit,
+            "no_limit" if self.is_of_growth() => Severity::Warning,
             "linear_cost" | "no_drift" | "no_refusal" => Severity::Warning,
-            "plugin_fault" | "no_carryover" => Severity::Error,
+            "plugin_fault" | "no_limit" | "no_carryover" => Severity::Error,
             _ => Severity::Critical,
         }
     }
@@ -167,6 +171,10 @@ impl Violation {
             "no_poison" => Advice {
                 explanation: "After this a healthy request is not answered any more, which a fresh session answers.",
                 advice: "Look for state that a failing call leaves behind: locks, counters, half-filled tables.",
+            },
+            "plugin_limit" | "no_limit" => Advice {
+                explanation: "The plugin runs out of fuel or time on what no host sends: a limit, and no fault on real requests.",
+                advice: "Nothing need be done; to be safe, check the length of such a field first, or refuse it.",
             },
             "linear_cost" => Advice {
                 explanation: "The fuel grows faster than the request, until there is none left where there would be.",

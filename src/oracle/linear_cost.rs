@@ -4,6 +4,7 @@
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
 use super::plugin_fault::is_ordinary;
+use super::plugin_limit::unusual;
 use super::{Oracle, Violation, plugin_steps};
 use crate::host::{Cause, DispatchOutcome};
 use crate::observation::{CaseRecord, MANY_STEPS, StepRecord};
@@ -16,7 +17,8 @@ const COST_MIN: u64 = HANDSHAKE_FUEL / 50;
 
 /// Holds when a plugin that runs out of fuel, at more than an ordinary size, took about the same for each byte before,
 /// or less and less. It is judged on four requests in a row that were answered, each larger than the one before, in cases
-/// of fewer than [`MANY_STEPS`]. At an ordinary size, running out of fuel is [`PluginFault`](super::PluginFault)'s matter.
+/// of fewer than [`MANY_STEPS`]. At an ordinary size, running out of fuel is [`PluginFault`](super::PluginFault)'s matter,
+/// and on what no host sends [`PluginLimit`](super::PluginLimit)'s.
 #[derive(Debug)]
 pub struct LinearCost;
 
@@ -26,35 +28,41 @@ impl Oracle for LinearCost {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        let steps = plugin_steps(record);
-        // Among many requests some may grow by chance.
-        if steps.len() >= MANY_STEPS {
-            return Vec::new();
+        match end(record) {
+            Some((place, cost)) if unusual(record, place).is_empty() => {
+                vec![Violation::new(self, record.steps[place].function, cost)]
+            }
+            _ => Vec::new(),
         }
-        let is_end = |step: &StepRecord| step.call.cause == Some(Cause::OutOfFuel);
-        let Some(end) = steps.iter().position(is_end) else {
-            return Vec::new();
-        };
-        let failing = &steps[end];
-        if is_ordinary(failing) {
-            return Vec::new();
-        }
-        let before = &steps[end.saturating_sub(4)..end];
-        let costs = before.iter().map(|step| cost(step, failing));
-        let costs: Vec<_> = costs.collect::<Option<_>>().unwrap_or_default();
-        let Some(growth) = growth(&costs) else {
-            return Vec::new();
-        };
-        let detail = format!(
-            "out of fuel at {} bytes; before, from {} to {} to {} to {} bytes, each further byte took {growth}",
-            failing.input().map_or(0, <[u8]>::len),
-            costs[0].0,
-            costs[1].0,
-            costs[2].0,
-            costs[3].0,
-        );
-        vec![Violation::new(self, failing.function, detail)]
     }
+}
+
+/// The request that was too large, by its place in the record, where the cost of those before it grew and grew; and how.
+pub(super) fn end(record: &CaseRecord) -> Option<(usize, String)> {
+    let steps = plugin_steps(record);
+    // Among many requests some may grow by chance.
+    if steps.len() >= MANY_STEPS {
+        return None;
+    }
+    let is_end = |step: &StepRecord| step.call.cause == Some(Cause::OutOfFuel);
+    let end = steps.iter().position(is_end)?;
+    let failing = &steps[end];
+    if is_ordinary(failing) {
+        return None;
+    }
+    let before = &steps[end.saturating_sub(4)..end];
+    let costs = before.iter().map(|step| cost(step, failing));
+    let costs: Vec<_> = costs.collect::<Option<_>>()?;
+    let growth = growth(&costs)?;
+    let detail = format!(
+        "out of fuel at {} bytes; before, from {} to {} to {} to {} bytes, each further byte took {growth}",
+        failing.input().map_or(0, <[u8]>::len),
+        costs[0].0,
+        costs[1].0,
+        costs[2].0,
+        costs[3].0,
+    );
+    Some((end, detail))
 }
 
 /// The size and the fuel of a request to the same function that was answered.

@@ -3,7 +3,7 @@
 //! One file for each check. A check reads a [`CaseRecord`] and returns what is wrong with it. What most of them find
 //! is a broken promise of the host, whoever the plugin is; [`PluginFault`], [`LinearCost`], [`NoDrift`] and [`NoCarryover`]
 //! find what
-//! is wrong with the plugin.
+//! is wrong with the plugin, and [`PluginLimit`] what it cannot do and no host asks of it.
 
 use std::fmt::{Debug, Display};
 
@@ -27,6 +27,7 @@ mod no_poison;
 mod no_refusal;
 mod no_retry;
 mod plugin_fault;
+mod plugin_limit;
 mod request_fidelity;
 mod sound_ok;
 mod within_fuel;
@@ -48,6 +49,7 @@ pub use no_poison::NoPoison;
 pub use no_refusal::NoRefusal;
 pub use no_retry::NoRetry;
 pub use plugin_fault::{ORDINARY_DEPTH, ORDINARY_INPUT_BYTES, PluginFault};
+pub use plugin_limit::{NoLimit, PluginLimit};
 pub use request_fidelity::RequestFidelity;
 pub use sound_ok::SoundOk;
 pub use within_fuel::WithinFuel;
@@ -120,7 +122,7 @@ impl Violation {
 }
 
 /// All checks: those of the host, and the plugin's own, which have nothing to say about the puppet.
-pub const CHECKS: [&dyn Oracle; 17] = [
+pub const CHECKS: [&dyn Oracle; 18] = [
     &NoCrash,
     &NoPanic,
     &FallbackPolicy,
@@ -135,21 +137,32 @@ pub const CHECKS: [&dyn Oracle; 17] = [
     &Deterministic,
     &AgreesWithReference,
     &PluginFault,
+    &PluginLimit,
     &LinearCost,
     &NoDrift,
     &NoCarryover,
 ];
 
-/// [`CHECKS`] and [`NoRefusal`], for whoever asks for it.
-pub const STRICT_CHECKS: [&dyn Oracle; CHECKS.len() + 1] = {
-    let mut checks = [&NoRefusal as &dyn Oracle; CHECKS.len() + 1];
-    let mut place = 0;
-    while place < CHECKS.len() {
-        checks[place] = CHECKS[place];
-        place += 1;
+/// Those for whoever asks for them.
+pub const STRICT_CHECKS: [&dyn Oracle; 2] = [&NoLimit, &NoRefusal];
+
+/// [`CHECKS`], and with what is denied: limits, refusals.
+pub fn checks(deny_limits: bool, deny_refusals: bool) -> Vec<&'static dyn Oracle> {
+    let mut checks = CHECKS.to_vec();
+    if deny_limits {
+        checks.retain(|check| check.name() != PluginLimit.name());
+        checks.push(&NoLimit);
+    }
+    if deny_refusals {
+        checks.push(&NoRefusal);
     }
     checks
-};
+}
+
+/// All checks that there are.
+pub fn all_checks() -> impl Iterator<Item = &'static dyn Oracle> {
+    CHECKS.into_iter().chain(STRICT_CHECKS)
+}
 
 /// Everything that the checks find in a record, in the order of the checks.
 pub fn check_all(checks: &[&dyn Oracle], record: &CaseRecord) -> Vec<Violation> {

@@ -4,6 +4,7 @@
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
 
+use super::plugin_limit::unusual;
 use super::{Oracle, Violation, plugin_probes, plugin_steps};
 use crate::case::tree;
 use crate::host::{Call, Cause, DispatchOutcome, TrapKind};
@@ -28,7 +29,8 @@ pub(super) const NO_ANSWER: &str = "no answer";
 
 /// Holds when every call of a plugin is answered or refused: no trap, no exit code, no misuse of a host
 /// function, no answer or error that does not decode, base64 in it included, and no end of fuel or time at an ordinary
-/// size of request. A guest error is a refusal.
+/// size of request that hosts send: what none sends is [`PluginLimit`](super::PluginLimit)'s matter. A guest error is a
+/// refusal.
 ///
 /// Not every host tells why a call fell back. There a fault is told only of the dry-run request, which every plugin must
 /// answer: where it fell back on a fresh session, and again.
@@ -41,8 +43,8 @@ impl Oracle for PluginFault {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        let steps = plugin_steps(record).iter();
-        let faults = steps.filter_map(|step| self.judge(step));
+        let steps = plugin_steps(record).iter().enumerate();
+        let faults = steps.filter_map(|(place, step)| self.judge(record, place, step));
         faults.chain(self.unanswered(record)).collect()
     }
 }
@@ -65,13 +67,15 @@ impl PluginFault {
         found
     }
 
-    fn judge(&self, step: &StepRecord) -> Option<Violation> {
+    fn judge(&self, record: &CaseRecord, place: usize, step: &StepRecord) -> Option<Violation> {
         let Some(cause) = step.call.cause.as_ref() else {
             let field = not_base64(step)?;
             let detail = format!("the answer's {field} is no standard base64");
             return Some(Violation::new(self, step.function, detail).with_class(NOT_BASE64));
         };
-        if matches!(cause, Cause::OutOfFuel | Cause::Timeout) && !is_ordinary(step) {
+        if matches!(cause, Cause::OutOfFuel | Cause::Timeout)
+            && !(is_ordinary(step) && unusual(record, place).is_empty())
+        {
             return None;
         }
         let class = class(&step.call)?;

@@ -2,8 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::text::count;
-use super::{FindingReport, FunctionReport, LimitReport, Report, charts};
+use super::{FindingReport, FunctionReport, LimitReport, Report, charts, text};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -31,6 +30,13 @@ pub fn html_page(report: &Report) -> String {
                     section {
                         h2 { "Unexamined" }
                         @for finding in open(report) { (finding_of(finding)) }
+                    }
+                }
+                @if !report.found_limits.is_empty() {
+                    section {
+                        h2 { "Limits" }
+                        p { "What the plugin cannot do, and no host asks of it." }
+                        @for limit in &report.found_limits { (finding_of(limit)) }
                     }
                 }
                 section {
@@ -70,9 +76,9 @@ fn open(report: &Report) -> impl Iterator<Item = &FindingReport> {
 
 fn head(report: &Report) -> Markup {
     let (found, open) = (findings(report).count(), open(report).count());
-    let mut verdict = match found {
-        0 => "nothing found".to_owned(),
-        found => count(found as u64, "finding"),
+    let mut verdict = match (found, report.found_limits.len()) {
+        (0, 0) => "nothing found".to_owned(),
+        (found, limits) => text::findings(found, limits),
     };
     if open > 0 {
         verdict += &format!(", {open} unexamined");
@@ -186,7 +192,12 @@ fn growth(limits: &[LimitReport]) -> Markup {
                         td { (limit.function) " " (limit.field) }
                         td { @match limit.largest { Some(most) => (most), None => "none" } }
                         td { (limit.unit) }
-                        td { (limit.beyond.as_deref().unwrap_or("more was not tried")) }
+                        td {
+                            (limit.beyond.as_deref().unwrap_or("more was not tried"))
+                            @if let Some(unusual) = &limit.unusual {
+                                "; no host sends this: " (unusual)
+                            }
+                        }
                     }
                 }
             }

@@ -1,11 +1,11 @@
-//! JUnit XML, which build servers read: a test case for each function, and one that fails for each finding.
-//! Each has a name of its own, for of several with one name consumers show one.
+//! JUnit XML, which build servers read: a test case for each function, one that fails for each finding, and one that passes
+//! for each limit. Each has a name of its own, for of several with one name consumers show one.
 
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report as Xml, TestCase, TestCaseStatus, TestSuite};
 
-use super::{Report, Status};
+use super::{FindingReport, Report, Status};
 
 /// The report as JUnit XML.
 ///
@@ -29,13 +29,7 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
         };
         status.set_message(finding.detail.clone());
         status.set_type(finding.check.clone());
-        let lines = [finding.explanation, finding.advice, finding.caveat()];
-        let lines = lines.into_iter().filter(|line| !line.is_empty());
-        let lines: String = lines.map(|line| format!("{line}\n")).collect();
-        status.set_description(format!(
-            "{lines}{}replay: {}",
-            finding.case_text, finding.replay
-        ));
+        status.set_description(in_words(finding));
         let mut case = TestCase::new(finding.unique_title(), status);
         case.set_classname("cc-lb-fuzz");
         suite.add_test_case(case);
@@ -50,9 +44,22 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
         case.set_classname("cc-lb-fuzz");
         suite.add_test_case(case);
     }
+    for limit in &report.found_limits {
+        let mut case = TestCase::new(limit.unique_title(), TestCaseStatus::success());
+        case.set_classname("cc-lb-fuzz");
+        case.set_system_out(format!("{}\n{}", limit.detail, in_words(limit)));
+        suite.add_test_case(case);
+    }
     let mut xml = Xml::new("cc-lb-fuzz");
     xml.add_test_suite(suite);
     // No characters of XML, and the one thing that the writer lets through.
     xml.to_string()
         .map(|xml| xml.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}"))
+}
+
+fn in_words(finding: &FindingReport) -> String {
+    let lines = [finding.explanation, finding.advice, finding.caveat()];
+    let lines = lines.into_iter().filter(|line| !line.is_empty());
+    let lines: String = lines.map(|line| format!("{line}\n")).collect();
+    format!("{lines}{}replay: {}", finding.case_text, finding.replay)
 }

@@ -2,16 +2,16 @@
 
 use std::fmt::Write as _;
 
-use super::text::{count, harmless, indent};
+use super::text::{findings, harmless, indent};
 use super::{FindingReport, Report, Status};
 
 /// The report as Markdown: for each finding what was seen, what it means, its case, and the command that replays it.
 ///
 /// What a plugin says stands in blocks of code, so that it is text whatever it looks like.
 pub fn markdown(report: &Report) -> String {
-    let (open, findings): (Vec<_>, Vec<_>) =
+    let (open, found): (Vec<_>, Vec<_>) =
         (report.findings.iter()).partition(|finding| finding.status.is_unexamined());
-    let number = count(findings.len() as u64, "finding");
+    let number = findings(found.len(), report.found_limits.len());
     // A span of code ends at the first of these.
     let subject = harmless(&report.subject).replace('`', "'");
     let mut text = format!("# {number} in `{subject}`\n\n");
@@ -24,8 +24,14 @@ pub fn markdown(report: &Report) -> String {
     if let Some(reason) = &report.ended_early {
         text += &format!("\nThe campaign ended early:\n\n{}", block(reason));
     }
-    for finding in findings {
+    for finding in found {
         text += &section(finding);
+    }
+    if !report.found_limits.is_empty() {
+        text += "\n# Limits\n\nWhat the plugin cannot do, and no host asks of it.\n";
+    }
+    for limit in &report.found_limits {
+        text += &section(limit);
     }
     if !open.is_empty() {
         text += "\n# Unexamined\n";
@@ -36,7 +42,7 @@ pub fn markdown(report: &Report) -> String {
     text
 }
 
-/// A finding.
+/// What was seen, what it means, its case, and the command that replays it.
 fn section(finding: &FindingReport) -> String {
     let (check, function) = (&finding.check, &finding.function);
     let (explanation, advice) = (finding.explanation, finding.advice);

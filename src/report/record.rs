@@ -57,6 +57,9 @@ pub struct Report {
     pub functions: Vec<FunctionReport>,
     /// What was found, in the order in which it was; last what there was no time to look into.
     pub findings: Vec<FindingReport>,
+    /// What the plugin cannot do and no host asks of it, in the same form: none of it is a failure. With `--deny limits` these
+    /// are findings.
+    pub found_limits: Vec<FindingReport>,
     /// How large the requests of a plugin may be, and what they cost on the way there; empty where nobody asked.
     pub limits: Vec<LimitReport>,
 }
@@ -102,6 +105,8 @@ pub struct LimitReport {
     pub largest: Option<u64>,
     /// What the next size comes to; `None` where nothing larger was tried.
     pub beyond: Option<String>,
+    /// What of that next size no host sends; `None` where a host may send it.
+    pub unusual: Option<String>,
     /// What the sizes on the way took.
     pub curve: Vec<PointReport>,
 }
@@ -202,7 +207,16 @@ impl Report {
                 })
                 .collect(),
             findings: Vec::new(),
+            found_limits: Vec::new(),
             limits: Vec::new(),
+        }
+    }
+
+    /// Adds a finding, or a limit.
+    pub fn add(&mut self, finding: FindingReport) {
+        match finding.severity {
+            Severity::Limit => self.found_limits.push(finding),
+            _ => self.findings.push(finding),
         }
     }
 
@@ -289,6 +303,7 @@ impl From<&Limit> for LimitReport {
             unit: limit.growth.unit(),
             largest: limit.largest,
             beyond: limit.beyond.clone(),
+            unusual: limit.unusual.clone(),
             curve: limit
                 .curve
                 .iter()

@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Value, json};
 
 use super::{FindingReport, Report, Status};
-use crate::oracle::{STRICT_CHECKS, Severity};
+use crate::oracle::{Severity, all_checks};
 
 /// What may not stand for itself in the path of a URI. A colon may, but not in the first part of a relative one.
 const NOT_OF_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
@@ -23,18 +23,17 @@ const NOT_OF_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
 /// # Errors
 /// Those of `serde_json`.
 pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
-    let found: BTreeSet<&str> = report.findings.iter().map(|f| f.check.as_str()).collect();
-    let rules = STRICT_CHECKS.iter().map(|check| check.name());
+    let all = || report.findings.iter().chain(&report.found_limits);
+    let found: BTreeSet<&str> = all().map(|f| f.check.as_str()).collect();
+    let rules = all_checks().map(|check| check.name());
     let rules = rules.filter(|name| found.contains(name));
     let rules: Vec<Value> = rules.map(|name| json!({ "id": name })).collect();
-    let results: Vec<Value> = report
-        .findings
-        .iter()
+    let results: Vec<Value> = all()
         .map(|finding| {
             let mut result = json!({
                 "ruleId": finding.check,
                 "level": match (finding.status, finding.severity) {
-                    (Status::UnexaminedMeasurement, _) => "note",
+                    (Status::UnexaminedMeasurement, _) | (_, Severity::Limit) => "note",
                     (_, Severity::Warning) => "warning",
                     (_, Severity::Error | Severity::Critical) => "error",
                 },

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::text::count;
+use super::text::{count, findings};
 use crate::campaign::{FunctionStats, Summary};
 
 /// The table of a campaign: a row for each function with its outcomes, fallbacks by cause, and rate; then a
@@ -35,7 +35,7 @@ pub fn summary_text(summary: &Summary) -> String {
     let _ = write!(
         text,
         "\n{} in {} cases, {} dispatches, {:.1} s ({rate} dispatches/s, slowest {} ms{memory})\n",
-        count(summary.findings as u64, "finding"),
+        findings(summary.findings, summary.limits),
         summary.cases,
         summary.dispatches(),
         summary.elapsed.as_secs_f64(),

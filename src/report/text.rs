@@ -8,7 +8,7 @@ use crate::case::{Case, Step, tree};
 use crate::finding::{Finding, Origin};
 use crate::observation::StepSeen;
 use crate::oracle::Violation;
-use crate::wire::Vocabulary;
+use crate::wire::{self, Vocabulary};
 
 /// The longest value that is shown of a request, in characters.
 const VALUE_MAX_CHARS: usize = 120;
@@ -42,12 +42,11 @@ pub fn finding_text<R: Vocabulary>(finding: &Finding<R>, replay: &str) -> String
         }
         _ => indent(&case_text(&finding.case), 4),
     };
-    let name = name(&finding.violation);
-    let what = match finding.origin {
-        Origin::Unexamined { .. } => "unexamined",
-        _ => "finding",
+    let (word, name) = match finding.origin {
+        Origin::Unexamined { .. } => ("unexamined", name(&finding.violation)),
+        _ => (word(&finding.violation), name(&finding.violation)),
     };
-    format!("{what}: {name}\n  {detail}\n  {origin}:\n{case}  replay: {replay}\n")
+    format!("{word}: {name}\n  {detail}\n  {origin}:\n{case}  replay: {replay}\n")
 }
 
 /// A case: each step as its function, the fields that differ from the dry-run sample, and its program.
@@ -82,6 +81,7 @@ fn step_text<R: Vocabulary>(step: &Step<R>) -> String {
             "" => "the request".to_owned(),
             field => field.replace('/', "."),
         };
+        let value = wire::in_short(&value);
         let _ = writeln!(text, "  {field} = {}", shorten(&value.to_string()));
     }
     if let Some(program) = &step.program {
@@ -130,9 +130,12 @@ pub fn replay_text<R: Vocabulary>(
     }
     let violations = distinct(violations);
     for violation in &violations {
-        let _ = writeln!(text, "finding: {}\n  {}", name(violation), violation.detail);
+        let (word, name) = (word(violation), name(violation));
+        let _ = writeln!(text, "{word}: {name}\n  {}", violation.detail);
     }
-    let _ = writeln!(text, "{}", count(violations.len() as u64, "finding"));
+    let limits = violations.iter().filter(|violation| violation.is_limit());
+    let limits = limits.count();
+    let _ = writeln!(text, "{}", findings(violations.len() - limits, limits));
     text
 }
 
@@ -148,6 +151,24 @@ fn passed_over(dispatched: usize) -> &'static str {
     }
 }
 
+/// How many findings there are, and how many limits where there are any.
+pub(super) fn findings(findings: usize, limits: usize) -> String {
+    let findings = count(findings as u64, "finding");
+    match limits {
+        0 => findings,
+        limits => format!("{findings}, {}", count(limits as u64, "limit")),
+    }
+}
+
+/// What a violation is called.
+fn word(violation: &Violation) -> &'static str {
+    if violation.is_limit() {
+        "limit"
+    } else {
+        "finding"
+    }
+}
+
 /// A replay in a line: the file, whether its case holds, and what the checks find.
 pub fn replay_line(file: &Path, seen: &[StepSeen], violations: &[Violation]) -> String {
     let names: Vec<_> = distinct(violations).into_iter().map(name).collect();
@@ -156,7 +177,13 @@ pub fn replay_line(file: &Path, seen: &[StepSeen], violations: &[Violation]) -> 
             let steps = count(seen.len() as u64, "step");
             format!("ok       {}: {steps}\n", file.display())
         }
-        false => format!("finding  {}: {}\n", file.display(), names.join("; ")),
+        false => {
+            let word = match violations.iter().all(Violation::is_limit) {
+                true => "limit  ",
+                false => "finding",
+            };
+            format!("{word}  {}: {}\n", file.display(), names.join("; "))
+        }
     }
 }
 

@@ -88,6 +88,7 @@ string_field! {
         rubbish: rubbish,
         strategy: rubbish_strategy,
         part: Body,
+        role: Body,
     }
 }
 
@@ -99,5 +100,6 @@ string_field! {
         rubbish: rubbish,
         strategy: rubbish_strategy,
         part: Text,
+        role: HeaderValue,
     }
 }

@@ -51,6 +51,13 @@ macro_rules! struct_wire {
             fn parts(&mut self, show: &mut dyn FnMut($crate::wire::Part<'_>)) {
                 $($crate::wire::fields::Fields::parts(&mut self.$field, show);)*
             }
+
+            fn values(&self, path: &str, show: &mut dyn FnMut($crate::wire::FieldValue)) {
+                $(
+                    let path_of_it = format!("{path}/{}", stringify!($field));
+                    $crate::wire::fields::Fields::values(&self.$field, &path_of_it, show);
+                )*
+            }
         }
     };
     (@one $name:ident: $wire:path; { $($field:ident),* $(,)? }) => {

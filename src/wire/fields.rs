@@ -8,7 +8,7 @@ use std::any::Any;
 use arbitrary::{Arbitrary, Unstructured};
 use serde_json::{Map, Value};
 
-use super::{ErrorCategory, Event, Header, Json, JsonObject, List, Upstream};
+use super::{ErrorCategory, Event, FieldValue, Header, Json, JsonObject, List, Role, Upstream};
 
 /// A part of a request into which something may be put that a plugin looks for.
 #[derive(Debug)]
@@ -38,6 +38,12 @@ pub(crate) trait Fields: Field {
 
     /// Shows each part, those inside of lists and of JSON too; it has none, unless it says so.
     fn parts(&mut self, _: &mut dyn FnMut(Part<'_>)) {}
+
+    /// Shows each value that may be unusual, with its role, those of lists too; there is none, unless it says so. `path` is
+    /// where it is, as a JSON pointer.
+    fn values(&self, path: &str, show: &mut dyn FnMut(FieldValue)) {
+        let _ = (path, show);
+    }
 }
 
 /// What changes as a whole.
@@ -71,6 +77,12 @@ impl<T: Fields + for<'a> Arbitrary<'a>> Fields for Option<T> {
             value.parts(show);
         }
     }
+
+    fn values(&self, path: &str, show: &mut dyn FnMut(FieldValue)) {
+        if let Some(value) = self {
+            value.values(path, show);
+        }
+    }
 }
 
 impl<T: Fields + for<'a> Arbitrary<'a> + 'static> Fields for List<T> {
@@ -81,11 +93,26 @@ impl<T: Fields + for<'a> Arbitrary<'a> + 'static> Fields for List<T> {
         }
         self.0.iter_mut().for_each(|item| item.parts(show));
     }
+
+    fn values(&self, path: &str, show: &mut dyn FnMut(FieldValue)) {
+        for (place, item) in self.0.iter().enumerate() {
+            item.values(&format!("{path}/{place}"), show);
+        }
+    }
 }
 
 impl Fields for Json {
     fn parts(&mut self, show: &mut dyn FnMut(Part<'_>)) {
         parts_of(&mut self.0, show);
+    }
+
+    fn values(&self, path: &str, show: &mut dyn FnMut(FieldValue)) {
+        show(FieldValue {
+            path: path.to_owned(),
+            // No other field is any JSON.
+            role: Role::State,
+            value: self.0.clone(),
+        });
     }
 }
 
@@ -93,6 +120,14 @@ impl Fields for JsonObject {
     fn parts(&mut self, show: &mut dyn FnMut(Part<'_>)) {
         show(Part::Object(&mut self.0));
         self.0.values_mut().for_each(|value| parts_of(value, show));
+    }
+
+    fn values(&self, path: &str, show: &mut dyn FnMut(FieldValue)) {
+        show(FieldValue {
+            path: path.to_owned(),
+            role: Role::Json,
+            value: self.0.clone().into(),
+        });
     }
 }
 
@@ -131,6 +166,38 @@ impl Fields for Event {
                 code.parts(show);
                 message.parts(show);
                 source.parts(show);
+            }
+            Self::UpstreamChosen { .. } | Self::Chunk { .. } | Self::RequestFinished { .. } => {}
+        }
+    }
+
+    fn values(&self, path: &str, show: &mut dyn FnMut(FieldValue)) {
+        match self {
+            Self::RequestStarted {
+                request_id,
+                downstream_user_agent,
+            } => {
+                let path = format!("{path}/request_started");
+                request_id.values(&format!("{path}/request_id"), show);
+                downstream_user_agent.values(&format!("{path}/downstream_user_agent"), show);
+            }
+            Self::AuthnComplete {
+                principal_id,
+                principal_kind,
+            } => {
+                let path = format!("{path}/authn_complete");
+                principal_id.values(&format!("{path}/principal_id"), show);
+                principal_kind.values(&format!("{path}/principal_kind"), show);
+            }
+            Self::Error {
+                code,
+                message,
+                source,
+            } => {
+                let path = format!("{path}/error");
+                code.values(&format!("{path}/code"), show);
+                message.values(&format!("{path}/message"), show);
+                source.values(&format!("{path}/source"), show);
             }
             Self::UpstreamChosen { .. } | Self::Chunk { .. } | Self::RequestFinished { .. } => {}
         }

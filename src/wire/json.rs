@@ -1,7 +1,9 @@
 //! JSON fields: claims and the signers' states.
 //!
-//! In a case file such a field is the JSON itself. One that is nested deeper than a JSON parser follows
-//! is written as `{"$json": "<text>"}`.
+//! In a case file such a field is the JSON itself. One that is nested deeper than a JSON parser follows, or in which one of
+//! the keys below stands for itself, is written as `{"$json": "<text>"}`. One with long runs of the same few characters is
+//! written as `{"$json": <JSON>}`, in which a text may be `{"$repeat": ["a", 1024]}`; without any such text that is an object
+//! with the field `$json`.
 
 use std::sync::LazyLock;
 
@@ -12,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::convert::Wire;
 use super::domain::{Domain, generated};
-use super::text;
+use super::text::{self, Repeat};
 
 /// The depth up to which a value is written as plain JSON: serde_json follows 128 levels, of which the
 /// case around it takes some.
@@ -22,6 +24,8 @@ const PLAIN_DEPTH: usize = 96;
 const MAX_DEPTH: usize = 512;
 
 const TEXT_KEY: &str = "$json";
+
+const REPEAT_KEY: &str = "$repeat";
 
 /// Nesting depths around the limit of serde_json's parser, which is 128. The request around the field
 /// adds one or two levels.
@@ -55,11 +59,14 @@ impl From<JsonObject> for Json {
 
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let ambiguous = self.0.get(TEXT_KEY).is_some();
         if !s.is_human_readable() {
-            text_of(&self.0).serialize(s)
-        } else if ambiguous || depth(&self.0) > PLAIN_DEPTH {
+            return text_of(&self.0).serialize(s);
+        }
+        let ambiguous = self.0.get(TEXT_KEY).is_some() || has_key(&self.0, REPEAT_KEY);
+        if ambiguous || depth(&self.0) > PLAIN_DEPTH {
             json!({ TEXT_KEY: text_of(&self.0) }).serialize(s)
+        } else if has_text(&self.0, &|text| Repeat::of(text).is_some()) {
+            json!({ TEXT_KEY: sorted(shortened(&self.0)) }).serialize(s)
         } else {
             sorted(self.0.clone()).serialize(s)
         }
@@ -74,7 +81,10 @@ impl<'de> Deserialize<'de> for Json {
         let value = Value::deserialize(d)?;
         match value.get(TEXT_KEY) {
             Some(Value::String(text)) => parse(text).map_err(D::Error::custom),
-            _ => Ok(Self(value)),
+            _ => match short(&value) {
+                Some(short) => expanded(short).map(Self).map_err(D::Error::custom),
+                None => Ok(Self(value)),
+            },
         }
     }
 }
@@ -90,7 +100,87 @@ fn text_of(value: &Value) -> String {
     sorted(value.clone()).to_string()
 }
 
-fn depth(value: &Value) -> usize {
+/// The JSON that an object with the one field `$json` holds, where there is a text in it that is written in short.
+fn short(value: &Value) -> Option<&Value> {
+    let fields = value.as_object().filter(|fields| fields.len() == 1)?;
+    let inner = fields.get(TEXT_KEY)?;
+    let is_repeat = |value: &Value| Repeat::deserialize(value).is_ok();
+    holds(inner, &is_repeat).then_some(inner)
+}
+
+/// Whether something in the JSON is such.
+fn holds(value: &Value, is: &dyn Fn(&Value) -> bool) -> bool {
+    is(value)
+        || match value {
+            Value::Array(items) => items.iter().any(|value| holds(value, is)),
+            Value::Object(fields) => fields.values().any(|value| holds(value, is)),
+            _ => false,
+        }
+}
+
+fn has_key(value: &Value, key: &str) -> bool {
+    holds(value, &|value| value.get(key).is_some())
+}
+
+fn has_text(value: &Value, is: &dyn Fn(&str) -> bool) -> bool {
+    holds(value, &|value| value.as_str().is_some_and(is))
+}
+
+/// The JSON with another value in the place of each that has one.
+fn replaced<E>(
+    value: &Value,
+    other: &dyn Fn(&Value) -> Option<Result<Value, E>>,
+) -> Result<Value, E> {
+    match (other(value), value) {
+        (Some(other), _) => other,
+        (None, Value::Array(items)) => items.iter().map(|item| replaced(item, other)).collect(),
+        (None, Value::Object(fields)) => fields
+            .iter()
+            .map(|(name, value)| Ok((name.clone(), replaced(value, other)?)))
+            .collect(),
+        (None, value) => Ok(value.clone()),
+    }
+}
+
+/// The JSON with its long texts in short.
+fn shortened(value: &Value) -> Value {
+    let short = |value: &Value| {
+        let repeat = Repeat::of(value.as_str()?)?;
+        serde_json::to_value(repeat).ok().map(Ok)
+    };
+    let Ok(short) = replaced::<std::convert::Infallible>(value, &short);
+    short
+}
+
+/// The JSON with whole texts in place of the short ones.
+fn expanded(value: &Value) -> Result<Value, String> {
+    replaced(value, &|value| {
+        let repeat = Repeat::deserialize(value).ok()?;
+        Some(repeat.text().map(Value::from))
+    })
+}
+
+/// A request, or a part of it, whose texts are whole: written as it reads back, though not as it is written.
+pub(crate) fn in_full(value: &Value) -> Value {
+    let whole = replaced(value, &|value| match short(value) {
+        Some(short) => Some(expanded(short)),
+        None => {
+            let repeat = Repeat::deserialize(value).ok()?;
+            Some(repeat.text().map(Value::from))
+        }
+    });
+    whole.unwrap_or_else(|_| value.clone())
+}
+
+/// A field for people: JSON whose texts are in short without what says so.
+pub(crate) fn in_short(value: &Value) -> Value {
+    let short = replaced::<std::convert::Infallible>(value, &|value| short(value).cloned().map(Ok));
+    let Ok(short) = short;
+    short
+}
+
+/// How many levels of lists and objects there are.
+pub(super) fn depth(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
         Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),

@@ -31,6 +31,7 @@ mod normalize_error;
 mod number;
 mod observe;
 mod on_unauthorized;
+mod role;
 mod shape;
 mod sign;
 mod text;
@@ -45,14 +46,16 @@ pub(crate) use domain::weighted;
 pub use domain::{Domain, Kind};
 pub use fields::Part;
 pub use filter::Filter;
-pub(crate) use json::nesting;
 pub use json::{Json, JsonObject};
+pub(crate) use json::{in_full, in_short, nesting};
 pub use list::List;
 pub use names::UnknownFunction;
 pub use normalize_error::NormalizeError;
 pub use number::{Confidence, Count, Share, SmallCount, Status};
 pub use observe::Observe;
 pub use on_unauthorized::OnUnauthorized;
+pub use role::{FEW, FieldValue, Role};
+pub(crate) use role::{Unusual, returns_state};
 pub use shape::Shape;
 pub use sign::Sign;
 pub(crate) use text::form as text_form;
@@ -89,6 +92,21 @@ pub trait Generates<F: WireFunction>: Clone + Debug + Serialize + DeserializeOwn
         let _ = show;
         false
     }
+
+    /// Shows what a request says in each field that may be unusual, and what the field is for: see [`Role`]. Without it the
+    /// request is JSON of whoever sends it.
+    fn values(request: F::Request, show: &mut dyn FnMut(FieldValue)) {
+        show(whole(serde_json::to_value(request).unwrap_or_default()));
+    }
+}
+
+/// A request whose fields have no roles.
+fn whole(value: Value) -> FieldValue {
+    FieldValue {
+        path: String::new(),
+        role: Role::Json,
+        value,
+    }
 }
 
 /// A request with a place for the puppet's program.
@@ -122,6 +140,14 @@ macro_rules! generates {
                 $crate::wire::fields::Fields::parts(self, show);
                 true
             }
+
+            fn values(
+                request: <$function as cc_lb_plugin_wire::wire_function::WireFunction>::Request,
+                show: &mut dyn FnMut($crate::wire::FieldValue),
+            ) {
+                let request = <Self as $crate::wire::convert::Wire<_>>::from_wire(request);
+                $crate::wire::fields::Fields::values(&request, "", show);
+            }
         }
     )+};
 }
@@ -138,6 +164,9 @@ pub struct Function {
     pub fallback: FallbackPolicy,
     decode: fn(Map<String, Value>) -> Result<Value, serde_json::Error>,
     dry_run_response: fn() -> Result<Value, serde_json::Error>,
+    /// What a request says, read from JSON; `None` where it is none.
+    values: fn(Map<String, Value>) -> Option<Vec<FieldValue>>,
+    dry_run_request: fn() -> Result<Value, serde_json::Error>,
 }
 
 impl Function {
@@ -151,7 +180,47 @@ impl Function {
                 serde_json::to_value(serde_json::from_value::<F::Response>(object.into())?)
             },
             dry_run_response: || serde_json::to_value(F::dry_run_response()),
+            values: |request| Some(vec![whole(request.into())]),
+            dry_run_request: || serde_json::to_value(F::dry_run_request()),
         }
+    }
+
+    /// The same, whose requests have the roles that their generated form says.
+    #[must_use]
+    pub const fn with_roles<F: WireFunction, G: Generates<F>>(self) -> Self {
+        Self {
+            values: |request| {
+                let request = serde_json::from_value(request.into()).ok()?;
+                let mut all = Vec::new();
+                G::values(request, &mut |value| all.push(value));
+                Some(all)
+            },
+            ..self
+        }
+    }
+
+    /// What of a guest's input no host sends. What is as in the dry-run sample is usual. `is_returned` says whether the
+    /// plugin returned a state.
+    pub(crate) fn unusual(
+        &self,
+        input: &[u8],
+        is_returned: &dyn Fn(&Value) -> bool,
+    ) -> Vec<Unusual> {
+        let Ok(Value::Object(mut request)) = serde_json::from_slice(input) else {
+            return vec![role::unreadable()];
+        };
+        request.remove(VERSION_KEY);
+        let sample = match (self.dry_run_request)() {
+            Ok(Value::Object(sample)) => (self.values)(sample).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let values = (self.values)(request.clone());
+        // What does not read back, such as a float that JSON does not have, is judged as a whole.
+        let values = values.unwrap_or_else(|| vec![whole(request.into())]);
+        let others = values.iter().filter(|value| !sample.contains(value));
+        others
+            .filter_map(|value| value.unusual(is_returned))
+            .collect()
     }
 
     /// Reads a JSON object without `_v` as the function's response, and writes that as JSON again.
@@ -284,7 +353,9 @@ macro_rules! vocabulary {
         impl $crate::wire::Vocabulary for $name {
             fn functions() -> &'static [$crate::wire::Function] {
                 const FUNCTIONS: &[$crate::wire::Function] =
-                    &[$($crate::wire::Function::of::<$function>($label)),+];
+                    &[$(
+                        $crate::wire::Function::of::<$function>($label).with_roles::<$function, $request>()
+                    ),+];
                 FUNCTIONS
             }
 

@@ -1,6 +1,6 @@
 //! Text fields: one type for each meaning that a string has in the protocol.
 //!
-//! In a case file a text is a JSON string; one long run of the same character is written as
+//! In a case file a text is a JSON string; one long run of the same few characters is written as
 //! `{"$repeat": ["a", 1024]}`.
 
 use arbitrary::Unstructured;
@@ -13,6 +13,9 @@ const REPEAT_MAX_BYTES: usize = 1 << 20;
 
 /// Runs of at least this many characters are written as `$repeat`.
 const REPEAT_MIN_CHARS: usize = 64;
+
+/// The longest part whose runs are written so, in characters.
+const REPEAT_UNIT_MAX_CHARS: usize = 8;
 
 /// The edges of every text field.
 const EDGES: [&str; 17] = [
@@ -63,9 +66,41 @@ fn rubbish_strategy() -> impl Strategy<Value = String> {
 /// `{"$repeat": [unit, times]}`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Repeat {
+pub(super) struct Repeat {
     #[serde(rename = "$repeat")]
     repeat: (String, usize),
+}
+
+impl Repeat {
+    /// The short form of a text, where it has one.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        // A character has up to four bytes, and a text that is not short to read is written as it is.
+        if !(REPEAT_MIN_CHARS..=REPEAT_MAX_BYTES).contains(&text.len()) {
+            return None;
+        }
+        let bytes = text.as_bytes();
+        let ends = text.char_indices().skip(1).take(REPEAT_UNIT_MAX_CHARS);
+        let (chars, unit) = (1..).zip(ends).find_map(|(chars, (end, _))| {
+            // What is the same as itself, a unit further on, is that unit again and again.
+            let repeats = bytes.len() % end == 0 && bytes[end..] == bytes[..bytes.len() - end];
+            repeats.then_some((chars, &text[..end]))
+        })?;
+        let times = text.len() / unit.len();
+        (chars * times >= REPEAT_MIN_CHARS).then(|| Self {
+            repeat: (unit.to_owned(), times),
+        })
+    }
+
+    /// The text, unless it is longer than one may be.
+    pub(super) fn text(&self) -> Result<String, String> {
+        let (unit, times) = &self.repeat;
+        match unit.len().checked_mul(*times) {
+            Some(length) if length <= REPEAT_MAX_BYTES => Ok(unit.repeat(*times)),
+            _ => Err(format!(
+                "$repeat stands for more than {REPEAT_MAX_BYTES} bytes"
+            )),
+        }
+    }
 }
 
 /// How many bytes the texts stand for that are written in short, in a case or a part of it.
@@ -98,18 +133,8 @@ pub(crate) mod form {
     }
 
     pub(crate) fn serialize<S: Serializer>(text: &str, s: S) -> Result<S::Ok, S::Error> {
-        let mut chars = text.chars();
-        let first = chars.next();
-        let times = 1 + chars.clone().count();
-        match first {
-            Some(c)
-                if s.is_human_readable()
-                    && times >= REPEAT_MIN_CHARS
-                    && chars.all(|other| other == c) =>
-            {
-                let repeat = (c.to_string(), times);
-                Repeat { repeat }.serialize(s)
-            }
+        match Repeat::of(text) {
+            Some(repeat) if s.is_human_readable() => repeat.serialize(s),
             _ => text.serialize(s),
         }
     }
@@ -120,14 +145,7 @@ pub(crate) mod form {
         }
         match Readable::deserialize(d)? {
             Readable::Plain(text) => Ok(text),
-            Readable::Repeat(Repeat {
-                repeat: (unit, times),
-            }) => match unit.len().checked_mul(times) {
-                Some(length) if length <= REPEAT_MAX_BYTES => Ok(unit.repeat(times)),
-                _ => Err(D::Error::custom(format!(
-                    "$repeat stands for more than {REPEAT_MAX_BYTES} bytes"
-                ))),
-            },
+            Readable::Repeat(repeat) => repeat.text().map_err(D::Error::custom),
         }
     }
 }
@@ -136,7 +154,7 @@ pub(crate) mod form {
 macro_rules! string_field {
     ($(#[$doc:meta])* $name:ident {
         realistic: $real:expr, boundary: $edges:expr, rubbish: $rubbish:path, strategy: $strategy:path,
-        part: $part:ident $(,)?
+        part: $part:ident, role: $role:ident $(,)?
     }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -172,13 +190,21 @@ macro_rules! string_field {
             fn parts(&mut self, show: &mut dyn FnMut($crate::wire::Part<'_>)) {
                 show($crate::wire::Part::$part(&mut self.0));
             }
+
+            fn values(&self, path: &str, show: &mut dyn FnMut($crate::wire::FieldValue)) {
+                show($crate::wire::FieldValue {
+                    path: path.to_owned(),
+                    role: $crate::wire::Role::$role,
+                    value: self.0.clone().into(),
+                });
+            }
         }
     };
 }
 pub(super) use string_field;
 
 macro_rules! text_fields {
-    ($($(#[$doc:meta])* $name:ident { realistic: [$($real:expr),+ $(,)?], boundary: [$($edge:expr),* $(,)?] $(,)? })+) => {$(
+    ($($(#[$doc:meta])* $name:ident: $role:ident { realistic: [$($real:expr),+ $(,)?], boundary: [$($edge:expr),* $(,)?] $(,)? })+) => {$(
         string_field! {
             $(#[$doc])*
             $name {
@@ -187,6 +213,7 @@ macro_rules! text_fields {
                 rubbish: rubbish,
                 strategy: rubbish_strategy,
                 part: Text,
+                role: $role,
             }
         }
     )+};
@@ -194,7 +221,7 @@ macro_rules! text_fields {
 
 text_fields! {
     /// A request's id.
-    RequestId {
+    RequestId: Name {
         realistic: [
             "dry-run-request",
             "req_011CSHoEeqs5C35K2UUqR7Fy",
@@ -204,7 +231,7 @@ text_fields! {
     }
 
     /// A header's name.
-    HeaderName {
+    HeaderName: Token {
         realistic: [
             "content-type",
             "x-api-key",
@@ -221,13 +248,13 @@ text_fields! {
     }
 
     /// An HTTP method.
-    Method {
+    Method: Token {
         realistic: ["POST", "GET", "OPTIONS", "HEAD", "PUT", "PATCH", "DELETE"],
         boundary: ["post", "CONNECT", "TRACE", "P O", "PRI * HTTP/2.0"],
     }
 
     /// The path of a request.
-    Path {
+    Path: Target {
         realistic: [
             "/v1/messages",
             "/v1/messages/count_tokens",
@@ -239,13 +266,13 @@ text_fields! {
     }
 
     /// A query string, without its question mark.
-    Query {
+    Query: Target {
         realistic: ["beta=true", "limit=20", "after_id=msg_01&limit=1000"],
         boundary: ["=", "&&", "a=1&a=2", "%zz", "?", "#fragment"],
     }
 
     /// A URL.
-    Url {
+    Url: Target {
         realistic: ["https://api.anthropic.com/v1/messages", "https://api.anthropic.com"],
         boundary: [
             "http://",
@@ -257,19 +284,19 @@ text_fields! {
     }
 
     /// A principal's id.
-    PrincipalId {
+    PrincipalId: Name {
         realistic: ["dry-run-principal", "user_01", "org-4a1f/team-7"],
         boundary: ["root", "*"],
     }
 
     /// A principal's kind.
-    PrincipalKind {
+    PrincipalKind: Name {
         realistic: ["api_key", "oauth", "service_account", "anonymous"],
         boundary: ["API_KEY", "api_key "],
     }
 
     /// An upstream's id, a UUID where it is realistic.
-    UpstreamId {
+    UpstreamId: Name {
         realistic: [
             "00000000-0000-0000-0000-000000000000",
             "0b9d8a52-6c1e-4f0e-8a71-2f3f6f0f9a10",
@@ -279,7 +306,7 @@ text_fields! {
     }
 
     /// A name that people gave: of an upstream, a rate limit's kind, a window, a claim, a reason.
-    Label {
+    Label: Name {
         realistic: [
             "dry-run-upstream",
             "requests",
@@ -296,19 +323,19 @@ text_fields! {
     }
 
     /// A point in time as text.
-    Timestamp {
+    Timestamp: Name {
         realistic: ["2026-01-31T23:59:59Z", "2026-06-01T00:00:00.000Z"],
         boundary: ["1970-01-01T00:00:00Z", "2026-02-30T25:61:61Z", "99999-01-01T00:00:00Z", "0"],
     }
 
     /// A user agent.
-    UserAgent {
+    UserAgent: Text {
         realistic: ["claude-cli/2.0.14 (external, cli)", "anthropic-sdk-python/0.71.0"],
         boundary: ["-"],
     }
 
     /// An error's code or message.
-    Message {
+    Message: Text {
         realistic: ["overloaded_error", "Overloaded", "upstream connect timed out", "proxy"],
         boundary: ["%s%n", "{}"],
     }

@@ -240,3 +240,113 @@ fn a_case_that_cannot_be_written_is_told() {
         "{error}"
     );
 }
+
+/// A folder with a plugin that is slow on zeroes in a body.
+fn with_a_limit() -> TempDir {
+    let folder = folder();
+    let plugin = folder.path().join("plugin.wasm");
+    std::fs::write(plugin, crate::planted::slow_on_zeroes()).expect("it can be written");
+    folder
+}
+
+/// The words of the printed command, without the program's.
+fn replay_of(printed: &str) -> Vec<&str> {
+    let mut lines = printed.lines().map(str::trim);
+    let command = lines.find_map(|line| line.strip_prefix("replay: "));
+    command.expect("it is printed").split(' ').skip(1).collect()
+}
+
+const RUN: [&str; 6] = ["run", "plugin.wasm", "--cases", "100", "--seed", "1"];
+
+#[test]
+fn a_limit_is_told_stored_and_replayed_and_is_no_failure() {
+    let folder = with_a_limit();
+    let report = [
+        "--report",
+        "json=report.json",
+        "--report",
+        "junit=report.xml",
+    ];
+    let run = tool(folder.path(), &[&RUN[..], &report].concat());
+    let printed = text(&run.stdout);
+    assert_eq!(
+        code(&run),
+        exit_code::CLEAN,
+        "{printed}{}",
+        text(&run.stderr)
+    );
+    assert!(
+        printed.contains("limit: plugin_limit in shape (out of fuel)\n"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("no host sends this: request.body_base64"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("\n0 findings, 1 limit in 100 cases"),
+        "{printed}"
+    );
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("it is there");
+    let report: serde_json::Value = serde_json::from_str(&read("report.json")).expect("it is JSON");
+    assert_eq!(report["findings"], serde_json::json!([]));
+    assert_eq!(report["found_limits"][0]["severity"], "limit");
+    assert!(read("report.xml").contains("failures=\"0\""));
+
+    let replay = tool(folder.path(), &replay_of(&printed));
+    let printed = text(&replay.stdout);
+    assert_eq!(code(&replay), exit_code::CLEAN, "{printed}");
+    assert!(
+        printed.contains("limit: plugin_limit in shape"),
+        "{printed}"
+    );
+    assert!(printed.ends_with("0 findings, 1 limit\n"), "{printed}");
+    let all = tool(
+        folder.path(),
+        &["replay", "artifacts", "--plugin", "plugin.wasm"],
+    );
+    let printed = text(&all.stdout);
+    assert_eq!(code(&all), exit_code::CLEAN, "{printed}");
+    assert!(printed.contains("limit    "), "{printed}");
+    assert!(
+        printed.ends_with("0 of 1 cases show a finding, 1 a limit\n"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_limit_that_is_denied_is_a_finding_of_the_run_and_of_the_replay() {
+    for by_flag in [true, false] {
+        let folder = with_a_limit();
+        let deny: &[&str] = match by_flag {
+            true => &["--deny", "limits"],
+            false => &[],
+        };
+        if !by_flag {
+            let file = folder.path().join("cc-lb-fuzz.toml");
+            std::fs::write(file, "deny = [\"limits\"]\n").expect("it can be written");
+        }
+        let run = tool(folder.path(), &[&RUN[..], deny].concat());
+        let printed = text(&run.stdout);
+        assert_eq!(
+            code(&run),
+            exit_code::FINDINGS,
+            "{printed}{}",
+            text(&run.stderr)
+        );
+        assert!(
+            printed.contains("finding: no_limit in shape (out of fuel)\n"),
+            "{printed}"
+        );
+        assert!(printed.contains("\n1 finding in 100 cases"), "{printed}");
+        let command = replay_of(&printed);
+        assert!(command.ends_with(&["--deny", "limits"]), "{command:?}");
+        let replay = tool(folder.path(), &command);
+        assert_eq!(
+            code(&replay),
+            exit_code::FINDINGS,
+            "{}",
+            text(&replay.stdout)
+        );
+    }
+}

@@ -29,6 +29,7 @@ mod readme;
 mod reports;
 mod room;
 mod sealing;
+mod short_texts;
 mod starts;
 mod streams;
 mod trophies;

@@ -52,6 +52,7 @@ fn summary() -> Summary {
         slowest: Duration::from_millis(201),
         memory: Some(145 << 20),
         findings: 1,
+        limits: 1,
         unconfirmed: 2,
         unexamined: 3,
         unexamined_for_sure: 1,
@@ -69,6 +70,7 @@ fn a_campaign_is_a_table_and_a_line() {
 fn a_campaign_without_findings_says_so() {
     let summary = Summary {
         findings: 0,
+        limits: 0,
         unconfirmed: 0,
         unexamined: 0,
         unexamined_for_sure: 0,
@@ -147,12 +149,41 @@ fn report() -> Report {
     let replay = "cc-lb-fuzz replay artifacts/case.json --plugin my_plugin.wasm";
     let finding = finding(Origin::Case, true);
     report.plugin = Some("my plugin.wasm".into());
-    report.findings = vec![FindingReport::new(&finding, replay)];
+    report.add(FindingReport::new(&finding, replay));
+    report.add(FindingReport::new(&a_limit(), replay));
     report.limits = vec![
         limit("request.body_base64", 60),
         limit("request.headers", 400),
     ];
     report
+}
+
+/// A limit that a campaign found.
+fn a_limit() -> Finding {
+    let mut step = healthy("build_signer_v2");
+    if let Request::BuildSignerV2(signer) = &mut step.request {
+        signer.factory_state.0 = "€".repeat(1_700).into();
+    }
+    Finding {
+        violation: Violation {
+            check: "plugin_limit".to_owned(),
+            function: "build_signer".to_owned(),
+            class: "out of fuel".to_owned(),
+            detail: "the guest ran out of fuel; no host sends this: factory_state".to_owned(),
+            measured: false,
+        },
+        case: case([step]),
+        origin: Origin::Case,
+        minimal: true,
+    }
+}
+
+#[test]
+fn a_limit_is_told_as_one_and_its_text_in_short() {
+    insta::assert_snapshot!(finding_text(
+        &a_limit(),
+        "cc-lb-fuzz replay artifacts/case.json"
+    ));
 }
 
 /// A limit with a curve that takes so much fuel for each byte.
@@ -169,6 +200,7 @@ fn limit(field: &str, fuel: u64) -> LimitReport {
         unit: "bytes",
         largest: Some(16_400),
         beyond: Some("the guest ran out of fuel".to_owned()),
+        unusual: (fuel < 100).then(|| format!("{field} is no text")),
         curve: (0..15).map(|power| point(1 << power)).collect(),
     }
 }
@@ -259,6 +291,9 @@ fn a_report_is_one_page_that_needs_nothing_else() {
         "my_plugin.wasm",
         "1 finding",
         "plugin_fault in shape",
+        "plugin_limit in build_signer",
+        "1 finding, 1 limit",
+        "the guest ran out of fuel; no host sends this: request.body_base64 is no text",
         "seed 7",
     ] {
         assert!(page.contains(words), "{words}");

@@ -88,6 +88,7 @@ fn on_the_published_host(name: &str, case: &Case) -> (Vec<StepSeen>, Vec<Violati
         subject: Subject::Plugin,
         capabilities: Default::default(),
         deny_refusals: false,
+        deny_limits: false,
     };
     let mut patience = Patience::default();
     if name.ends_with("_without_end") {

@@ -28,6 +28,7 @@ fn setup(host: &str) -> Setup {
         subject: Subject::Puppet,
         capabilities: Default::default(),
         deny_refusals: false,
+        deny_limits: false,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::host::Reference;
 use crate::host::handshake::build_offer;
 use crate::host::{Guarded, Host, Loader};
 use crate::observation::{Depth, StepSeen, features};
-use crate::oracle::STRICT_CHECKS;
+use crate::oracle::checks;
 use crate::wire::{Request, Vocabulary};
 
 /// Does what a worker does, until its parent is gone. A program that is started as a worker calls this first and
@@ -105,9 +105,9 @@ impl Child {
     fn obey(&self, host: &impl Host) -> io::Result<()> {
         let setup = self.setup();
         let place = File::options().write(true).open(&self.hello.place)?;
+        let checks = checks(setup.deny_limits, setup.deny_refusals);
         let mut bench = match Bench::<_, Request>::new(host, setup.subject) {
-            Ok(bench) if setup.deny_refusals => bench.with_checks(&STRICT_CHECKS),
-            Ok(bench) => bench,
+            Ok(bench) => bench.with_checks(&checks),
             Err(error) => return send(&mut io::stdout(), &Answer::Refused(error.to_string())),
         };
         let whereabouts = Rc::new(Whereabouts {

@@ -89,6 +89,8 @@ pub struct Setup {
     pub capabilities: BTreeSet<String>,
     /// Whether that the plugin refuses a request is a violation.
     pub deny_refusals: bool,
+    /// Whether a limit of the plugin is one.
+    pub deny_limits: bool,
 }
 
 impl Setup {

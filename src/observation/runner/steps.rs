@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::{Clock, Runner, Subject};
 use crate::case::Step;
@@ -59,6 +60,7 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
         steps: impl Iterator<Item = Cow<'c, Step<R>>>,
     ) -> CaseRecord {
         let mut record = CaseRecord::new(self.subject);
+        record.healthy_answers = Arc::clone(&self.healthy_answers);
         record.steps.reserve(dispatches);
         self.clock = Clock::default();
         let mut long = Long {

@@ -208,7 +208,13 @@ fn every_check_has_a_fault_that_it_catches_and_no_case_is_kept_for_nothing() {
     let own: BTreeSet<&str> = faults.iter().map(|faulty| faulty.check).collect();
     for check in CHECKS {
         // What is wrong with a plugin is no fault of a host.
-        let of_plugins = ["plugin_fault", "linear_cost", "no_drift", "no_carryover"];
+        let of_plugins = [
+            "plugin_fault",
+            "plugin_limit",
+            "linear_cost",
+            "no_drift",
+            "no_carryover",
+        ];
         assert!(own.contains(check.name()) || of_plugins.contains(&check.name()));
     }
     let names: BTreeSet<PathBuf> = faults.iter().map(kept).collect();

@@ -8,9 +8,11 @@ use cc_lb_fuzz::host::PluginHost;
 use cc_lb_fuzz::report::case_text;
 use cc_lb_fuzz::wire::Request;
 
+mod limits;
 mod plugins;
 mod table;
 
+pub use limits::slow_on_zeroes;
 pub use plugins::two_bugs;
 
 /// What a check of so many cases finds.

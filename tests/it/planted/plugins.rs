@@ -5,6 +5,7 @@ use cc_lb_plugin_wire::v1::shape::ShapeFn;
 use cc_lb_plugin_wire::v1::sign::SignFn;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
+use super::limits;
 use crate::common::{Guest, accept, set_output};
 
 /// A plugin, and the key of the only finding that there is in it.
@@ -93,6 +94,21 @@ pub fn all() -> Vec<Planted> {
             Some("no_carryover-sign--"),
         ),
         (
+            "reads states outside of ASCII slowly",
+            limits::slow_on_foreign_states(),
+            Some("plugin_limit-sign-out of fuel-"),
+        ),
+        (
+            "escapes zeroes slowly",
+            limits::slow_on_zeroes(),
+            Some("plugin_limit-shape-out of fuel-"),
+        ),
+        (
+            "escapes every body slowly",
+            limits::slow_on_bodies(),
+            Some("plugin_fault-shape-out of fuel-"),
+        ),
+        (
             "costs the square of the request",
             squared(),
             Some("linear_cost-shape--"),
@@ -157,6 +173,18 @@ const LIBRARY: &str = r#"
             (local.set $at (i32.add (local.get $at) (i32.const 1)))
             (br $more)))
         (local.get $most))
+    ;; How many bytes of the input are from $from on, up to $to.
+    (func $bytes (param $from i32) (param $to i32) (result i32)
+        (local $at i32) (local $byte i32) (local $found i32)
+        (block $end (loop $more
+            (br_if $end (i32.ge_u (local.get $at) (global.get $length)))
+            (local.set $byte (i32.load8_u offset=0x10000 (local.get $at)))
+            (local.set $found (i32.add (local.get $found) (i32.and
+                (i32.ge_u (local.get $byte) (local.get $from))
+                (i32.le_u (local.get $byte) (local.get $to)))))
+            (local.set $at (i32.add (local.get $at) (i32.const 1)))
+            (br $more)))
+        (local.get $found))
     (func $spin (loop $more (br $more)))
     (func $spend (param $times i32)
         (loop $more
@@ -191,7 +219,12 @@ const LIBRARY: &str = r#"
 
 /// A plugin that has `shape`, `build_signer` and `sign`, and these texts in its data. In `shape` and `sign` runs what is
 /// given before the healthy answer.
-fn plugin(texts: &[&str], shape: &str, sign: &str) -> Vec<u8> {
+pub(super) fn plugin(texts: &[&str], shape: &str, sign: &str) -> Vec<u8> {
+    plugin_with_state(texts, shape, sign, &healthy::<BuildSignerFn>())
+}
+
+/// The same, with what `build_signer` answers.
+pub(super) fn plugin_with_state(texts: &[&str], shape: &str, sign: &str, signer: &str) -> Vec<u8> {
     let mut guest = Guest::shape("");
     let functions = ["shape", "build_signer", "sign"];
     let of_each = |form: fn(&str) -> String| functions.map(form).join(",");
@@ -217,7 +250,7 @@ fn plugin(texts: &[&str], shape: &str, sign: &str) -> Vec<u8> {
         LIBRARY.to_owned(),
         data,
         function("shape", shape, healthy::<ShapeFn>()),
-        function("build_signer", built, healthy::<BuildSignerFn>()),
+        function("build_signer", built, signer.to_owned()),
         function("sign", sign, healthy::<SignFn>()),
     ]
     .concat();

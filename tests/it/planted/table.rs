@@ -45,7 +45,8 @@ fn run(folder: &Path, planted: &Planted) -> Told {
     let told = std::fs::read(&report);
     let told = told.unwrap_or_else(|error| panic!("{name}: {error}: {ended:?}"));
     let told: Value = serde_json::from_slice(&told).expect("it is JSON");
-    let findings = told["findings"].as_array().expect("a list").iter();
+    let list = |name: &str| told[name].as_array().expect("a list").iter();
+    let findings = list("findings").chain(list("found_limits"));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     Told {
         keys: findings
