@@ -11,8 +11,8 @@ use super::block::{Block, Stopped, depth_at};
 use super::confirm::{Confirmed, Known, Suspect, confirm};
 use super::lab::{Bench, Lab};
 use super::{Budget, CASES_PER_SESSION, CampaignError, Cases, Event, FunctionStats, Plan, Summary};
-use crate::case::{Case, ShrinkLimits, Step};
-use crate::finding::Finding;
+use crate::case::{Case, ShrinkLimits, Step, tree};
+use crate::finding::{Finding, Told};
 use crate::host::Host;
 use crate::observation::{Depth, Subject};
 use crate::oracle::Violation;
@@ -23,6 +23,12 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Once in so many blocks it is looked into what checks that measure have found.
 const MEASURED_ONCE_IN: u64 = 256;
+
+/// So many places of violations are found out at first.
+const LOCATED_AT_FIRST: usize = 64;
+
+/// Once in so many blocks one more place is found out.
+const LOCATED_ONCE_IN: u64 = 8;
 
 /// The longest time that shrinking one finding takes: its structure, and again its values.
 const SHRINK_TIME: Duration = Duration::from_secs(20);
@@ -184,7 +190,10 @@ fn look_into<R: Vocabulary, E: FnMut(Event<'_, R>)>(
     for violation in violations.filter(|violation| violation.measured == measured) {
         let (known, limits) = {
             let mut ledger = lock(ledger);
-            if ledger.is_known(violation) || seen.contains(&violation.key()) {
+            if ledger.told.has(violation) || seen.contains(&violation.key()) {
+                continue;
+            }
+            if violation.can_be_located() && !ledger.may_locate(violation, history.last()) {
                 continue;
             }
             let Some(limits) = ledger.time_to_shrink(measured) else {
@@ -233,8 +242,12 @@ pub(super) struct Ledger<R, E> {
     unexamined: Option<u64>,
     /// Whether a lab failed.
     failed: bool,
-    /// The keys of what was found: each is told once.
-    keys: HashSet<String>,
+    /// What was found: each is told once.
+    told: Told,
+    /// How many places of violations were found out in their turn.
+    located: u64,
+    /// How many at first: of which violations that was, and in which fields their cases differed from the sample.
+    located_by: HashSet<(String, BTreeSet<String>)>,
     /// The effects that findings are known for, with their check and class.
     effects: Vec<(String, String, BTreeSet<&'static str>)>,
     /// Set from outside to end the campaign early.
@@ -264,7 +277,9 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
             measured: Vec::new(),
             unexamined: None,
             failed: false,
-            keys: HashSet::new(),
+            told: Told::default(),
+            located: 0,
+            located_by: HashSet::new(),
             effects: Vec::new(),
             stop,
             emit,
@@ -398,9 +413,26 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         }
     }
 
-    /// Whether the violation is known without a look at its case.
-    fn is_known(&self, violation: &Violation) -> bool {
-        Finding::<R>::is_told(violation, &self.keys)
+    /// Whether to find out where in the plugin a violation is that this case shows, which takes as long as some hundred
+    /// cases, while a plugin may show the same one again and again. A case that differs from the sample in the same fields as
+    /// one before most often does: such wait for their turn, which comes once in so many blocks.
+    fn may_locate(&mut self, violation: &Violation, case: Option<&Case<R>>) -> bool {
+        let steps = case.map_or(&[][..], |case| &case.steps);
+        let fields: BTreeSet<_> = steps
+            .iter()
+            .flat_map(|step| tree::unlike_the_sample(&step.request))
+            .map(|(field, _)| field)
+            .collect();
+        let kind = (violation.key(), fields);
+        let is_new = !self.located_by.contains(&kind);
+        if is_new && self.located_by.len() < LOCATED_AT_FIRST {
+            self.located_by.insert(kind);
+            return true;
+        }
+        let turns = self.settled / CASES_PER_SESSION / LOCATED_ONCE_IN;
+        let is_its_turn = self.located < turns;
+        self.located += u64::from(is_its_turn);
+        is_its_turn
     }
 
     /// `None` where the time is over.
@@ -426,7 +458,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         let of_it = of_it
             .filter(|(check, class, _)| *check == violation.check && *class == violation.class);
         Known {
-            keys: self.keys.clone(),
+            told: self.told.clone(),
             effects: of_it.map(|(_, _, effects)| effects.clone()).collect(),
         }
     }
@@ -440,9 +472,9 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
                 return;
             }
         };
-        if !finding.is_new(&mut self.keys) {
+        let Some(finding) = self.told.tell(*finding) else {
             return;
-        }
+        };
         let Violation { check, class, .. } = &finding.violation;
         self.effects
             .push((check.clone(), class.clone(), finding.effects()));

@@ -23,12 +23,11 @@ use wasm_encoder::{
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures};
 
 use super::costs;
-
-/// The name that the guard's module has for itself.
-pub(super) const GUARD_NAME: &str = "cc-lb-fuzz-guard";
+use super::failure::PLUGIN_MARK;
+use super::meter;
 
 /// The name under which Extism links the guard.
-const GUARD: &str = "cc-lb-fuzz:guard";
+pub(super) const GUARD: &str = "cc-lb-fuzz:guard";
 
 /// The name under which Extism links the plugin.
 const PLUGIN: &str = "cc-lb-fuzz:plugin";
@@ -161,17 +160,20 @@ pub(super) struct Guarded {
     pub(super) front: Vec<u8>,
     /// Whether the front has a [`START`].
     pub(super) starts: bool,
+    /// Whether the front has what reads and writes the meter.
+    pub(super) is_metered: bool,
 }
 
 impl Guarded {
     /// What Extism makes a plugin of: the guard, the plugin, and what is called. No host may be reached.
     pub(super) fn manifest(self) -> extism::Manifest {
+        let meter = self.is_metered.then(meter::module);
         let modules = [
             extism::Wasm::data(guard()).with_name(GUARD),
             extism::Wasm::data(self.plugin).with_name(PLUGIN),
             extism::Wasm::data(self.front).with_name("main"),
         ];
-        extism::Manifest::new(modules).disallow_all_hosts()
+        extism::Manifest::new(modules.into_iter().chain(meter)).disallow_all_hosts()
     }
 }
 
@@ -208,6 +210,10 @@ pub(super) fn is_guarded(import: &str) -> bool {
 
 /// Makes a plugin safe to run.
 pub(super) fn guarded(wasm: &[u8]) -> Result<Guarded, Rejection> {
+    guard_module(wasm, false)
+}
+
+pub(super) fn guard_module(wasm: &[u8], is_metered: bool) -> Result<Guarded, Rejection> {
     if wasm.len() > MODULE_MAX_BYTES {
         return Err(Rejection::TooLarge { size: wasm.len() });
     }
@@ -219,8 +225,9 @@ pub(super) fn guarded(wasm: &[u8]) -> Result<Guarded, Rejection> {
     let start_code = rewriter.start_code(&callable);
     Ok(Guarded {
         plugin,
-        front: front(&callable, &start_code, rewriter.has_memory),
+        front: front(&callable, &start_code, rewriter.has_memory, is_metered),
         starts: !start_code.is_empty(),
+        is_metered,
     })
 }
 
@@ -325,6 +332,9 @@ impl Rewriter {
         if self.has_memory {
             exports.export(MEMORY, ExportKind::Memory, 0);
         }
+        if let Some((_, function)) = self.functions.first() {
+            exports.export(PLUGIN_MARK, ExportKind::Func, *function);
+        }
         Ok(exports)
     }
 
@@ -360,7 +370,12 @@ impl Rewriter {
 
 /// The module that Extism calls. Its first type is that of functions without a result, its second that of
 /// functions that return a code; its first import is the guard's.
-fn front(callable: &[(&str, bool)], start_code: &[String], has_memory: bool) -> Vec<u8> {
+fn front(
+    callable: &[(&str, bool)],
+    start_code: &[String],
+    has_memory: bool,
+    is_metered: bool,
+) -> Vec<u8> {
     let mut types = TypeSection::new();
     types.ty().function([], []);
     types.ty().function([], [ValType::I32]);
@@ -379,6 +394,10 @@ fn front(callable: &[(&str, bool)], start_code: &[String], has_memory: bool) -> 
     }
     for name in start_code {
         imports.import(PLUGIN, name, EntityType::Function(0));
+    }
+    let starts = imports.len();
+    if is_metered {
+        meter::add_to_front(&mut imports, &mut exports);
     }
     let imported = imports.len();
     if has_memory {
@@ -408,7 +427,7 @@ fn front(callable: &[(&str, bool)], start_code: &[String], has_memory: bool) -> 
         define(name, *returns, place..place + 1);
     }
     if !start_code.is_empty() {
-        define(START, false, first_start..imported);
+        define(START, false, first_start..starts);
     }
     if has_memory {
         exports.export(MEMORY, ExportKind::Func, imported + functions.len());

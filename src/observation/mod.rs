@@ -11,7 +11,7 @@ use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::host::{Call, DispatchOutcome};
+use crate::host::{Call, DispatchOutcome, Frame};
 use crate::puppet::Prediction;
 use crate::wire::Function;
 
@@ -19,6 +19,7 @@ mod busy;
 mod coverage;
 mod handouts;
 mod knocks;
+mod locate;
 pub mod memory;
 mod react;
 mod runner;
@@ -215,7 +216,7 @@ impl From<&StepRecord> for StepSeen {
             place: step.place,
             came_to: step.reaction.to_string(),
             cause: step.call.cause.as_ref().map(ToString::to_string),
-            frames: step.call.frames.clone(),
+            frames: step.call.frames.iter().map(Frame::short_name).collect(),
             fuel: step.call.fuel,
             elapsed: step.elapsed,
             input_bytes: step.call.input.as_ref().map(Vec::len),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::busy::Watch;
 use super::handouts;
 use super::knocks::Ear;
+use super::locate::locate;
 use super::react::{Seen, guest_input, healthy_answer, healthy_reaction, react};
 #[cfg(feature = "reference")]
 use super::twin::on_reference;
@@ -15,7 +16,7 @@ use super::{CaseRecord, MANY_STEPS, Memory, ProbeRecord, Reaction, StepRecord, m
 use crate::case::{Case, Step};
 #[cfg(feature = "reference")]
 use crate::host::ReferenceHost;
-use crate::host::{Call, Cause, DispatchOutcome, HandshakeError, Host, Session};
+use crate::host::{Call, Cause, DispatchOutcome, HandshakeError, Host, Session, Site};
 use crate::puppet::{INPUT_MAX_BYTES, Op, predict};
 use crate::wire::{Function, Request, Vocabulary};
 
@@ -335,6 +336,38 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             self.clock.tell(&mut record);
         }
         Ok(record)
+    }
+
+    /// Where in the plugin the first step is that shows something, by a run of a copy that is metered; `None` where that
+    /// cannot be told.
+    ///
+    /// # Errors
+    /// [`HandshakeError`] where the host opens no session.
+    pub fn locate(
+        &mut self,
+        case: &Case<R>,
+        shows: &dyn Fn(&StepRecord) -> bool,
+    ) -> Result<Option<Site>, HandshakeError> {
+        if self.subject == Subject::Puppet {
+            return Ok(None);
+        }
+        let record = self.run_alone(case, Depth::Light)?;
+        let Some(seen) = record.steps.iter().find(|step| shows(step)) else {
+            return Ok(None);
+        };
+        let steps = &case.steps[..=seen.place];
+        let host = self.host;
+        let before = memory::peak();
+        let mut beat = |function| self.beat(function);
+        let site = locate(host, steps, seen.call.cause.as_ref(), &mut beat);
+        // What the copy took is nothing that the next case takes.
+        if let (Some((baseline, last)), Some(before), Some(peak)) =
+            (&mut self.peaks, before, memory::peak())
+        {
+            *baseline += peak.saturating_sub(before);
+            *last = peak;
+        }
+        Ok(site)
     }
 
     /// The case with programs that know how much to burn.

@@ -45,7 +45,10 @@ impl Oracle for NoPoison {
                     quote(&probe.fresh)
                 ),
             );
-            violation.with_class(class.unwrap_or_default())
+            let site = probe.call.site().filter(|_| class.is_some());
+            violation
+                .with_class(class.unwrap_or_default())
+                .with_site(site)
         });
         let found: Vec<_> = probes.chain(self.compare_sessions(record)).collect();
         match found.is_empty() {

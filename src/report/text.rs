@@ -111,8 +111,10 @@ pub fn replay_line(file: &Path, seen: &[StepSeen], violations: &[Violation]) -> 
 }
 
 fn name(violation: &Violation) -> String {
-    let (check, function, class) = violation.key();
-    title(check, function, class)
+    let Violation {
+        check, function, ..
+    } = violation;
+    title(check, function, &violation.label())
 }
 
 /// The check of a violation, its function, and its class in brackets.
@@ -129,7 +131,9 @@ fn seen_text(seen: &StepSeen) -> String {
         let _ = writeln!(text, "cause: {cause}");
     }
     if !seen.frames.is_empty() {
-        let _ = writeln!(text, "in: {}", seen.frames.join(" < "));
+        const MOST: usize = 20;
+        let frames = &seen.frames[..seen.frames.len().min(MOST)];
+        let _ = writeln!(text, "in: {}", frames.join(" < "));
     }
     let fuel = seen.fuel.map(|fuel| format!("{fuel} fuel, "));
     let _ = writeln!(

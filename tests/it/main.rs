@@ -25,5 +25,6 @@ mod puppet;
 mod readme;
 mod reports;
 mod sealing;
+mod sites;
 mod trophies;
 mod workers;

@@ -87,6 +87,7 @@ fn finding(origin: Origin, minimal: bool) -> Finding {
             check: "plugin_fault".to_owned(),
             function: "shape".to_owned(),
             class: "trap: unreachable".to_owned(),
+            site: None,
             detail: "the guest trapped: unreachable".to_owned(),
             measured: false,
         },
