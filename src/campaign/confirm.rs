@@ -186,7 +186,7 @@ fn keeps_place<R: Vocabulary>(
 ) -> Result<bool, CampaignError> {
     match &violation.site {
         Some(site) if site.is_located_later() => {
-            Ok(lab.locate(case, violation)?.as_ref() == Some(site))
+            Ok(lab.locate(case, violation)?.as_ref() == Some(&**site))
         }
         _ => Ok(true),
     }
@@ -205,7 +205,7 @@ fn again<R: Vocabulary>(
     let mut found = found.into_iter();
     let shown = found.find(|other| violation.is_like(other, any_function));
     Ok(shown.map(|shown| match shown.site {
-        None => shown.with_site(violation.site.clone()),
+        None => shown.with_site(violation.site.as_deref().cloned()),
         Some(_) => shown,
     }))
 }
@@ -298,7 +298,10 @@ fn shrink<R: Vocabulary>(
     // What is measured takes long, so that a smaller case that shows it once is enough, if in the end it is sure.
     // Otherwise it was a busy machine that made it so small.
     // To locate a place takes long too, and a smaller case is most often at the same one.
-    let is_located = violation.site.as_ref().is_some_and(Site::is_located_later);
+    let is_located = violation
+        .site
+        .as_deref()
+        .is_some_and(Site::is_located_later);
     let rounds: &[(usize, bool)] = match (violation.measured, is_located) {
         (true, _) => &[(1, false), (MEASURED_REPEATS, false)],
         (false, true) => &[(1, false), (1, true)],

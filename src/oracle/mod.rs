@@ -87,7 +87,7 @@ pub struct Violation {
     /// trap; empty if nothing.
     pub class: String,
     /// Where in the plugin it is, where that is known.
-    pub site: Option<Site>,
+    pub site: Option<Box<Site>>,
     /// What was seen, for people.
     pub detail: String,
     /// Whether a measurement showed it: see [`Oracle::is_measurement`].
@@ -125,7 +125,7 @@ impl Violation {
         if let Some(site) = &site {
             let _ = write!(self.detail, "; {site}");
         }
-        self.site = site;
+        self.site = site.map(Box::new);
         self
     }
 

@@ -346,7 +346,7 @@ pub fn faults() -> Vec<Planted> {
         (
             "answers without a field",
             answer(&unsound),
-            "plugin_fault-shape-undecodable: not the response, missing field `method`-",
+            "plugin_fault-shape-undecodable: not the response, unknown field-",
         ),
         (
             "answers with another alphabet's base64",
