@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::{Oracle, Violation, plugin_steps};
 use crate::case::tree;
-use crate::host::names::without_numbers;
 use crate::host::{Call, Cause, DispatchOutcome};
 use crate::observation::{CaseRecord, StepRecord};
 use crate::wire::nesting;
@@ -49,11 +48,7 @@ impl PluginFault {
         let Some(cause) = step.call.cause.as_ref() else {
             let field = not_base64(step)?;
             let detail = format!("the answer's {field} is no standard base64");
-            // Each item of a list is like the others.
-            let class = format!(
-                "{NOT_BASE64} in {}",
-                without_numbers(&field, FIELD_MAX_CHARS)
-            );
+            let class = format!("{NOT_BASE64} in {}", of_any_item(&field));
             return Some(Violation::new(self, step.function, detail).with_class(class));
         };
         if matches!(cause, Cause::OutOfFuel | Cause::Timeout) && !is_ordinary(step) {
@@ -63,6 +58,15 @@ impl PluginFault {
         let violation = Violation::new(self, step.function, cause.to_string());
         Some(violation.with_class(class).with_site(step.call.site()))
     }
+}
+
+/// The path of a field where each item of a list is like the others.
+fn of_any_item(field: &str) -> String {
+    let is_item = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+    let names = field.split('/').skip(1);
+    let names = names.map(|name| if is_item(name) { "*" } else { name });
+    let path = names.collect::<Vec<_>>().join("/");
+    path.chars().take(FIELD_MAX_CHARS).collect()
 }
 
 /// A field of the answer that is to be standard base64 and is not. What the plugin hands on as it came is no fault: nothing

@@ -351,7 +351,7 @@ pub fn faults() -> Vec<Planted> {
         (
             "answers with another alphabet's base64",
             answer(&urls),
-            "plugin_fault-shape-undecodable: not base64 in /body_base64-",
+            "plugin_fault-shape-undecodable: not base64 in body_base64-",
         ),
     ];
     let all = all.map(|(name, wasm, finds)| Planted {
