@@ -2,7 +2,7 @@
 //!
 //! A discrepancy here is a test that passes over a fault of the plugin, or whose message does not show it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::campaign::{Bench, Budget, CampaignError, Event, Plan, Summary, confirm_all, run_bench};
 use crate::case::{Case, CaseError, ShrinkLimits, words};
-use crate::finding::Finding;
+use crate::finding::{Finding, Told};
 use crate::host::{HandshakeError, PluginHost};
 use crate::observation::{Depth, Subject};
 use crate::oracle::checks;
@@ -174,12 +174,12 @@ pub struct Found(pub Vec<Finding>);
 impl Found {
     /// The summary, where nothing is wrong: with the limits, each once.
     fn or(mut self, mut summary: Summary) -> Result<Summary, CheckError> {
-        let mut told = HashSet::new();
-        self.0.retain(|finding| finding.is_new(&mut told));
-        let limits = self
-            .0
-            .extract_if(.., |finding| finding.violation.is_limit());
-        summary.limits = limits.count();
+        let mut told = Told::default();
+        let found = std::mem::take(&mut self.0).into_iter();
+        let found = found.filter_map(|finding| told.tell(finding));
+        let (limits, found) = found.partition(|finding: &Finding| finding.violation.is_limit());
+        self.0 = found;
+        summary.limits = Vec::len(&limits);
         match self.0.is_empty() {
             true => Ok(summary),
             false => Err(CheckError::Found(self)),

@@ -2,7 +2,7 @@
 //!
 //! A discrepancy here is a finding whose case does not show it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::case::Case;
 use crate::fingerprint::Fingerprint;
@@ -12,6 +12,9 @@ use crate::wire::Request;
 
 /// How many characters of a finding's key its name begins with: one is to be read, and pasted.
 const NAME_WORDS_MAX: usize = 80;
+
+/// So many findings are told that differ by a number or a text of the plugin's own, of each check and function.
+pub const ALIKE_MAX: usize = 8;
 
 /// A violation and the smallest case that was found to show it.
 #[derive(Clone, Debug)]
@@ -67,61 +70,51 @@ impl<R> Finding<R> {
 
     /// Findings with equal keys are the same.
     pub fn key(&self) -> String {
-        // Of what did not show again nobody knows what it comes from, nor which function has to do with it.
-        if self.origin == Origin::Unreproduced {
-            return format!("{}-unreproduced", self.violation.check);
+        match self.is_about_nothing_else() {
+            Some(key) => key,
+            None => key_of(&self.violation, &self.effects()),
         }
-        if let Origin::Unexamined { .. } = self.origin {
-            let key = Self::key_of(&self.violation, &BTreeSet::new());
-            return format!("{key}-unexamined");
+    }
+
+    /// What it is called, without the number of its key: the check, the function, the class, the function of the plugin that
+    /// it is in, and what the operations do. Two findings may have the same words.
+    fn words(&self) -> String {
+        if let Some(key) = self.is_about_nothing_else() {
+            return key;
         }
-        Self::key_of(&self.violation, &self.effects())
+        let Violation {
+            check, function, ..
+        } = &self.violation;
+        let effects = joined(&self.effects());
+        format!("{check}-{function}-{}-{effects}", self.violation.label())
     }
 
-    /// Whether it is none of what was told before; it is from now on. A plugin's fault that shows only behind other calls,
-    /// and a healthy call that fails in the same way behind others, are one bug.
-    pub(crate) fn is_new(&self, told: &mut HashSet<String>) -> bool {
-        let is_new = told.insert(self.key());
-        let of_many = self.violation.check == PluginFault.name() && self.case.dispatches() > 1;
-        let behind_others = of_many || is_healthy_call(&self.violation);
-        let same_bug = behind_others && !told.insert(behind_others_key(&self.violation));
-        is_new && !same_bug
-    }
-
-    /// Whether nobody need look at the case of a violation: what was told says the same, without any operation's help.
-    pub(crate) fn is_told(violation: &Violation, told: &HashSet<String>) -> bool {
-        let same_bug = is_healthy_call(violation) && told.contains(&behind_others_key(violation));
-        same_bug || told.contains(&Self::key_of(violation, &BTreeSet::new()))
-    }
-
-    pub(crate) fn key_of(violation: &Violation, effects: &BTreeSet<&'static str>) -> String {
-        let (check, function, class) = violation.key();
-        let mut effects: Vec<_> = effects.iter().copied().collect();
-        // Whatever it is that interrupts the puppet.
-        if effects.contains(&HALF_WAY) {
-            effects = vec![HALF_WAY];
+    /// The key of what is told once, whatever it is about: of what did not show again nobody knows what it comes from, nor
+    /// which function has to do with it. What was not looked into is no finding yet.
+    fn is_about_nothing_else(&self) -> Option<String> {
+        match self.origin {
+            Origin::Unreproduced => Some(format!("{}-unreproduced", self.violation.check)),
+            Origin::Unexamined { .. } => {
+                Some(format!("{}-unexamined", key_of_plain(&self.violation)))
+            }
+            _ => None,
         }
-        format!("{check}-{function}-{class}-{}", effects.join("-"))
     }
 
-    /// A name that the same finding has in every campaign, and no other one: the words of its key, and a number of all
-    /// of it.
+    /// A name that the same finding has in every campaign, and no other one: words, and a number of all of its key.
     pub fn name(&self) -> String {
-        let key = self.key();
-        named(&key, Fingerprint::of_text(&key))
+        named(&self.words(), Fingerprint::of_text(&self.key()))
     }
 
-    /// A name for the finding's file, without an ending: the words of its key, and a number of all of it and of what it
-    /// was found on. Findings of other plugins, and of other versions of one, have files of their own.
+    /// A name for the finding's file, without an ending: the same words, and a number of its key and of what it was found on. Findings of other plugins, and of other versions of one, have files of their own.
     pub fn file_stem(&self, found_on: &Fingerprint) -> String {
-        let key = self.key();
-        named(&key, found_on.with(&key))
+        named(&self.words(), found_on.with(&self.key()))
     }
 }
 
-fn named(key: &str, number: Fingerprint) -> String {
+fn named(words: &str, number: Fingerprint) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let words: Vec<_> = key
+    let words: Vec<_> = words
         .split(|c| !plain(c))
         .filter(|word| !word.is_empty())
         .collect();
@@ -130,11 +123,153 @@ fn named(key: &str, number: Fingerprint) -> String {
     format!("{}-{}", words.trim_end_matches('-'), number.short())
 }
 
+/// What was told. Two findings of one bug are told once, and of the many that a plugin may make up by a number or a text that
+/// is its own, so many that there is an end of it, and then all others as one.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    keys: HashSet<String>,
+    /// How many were told of those that there may be any number of.
+    many: HashMap<String, usize>,
+}
+
+impl Told {
+    /// Whether nobody need look at the case of a violation: what was told says the same, without any operation's help.
+    pub(crate) fn has(&self, violation: &Violation) -> bool {
+        let same_bug =
+            is_healthy_call(violation) && self.keys.contains(&behind_others_key(violation));
+        let others = self.others(violation);
+        let is_one_of_many =
+            others.is_some_and(|others| self.keys.contains(&key_of_plain(&others)));
+        same_bug || is_one_of_many || self.keys.contains(&key_of_plain(violation))
+    }
+
+    /// Whether a finding was told.
+    pub(crate) fn has_finding<R>(&self, finding: &Finding<R>) -> bool {
+        self.keys.contains(&finding.key())
+    }
+
+    /// The finding to tell: this one, or one that stands for all others of its kind; `None` where it was told. A plugin's
+    /// fault that shows only behind other calls, and a healthy call that fails in the same way behind others, are one bug.
+    pub(crate) fn tell<R>(&mut self, mut finding: Finding<R>) -> Option<Finding<R>> {
+        if finding.origin != Origin::Unreproduced && !self.has_finding(&finding) {
+            match self.others(&finding.violation) {
+                Some(others) => finding.violation = others,
+                None => self.count(&finding.violation),
+            }
+        }
+        let is_new = self.keys.insert(finding.key());
+        let violation = &finding.violation;
+        let of_many = violation.check == PluginFault.name() && finding.case.dispatches() > 1;
+        let behind_others = of_many || is_healthy_call(violation);
+        let same_bug = behind_others && !self.keys.insert(behind_others_key(violation));
+        (is_new && !same_bug).then_some(finding)
+    }
+
+    fn count(&mut self, violation: &Violation) {
+        if let Some(others) = violation.others() {
+            *self.many.entry(family(violation, others)).or_default() += 1;
+        }
+    }
+
+    /// What stands for a violation, where there were many of its kind.
+    fn others(&self, violation: &Violation) -> Option<Violation> {
+        let others = violation.others()?;
+        let told = self.many.get(&family(violation, others));
+        let is_one_too_many = *told? >= ALIKE_MAX;
+        is_one_too_many.then(|| Violation {
+            class: others.to_owned(),
+            site: None,
+            detail: format!(
+                "{}; {ALIKE_MAX} others were told, further ones are not told apart",
+                violation.detail
+            ),
+            ..violation.clone()
+        })
+    }
+}
+
+fn family(violation: &Violation, others: &str) -> String {
+    format!("{}-{}-{others}", violation.check, violation.function)
+}
+
+fn joined(effects: &BTreeSet<&'static str>) -> String {
+    let mut effects: Vec<_> = effects.iter().copied().collect();
+    // Whatever it is that interrupts the puppet.
+    if effects.contains(&HALF_WAY) {
+        effects = vec![HALF_WAY];
+    }
+    effects.join("-")
+}
+
+fn key_of(violation: &Violation, effects: &BTreeSet<&'static str>) -> String {
+    format!("{}-{}", violation.key(), joined(effects))
+}
+
+fn key_of_plain(violation: &Violation) -> String {
+    key_of(violation, &BTreeSet::new())
+}
+
 /// Whether a healthy call failed behind other calls, in a way that is known.
 pub(crate) fn is_healthy_call(violation: &Violation) -> bool {
     violation.check == NoPoison.name() && !violation.class.is_empty()
 }
 
+/// What a fault and the healthy call that it breaks have in common. Of a healthy call the place is not located.
 fn behind_others_key(violation: &Violation) -> String {
-    format!("behind others: {} {}", violation.function, violation.class)
+    let site = violation.site.as_ref();
+    let place = match site.filter(|site| !site.is_located_later()) {
+        Some(site) => site.key(),
+        None => violation.function.clone(),
+    };
+    format!("behind others: {place} {}", violation.class)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(class: String) -> Finding {
+        Finding {
+            violation: Violation {
+                check: PluginFault.name().to_owned(),
+                function: "shape".to_owned(),
+                class,
+                site: None,
+                detail: String::new(),
+                measured: false,
+            },
+            case: Case { steps: Vec::new() },
+            origin: Origin::Case,
+            minimal: true,
+        }
+    }
+
+    #[test]
+    fn of_endlessly_many_exit_codes_some_are_told_and_all_others_as_one() {
+        let mut told = Told::default();
+        let mut classes = Vec::new();
+        for code in 1..100 {
+            let finding = fault(format!("exit code {code}"));
+            assert_eq!(told.has(&finding.violation), code as usize > ALIKE_MAX + 1);
+            classes.extend(told.tell(finding).map(|finding| finding.violation.class));
+        }
+        assert_eq!(classes.len(), ALIKE_MAX + 1, "{classes:?}");
+        assert_eq!(classes[0], "exit code 1");
+        assert_eq!(classes[ALIKE_MAX], "exit code: others");
+        // What was told stays told, and other kinds are not many.
+        assert!(told.has(&fault("exit code 3".to_owned()).violation));
+        let traps = told.tell(fault("trap: unreachable".to_owned()));
+        assert_eq!(
+            traps.map(|finding| finding.violation.class),
+            Some("trap: unreachable".to_owned())
+        );
+        // Findings that were told once are told the same again.
+        let mut again = Told::default();
+        let classes_again: Vec<_> = classes
+            .iter()
+            .filter_map(|class| again.tell(fault(class.clone())))
+            .map(|finding| finding.violation.class)
+            .collect();
+        assert_eq!(classes_again, classes);
+    }
 }

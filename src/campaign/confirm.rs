@@ -1,12 +1,13 @@
 //! From a violation to a finding: does it show again, is it one that is known, and what is the smallest case
 //! that shows it?
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use super::CampaignError;
 use super::lab::{Lab, MEASURED_REPEATS, must_show_again};
 use crate::case::{Case, MAX_STEPS, Numbers, ShrinkLimits, Step};
-use crate::finding::{Finding, Origin, is_healthy_call};
+use crate::finding::{Finding, Origin, Told, is_healthy_call};
+use crate::host::Site;
 use crate::observation::Subject;
 use crate::oracle::{NoDrift, Oracle as _, PluginFault, Violation};
 use crate::puppet::{MEANS, Program};
@@ -42,8 +43,8 @@ pub struct Suspect<'a, R> {
 /// What is known already.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// The keys of all findings.
-    pub keys: HashSet<String>,
+    /// All findings.
+    pub told: Told,
     /// The effects that findings of the same check and class are known for.
     pub effects: Vec<BTreeSet<&'static str>>,
 }
@@ -87,8 +88,12 @@ pub fn confirm<R: Vocabulary>(
         if is_known(lab, suspect.violation, &case, &known.effects)? {
             return Ok(Confirmed::Known);
         }
-        if surely(lab, suspect.violation, &case)?.is_some()
-            && let Some(confirmed) = shrink(lab, suspect.violation, &case, origin, known, limits)
+        let violation = &located(lab, suspect.violation, &case)?;
+        if violation.site != suspect.violation.site && known.told.has(violation) {
+            return Ok(Confirmed::Known);
+        }
+        if surely(lab, violation, &case)?.is_some()
+            && let Some(confirmed) = shrink(lab, violation, &case, origin, known, limits)
         {
             // What the shrunk case says is unusual once more, and only that.
             if let Confirmed::Finding(finding) = &confirmed
@@ -126,7 +131,7 @@ fn as_no_limit<R: Vocabulary>(
         if again(lab, &fault, &usual)?.is_none() {
             continue;
         }
-        if Finding::<R>::is_told(&fault, &known.keys) {
+        if known.told.has(&fault) {
             return Ok(Some(Confirmed::Known));
         }
         let suspect = Suspect {
@@ -177,7 +182,7 @@ pub fn confirm_all<R: Vocabulary, L: Lab<R>>(
 ) -> impl Iterator<Item = Result<Finding<R>, CampaignError>> {
     let mut known = Known::default();
     violations.into_iter().filter_map(move |violation| {
-        if Finding::<R>::is_told(&violation, &known.keys) {
+        if known.told.has(&violation) {
             return None;
         }
         let suspect = Suspect {
@@ -186,9 +191,7 @@ pub fn confirm_all<R: Vocabulary, L: Lab<R>>(
             by_chance,
         };
         match confirm(lab, &suspect, &known, limits) {
-            Ok(Confirmed::Finding(finding)) if finding.is_new(&mut known.keys) => {
-                Some(Ok(*finding))
-            }
+            Ok(Confirmed::Finding(finding)) => known.told.tell(*finding).map(Ok),
             Ok(_) => None,
             Err(error) => Some(Err(error)),
         }
@@ -204,8 +207,40 @@ pub(super) fn joined<R: Vocabulary>(history: &[Case<R>], most: usize) -> Case<R>
     all.last(most)
 }
 
+/// The violation with its place in the plugin, where that is not known and can be found out on this case.
+fn located<R: Vocabulary>(
+    lab: &mut impl Lab<R>,
+    violation: &Violation,
+    case: &Case<R>,
+) -> Result<Violation, CampaignError> {
+    let violation = violation.clone();
+    match violation.can_be_located() {
+        true => {
+            let site = lab.locate(case, &violation)?;
+            Ok(violation.with_site(site))
+        }
+        false => Ok(violation),
+    }
+}
+
+/// Whether a case shows the violation at its place in the plugin, if it shows it at all. What is told at once is compared
+/// when the case is judged.
+fn keeps_place<R: Vocabulary>(
+    lab: &mut impl Lab<R>,
+    violation: &Violation,
+    case: &Case<R>,
+) -> Result<bool, CampaignError> {
+    match &violation.site {
+        Some(site) if site.is_located_later() => {
+            Ok(lab.locate(case, violation)?.as_ref() == Some(&**site))
+        }
+        _ => Ok(true),
+    }
+}
+
 /// The violation, if the case shows it. Of the puppet the function may be another: a host's fault that shows with
-/// any function is one fault. So it may for drift, which only a case of one request says for sure.
+/// any function is one fault. So it may for drift, which only a case of one request says for sure, and where the place in
+/// the plugin is the same. A place that is located is that of the violation: see [`keeps_place`].
 fn again<R: Vocabulary>(
     lab: &mut impl Lab<R>,
     violation: &Violation,
@@ -213,10 +248,11 @@ fn again<R: Vocabulary>(
 ) -> Result<Option<Violation>, CampaignError> {
     let found = lab.judge(case, &violation.check)?;
     let any_function = lab.subject() == Subject::Puppet || violation.check == NoDrift.name();
-    Ok(found.into_iter().find(|other| {
-        other.check == violation.check
-            && other.class == violation.class
-            && (any_function || other.function == violation.function)
+    let mut found = found.into_iter();
+    let shown = found.find(|other| violation.is_like(other, any_function));
+    Ok(shown.map(|shown| match shown.site {
+        None => shown.with_site(violation.site.as_deref().cloned()),
+        Some(_) => shown,
     }))
 }
 
@@ -339,17 +375,30 @@ fn try_shrink<R: Vocabulary>(
     let (violation, case) = (finding.violation.clone(), finding.case.clone());
     // What is measured takes long, so that a smaller case that shows it once is enough, if in the end it is sure.
     // Otherwise it was a busy machine that made it so small.
-    let (rounds, numbers): (&[usize], _) = if violation.measured {
-        (&[1, MEASURED_REPEATS], Numbers::AsTheyAre)
+    // To locate a place takes long too, and a smaller case is most often at the same one.
+    let is_located = violation
+        .site
+        .as_deref()
+        .is_some_and(Site::is_located_later);
+    let rounds: &[(usize, bool)] = match (violation.measured, is_located) {
+        (true, _) => &[(1, false), (MEASURED_REPEATS, false)],
+        (false, true) => &[(1, false), (1, true)],
+        (false, false) => &[(1, false)],
+    };
+    let numbers = if violation.measured {
+        Numbers::AsTheyAre
     } else {
-        (&[1], limits.numbers)
+        limits.numbers
     };
     let limits = ShrinkLimits { numbers, ..limits };
-    for &repeats in rounds {
-        // The smallest so far, should the search end early. What is measured must show several times.
+    for &(repeats, at_its_place) in rounds {
+        // The smallest so far, should the search end early. What is measured must show several times, and what is located at
+        // its place.
+        let shows_for_sure = !violation.measured && (at_its_place || !is_located);
         let fails = |lab: &mut _, smallest: &mut Case<R>, case: &Case<R>| {
-            let shows = always(lab, &violation, case, repeats)?;
-            if shows && !violation.measured {
+            let shows = always(lab, &violation, case, repeats)?
+                && (!at_its_place || keeps_place(lab, &violation, case)?);
+            if shows && shows_for_sure {
                 smallest.clone_from(case);
             }
             Ok::<_, CampaignError>(shows)
@@ -364,19 +413,21 @@ fn try_shrink<R: Vocabulary>(
                 case: structure.clone(),
                 ..finding.clone()
             };
-            if known.keys.contains(&smaller.key()) {
+            if known.told.has_finding(&smaller) {
                 return Ok(Shown::Known);
             }
         }
         let shrunk = structure.try_shrink(limits, |case| fails(lab, &mut finding.case, case))?;
-        let larger = if Some(&repeats) == rounds.last() {
+        let larger = if Some(&(repeats, at_its_place)) == rounds.last() {
             vec![structure, case.clone()]
         } else {
             Vec::new()
         };
         let larger = larger.into_iter().map(|case| (case, false));
         for (case, minimal) in [(shrunk.case, shrunk.minimal)].into_iter().chain(larger) {
-            if let Some(told) = surely(lab, &violation, &case)? {
+            if let Some(told) = surely(lab, &violation, &case)?
+                && keeps_place(lab, &violation, &case)?
+            {
                 // In the words of the case that is told.
                 finding.violation = told;
                 finding.case = case;

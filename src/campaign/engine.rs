@@ -200,6 +200,9 @@ fn look_into<R: Vocabulary, E: FnMut(Event<'_, R>)>(
             if ledger.is_known(violation) || seen.contains(&violation.key()) {
                 continue;
             }
+            if violation.can_be_located() && !ledger.may_locate(violation, stopped.case) {
+                continue;
+            }
             let Some(limits) = ledger.time_to_shrink(measured) else {
                 ledger.leave_violation_open(from, stopped, violation);
                 continue;

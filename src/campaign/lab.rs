@@ -8,9 +8,9 @@ use super::block::Block;
 use super::interrupt::Interrupt;
 use super::{CampaignError, Cases, Plan};
 use crate::case::Case;
-use crate::host::{HandshakeError, Host};
-use crate::observation::{CaseRecord, Depth, Runner, Subject};
-use crate::oracle::{CHECKS, Oracle, Violation, WithinMemory, all_checks, check_all};
+use crate::host::{HandshakeError, Host, Site};
+use crate::observation::{CaseRecord, Depth, Runner, StepRecord, Subject};
+use crate::oracle::{CHECKS, Oracle, Violation, WithinMemory, all_checks, check_all, is_shown_by};
 use crate::wire::{Request, Vocabulary};
 
 /// How often a violation of a check that measures must show, on fresh sessions, to count.
@@ -47,6 +47,20 @@ pub trait Lab<R> {
     ) -> Result<Vec<Violation>, CampaignError> {
         let found = self.judge(case, check)?;
         that_shows_again(found, || self.judge(case, check))
+    }
+
+    /// Where in the plugin a violation is that a case shows, by a run of a copy that is metered; `None` where that cannot be
+    /// told.
+    ///
+    /// # Errors
+    /// As [`Lab::judge`].
+    fn locate(
+        &mut self,
+        case: &Case<R>,
+        violation: &Violation,
+    ) -> Result<Option<Site>, CampaignError> {
+        let _ = (case, violation);
+        Ok(None)
     }
 
     /// What runs next is not to meet what ran before: in a lab that is a process, in a new one.
@@ -87,6 +101,15 @@ impl<R, L: Lab<R>> Lab<R> for Interruptible<'_, L> {
         self.lab.judge(case, check)
     }
 
+    fn locate(
+        &mut self,
+        case: &Case<R>,
+        violation: &Violation,
+    ) -> Result<Option<Site>, CampaignError> {
+        self.check()?;
+        self.lab.locate(case, violation)
+    }
+
     fn begin_afresh(&mut self) {
         self.lab.begin_afresh();
     }
@@ -106,7 +129,7 @@ fn that_shows_again<E>(
             break;
         }
         let again = again()?;
-        let shows = |one: &Violation| again.iter().any(|other| other.key() == one.key());
+        let shows = |one: &Violation| again.iter().any(|other| one.is_like(other, false));
         found.retain(|violation| !must_show_again(violation) || shows(violation));
     }
     Ok(found)
@@ -166,7 +189,7 @@ impl<'h, H: Host, R: Vocabulary> Bench<'h, H, R> {
     }
 
     /// Runs a case alone on a fresh session and returns what was seen and what the checks find in it. What a check
-    /// that measures finds is there only if it shows every time.
+    /// that measures finds is there only if it shows every time, and each has its place in the plugin, where that can be told.
     ///
     /// # Errors
     /// [`HandshakeError`] where the host opens no session.
@@ -181,7 +204,21 @@ impl<'h, H: Host, R: Vocabulary> Bench<'h, H, R> {
             let again = self.runner.run_alone(case, depth)?;
             Ok::<_, HandshakeError>(self.check(&again))
         })?;
-        Ok((record, found))
+        let mut located = Vec::with_capacity(found.len());
+        for violation in found {
+            let site = match violation.can_be_located() {
+                true => {
+                    let shows = |step: &StepRecord| is_shown_by(&violation, step);
+                    self.runner.locate(case, &shows)?
+                }
+                false => None,
+            };
+            located.push(match site {
+                Some(site) => violation.with_site(Some(site)),
+                None => violation,
+            });
+        }
+        Ok((record, located))
     }
 }
 
@@ -198,6 +235,15 @@ impl<H: Host, R: Vocabulary> Lab<R> for Bench<'_, H, R> {
     fn judge(&mut self, case: &Case<R>, check: &str) -> Result<Vec<Violation>, CampaignError> {
         let record = self.runner.run_alone(case, depth_of(check))?;
         Ok(self.check(&record))
+    }
+
+    fn locate(
+        &mut self,
+        case: &Case<R>,
+        violation: &Violation,
+    ) -> Result<Option<Site>, CampaignError> {
+        let shows = |step: &StepRecord| is_shown_by(violation, step);
+        Ok(self.runner.locate(case, &shows)?)
     }
 
     fn subject(&self) -> Subject {

@@ -13,8 +13,8 @@ use super::engine::Part;
 use super::history::as_seen;
 use super::interrupt::Interrupt;
 use super::{Budget, CampaignError, Cases, Event, FunctionStats, Plan, Summary};
-use crate::case::{Case, MAX_STEPS, ShrinkLimits};
-use crate::finding::{Finding, Origin};
+use crate::case::{Case, MAX_STEPS, ShrinkLimits, tree};
+use crate::finding::{Finding, Origin, Told};
 use crate::oracle::Violation;
 use crate::wire::Vocabulary;
 
@@ -23,6 +23,12 @@ const OVERTIME: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)
 
 /// Once in so many blocks it is looked into what checks that measure have found.
 const MEASURED_ONCE_IN: u64 = 256;
+
+/// So many places of violations are found out at first.
+const LOCATED_AT_FIRST: usize = 64;
+
+/// Once in so many blocks one more place is found out.
+const LOCATED_ONCE_IN: u64 = 8;
 
 /// The longest time that shrinking one finding takes: its structure, and again its values.
 const SHRINK_TIME: Duration = Duration::from_secs(20);
@@ -63,8 +69,12 @@ pub(super) struct Ledger<R, E> {
     open: BTreeMap<String, Open>,
     /// Whether a lab failed.
     failed: bool,
-    /// The keys of what was found: each is told once.
-    keys: HashSet<String>,
+    /// What was found: each is told once.
+    told: Told,
+    /// How many places of violations were found out in their turn.
+    located: u64,
+    /// How many at first: of which violations that was, and in which fields their cases differed from the sample.
+    located_by: HashSet<(String, BTreeSet<String>)>,
     /// The effects that findings are known for, with their check and class.
     effects: Vec<(String, String, BTreeSet<&'static str>)>,
     /// Ends the campaign early.
@@ -95,7 +105,9 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
             unexamined: None,
             open: BTreeMap::new(),
             failed: false,
-            keys: HashSet::new(),
+            told: Told::default(),
+            located: 0,
+            located_by: HashSet::new(),
             effects: Vec::new(),
             interrupt,
             emit,
@@ -183,7 +195,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         let certain = !violation.measured && !stopped.by_chance && !violation.is_limit();
         self.summary.unexamined += 1;
         self.summary.unexamined_for_sure += u64::from(certain);
-        let key = Finding::<R>::key_of(violation, &BTreeSet::new());
+        let key = violation.key();
         let is_surer = |open: &Open| certain && !open.certain;
         let has_room = self.open.len() < OPEN_MAX;
         if self.open.get(&key).map_or(has_room, is_surer) {
@@ -331,7 +343,30 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
 
     /// Whether the violation is known without a look at its case.
     pub(super) fn is_known(&self, violation: &Violation) -> bool {
-        Finding::<R>::is_told(violation, &self.keys)
+        self.told.has(violation)
+    }
+
+    /// Whether to find out where in the plugin a violation is that this case shows, which takes as long as some hundred
+    /// cases, while a plugin may show the same one again and again. A case that differs from the sample in the same fields as
+    /// one before most often does: such wait for their turn, which comes once in so many blocks.
+    pub(super) fn may_locate(&mut self, violation: &Violation, case: u64) -> bool {
+        let case = self.cases.nth(case);
+        let fields: BTreeSet<_> = case
+            .steps
+            .iter()
+            .flat_map(|step| tree::unlike_the_sample(&step.request))
+            .map(|(field, _)| field)
+            .collect();
+        let kind = (violation.key(), fields);
+        let is_new = !self.located_by.contains(&kind);
+        if is_new && self.located_by.len() < LOCATED_AT_FIRST {
+            self.located_by.insert(kind);
+            return true;
+        }
+        let turns = self.cases.plan().sessions_before(self.settled) / LOCATED_ONCE_IN;
+        let is_its_turn = self.located < turns;
+        self.located += u64::from(is_its_turn);
+        is_its_turn
     }
 
     /// `None` where the time is over.
@@ -356,7 +391,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         let of_it = of_it
             .filter(|(check, class, _)| *check == violation.check && *class == violation.class);
         Known {
-            keys: self.keys.clone(),
+            told: self.told.clone(),
             effects: of_it.map(|(_, _, effects)| effects.clone()).collect(),
         }
     }
@@ -370,9 +405,9 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
                 return;
             }
         };
-        if !finding.is_new(&mut self.keys) {
+        let Some(finding) = self.told.tell(*finding) else {
             return;
-        }
+        };
         let Violation { check, class, .. } = &finding.violation;
         self.effects
             .push((check.clone(), class.clone(), finding.effects()));

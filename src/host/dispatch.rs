@@ -18,7 +18,8 @@ use thiserror::Error;
 
 use super::failure::{Cause, Decoding};
 use super::handshake::{self, HandshakeError};
-use super::plugin::{Call, Compiled, Instance, Lease, Observed, PluginHost};
+use super::meter::Stop;
+use super::plugin::{Call, Compiled, Instance, Lease, Observed, PluginHost, Source};
 use super::sorted::to_sorted;
 use super::{Host, Session};
 use crate::wire::VERSION_KEY;
@@ -36,13 +37,14 @@ pub fn run<F: WireFunction>(
     wasm: &[u8],
     request: F::Request,
 ) -> Result<DispatchOutcome<F::Response>, RunError> {
-    let compiled = Compiled::new(wasm).map_err(|reason| RunError::Build { reason })?;
+    let compiled =
+        Compiled::new(&Source::new(wasm)).map_err(|reason| RunError::Build { reason })?;
     // Imports are looked up when an instance is made.
     let instance = Instance::new(&compiled).map_err(|error| RunError::Build {
         reason: error.to_string(),
     })?;
     let offer = handshake::build_offer(&BTreeSet::new());
-    let host = PluginHost::negotiate(compiled, instance, wasm, &offer);
+    let host = PluginHost::negotiate(compiled, instance, &offer);
     let mut session = host
         .and_then(|host| host.open())
         .map_err(RunError::Handshake)?;
@@ -83,6 +85,8 @@ pub struct PluginSession {
     /// `None` after a call that ended abnormally, until the next one. Dropped before what it was made from.
     instance: Option<Instance>,
     lease: Lease,
+    /// Where calls stop, on a copy that is metered.
+    stop: Stop,
 }
 
 impl PluginSession {
@@ -111,6 +115,7 @@ impl PluginSession {
         Self {
             instance: Some(instance),
             lease,
+            stop: Stop::default(),
         }
     }
 
@@ -166,8 +171,9 @@ impl PluginSession {
             none => none.insert(self.lease.instance()?),
         };
         let input = call.input.insert(input.into_bytes().into());
-        let output = instance.call(F::NAME, input);
+        let output = instance.call_metered(F::NAME, input, self.stop);
         call.fuel = instance.fuel_used();
+        call.metering = instance.metering();
         if output.is_err() {
             call.frames = instance.frames();
         }
@@ -187,6 +193,10 @@ impl Session for PluginSession {
 
     fn guest_memory(&mut self) -> Option<u64> {
         self.instance.as_mut()?.memory()
+    }
+
+    fn stop_at(&mut self, stop: Stop) {
+        self.stop = stop;
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! A discrepancy here is a plugin that is refused for want of room, or an instance that finds what the last one left.
 
+use std::num::NonZeroUsize;
+
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::guard::{TABLE_MAX_ENTRIES, TABLES_MAX};
@@ -17,6 +19,12 @@ const MODULES: u32 = 5;
 /// Those of the kernel, the guard and the plugin, and one for the reference that Extism keeps in each store.
 const MEMORIES: u32 = 4;
 
+/// So many of the functions that were running when a call trapped are told. A recursion of half as many functions shows.
+const FRAMES_MAX: usize = 64;
+
+/// The same of a copy that is metered, which stops where it has been running for long.
+const METERED_FRAMES_MAX: usize = 256;
+
 /// What is zeroed of a memory by hand, in bytes. The rest goes back to the system.
 const KEPT_BYTES: usize = 1 << 14;
 
@@ -28,13 +36,16 @@ const INSTANCE_MAX_BYTES: usize = 1 << 28;
 const GROWTH_BYTES: u64 = 1 << 20;
 
 /// The configuration of a plugin's engine; Extism adds to it what it needs. It reserves 34 GB of addresses.
-pub(super) fn pooled() -> Config {
+pub(super) fn pooled(is_metered: bool) -> Config {
+    // The meter is a module more, with a memory.
+    let meters = u32::from(is_metered);
+    let modules = MODULES + meters;
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_core_instances(INSTANCES * MODULES)
+    pool.total_core_instances(INSTANCES * modules)
         .max_core_instance_size(INSTANCE_MAX_BYTES)
-        .total_memories(INSTANCES * MEMORIES)
+        .total_memories(INSTANCES * (MEMORIES + meters))
         .linear_memory_keep_resident(KEPT_BYTES)
-        .total_tables(INSTANCES * (MODULES + TABLES_MAX))
+        .total_tables(INSTANCES * (modules + TABLES_MAX))
         .max_tables_per_module(TABLES_MAX)
         .table_elements(TABLE_MAX_ENTRIES as usize)
         .table_keep_resident(KEPT_BYTES)
@@ -44,23 +55,33 @@ pub(super) fn pooled() -> Config {
         .total_component_instances(0);
     let mut config = Config::new();
     config.allocation_strategy(pool);
+    config.wasm_backtrace_max_frames(frames(is_metered));
     config
 }
 
 /// The same for a process that has no such room: each instance reserves what it needs, and takes longer to make and to run.
-pub(super) fn small() -> Config {
+pub(super) fn small(is_metered: bool) -> Config {
     let mut config = Config::new();
     config
         .allocation_strategy(InstanceAllocationStrategy::OnDemand)
         .memory_reservation(0)
         .memory_reservation_for_growth(GROWTH_BYTES)
-        .memory_guard_size(0);
+        .memory_guard_size(0)
+        .wasm_backtrace_max_frames(frames(is_metered));
     config
+}
+
+fn frames(is_metered: bool) -> Option<NonZeroUsize> {
+    NonZeroUsize::new(if is_metered {
+        METERED_FRAMES_MAX
+    } else {
+        FRAMES_MAX
+    })
 }
 
 /// Whether this process has no room for what [`pooled`] reserves.
 pub(super) fn has_no_room_for_the_pool() -> bool {
-    Engine::new(&pooled()).is_err()
+    Engine::new(&pooled(false)).is_err()
 }
 
 /// Says, where something failed for want of addresses, that the process is limited: that is nothing of the plugin's.

@@ -7,19 +7,18 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use thiserror::Error;
 
-use super::guard::GUARD_NAME;
+use super::code::Code;
+use super::names;
+use super::site::Frame;
 
-/// Of so many functions that were running when a call trapped the names are kept.
-const FRAMES_MAX: usize = 20;
+/// The export by which the plugin's module is told from the others; nobody calls it.
+pub(super) const PLUGIN_MARK: &str = "cc-lb-fuzz:this-is-the-plugin";
 
-/// The longest name that is demangled, in bytes.
-const NAME_MAX_BYTES: usize = 1024;
+/// What the classes of exit codes begin with.
+pub(crate) const EXIT_CODE: &str = "exit code";
 
-/// The most letters of a name that may be references back, in Rust's second mangling.
-const BACK_REFERENCES_MAX: usize = 12;
-
-/// So much is kept of such a name.
-const FRAME_MAX_CHARS: usize = 100;
+/// What the classes of undecodable answers begin with.
+pub(crate) const UNDECODABLE: &str = "undecodable";
 
 /// The stage of a dispatch that failed. The names are those of the reference's `stage` metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -230,19 +229,33 @@ impl Cause {
         }
     }
 
-    /// The kind of cause with what tells faults of one kind apart: which trap it was, or what the answer was not.
+    /// The kind of cause with what tells faults of one kind apart: which trap it was, which code was returned, or what the
+    /// answer was not and why.
     pub fn class(&self) -> String {
+        let class = self.coarse_class();
+        match self {
+            Self::ExitCode(code) => format!("{class} {code}"),
+            Self::Undecodable(Decoding::NotJson(why) | Decoding::NotResponse(why)) => {
+                format!("{class}, {}", names::reason(why))
+            }
+            _ => class,
+        }
+    }
+
+    /// The same without what a plugin may make up.
+    pub fn coarse_class(&self) -> String {
         match self {
             Self::Trap(kind) => format!("trap: {kind}"),
             Self::ErrorNotUtf8 => "error is not UTF-8".to_owned(),
-            Self::Undecodable(Decoding::NotJson(_)) => "undecodable: not JSON".to_owned(),
+            Self::ExitCode(_) => EXIT_CODE.to_owned(),
+            Self::Undecodable(Decoding::NotJson(_)) => format!("{UNDECODABLE}: not JSON"),
             Self::Undecodable(Decoding::NotResponse(_)) => {
-                "undecodable: not the response".to_owned()
+                format!("{UNDECODABLE}: not the response")
             }
             Self::Undecodable(Decoding::VersionMismatch { .. }) => {
-                "undecodable: wrong _v".to_owned()
+                format!("{UNDECODABLE}: wrong _v")
             }
-            Self::Undecodable(step) => format!("undecodable: {step}"),
+            Self::Undecodable(step) => format!("{UNDECODABLE}: {step}"),
             _ => self.kind().to_owned(),
         }
     }
@@ -318,79 +331,27 @@ impl Cause {
     }
 }
 
-/// The functions that were running when a call trapped, the innermost first, by the names that the module has for them.
-pub(super) fn frames(error: &extism::Error) -> Vec<String> {
+/// The functions of the plugin that were running when a call ended abnormally, the innermost first. Those of the guard, the
+/// front and Extism's kernel are left out.
+pub(super) fn frames(error: &extism::Error, code: &Code) -> Vec<Frame> {
     let context = error.downcast_ref::<wasmtime::Error>();
     let backtrace = error
         .downcast_ref::<wasmtime::WasmBacktrace>()
         .or_else(|| context.and_then(|context| context.downcast_ref()));
     let frames = backtrace.map_or(&[][..], |backtrace| backtrace.frames());
-    let of_the_plugin = |frame: &&wasmtime::FrameInfo| frame.module().name() != Some(GUARD_NAME);
+    let of_the_plugin = |frame: &&wasmtime::FrameInfo| {
+        let module = frame.module();
+        module.get_export_index(PLUGIN_MARK).is_some()
+    };
     let frames = frames.iter().filter(of_the_plugin);
-    let names = frames.filter_map(wasmtime::FrameInfo::func_name);
-    let names = names.take(FRAMES_MAX).map(readable);
-    names.map(|name| printable(&name)).collect()
-}
-
-/// A name that is fit to be told: a module may have any.
-fn printable(name: &str) -> String {
-    let chars = name.chars().take(FRAME_MAX_CHARS);
-    chars
-        .map(|c| if c.is_control() { '?' } else { c })
+    frames
+        .map(|frame| code.frame(frame.func_index(), frame.func_offset()))
         .collect()
-}
-
-/// The name of a function as its author wrote it: demangled, and without the hash that tells it from others of its name.
-/// One that would take long stays as it is: each part that refers back to another may double what there is to follow.
-fn readable(name: &str) -> String {
-    let takes_long = name.len() > NAME_MAX_BYTES || {
-        let refers_back = name.bytes().filter(|byte| *byte == b'B').count();
-        // With the underscores of any system.
-        name.trim_start_matches('_').starts_with('R') && refers_back > BACK_REFERENCES_MAX
-    };
-    let name = &match takes_long {
-        true => name.to_owned(),
-        false => format!("{:#}", rustc_demangle::demangle(name)),
-    };
-    const HASH_DIGITS: usize = 16;
-    let is_hash = |part: &str| {
-        let digits = part.strip_prefix('h').unwrap_or_default();
-        digits.len() == HASH_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
-    match name.rsplit_once("::") {
-        Some((path, part)) if is_hash(part) => path.to_owned(),
-        _ => name.to_owned(),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rust_function_is_named_without_its_hash() {
-        for (name, expected) in [
-            ("my_plugin::shape::h0123456789abcdef", "my_plugin::shape"),
-            ("my_plugin::shape::hash", "my_plugin::shape::hash"),
-            ("h0123456789abcdef", "h0123456789abcdef"),
-            (
-                "_ZN9my_plugin5shape17h0123456789abcdefE",
-                "my_plugin::shape",
-            ),
-            ("_RNvCs15kBYyAo9fc_7mycrate7example", "mycrate::example"),
-        ] {
-            assert_eq!(readable(name), expected);
-        }
-    }
-
-    #[test]
-    fn a_name_that_refers_back_and_back_again_is_left_as_it_is() {
-        let name = format!("_RIC1a{}E", "TB2_B2_E".repeat(20));
-        assert_eq!(readable(&name), name);
-        assert_eq!(readable(&name[1..]), name[1..], "as on Windows");
-        let name = "a".repeat(NAME_MAX_BYTES + 1);
-        assert_eq!(readable(&name), name);
-    }
 
     #[test]
     fn what_extism_is_not_known_to_say_is_a_failure_of_the_runtime() {

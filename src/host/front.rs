@@ -12,6 +12,7 @@ use wasm_encoder::{
 };
 
 use super::guard::{BEGIN, GUARD, LINK, MEMORY, PLUGIN, START, STARTED, inner_name};
+use super::meter;
 use super::start::{Start, StartCode};
 
 /// The type of functions without a result, of those that return a code, and of `hs_init`.
@@ -32,6 +33,7 @@ pub(super) fn front(
     callable: &[(&str, bool)],
     start_code: &StartCode,
     has_memory: bool,
+    is_metered: bool,
 ) -> Result<Vec<u8>, reencode::Error<Infallible>> {
     let mut front = Front::default();
     front.types.ty().function([], []);
@@ -59,6 +61,12 @@ pub(super) fn front(
             .collect()
     };
     let (instance, link) = (import_all(instance), import_all(link));
+    if is_metered {
+        for (import, name) in meter::OF_THE_FRONT {
+            let function = front.import(meter::METER, import, NOTHING);
+            front.exports.export(name, ExportKind::Func, function);
+        }
+    }
     if has_memory {
         front.import_memory();
     }

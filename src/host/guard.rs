@@ -22,12 +22,10 @@ use wasm_encoder::{
 };
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures};
 
+use super::failure::PLUGIN_MARK;
 pub use super::start::StartError;
 use super::start::{self, StartCode, start_code};
-use super::{costs, front};
-
-/// The name that the guard's module has for itself.
-pub(super) const GUARD_NAME: &str = "cc-lb-fuzz-guard";
+use super::{costs, front, meter};
 
 /// What our own names begin with: a plugin has none of them.
 const OWN: &str = "cc-lb-fuzz:";
@@ -187,17 +185,20 @@ pub(super) struct Guarded {
     pub(super) front: Vec<u8>,
     /// The plugin's start code: the front has a [`START`] and a [`LINK`] where these are not empty.
     pub(super) start_code: StartCode,
+    /// Whether the front has what reads and writes the meter.
+    pub(super) is_metered: bool,
 }
 
 impl Guarded {
     /// What Extism makes a plugin of: the guard, the plugin, and what is called. No host may be reached.
     pub(super) fn manifest(self) -> extism::Manifest {
+        let meter = self.is_metered.then(meter::module);
         let modules = [
             extism::Wasm::data(guard()).with_name(GUARD),
             extism::Wasm::data(self.plugin).with_name(PLUGIN),
             extism::Wasm::data(self.front).with_name("main"),
         ];
-        extism::Manifest::new(modules).disallow_all_hosts()
+        extism::Manifest::new(modules.into_iter().chain(meter)).disallow_all_hosts()
     }
 }
 
@@ -234,6 +235,10 @@ pub(super) fn is_guarded(import: &str) -> bool {
 
 /// Makes a plugin safe to run.
 pub(super) fn guarded(wasm: &[u8]) -> Result<Guarded, Rejection> {
+    guard_module(wasm, false)
+}
+
+pub(super) fn guard_module(wasm: &[u8], is_metered: bool) -> Result<Guarded, Rejection> {
     if wasm.len() > MODULE_MAX_BYTES {
         return Err(Rejection::TooLarge { size: wasm.len() });
     }
@@ -247,8 +252,14 @@ pub(super) fn guarded(wasm: &[u8]) -> Result<Guarded, Rejection> {
     let has_memory = rewriter.has_memory && !rewriter.exports.is_empty();
     Ok(Guarded {
         plugin,
-        front: front::front(&rewriter.callable(&types), &start_code, has_memory)?,
+        front: front::front(
+            &rewriter.callable(&types),
+            &start_code,
+            has_memory,
+            is_metered,
+        )?,
         start_code,
+        is_metered,
     })
 }
 
@@ -355,6 +366,11 @@ impl Rewriter {
         }
         if self.has_memory {
             exports.export(MEMORY, ExportKind::Memory, 0);
+        }
+        let mut functions = self.exports.iter();
+        let function = functions.find(|(_, kind, _)| *kind == ExternalKind::Func);
+        if let Some((_, _, function)) = function {
+            exports.export(PLUGIN_MARK, ExportKind::Func, *function);
         }
         Ok(exports)
     }

@@ -10,6 +10,7 @@
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
+mod code;
 mod costs;
 pub mod dispatch;
 mod engine;
@@ -19,19 +20,24 @@ pub mod guard;
 pub mod handshake;
 pub mod identity;
 pub mod inspect;
+mod meter;
+pub(crate) mod names;
 mod plugin;
 mod pool;
 #[cfg(feature = "reference")]
 mod reference;
+mod site;
 mod sorted;
 mod start;
 
 pub use dispatch::{DispatchOutcome, FallbackPolicy, PluginSession, RunError};
 pub use failure::{Cause, Decoding, Stage, TrapKind};
 pub use handshake::HandshakeError;
+pub use meter::{Metering, Stop};
 pub use plugin::{Call, Guarded, Observed, PluginHost};
 #[cfg(feature = "reference")]
 pub use reference::{Reference, ReferenceHost, ReferenceSession};
+pub use site::{Frame, Site, SiteFunction, SiteKind};
 
 /// Makes hosts of plugins.
 ///
@@ -64,6 +70,16 @@ pub trait Host {
     /// # Errors
     /// [`HandshakeError`] where the plugin cannot be instantiated.
     fn open(&self) -> Result<Self::Session, HandshakeError>;
+
+    /// Opens a session on a copy of the plugin that counts what a call does and stops where it is told to: see
+    /// [`Session::stop_at`]. What calls come to there is not judged; it tells where in the plugin they were. `None` where the
+    /// host has no such copies.
+    ///
+    /// # Errors
+    /// [`HandshakeError`] where the copy cannot be instantiated.
+    fn open_metered(&self) -> Result<Option<Self::Session>, HandshakeError> {
+        Ok(None)
+    }
 
     /// The version that was negotiated for the wire function of this name, and `None` where the plugin
     /// does not implement it.
@@ -98,5 +114,11 @@ pub trait Session {
     /// between calls, now and then.
     fn guest_memory(&mut self) -> Option<u64> {
         None
+    }
+
+    /// Lets calls from now on run so far and no further, in a session of [`Host::open_metered`]; any other session does not
+    /// heed it.
+    fn stop_at(&mut self, stop: Stop) {
+        let _ = stop;
     }
 }

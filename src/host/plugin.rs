@@ -4,7 +4,7 @@
 //! without network, files or WASI.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cc_lb_plugin_wire::augmented_metadata::AugmentedMetadata;
@@ -12,10 +12,14 @@ use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 use thiserror::Error;
 
+use super::code::Code;
 use super::dispatch::{DispatchOutcome, PluginSession};
-use super::failure::{self, Cause};
+use super::failure::{self, Cause, TrapKind};
+use super::guard::Guarded as GuardedModules;
 use super::handshake::{self, HandshakeError};
+use super::meter::{self, Meter, Metering, Stop};
 use super::pool::{self, Pool};
+use super::site::{Frame, Site};
 use super::{Host, Loader, engine, guard, identity};
 
 /// A plugin that is compiled and has shaken hands, from which sessions open in microseconds.
@@ -27,9 +31,31 @@ use super::{Host, Loader, engine, guard, identity};
 pub struct PluginHost(Arc<Shared>);
 
 struct Shared {
-    wasm: Vec<u8>,
+    source: Arc<Source>,
     metadata: AugmentedMetadata,
     idle: Pool<Compiled>,
+    /// Copies that are metered.
+    metered: Pool<Compiled>,
+}
+
+/// A plugin's module, and what was learned of it.
+pub(super) struct Source {
+    wasm: Vec<u8>,
+    code: OnceLock<Code>,
+}
+
+impl Source {
+    pub(super) fn new(wasm: &[u8]) -> Arc<Self> {
+        Arc::new(Self {
+            wasm: wasm.to_vec(),
+            code: OnceLock::new(),
+        })
+    }
+
+    /// Its functions, which are looked at when a call ends abnormally for the first time.
+    fn code(&self) -> &Code {
+        self.code.get_or_init(|| Code::of(&self.wasm))
+    }
 }
 
 impl PluginHost {
@@ -58,29 +84,30 @@ impl PluginHost {
     /// As [`PluginHost::new`].
     pub fn with_offer(wasm: &[u8], offer: &HandshakeOffer) -> Result<Self, HandshakeError> {
         let instantiate = |reason| HandshakeError::Instantiate { reason };
-        let compiled = Compiled::new(wasm).map_err(instantiate)?;
+        let compiled = Compiled::new(&Source::new(wasm)).map_err(instantiate)?;
         let instance = Instance::new(&compiled).map_err(|error| instantiate(error.to_string()))?;
-        Self::negotiate(compiled, instance, wasm, offer)
+        Self::negotiate(compiled, instance, offer)
     }
 
     /// Negotiates on an instance of its own, so that a session starts with the plugin's initial state.
     pub(super) fn negotiate(
         compiled: Compiled,
         mut instance: Instance,
-        wasm: &[u8],
         offer: &HandshakeOffer,
     ) -> Result<Self, HandshakeError> {
         let accept = handshake::negotiate(&mut instance, offer)?;
-        let identity =
-            identity::read_identity(wasm).map_err(|error| HandshakeError::InvalidIdentity {
+        let identity = identity::read_identity(&compiled.source.wasm).map_err(|error| {
+            HandshakeError::InvalidIdentity {
                 field: "custom_section",
                 reason: error.to_string(),
-            })?;
+            }
+        })?;
         let metadata = handshake::metadata(identity, accept);
         Ok(Self(Arc::new(Shared {
-            wasm: wasm.to_vec(),
+            source: Arc::clone(&compiled.source),
             metadata,
             idle: Pool::new(compiled),
+            metered: Pool::empty(),
         })))
     }
 
@@ -113,6 +140,14 @@ impl Host for PluginHost {
         Ok(PluginSession::on(instance, lease))
     }
 
+    fn open_metered(&self) -> Result<Option<PluginSession>, HandshakeError> {
+        let instantiate = |reason| HandshakeError::Instantiate { reason };
+        let lease = Lease::take_metered(Arc::clone(&self.0)).map_err(instantiate)?;
+        let instance = lease.instance();
+        let instance = instance.map_err(|error| instantiate(error.to_string()))?;
+        Ok(Some(PluginSession::on(instance, lease)))
+    }
+
     fn negotiated(&self, function: &str) -> Option<u32> {
         self.metadata().negotiated_functions.get(function).copied()
     }
@@ -126,7 +161,12 @@ pub(super) struct Lease {
 
 impl Lease {
     fn take(shared: Arc<Shared>) -> Result<Self, String> {
-        let of = shared.idle.lease(|| Compiled::new(&shared.wasm))?;
+        let of = shared.idle.lease(|| Compiled::new(&shared.source))?;
+        Ok(Self { shared, of })
+    }
+
+    fn take_metered(shared: Arc<Shared>) -> Result<Self, String> {
+        let of = shared.metered.lease(|| Compiled::metered(&shared.source))?;
         Ok(Self { shared, of })
     }
 
@@ -141,34 +181,26 @@ impl Lease {
     }
 }
 
+/// How much more fuel a copy has that is metered: the meter takes twenty times as much as the shortest loop.
+const METERED_FUEL: u64 = 30 * HANDSHAKE_FUEL;
+
+/// How much more time it has.
+const METERED_TIMES: u32 = 10;
+
 /// A plugin compiled behind its [`guard`] with the protocol's limits: [`HANDSHAKE_FUEL`] and
 /// [`HANDSHAKE_WALL_MS`] for every call, no WASI, no network, no files.
 pub(super) struct Compiled {
     plugin: extism::CompiledPlugin,
     starts: bool,
+    source: Arc<Source>,
+    meter: Option<Arc<Meter>>,
 }
 
 impl Compiled {
-    pub(super) fn new(wasm: &[u8]) -> Result<Self, String> {
-        let guarded = guard::guarded(wasm).map_err(|error| error.to_string())?;
-        let starts = !guarded.start_code.instance.is_empty();
+    pub(super) fn new(source: &Arc<Source>) -> Result<Self, String> {
+        let guarded = guard::guarded(&source.wasm).map_err(|error| error.to_string())?;
         let links = !guarded.start_code.link.is_empty();
-        let manifest = guarded.manifest();
-        let manifest = manifest.with_timeout(Duration::from_millis(HANDSHAKE_WALL_MS));
-        let compile = |config| {
-            extism::PluginBuilder::new(&manifest)
-                .with_wasmtime_config(config)
-                .with_wasi(false)
-                .with_cache_disabled()
-                .with_fuel_limit(HANDSHAKE_FUEL)
-                .compile()
-        };
-        let compiled = match compile(engine::pooled()) {
-            Err(_) if engine::has_no_room_for_the_pool() => compile(engine::small()),
-            compiled => compiled,
-        };
-        let plugin = compiled.map_err(|error| engine::explain(format!("{error:#}")))?;
-        let compiled = Self { plugin, starts };
+        let compiled = Self::compile(source, guarded, None)?;
         if links {
             let linked = Instance::unstarted(&compiled).and_then(|mut instance| {
                 let linked = instance.call(guard::LINK, b"");
@@ -177,6 +209,48 @@ impl Compiled {
             linked.map_err(|error| error.to_string())?;
         }
         Ok(compiled)
+    }
+
+    /// A copy that is metered.
+    fn metered(source: &Arc<Source>) -> Result<Self, String> {
+        let metered = meter::metered(&source.wasm).map_err(|error| error.to_string());
+        let (guarded, meter) = metered?;
+        Self::compile(source, guarded, Some(Arc::new(meter)))
+    }
+
+    fn compile(
+        source: &Arc<Source>,
+        guarded: GuardedModules,
+        meter: Option<Arc<Meter>>,
+    ) -> Result<Self, String> {
+        let is_metered = meter.is_some();
+        let (times, fuel) = if is_metered {
+            (METERED_TIMES, METERED_FUEL)
+        } else {
+            (1, HANDSHAKE_FUEL)
+        };
+        let starts = !guarded.start_code.instance.is_empty();
+        let manifest = guarded.manifest();
+        let manifest = manifest.with_timeout(times * Duration::from_millis(HANDSHAKE_WALL_MS));
+        let compile = |config| {
+            extism::PluginBuilder::new(&manifest)
+                .with_wasmtime_config(config)
+                .with_wasi(false)
+                .with_cache_disabled()
+                .with_fuel_limit(fuel)
+                .compile()
+        };
+        let compiled = match compile(engine::pooled(is_metered)) {
+            Err(_) if engine::has_no_room_for_the_pool() => compile(engine::small(is_metered)),
+            compiled => compiled,
+        };
+        let plugin = compiled.map_err(|error| engine::explain(format!("{error:#}")))?;
+        Ok(Self {
+            plugin,
+            starts,
+            source: Arc::clone(source),
+            meter,
+        })
     }
 }
 
@@ -204,7 +278,10 @@ impl From<InstanceError> for Cause {
 /// One instance of a plugin: the only place that calls into Extism.
 pub(super) struct Instance {
     plugin: extism::Plugin,
-    frames: Vec<String>,
+    source: Arc<Source>,
+    frames: Vec<Frame>,
+    meter: Option<Arc<Meter>>,
+    metering: Option<Metering>,
 }
 
 impl Instance {
@@ -224,7 +301,10 @@ impl Instance {
             .map_err(|error| InstanceError::Runtime(engine::explain(format!("{error:#}"))))?;
         Ok(Self {
             plugin,
+            source: Arc::clone(&compiled.source),
             frames: Vec::new(),
+            meter: compiled.meter.clone(),
+            metering: None,
         })
     }
 
@@ -237,14 +317,48 @@ impl Instance {
     pub(super) fn call(&mut self, name: &str, input: &[u8]) -> Result<Vec<u8>, Cause> {
         let called = self.plugin.call::<&[u8], &[u8]>(name, input);
         called.map(<[u8]>::to_vec).map_err(|error| {
-            self.frames = failure::frames(&error);
+            let code = self.source.code();
+            self.frames = failure::frames(&error, code);
+            // Those of a copy are none of the plugin's yet.
+            if self.meter.is_none() {
+                code.mark_helpers(&mut self.frames);
+            }
             Cause::of_call(&error)
         })
     }
 
+    /// The same on a copy that is metered, up to where it is to stop; on any other it is a call.
+    pub(super) fn call_metered(
+        &mut self,
+        name: &str,
+        input: &[u8],
+        stop: Stop,
+    ) -> Result<Vec<u8>, Cause> {
+        let Some(meter) = self.meter.clone() else {
+            return self.call(name, input);
+        };
+        self.metering = None;
+        self.call(meter::METER_WRITE, &Meter::before(stop))?;
+        let output = self.call(name, input);
+        let fuel = self.fuel_used().unwrap_or_default();
+        let frames = std::mem::take(&mut self.frames);
+        let frames = meter.translate(self.source.code(), &frames);
+        let mut read = |cells: &[u8]| self.call(meter::METER_READ, cells).ok();
+        let metering = meter.after(fuel, &frames, &mut read);
+        self.metering = metering;
+        self.frames = frames.into_iter().map(|(frame, _)| frame).collect();
+        self.source.code().mark_helpers(&mut self.frames);
+        output
+    }
+
     /// The functions that were running when the last call that failed trapped.
-    pub(super) fn frames(&mut self) -> Vec<String> {
+    pub(super) fn frames(&mut self) -> Vec<Frame> {
         std::mem::take(&mut self.frames)
+    }
+
+    /// What was counted in the last call, where it was metered.
+    pub(super) fn metering(&mut self) -> Option<Metering> {
+        self.metering.take()
     }
 
     /// How large the memory of the plugin is, in bytes; `None` where it has none.
@@ -271,9 +385,10 @@ impl Instance {
 pub struct Call {
     /// Why the dispatch fell back; `None` after an `Ok`.
     pub cause: Option<Cause>,
-    /// The functions that were running when the guest trapped, the innermost first, by the names that the module has for
-    /// them; at most twenty.
-    pub frames: Vec<String>,
+    /// The functions that were running when the guest trapped, the innermost first, as far as the runtime tells them.
+    pub frames: Vec<Frame>,
+    /// What was counted, in a session of a copy that is metered: see [`Host::open_metered`].
+    pub metering: Option<Metering>,
     /// The fuel that the call used, with Extism's own share; `None` where the guest was not called.
     pub fuel: Option<u64>,
     /// From the request's arrival to the outcome.
@@ -282,6 +397,17 @@ pub struct Call {
     pub input: Option<Arc<[u8]>>,
     /// What the guest set as its output, whether it is a sound answer or not.
     pub output: Option<Arc<[u8]>>,
+}
+
+impl Call {
+    /// Where in the plugin it failed, where the runtime told it.
+    pub fn site(&self) -> Option<Site> {
+        match self.cause.as_ref()? {
+            Cause::Trap(TrapKind::StackOverflow) => Site::of_recursion(&self.frames),
+            Cause::Trap(_) | Cause::HostFunction(_) => Site::of_trap(&self.frames),
+            _ => None,
+        }
+    }
 }
 
 /// A dispatch's outcome and what was observed of it.
@@ -314,7 +440,7 @@ mod tests {
     #[test]
     fn a_timer_that_strikes_late_ends_the_first_call_of_another_instance_as_a_timeout() {
         let wasm = wat::parse_str(include_str!("../../guests/stalls.wat")).expect("it is valid");
-        let compiled = Compiled::new(&wasm).expect("it compiles");
+        let compiled = Compiled::new(&Source::new(&wasm)).expect("it compiles");
         let instance = || Instance::new(&compiled).expect("there is room");
         // Made before the timer strikes, which moves the clock of both: on a busy machine that of a call which is over.
         let (mut stalling, mut other) = (instance(), instance());

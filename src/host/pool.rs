@@ -14,6 +14,11 @@ impl<C> Pool<C> {
         Self(Arc::new(Mutex::new(vec![compiled])))
     }
 
+    /// None yet.
+    pub(super) fn empty() -> Self {
+        Self(Arc::default())
+    }
+
     /// One for a session, which is compiled where none is left.
     pub(super) fn lease<E>(&self, compile: impl FnOnce() -> Result<C, E>) -> Result<Lease<C>, E> {
         let idle = self.with(Vec::pop);

@@ -38,7 +38,7 @@ pub fn features<R: Vocabulary>(case: &Case<R>, record: &CaseRecord) -> BTreeSet<
 fn came_to(seen: &StepRecord) -> String {
     match (&seen.call.cause, seen.reaction.outcome()) {
         (_, None) => "panic".to_owned(),
-        (Some(cause), _) => cause.class(),
+        (Some(cause), _) => cause.coarse_class(),
         (None, Some(Outcome::Ok(_))) => "ok".to_owned(),
         (None, Some(Outcome::Fallback(_))) => "fallback".to_owned(),
     }
@@ -48,7 +48,7 @@ fn of_call(seen: &StepRecord, came_to: &str, features: &mut BTreeSet<String>) {
     let label = seen.function.label;
     features.insert(format!("{label}: {came_to}"));
     if let Some(frame) = seen.call.frames.first() {
-        features.insert(format!("{label}: {came_to} in {frame}"));
+        features.insert(format!("{label}: {came_to} in {}", frame.short_name()));
     }
     if let Some(words) = seen.call.cause.as_ref().and_then(words) {
         features.insert(format!("{label}: {came_to}: {words}"));

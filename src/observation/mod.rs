@@ -12,7 +12,7 @@ use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::host::{Call, Cause, DispatchOutcome};
+use crate::host::{Call, Cause, DispatchOutcome, Frame};
 use crate::puppet::Prediction;
 use crate::wire::Function;
 
@@ -20,6 +20,7 @@ mod busy;
 mod coverage;
 mod handouts;
 mod knocks;
+mod locate;
 pub mod memory;
 mod react;
 mod runner;
@@ -254,7 +255,7 @@ impl From<&StepRecord> for StepSeen {
             place: step.place,
             came_to: step.reaction.to_string(),
             cause: step.call.cause.as_ref().map(ToString::to_string),
-            frames: step.call.frames.clone(),
+            frames: step.call.frames.iter().map(Frame::short_name).collect(),
             fuel: step.call.fuel,
             elapsed: step.elapsed,
             input_bytes: step.call.input.as_ref().map(|input| input.len()),

@@ -211,6 +211,7 @@ fn violation(detail: String) -> Violation {
         function: crate::host::handshake::HANDSHAKE_EXPORT.to_owned(),
         class: String::new(),
         detail,
+        site: None,
         measured: false,
     }
 }

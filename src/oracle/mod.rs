@@ -5,10 +5,12 @@
 //! find what
 //! is wrong with the plugin, and [`PluginLimit`] what it cannot do and no host asks of it.
 
-use std::fmt::{Debug, Display};
+use std::fmt::{Debug, Display, Write as _};
 
 use serde::{Deserialize, Serialize};
 
+use crate::host::Site;
+use crate::host::failure::{EXIT_CODE, UNDECODABLE};
 use crate::observation::{CaseRecord, ProbeRecord, StepRecord, Subject};
 use crate::wire::Function;
 
@@ -48,6 +50,7 @@ pub use no_panic::NoPanic;
 pub use no_poison::NoPoison;
 pub use no_refusal::NoRefusal;
 pub use no_retry::NoRetry;
+pub(crate) use plugin_fault::is_shown_by;
 pub use plugin_fault::{ORDINARY_DEPTH, ORDINARY_INPUT_BYTES, PluginFault};
 pub use plugin_limit::{NoLimit, PluginLimit};
 pub use request_fidelity::RequestFidelity;
@@ -85,6 +88,8 @@ pub struct Violation {
     /// What sets it apart from other violations of the same check and function, such as the kind of a
     /// trap; empty if nothing.
     pub class: String,
+    /// Where in the plugin it is, where that is known.
+    pub site: Option<Box<Site>>,
     /// What was seen, for people.
     pub detail: String,
     /// Whether a measurement showed it: see [`Oracle::is_measurement`].
@@ -98,6 +103,7 @@ impl Violation {
             check: check.name().to_owned(),
             function: function.name.to_owned(),
             class: String::new(),
+            site: None,
             detail,
             measured: check.is_measurement(),
         }
@@ -115,9 +121,70 @@ impl Violation {
         self.measured || self.class == "timeout" || self.class == plugin_fault::NO_ANSWER
     }
 
-    /// Violations with equal keys are the same finding.
-    pub fn key(&self) -> (&str, &str, &str) {
-        (&self.check, &self.function, &self.class)
+    /// The same, at a place in the plugin, which its detail tells.
+    #[must_use]
+    pub fn with_site(mut self, site: Option<Site>) -> Self {
+        if let Some(site) = &site {
+            let _ = write!(self.detail, "; {site}");
+        }
+        self.site = site.map(Box::new);
+        self
+    }
+
+    /// The class, and the function of the plugin that it is in, unless that is the one that was called.
+    pub fn label(&self) -> String {
+        match &self.site {
+            Some(site) if site.names() != self.function => {
+                format!("{} in {}", self.class, site.names())
+            }
+            _ => self.class.clone(),
+        }
+    }
+
+    /// What tells it from other bugs: the check, the class, and the place in the plugin. Where that is not known, the wire
+    /// function.
+    pub fn key(&self) -> String {
+        let place = match &self.site {
+            Some(site) => site.key(),
+            None => self.function.clone(),
+        };
+        format!("{}-{place}-{}", self.check, self.class)
+    }
+
+    /// Whether another one is of the same bug. One whose place is found out later may be at that of the first.
+    pub(crate) fn is_like(&self, other: &Self, any_function: bool) -> bool {
+        let same_place = match (&self.site, &other.site) {
+            (Some(site), Some(others)) => site == others,
+            (Some(site), None) if !site.is_located_later() => false,
+            _ => any_function || self.function == other.function,
+        };
+        self.check == other.check && self.class == other.class && same_place
+    }
+
+    /// Whether its place in the plugin is not known, and a copy that is metered can tell it.
+    pub(crate) fn can_be_located(&self) -> bool {
+        let classes = ["out of fuel", "timeout", UNDECODABLE];
+        self.site.is_none()
+            && self.check == PluginFault.name()
+            && classes.iter().any(|class| self.class.starts_with(class))
+            && !self.class.starts_with(plugin_fault::NOT_BASE64)
+    }
+
+    /// A class that stands for many more like this one, of which a plugin may make up as many as it likes; `None` where there
+    /// is a bounded number of them.
+    pub(crate) fn others(&self) -> Option<&'static str> {
+        let families = [
+            (EXIT_CODE, "exit code: others"),
+            (UNDECODABLE, "undecodable: others"),
+        ];
+        let mut families = families.into_iter();
+        let others = match self.check == NoRefusal.name() {
+            true => Some("others"),
+            false => families
+                .find(|(beginning, _)| self.class.starts_with(beginning))
+                .map(|(_, others)| others),
+        };
+        others.filter(|others| self.class != *others)
     }
 }
 

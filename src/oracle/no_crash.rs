@@ -35,6 +35,7 @@ impl Oracle for NoCrash {
             function: function.to_owned(),
             class: death.manner.clone(),
             detail: format!("the process died of {} {when}{words}", death.manner),
+            site: None,
             measured: false,
         }]
     }

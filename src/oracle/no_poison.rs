@@ -51,10 +51,14 @@ impl Oracle for NoPoison {
                     quote(&probe.fresh)
                 ),
             );
+            let site = probe.call.site().filter(|_| class.is_some());
+            let violation = violation
+                .with_class(class.unwrap_or_default())
+                .with_site(site);
             Violation {
                 // On a busy machine any call may run into the clock. A host that is poisoned does so every time.
                 measured: probe.met_the_wall(),
-                ..violation.with_class(class.unwrap_or_default())
+                ..violation
             }
         });
         let found: Vec<_> = probes.chain(self.compare_sessions(record)).collect();

@@ -3,6 +3,7 @@
 
 use super::{Oracle, Violation, plugin_steps};
 use crate::host::Cause;
+use crate::host::names::without_numbers;
 use crate::observation::CaseRecord;
 
 /// So much of an error tells it from others, in characters.
@@ -22,24 +23,10 @@ impl Oracle for NoRefusal {
         let refused = steps.filter_map(|step| match &step.call.cause {
             Some(cause @ Cause::GuestError(error)) => {
                 let violation = Violation::new(self, step.function, cause.to_string());
-                Some(violation.with_class(class(error)))
+                Some(violation.with_class(without_numbers(error, CLASS_MAX_CHARS)))
             }
             _ => None,
         });
         refused.take(1).collect()
     }
-}
-
-/// The beginning of an error, its numbers aside: these are most often of the request.
-fn class(error: &str) -> String {
-    let mut class = String::new();
-    for c in error.chars().take(CLASS_MAX_CHARS) {
-        match c {
-            '0'..='9' if class.ends_with('0') => {}
-            '0'..='9' => class.push('0'),
-            c if c.is_control() => class.push(' '),
-            c => class.push(c),
-        }
-    }
-    class
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::plugin_limit::unusual;
 use super::{Oracle, Violation, plugin_probes, plugin_steps};
 use crate::case::tree;
-use crate::host::{Call, Cause, DispatchOutcome, TrapKind};
+use crate::host::{Call, Cause, DispatchOutcome};
 use crate::observation::{CaseRecord, Reaction, StepRecord};
 use crate::wire::nesting;
 
@@ -22,7 +22,10 @@ pub const ORDINARY_INPUT_BYTES: usize = 16 * 1024;
 pub const ORDINARY_DEPTH: usize = 64;
 
 /// What a fault in base64 is called.
-const NOT_BASE64: &str = "undecodable: not base64";
+pub(super) const NOT_BASE64: &str = "undecodable: not base64";
+
+/// So much of the name of a field is told, in characters.
+const FIELD_MAX_CHARS: usize = 100;
 
 /// What it is called where an ordinary request is not answered, on a host that does not tell why.
 pub(super) const NO_ANSWER: &str = "no answer";
@@ -71,7 +74,8 @@ impl PluginFault {
         let Some(cause) = step.call.cause.as_ref() else {
             let field = not_base64(step)?;
             let detail = format!("the answer's {field} is no standard base64");
-            return Some(Violation::new(self, step.function, detail).with_class(NOT_BASE64));
+            let class = format!("{NOT_BASE64} in {}", of_any_item(&field));
+            return Some(Violation::new(self, step.function, detail).with_class(class));
         };
         if matches!(cause, Cause::OutOfFuel | Cause::Timeout)
             && !(is_ordinary(step) && unusual(record, place).is_empty())
@@ -79,8 +83,18 @@ impl PluginFault {
             return None;
         }
         let class = class(&step.call)?;
-        Some(Violation::new(self, step.function, cause.to_string()).with_class(class))
+        let violation = Violation::new(self, step.function, cause.to_string());
+        Some(violation.with_class(class).with_site(step.call.site()))
     }
+}
+
+/// The path of a field where each item of a list is like the others.
+fn of_any_item(field: &str) -> String {
+    let is_item = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+    let names = field.split('/').skip(1);
+    let names = names.map(|name| if is_item(name) { "*" } else { name });
+    let path = names.collect::<Vec<_>>().join("/");
+    path.chars().take(FIELD_MAX_CHARS).collect()
 }
 
 /// A field of the answer that is to be standard base64 and is not. What the plugin hands on as it came is no fault: nothing
@@ -117,43 +131,28 @@ fn broken_base64(json: &Value) -> Vec<(String, &Value)> {
     fields
 }
 
-/// The kind of a plugin's fault and its place in the plugin, where there is one; `None` where the call did not fail, or
-/// that was not the plugin's fault.
+/// The kind of a plugin's fault; `None` where the call did not fail, or that was not the plugin's fault. Where it was is the
+/// call's [site](Call::site).
 pub(super) fn class(call: &Call) -> Option<String> {
     let cause = call.cause.as_ref()?;
     match cause {
-        // Where the stack ended says nothing: it is another function every time.
-        Cause::Trap(TrapKind::StackOverflow) => Some(cause.class()),
-        Cause::Trap(_) => Some(match place(&call.frames) {
-            Some(function) => format!("{} in {function}", cause.class()),
-            None => cause.class(),
-        }),
-        Cause::ExitCode(_) | Cause::HostFunction(_) | Cause::OutOfFuel | Cause::Timeout => {
-            Some(cause.class())
-        }
+        Cause::Trap(_) | Cause::ExitCode(_) | Cause::HostFunction(_) => Some(cause.class()),
+        Cause::OutOfFuel | Cause::Timeout => Some(cause.class()),
         Cause::ErrorNotUtf8 | Cause::Undecodable(_) => Some(cause.class()),
         _ => None,
     }
+}
+
+/// Whether a step shows a fault that is like this one, wherever in the plugin it is.
+pub(crate) fn is_shown_by(violation: &Violation, step: &StepRecord) -> bool {
+    step.function.name == violation.function
+        && class(&step.call).is_some_and(|class| class == violation.class)
 }
 
 /// Whether the request is one that a plugin must not run out of fuel or time for.
 pub(super) fn is_ordinary(step: &StepRecord) -> bool {
     let input = step.input().unwrap_or_default();
     input.len() <= ORDINARY_INPUT_BYTES && nesting(input) <= ORDINARY_DEPTH
-}
-
-/// Where it trapped: the innermost function that is the plugin's own and none of its language's.
-fn place(frames: &[String]) -> Option<&str> {
-    const OF_THE_LANGUAGE: [&str; 9] = [
-        "core::", "alloc::", "std::", "<core::", "<alloc::", "<std::", "rust_", "__rust", "__rg_",
-    ];
-    let own = |frame: &&String| {
-        !OF_THE_LANGUAGE
-            .iter()
-            .any(|prefix| frame.starts_with(prefix))
-    };
-    let place = frames.iter().find(own).or(frames.first());
-    place.map(String::as_str)
 }
 
 #[cfg(test)]

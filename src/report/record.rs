@@ -156,6 +156,8 @@ pub struct FindingReport {
     pub function: String,
     /// What sets it apart from others of the check and function; empty if nothing.
     pub class: String,
+    /// Where in the plugin it is, in words, where that is known.
+    pub site: Option<String>,
     /// How bad it is.
     pub severity: Severity,
     /// What was seen.
@@ -248,7 +250,8 @@ impl FindingReport {
             name: finding.name(),
             check: violation.check.clone(),
             function: violation.function.clone(),
-            class: violation.class.clone(),
+            class: violation.label(),
+            site: violation.site.as_ref().map(ToString::to_string),
             severity: violation.severity(),
             detail: violation.detail.clone(),
             explanation: advice.explanation,

@@ -197,8 +197,10 @@ fn distinct(violations: &[Violation]) -> Vec<&Violation> {
 }
 
 fn name(violation: &Violation) -> String {
-    let (check, function, class) = violation.key();
-    title(check, function, class)
+    let Violation {
+        check, function, ..
+    } = violation;
+    title(check, function, &violation.label())
 }
 
 /// The check of a violation, its function, and its class in brackets.
@@ -215,7 +217,9 @@ fn seen_text(seen: &StepSeen) -> String {
         let _ = writeln!(text, "cause: {cause}");
     }
     if !seen.frames.is_empty() {
-        let _ = writeln!(text, "in: {}", seen.frames.join(" < "));
+        const MOST: usize = 20;
+        let frames = &seen.frames[..seen.frames.len().min(MOST)];
+        let _ = writeln!(text, "in: {}", frames.join(" < "));
     }
     let fuel = seen.fuel.map(|fuel| format!("{fuel} fuel, "));
     let _ = writeln!(

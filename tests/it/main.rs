@@ -30,6 +30,7 @@ mod reports;
 mod room;
 mod sealing;
 mod short_texts;
+mod sites;
 mod starts;
 mod streams;
 mod trophies;

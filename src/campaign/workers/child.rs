@@ -186,6 +186,10 @@ fn do_as_told<H: Host>(
             Ok(case) => Ok(Answer::Judged(bench.judge(&case, &check)?)),
             Err(error) => Ok(Answer::Refused(error.to_string())),
         },
+        Order::Locate { case, violation } => match Case::decode(&case) {
+            Ok(case) => Ok(Answer::Located(bench.locate(&case, &violation)?)),
+            Err(error) => Ok(Answer::Refused(error.to_string())),
+        },
         Order::Replay { case } => match Case::decode(&case) {
             Ok(case) => {
                 let (record, found) = bench.judge_alone(&case, Depth::Soak)?;

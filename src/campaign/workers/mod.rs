@@ -51,6 +51,8 @@ pub struct Workers {
     folder: Arc<TempDir>,
     /// Whether one of them has compiled the plugin and left it there.
     compiled: Arc<AtomicBool>,
+    /// Whether one of them died when it was to tell where in the plugin something is.
+    cannot_locate: Arc<AtomicBool>,
     /// What runs before the cases of a plan, and whether it is shrunk.
     first: Vec<(Case, bool)>,
     /// The first case of a plan to run.
@@ -138,6 +140,7 @@ impl Workers {
             interrupt: Interrupt::new(),
             folder: Arc::new(tempfile::tempdir()?),
             compiled: Arc::default(),
+            cannot_locate: Arc::default(),
             first: Vec::new(),
             start: 0,
         })

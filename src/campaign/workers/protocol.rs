@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Setup;
 use crate::campaign::{Block, Plan};
+use crate::host::Site;
 use crate::observation::StepSeen;
 use crate::oracle::Violation;
 
@@ -36,6 +37,8 @@ pub(super) enum Order {
     },
     /// Run this encoded case alone, for this check.
     Judge { case: Vec<u8>, check: String },
+    /// Find out where in the plugin a violation is that this encoded case shows.
+    Locate { case: Vec<u8>, violation: Violation },
     /// Run this encoded case alone, for all checks, and tell what was seen.
     Replay { case: Vec<u8> },
     /// Run this encoded case alone, and tell which features it reaches.
@@ -51,6 +54,7 @@ pub(super) enum Answer {
     Refused(String),
     Block(Block),
     Judged(Vec<Violation>),
+    Located(Option<Site>),
     Replayed(Vec<StepSeen>, Vec<Violation>),
     Reached(BTreeSet<String>),
 }

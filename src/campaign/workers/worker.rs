@@ -11,6 +11,7 @@ use super::{HostKind, Workers};
 use crate::campaign::{Block, CampaignError, Interrupt, Lab, Plan, Stopped, confirm_all};
 use crate::case::{Case, ShrinkLimits};
 use crate::finding::Finding;
+use crate::host::Site;
 use crate::observation::{CaseRecord, StepSeen, Subject};
 use crate::oracle::{CHECKS, Oracle, Violation, WithinMemory, check_all};
 use crate::wire::Request;
@@ -181,7 +182,11 @@ impl Worker {
 
     /// Gives an order and waits for the answer or the end. What was killed from outside is tried again.
     fn ask(&mut self, order: &Order) -> Result<Result<Answer, End>, CampaignError> {
-        let silence = self.workers.patience.dispatch;
+        let silence = match order {
+            // A copy of the plugin is compiled first.
+            Order::Locate { .. } => self.workers.patience.opening,
+            _ => self.workers.patience.dispatch,
+        };
         let interrupt = self.interrupt.clone();
         let mut kills = 0;
         loop {
@@ -321,6 +326,28 @@ impl Lab<Request> for Worker {
             Err(end) => end,
         };
         Ok(self.violations_of(&end))
+    }
+
+    /// The worker may die of it, for it has no room for one more copy of the plugin, say: then it is not tried again.
+    fn locate(
+        &mut self,
+        case: &Case,
+        violation: &Violation,
+    ) -> Result<Option<Site>, CampaignError> {
+        if self.workers.cannot_locate.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let order = Order::Locate {
+            case: self.encode(case)?,
+            violation: violation.clone(),
+        };
+        match self.ask(&order)? {
+            Ok(Answer::Located(site)) => return Ok(site),
+            Ok(_) => drop(self.nonsense()),
+            Err(_) => {}
+        }
+        self.workers.cannot_locate.store(true, Ordering::Relaxed);
+        Ok(None)
     }
 
     fn begin_afresh(&mut self) {

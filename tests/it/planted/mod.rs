@@ -27,7 +27,7 @@ fn findings(wasm: &[u8], cases: u64) -> Vec<Finding> {
 /// Asserts that one thing is found, with this key, and returns it.
 fn only(wasm: &[u8], cases: u64, key: &str) -> Finding {
     let mut found = findings(wasm, cases);
-    let keys: Vec<_> = found.iter().map(Finding::key).collect();
+    let keys: Vec<_> = found.iter().map(Finding::name).collect();
     assert_eq!(keys, [key], "{found:#?}");
     found.remove(0)
 }
@@ -137,10 +137,10 @@ fn every_kind_of_fault_is_told_by_its_name() {
 #[test]
 fn two_functions_that_fail_in_the_same_way_are_two_findings() {
     let found = findings(&plugins::two_bugs(), 1_000);
-    let keys: Vec<_> = found.iter().map(Finding::key).collect();
+    let keys: Vec<_> = found.iter().map(Finding::name).collect();
     let exit_code = [
-        "plugin_fault-shape-exit code-",
-        "plugin_fault-sign-exit code-",
+        "plugin_fault-shape-exit code 7-",
+        "plugin_fault-sign-exit code 7-",
     ];
     assert_eq!(keys, exit_code, "{found:#?}");
 }
@@ -150,7 +150,7 @@ fn a_plugin_that_breaks_itself_is_found() {
     let fault = only(
         &plugins::breaks_itself(),
         1_000,
-        "plugin_fault-sign-exit code-",
+        "plugin_fault-sign-exit code 9-",
     );
     insta::assert_snapshot!(case_text(&fault.case));
 }

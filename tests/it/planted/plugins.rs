@@ -71,7 +71,7 @@ pub fn all() -> Vec<Planted> {
         (
             "breaks sign for good",
             breaks_itself(),
-            Some("plugin_fault-sign-exit code-"),
+            Some("plugin_fault-sign-exit code 9-"),
         ),
         (
             "does more with every call",
@@ -396,17 +396,17 @@ pub fn faults() -> Vec<Planted> {
         (
             "has an exit code",
             wrongly("(return (i32.const 7))"),
-            "plugin_fault-shape-exit code-",
+            "plugin_fault-shape-exit code 7-",
         ),
         (
             "has no end",
             wrongly("(call $spin)"),
-            "plugin_fault-shape-out of fuel-",
+            "plugin_fault-shape-out of fuel in spin-",
         ),
         (
             "answers with nothing",
             answer(""),
-            "plugin_fault-shape-undecodable: not JSON-",
+            "plugin_fault-shape-undecodable: not JSON, EOF while parsing a value-",
         ),
         (
             "answers with a list",
@@ -426,12 +426,12 @@ pub fn faults() -> Vec<Planted> {
         (
             "answers without a field",
             answer(&unsound),
-            "plugin_fault-shape-undecodable: not the response-",
+            "plugin_fault-shape-undecodable: not the response, unknown field-",
         ),
         (
             "answers with another alphabet's base64",
             answer(&urls),
-            "plugin_fault-shape-undecodable: not base64-",
+            "plugin_fault-shape-undecodable: not base64 in body_base64-",
         ),
     ];
     let all = all.map(|(name, wasm, finds)| Planted {

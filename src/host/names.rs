@@ -1,0 +1,191 @@
+//! Words of a plugin and of parsers, made fit to be told and to be compared: names of functions, reasons.
+//!
+//! A discrepancy here is two reasons told as one, or one told as many.
+
+/// The longest name that is demangled, in bytes.
+const NAME_MAX_BYTES: usize = 1024;
+
+/// The most letters of a name that may be references back, in Rust's second mangling.
+const BACK_REFERENCES_MAX: usize = 12;
+
+/// So much of a name is printed.
+const PRINTED_MAX_CHARS: usize = 100;
+
+/// So much of a reason is kept.
+const REASON_MAX_CHARS: usize = 120;
+
+/// A name that is fit to be printed: a module may have any.
+pub(super) fn printable(name: &str) -> String {
+    let chars = name.chars().take(PRINTED_MAX_CHARS);
+    chars
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
+}
+
+/// The name of a function as its author wrote it: demangled, and without the hash that tells it from others of its name.
+/// One that would take long stays as it is: each part that refers back to another may double what there is to follow.
+pub(super) fn readable(name: &str) -> String {
+    let takes_long = name.len() > NAME_MAX_BYTES || {
+        let refers_back = name.bytes().filter(|byte| *byte == b'B').count();
+        // With the underscores of any system.
+        name.trim_start_matches('_').starts_with('R') && refers_back > BACK_REFERENCES_MAX
+    };
+    let name = &match takes_long {
+        true => name.to_owned(),
+        false => format!("{:#}", rustc_demangle::demangle(name)),
+    };
+    const HASH_DIGITS: usize = 16;
+    let is_hash = |part: &str| {
+        let digits = part.strip_prefix('h').unwrap_or_default();
+        digits.len() == HASH_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    match name.rsplit_once("::") {
+        Some((path, part)) if is_hash(part) => path.to_owned(),
+        _ => name.to_owned(),
+    }
+}
+
+/// Whether a function belongs to the runtime of a language and not to the plugin's author, by its name.
+pub(super) fn is_of_a_language(name: &str) -> bool {
+    const BEGINNINGS: [&str; 22] = [
+        // Rust.
+        "core::",
+        "alloc::",
+        "std::",
+        "<core::",
+        "<alloc::",
+        "<std::",
+        "rust_",
+        "__rust",
+        "__rg_",
+        "compiler_builtins::",
+        "dlmalloc::",
+        "hashbrown::",
+        "<hashbrown::",
+        // AssemblyScript.
+        "~lib/",    // TinyGo.
+        "runtime.", // Zig.
+        "debug.",
+        "builtin.", // C++.
+        "__cxa_",
+        "_ZNSt",
+        "_ZNKSt",
+        "_ZSt", // C.
+        "__assert_fail",
+    ];
+    const NAMES: [&str; 10] = [
+        "abort", "memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen", "malloc", "free",
+        "realloc",
+    ];
+    BEGINNINGS
+        .iter()
+        .any(|beginning| name.starts_with(beginning))
+        || NAMES.contains(&name)
+}
+
+/// Why an answer is not what it should be, in the words of `serde_json`, without what is the answer's own: places, numbers,
+/// and values. Answers that are wrong for one reason have one.
+pub(super) fn reason(words: &str) -> String {
+    let words = match words.rfind(" at line ") {
+        Some(end) => &words[..end],
+        None => words,
+    };
+    // What is wrong is the answer's, and what was expected the protocol's.
+    let (wrong, expected) = match words.rsplit_once(", expected ") {
+        Some((wrong, expected)) => (wrong, Some(expected)),
+        None => (words, None),
+    };
+    let of_the_protocol = ["missing field", "duplicate field"];
+    let wrong = match of_the_protocol.iter().any(|words| wrong.starts_with(words)) {
+        true => wrong.to_owned(),
+        false => wrong
+            .split(['`', '"'])
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+    };
+    let mut reason = wrong.trim_end().to_owned();
+    // An unknown field is none of many, which need not be said again.
+    if let Some(expected) = expected.filter(|_| !wrong.starts_with("unknown")) {
+        reason = format!("{reason}, expected {expected}");
+    }
+    without_numbers(&reason, REASON_MAX_CHARS)
+}
+
+/// The beginning of a text with each number as a 0, and nothing that is no text.
+pub(crate) fn without_numbers(text: &str, most: usize) -> String {
+    let mut plain = String::new();
+    for c in text.chars().take(most) {
+        match c {
+            '0'..='9' if plain.ends_with('0') => {}
+            '0'..='9' => plain.push('0'),
+            c if c.is_control() => plain.push(' '),
+            c => plain.push(c),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_differ_by_what_is_wrong_and_not_by_the_values_of_an_answer() {
+        for (words, expected) in [
+            ("expected value at line 1 column 1", "expected value"),
+            (
+                "EOF while parsing a string at line 7 column 30",
+                "EOF while parsing a string",
+            ),
+            ("missing field `url`", "missing field `url`"),
+            (
+                "unknown field `mine`, expected one of `a`, `b`",
+                "unknown field",
+            ),
+            (
+                "invalid type: string \"a, b\", expected u16",
+                "invalid type: string, expected u0",
+            ),
+            (
+                "invalid type: map, expected a string",
+                "invalid type: map, expected a string",
+            ),
+            (
+                "invalid value: integer `300`, expected u8",
+                "invalid value: integer, expected u0",
+            ),
+            (
+                "Invalid symbol 33, offset 412.",
+                "Invalid symbol 0, offset 0.",
+            ),
+        ] {
+            assert_eq!(reason(words), expected);
+        }
+    }
+
+    #[test]
+    fn a_rust_function_is_named_without_its_hash() {
+        for (name, expected) in [
+            ("my_plugin::shape::h0123456789abcdef", "my_plugin::shape"),
+            ("my_plugin::shape::hash", "my_plugin::shape::hash"),
+            ("h0123456789abcdef", "h0123456789abcdef"),
+            (
+                "_ZN9my_plugin5shape17h0123456789abcdefE",
+                "my_plugin::shape",
+            ),
+            ("_RNvCs15kBYyAo9fc_7mycrate7example", "mycrate::example"),
+        ] {
+            assert_eq!(readable(name), expected);
+        }
+    }
+
+    #[test]
+    fn a_name_that_refers_back_and_back_again_is_left_as_it_is() {
+        let name = format!("_RIC1a{}E", "TB2_B2_E".repeat(20));
+        assert_eq!(readable(&name), name);
+        assert_eq!(readable(&name[1..]), name[1..], "as on Windows");
+        let name = "a".repeat(NAME_MAX_BYTES + 1);
+        assert_eq!(readable(&name), name);
+    }
+}
