@@ -130,6 +130,8 @@ pub struct Told {
     keys: HashSet<String>,
     /// How many were told of those that there may be any number of.
     many: HashMap<String, usize>,
+    /// The check, function and class of those whose place in the plugin was located.
+    located: HashSet<String>,
 }
 
 impl Told {
@@ -141,6 +143,11 @@ impl Told {
         let is_one_of_many =
             others.is_some_and(|others| self.keys.contains(&key_of_plain(&others)));
         same_bug || is_one_of_many || self.keys.contains(&key_of_plain(violation))
+    }
+
+    /// Whether one like it was told whose place in the plugin is known, where that of this one cannot be told.
+    pub(crate) fn has_at_a_place(&self, violation: &Violation) -> bool {
+        violation.can_be_located() && self.located.contains(&located_key(violation))
     }
 
     /// Whether a finding was told.
@@ -159,6 +166,13 @@ impl Told {
         }
         let is_new = self.keys.insert(finding.key());
         let violation = &finding.violation;
+        if violation
+            .site
+            .as_ref()
+            .is_some_and(|site| site.is_located_later())
+        {
+            self.located.insert(located_key(violation));
+        }
         let of_many = violation.check == PluginFault.name() && finding.case.dispatches() > 1;
         let behind_others = of_many || is_healthy_call(violation);
         let same_bug = behind_others && !self.keys.insert(behind_others_key(violation));
@@ -186,6 +200,13 @@ impl Told {
             ..violation.clone()
         })
     }
+}
+
+fn located_key(violation: &Violation) -> String {
+    format!(
+        "{}-{}-{}",
+        violation.check, violation.function, violation.class
+    )
 }
 
 fn family(violation: &Violation, others: &str) -> String {

@@ -89,7 +89,8 @@ pub fn confirm<R: Vocabulary>(
             return Ok(Confirmed::Known);
         }
         let violation = &located(lab, suspect.violation, &case)?;
-        if violation.site != suspect.violation.site && known.told.has(violation) {
+        let is_told = violation.site != suspect.violation.site && known.told.has(violation);
+        if is_told || known.told.has_at_a_place(violation) {
             return Ok(Confirmed::Known);
         }
         if surely(lab, violation, &case)?.is_some()

@@ -29,6 +29,7 @@ impl Opening {
     pub fn terms(&self) -> Option<BTreeMap<String, u32>> {
         let accept = self.accept()?;
         let holds = self.may_be_offered()
+            && self.can_start()
             && self.has_an_identity()
             && accept.handshake_schema_version == HANDSHAKE_SCHEMA_VERSION_V1
             && accept.implemented_functions.len() <= IMPLEMENTED_FUNCTIONS_MAX
@@ -64,6 +65,12 @@ impl Opening {
         self.offered.len() <= FUNCTION_VERSIONS_KEYS_MAX
             && self.offered.values().all(fits)
             && self.capabilities.len() <= CAPABILITIES_MAX_COUNT
+    }
+
+    /// No function of its module takes anything, and each returns a code: none of these two is what a runtime calls.
+    fn can_start(&self) -> bool {
+        let mut exports = self.exports.iter();
+        !exports.any(|name| ["hs_init", "_initialize"].contains(&&name[..]))
     }
 
     fn has_an_identity(&self) -> bool {

@@ -100,11 +100,17 @@ fn text_of(value: &Value) -> String {
     sorted(value.clone()).to_string()
 }
 
+/// A text in short. A list would be read as one, too, by its place.
+fn repeat_in(value: &Value) -> Option<Repeat> {
+    value.as_object()?;
+    Repeat::deserialize(value).ok()
+}
+
 /// The JSON that an object with the one field `$json` holds, where there is a text in it that is written in short.
 fn short(value: &Value) -> Option<&Value> {
     let fields = value.as_object().filter(|fields| fields.len() == 1)?;
     let inner = fields.get(TEXT_KEY)?;
-    let is_repeat = |value: &Value| Repeat::deserialize(value).is_ok();
+    let is_repeat = |value: &Value| repeat_in(value).is_some();
     holds(inner, &is_repeat).then_some(inner)
 }
 
@@ -155,7 +161,7 @@ fn shortened(value: &Value) -> Value {
 /// The JSON with whole texts in place of the short ones.
 fn expanded(value: &Value) -> Result<Value, String> {
     replaced(value, &|value| {
-        let repeat = Repeat::deserialize(value).ok()?;
+        let repeat = repeat_in(value)?;
         Some(repeat.text().map(Value::from))
     })
 }
@@ -165,7 +171,7 @@ pub(crate) fn in_full(value: &Value) -> Value {
     let whole = replaced(value, &|value| match short(value) {
         Some(short) => Some(expanded(short)),
         None => {
-            let repeat = Repeat::deserialize(value).ok()?;
+            let repeat = repeat_in(value)?;
             Some(repeat.text().map(Value::from))
         }
     });

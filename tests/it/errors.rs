@@ -212,7 +212,7 @@ fn plugins(put: &dyn Fn(&str, &[u8])) {
 }
 
 fn cases(put: &dyn Fn(&str, &[u8])) {
-    put("later.json", br#"{"format":2,"steps":[]}"#);
+    put("later.json", br#"{"format":3,"steps":[]}"#);
     put("broken.json", b"{\"format\":1,");
     put("no_steps.json", br#"{"format":1,"steps":[]}"#);
     put(

@@ -83,16 +83,20 @@ fn findings_of_two_plugins_and_of_two_versions_of_one_have_files_of_their_own() 
         let replay = paste(folder.path(), command);
         assert_eq!(code(&replay), exit_code::FINDINGS, "{command}");
     }
-    let before = names(&folder.path().join("artifacts"));
+    let artifacts = folder.path().join("artifacts");
+    let before = names(&artifacts);
+    let contents = || -> Vec<_> {
+        let read = |name: &String| fs::read(artifacts.join(name)).expect("it is there");
+        before.iter().map(read).collect()
+    };
+    let as_it_was = contents();
     // A later version at the same path.
     let later = another_version();
     put(folder.path(), "plugin.wasm", &later);
     tool(folder.path(), &RUN);
-    let after = names(&folder.path().join("artifacts"));
-    assert!(
-        after.is_superset(&before) && after.len() > before.len(),
-        "{before:?} {after:?}"
-    );
+    let after = names(&artifacts);
+    assert!(after.is_superset(&before), "{before:?} {after:?}");
+    assert_eq!(contents(), as_it_was);
     // The same plugin anywhere finds the same file.
     fs::create_dir(folder.path().join("else")).expect("it can be made");
     put(folder.path(), "else/where.wasm", &later);
@@ -100,7 +104,8 @@ fn findings_of_two_plugins_and_of_two_versions_of_one_have_files_of_their_own() 
         folder.path(),
         &["run", "else/where.wasm", "--cases=300", "--seed=2"],
     );
-    assert_eq!(names(&folder.path().join("artifacts")), after);
+    assert_eq!(names(&artifacts), after);
+    assert_eq!(contents(), as_it_was);
 }
 
 /// The case at which a state file says that its campaign is.
@@ -219,17 +224,18 @@ fn what_the_disk_has_no_room_for_leaves_what_was_there_and_nothing_cut_short() {
             program.display()
         );
         let ended = paste(folder.path(), &line);
-        assert_eq!(code(&ended), exit_code::COULD_NOT_RUN, "{command}");
-        text(&ended.stderr)
+        (code(&ended), text(&ended.stderr))
     };
-    let error = full("run plugin.wasm --cases 300 --seed 1 --report json=report.json");
+    let (code, error) = full("run plugin.wasm --cases 300 --seed 1 --report json=report.json");
+    assert_eq!(code, exit_code::FINDINGS, "it was told: {error}");
     assert!(
         error.contains("cannot write the report report.json: "),
         "{error}"
     );
     let kept = fs::read(folder.path().join("report.json")).expect("it is there");
     assert_eq!(text(&kept), "what was there");
-    let error = full("corpus add corpus long.json");
+    let (code, error) = full("corpus add corpus long.json");
+    assert_eq!(code, exit_code::COULD_NOT_RUN, "{error}");
     assert!(error.contains("cannot write the case corpus/"), "{error}");
     assert!(!error.contains(".tmp"), "{error}");
     for place in ["artifacts", "corpus", "."] {

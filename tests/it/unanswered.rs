@@ -69,15 +69,9 @@ fn a_plugin_that_answers_nothing_on_the_published_host_is_one_finding_that_repla
     );
     assert!(printed.contains("the dry-run sample"), "{printed}");
     assert!(printed.contains("1 finding in"), "{printed}");
-    let case = "artifacts/plugin_fault-shape-no-answer.json";
-    let replay = [
-        "replay",
-        case,
-        "--plugin",
-        "silent.wasm",
-        "--host",
-        "reference",
-    ];
+    let (_, replay) = printed.split_once("replay: ").expect("it is printed");
+    let replay = replay.lines().next().expect("a line").split(' ');
+    let replay: Vec<&str> = replay.skip(1).collect();
     let output = tool(at, &replay);
     let printed = text(&output.stdout);
     assert_eq!(code(&output), exit_code::FINDINGS, "{printed}");

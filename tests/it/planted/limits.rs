@@ -2,13 +2,12 @@
 
 use cc_lb_fuzz::check::CheckError;
 use cc_lb_fuzz::check_plugin;
-use cc_lb_fuzz::finding::Finding;
 use cc_lb_fuzz::report::case_text;
 use cc_lb_plugin_wire::v1::build_signer::BuildSignerFn;
 use cc_lb_plugin_wire::wire_function::WireFunction as _;
 
 use super::plugins::{plugin, plugin_with_state};
-use super::{findings, only};
+use super::{findings, only, words};
 
 /// What `sign` spends on each byte of a text outside of ASCII.
 fn spends_on_foreign() -> &'static str {
@@ -61,7 +60,7 @@ pub fn squares_zeroes() -> Vec<u8> {
 fn denied(wasm: &[u8], cases: u64) -> Vec<String> {
     match check_plugin(wasm).cases(cases).deny_limits().run() {
         Ok(_) => Vec::new(),
-        Err(CheckError::Found(found)) => found.0.iter().map(Finding::key).collect(),
+        Err(CheckError::Found(found)) => found.0.iter().map(words).collect(),
         Err(error) => panic!("{error}"),
     }
 }
@@ -83,7 +82,7 @@ fn out_of_fuel_on_what_no_host_sends_is_a_limit_and_on_what_one_sends_a_fault() 
 #[test]
 fn out_of_fuel_on_a_state_that_the_plugin_returned_is_a_fault() {
     let found = findings(&slow_on_its_own_state(), 1_000);
-    let keys: Vec<_> = found.iter().map(Finding::key).collect();
+    let keys: Vec<_> = found.iter().map(words).collect();
     assert_eq!(keys, ["plugin_fault-sign-out of fuel-"], "{found:#?}");
     let case = case_text(&found[0].case);
     assert!(case.contains("signer_state"), "{case}");
