@@ -82,7 +82,8 @@ impl Repeat {
         let ends = text.char_indices().skip(1).take(REPEAT_UNIT_MAX_CHARS);
         let (chars, unit) = (1..).zip(ends).find_map(|(chars, (end, _))| {
             // What is the same as itself, a unit further on, is that unit again and again.
-            let repeats = bytes.len() % end == 0 && bytes[end..] == bytes[..bytes.len() - end];
+            let repeats =
+                bytes.len().is_multiple_of(end) && bytes[end..] == bytes[..bytes.len() - end];
             repeats.then_some((chars, &text[..end]))
         })?;
         let times = text.len() / unit.len();

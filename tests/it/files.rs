@@ -216,11 +216,11 @@ fn what_the_disk_has_no_room_for_leaves_what_was_there_and_nothing_cut_short() {
     let long = case(vec![healthy("shape_v1"); 200]);
     long.write(&folder.path().join("long.json"))
         .expect("it can be written");
-    // No file may grow beyond 16 KiB; the signal that says so is ignored.
+    // No file may grow beyond 4 KiB; the signal that says so is ignored.
     let full = |command: &str| {
         let program = cargo_bin("cc-lb-fuzz");
         let line = format!(
-            "trap '' XFSZ; ulimit -f 16; exec {} {command}",
+            "trap '' XFSZ; ulimit -f 4; exec {} {command}",
             program.display()
         );
         let ended = paste(folder.path(), &line);

@@ -76,14 +76,22 @@ fn out_of_fuel_on_what_no_host_sends_is_a_limit_and_on_what_one_sends_a_fault() 
         assert_eq!(denied(&wasm, 1_000), [key]);
     }
     // What boundaries are tried first are zeroes: it is not the zeroes.
-    only(&slow_on_bodies(), 1_000, "plugin_fault-shape-out of fuel-");
+    only(
+        &slow_on_bodies(),
+        1_000,
+        "plugin_fault-shape-out of fuel in spend-",
+    );
 }
 
 #[test]
 fn out_of_fuel_on_a_state_that_the_plugin_returned_is_a_fault() {
     let found = findings(&slow_on_its_own_state(), 1_000);
     let keys: Vec<_> = found.iter().map(words).collect();
-    assert_eq!(keys, ["plugin_fault-sign-out of fuel-"], "{found:#?}");
+    assert_eq!(
+        keys,
+        ["plugin_fault-sign-out of fuel in spend-"],
+        "{found:#?}"
+    );
     let case = case_text(&found[0].case);
     assert!(case.contains("signer_state"), "{case}");
 }

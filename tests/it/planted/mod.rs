@@ -105,7 +105,7 @@ fn a_bug_of_thousands_of_calls_is_found_and_told_in_short() {
 #[test]
 fn a_cost_that_grows_with_the_square_of_the_number_of_headers_is_found_where_limits_meets_it() {
     let wasm = plugins::headers_squared();
-    let fault = only(&wasm, 1_000, "plugin_fault-shape-out of fuel-");
+    let fault = only(&wasm, 1_000, "plugin_fault-shape-out of fuel in spend-");
     assert_eq!(fault.case.dispatches(), 1);
     let host = PluginHost::new(&wasm).expect("it opens");
     let limits = limits::<_, Request>(&host, &[0]).expect("it opens");
