@@ -216,17 +216,20 @@ fn what_the_disk_has_no_room_for_leaves_what_was_there_and_nothing_cut_short() {
     let long = case(vec![healthy("shape_v1"); 200]);
     long.write(&folder.path().join("long.json"))
         .expect("it can be written");
-    // No file may grow beyond 4 KiB; the signal that says so is ignored.
-    let full = |command: &str| {
+    // No file may grow beyond so many KiB; the signal that says so is ignored.
+    let full = |most: u32, command: &str| {
         let program = cargo_bin("cc-lb-fuzz");
         let line = format!(
-            "trap '' XFSZ; ulimit -f 4; exec {} {command}",
+            "trap '' XFSZ; ulimit -f {most}; exec {} {command}",
             program.display()
         );
         let ended = paste(folder.path(), &line);
         (code(&ended), text(&ended.stderr))
     };
-    let (code, error) = full("run plugin.wasm --cases 300 --seed 1 --report json=report.json");
+    let (code, error) = full(
+        4,
+        "run plugin.wasm --cases 300 --seed 1 --report json=report.json",
+    );
     assert_eq!(code, exit_code::FINDINGS, "it was told: {error}");
     assert!(
         error.contains("cannot write the report report.json: "),
@@ -234,7 +237,7 @@ fn what_the_disk_has_no_room_for_leaves_what_was_there_and_nothing_cut_short() {
     );
     let kept = fs::read(folder.path().join("report.json")).expect("it is there");
     assert_eq!(text(&kept), "what was there");
-    let (code, error) = full("corpus add corpus long.json");
+    let (code, error) = full(16, "corpus add corpus long.json");
     assert_eq!(code, exit_code::COULD_NOT_RUN, "{error}");
     assert!(error.contains("cannot write the case corpus/"), "{error}");
     assert!(!error.contains(".tmp"), "{error}");
