@@ -10,7 +10,6 @@ use serde_json::Value;
 use super::busy::Watch;
 use super::handouts;
 use super::knocks::Ear;
-use super::locate::locate;
 use super::react::{Seen, guest_input, healthy_answer, healthy_reaction, react};
 #[cfg(feature = "reference")]
 use super::twin::on_reference;
@@ -18,10 +17,11 @@ use super::{CaseRecord, Memory, ProbeRecord, Reaction, StepRecord, memory, soak}
 use crate::case::{Case, Step};
 #[cfg(feature = "reference")]
 use crate::host::ReferenceHost;
-use crate::host::{Cause, DispatchOutcome, HandshakeError, Host, Session, Site};
+use crate::host::{Cause, DispatchOutcome, HandshakeError, Host, Session};
 use crate::puppet::{INPUT_MAX_BYTES, Op, predict};
 use crate::wire::{Function, Request, Vocabulary};
 
+mod place;
 mod steps;
 
 /// Who answers the requests of a campaign.
@@ -353,41 +353,6 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             }
         }
         Ok(record)
-    }
-
-    /// Where in the plugin the first step is that shows something, by a run of a copy that is metered; `None` where that
-    /// cannot be told.
-    ///
-    /// # Errors
-    /// [`HandshakeError`] where the host opens no session.
-    pub fn locate(
-        &mut self,
-        case: &Case<R>,
-        shows: &dyn Fn(&StepRecord) -> bool,
-    ) -> Result<Option<Site>, HandshakeError> {
-        if self.subject == Subject::Puppet {
-            return Ok(None);
-        }
-        let record = self.run_alone(case, Depth::Light)?;
-        let Some(shown) = record.steps.iter().position(shows) else {
-            return Ok(None);
-        };
-        // Each as often as it was dispatched.
-        let steps = record.steps[..=shown].iter();
-        let steps: Vec<_> = steps.map(|seen| case.steps[seen.place].clone()).collect();
-        let cause = record.steps[shown].call.cause.as_ref();
-        let host = self.host;
-        let before = memory::peak();
-        let mut beat = |function| self.beat(function);
-        let site = locate(host, &steps, cause, &mut beat);
-        // What the copy took is nothing that the next case takes.
-        if let (Some((baseline, last)), Some(before), Some(peak)) =
-            (&mut self.peaks, before, memory::peak())
-        {
-            *baseline += peak.saturating_sub(before);
-            *last = peak;
-        }
-        Ok(site)
     }
 
     /// The case with programs that know how much to burn.
