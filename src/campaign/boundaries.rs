@@ -63,7 +63,7 @@ impl Boundaries {
             let Some(function) = Function::of(of, objects) else {
                 continue;
             };
-            let grows = Growing::all::<R>(&function.sample, &of.donors).into_iter();
+            let grows = of.growing.iter().cloned();
             let grows = grows.flat_map(Growing::and_of_one_kind);
             let texts = function.fields.iter().filter(|field| field.takes_words);
             let texts = texts.flat_map(|field| Growing::text(&field.path));

@@ -20,8 +20,10 @@ const ENTROPY: [(usize, u32); 3] = [(256, 50), (1024, 37), (4096, 13)];
 /// The entropy of a sequence, in bytes.
 const SEQUENCE_ENTROPY: usize = 8192;
 
-/// How often a soak makes one request.
-const SOAK_TIMES: NonZeroU32 = NonZeroU32::new(4096).unwrap();
+/// How often a soak makes one request. The short ones come first, and most of what a plugin keeps shows in them: the long
+/// ones take as long as a thousand other cases each.
+const SHORT_SOAK: NonZeroU32 = NonZeroU32::new(256).unwrap();
+const LONG_SOAK: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
 /// How many calls a soak of many requests in turns makes.
 const TURNS: usize = 1000;
@@ -36,8 +38,8 @@ const TAKE_TURNS: usize = TURNS / 8;
 pub enum Phase {
     /// The healthy call of each function
     Seeds,
-    /// The healthy call of each function, and one with something in each field, thousands of times in a row; boundaries in
-    /// turns
+    /// The healthy call of each function, and one with something in each field, hundreds and at last thousands of times in a
+    /// row; boundaries in turns
     Soak,
     /// The dry-run request of each function with one field at a time otherwise, or growing, then two
     Boundaries,
@@ -70,17 +72,21 @@ impl Phase {
     }
 }
 
-/// What is called again and again: the healthy call of each function, one with something in each field, and boundaries in
-/// turns.
+/// What is called again and again: the healthy call of each function and one with something in each field, first a short
+/// while, and at last a long one; in between boundaries in turns.
 fn soaks<R: Vocabulary>(learned: &[Learned<R>], boundaries: &Boundaries) -> Vec<Soak<R>> {
     let healthy = learned.iter().map(|of| Step::healthy(of.place));
     let filled = learned.iter().flat_map(|of| of.filled.clone());
-    let filled = filled.map(Step::without_program);
-    let alone = healthy.chain(filled).map(Soak::Alone);
+    let alone = healthy.chain(filled.map(Step::without_program));
+    let repeated = |times| {
+        let alone = alone.clone();
+        alone.map(move |step| Soak::Alone(Step { times, ..step }))
+    };
     let in_turns = boundaries.soaked();
     let in_turns = in_turns.chunks(TAKE_TURNS);
     let in_turns = in_turns.map(|steps| Soak::InTurns(steps.to_vec()));
-    alone.chain(in_turns).collect()
+    let short = repeated(SHORT_SOAK).chain(in_turns);
+    short.chain(repeated(LONG_SOAK)).collect()
 }
 
 /// What one case calls again and again.
@@ -93,10 +99,7 @@ enum Soak<R> {
 impl<R: Vocabulary> Soak<R> {
     fn case(&self) -> Case<R> {
         let steps = match self {
-            Self::Alone(step) => vec![Step {
-                times: SOAK_TIMES,
-                ..step.clone()
-            }],
+            Self::Alone(step) => vec![step.clone()],
             Self::InTurns(steps) => steps.iter().cycle().take(TURNS).cloned().collect(),
         };
         Case { steps }

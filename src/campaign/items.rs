@@ -30,22 +30,20 @@ pub(super) fn of_every_kind(donors: &[Value], path: &str) -> Vec<Value> {
         items.extend(small.map(|item| (kinds(item), item.clone())));
     }
     // Of those with as many kinds, one that is neither short nor long.
-    items.sort_by_key(|(_, item)| item.to_string().len());
+    items.sort_by_cached_key(|(_, item)| item.to_string().len());
     let middle = items.len() / 2;
     let nearness = |at: usize| Reverse(at.abs_diff(middle));
     let mut chosen = Vec::new();
     while chosen.len() < ITEMS_MAX {
-        let at = (0..items.len()).max_by_key(|at| (items[*at].0.len(), nearness(*at)));
-        let Some((new, item)) = at
-            .map(|at| items[at].clone())
-            .filter(|(new, _)| !new.is_empty())
-        else {
+        let most = (0..items.len()).max_by_key(|at| (items[*at].0.len(), nearness(*at)));
+        let Some(at) = most.filter(|at| !items[*at].0.is_empty()) else {
             break;
         };
+        let new = std::mem::take(&mut items[at].0);
         for (kinds, _) in &mut items {
             kinds.retain(|kind| !new.contains(kind));
         }
-        chosen.push(item);
+        chosen.push(items[at].1.clone());
     }
     chosen
 }
@@ -127,14 +125,12 @@ fn kinds(item: &Value) -> BTreeSet<Kind> {
     tree::nodes(item).into_iter().map(of).collect()
 }
 
-/// The dry-run request with items of every kind in each of its lists; `None` where it has no list, or no items are known.
-/// What a plugin keeps of a request, it often keeps of each item.
-pub(super) fn with_longer_lists<R: Vocabulary>(place: usize, donors: &[Value]) -> Option<R> {
-    let sample = serde_json::to_value(R::dry_run(place)).ok()?;
-    let all = Growing::all::<R>(&sample, donors);
+/// The dry-run request with items of every kind in each of its lists, which are among what can grow; `None` where it has no
+/// list, or no items are known. What a plugin keeps of a request, it often keeps of each item.
+pub(super) fn with_longer_lists<R: Vocabulary>(sample: &Value, growing: &[Growing]) -> Option<R> {
     let mut longer = sample.clone();
-    for (path, items) in all.iter().filter_map(Growing::list) {
+    for (path, items) in growing.iter().filter_map(Growing::list) {
         tree::place(&mut longer, path, Value::Array(items.to_vec()));
     }
-    (longer != sample).then(|| serde_json::from_value(longer).ok())?
+    (longer != *sample).then(|| serde_json::from_value(longer).ok())?
 }

@@ -8,7 +8,8 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
-use super::items::{self, with_longer_lists};
+use super::growth::Growing;
+use super::items::{of_every_kind, with_longer_lists};
 use crate::case::{NO_WORDS, is_body, near_bodies, one_change_away, tree, usual_body};
 use crate::wire::Vocabulary;
 
@@ -31,6 +32,8 @@ const VARIANTS_MAX: usize = 128;
 pub(super) struct Learned<R> {
     pub(super) place: usize,
     pub(super) donors: Vec<Value>,
+    /// What can grow in its dry-run request.
+    pub(super) growing: Vec<Growing>,
     /// See [`with_longer_lists`].
     pub(super) longer: Option<R>,
     /// See [`filled_with`]; once more with each state that the plugin hands out.
@@ -41,6 +44,8 @@ impl<R: Vocabulary> Learned<R> {
     /// `objects` is what the plugin hands out.
     pub(super) fn of(place: usize, objects: &[Value]) -> Self {
         let donors: Vec<_> = donors::<R>(place).collect();
+        let sample = serde_json::to_value(R::dry_run(place)).unwrap_or_default();
+        let growing = Growing::all::<R>(&sample, &donors);
         let states = objects.iter().take(STATES_MAX).map(Some);
         let filled = std::iter::once(None).chain(states);
         let filled = filled.filter_map(|state| filled_with(place, &donors, state));
@@ -49,7 +54,8 @@ impl<R: Vocabulary> Learned<R> {
         Self {
             place,
             filled,
-            longer: with_longer_lists(place, &donors),
+            longer: with_longer_lists(&sample, &growing),
+            growing,
             donors,
         }
     }
@@ -223,7 +229,7 @@ fn filled_with<R: Vocabulary>(place: usize, donors: &[Value], state: Option<&Val
             _ if is_body(&path) => Some(usual_body().into()),
             _ => match root.pointer(&path) {
                 Some(Value::Array(_)) => {
-                    let items = items::of_every_kind(donors, &path).into_iter();
+                    let items = of_every_kind(donors, &path).into_iter();
                     Some(items.take(FILLED_ITEMS).collect())
                 }
                 _ => most_common(donors, &path),

@@ -127,8 +127,15 @@ fn shrink_text(
 }
 
 fn child_path(path: &str, key: &str) -> String {
-    // The escapes of JSON pointers, RFC 6901.
-    format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"))
+    let mut child = String::with_capacity(path.len() + 1 + key.len());
+    child.push_str(path);
+    child.push('/');
+    match key.contains(['~', '/']) {
+        // The escapes of JSON pointers, RFC 6901.
+        true => child.push_str(&key.replace('~', "~0").replace('/', "~1")),
+        false => child.push_str(key),
+    }
+    child
 }
 
 /// Puts a value where the path leads, if it leads anywhere.

@@ -261,6 +261,7 @@ fn a_guest_has_no_wasi_no_files_and_no_network() {
     let fetch = r#"(module
         (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
         (import "extism:host/env" "store_u8" (func $store_u8 (param i64 i32)))
+        (import "extism:host/env" "store_u64" (func $store_u64 (param i64 i64)))
         (import "extism:host/env" "output_set" (func $output_set (param i64 i64)))
         (import "extism:host/env" "error_set" (func $error_set (param i64)))
         (import "extism:host/env" "http_request" (func $http_request (param i64 i64) (result i64)))

@@ -198,6 +198,7 @@ fn plugins(put: &dyn Fn(&str, &[u8])) {
         let text = format!(
             "(module (import \"extism:host/env\" \"alloc\" (func $alloc (param i64) (result i64)))
             (import \"extism:host/env\" \"store_u8\" (func $store_u8 (param i64 i32)))
+            (import \"extism:host/env\" \"store_u64\" (func $store_u64 (param i64 i64)))
             (import \"extism:host/env\" \"error_set\" (func $error_set (param i64)))
             (global $block (mut i64) (i64.const 0))
             (func (export \"cc_lb_handshake\") (result i32) {code}))"

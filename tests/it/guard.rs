@@ -6,6 +6,7 @@ use cc_lb_fuzz::dispatch::{DispatchOutcome, PluginSession};
 use cc_lb_fuzz::handshake::HandshakeError;
 use cc_lb_fuzz::host::{Cause, Host, Observed, PluginHost, TrapKind, guard};
 use cc_lb_fuzz::oracle::WALL_SLACK;
+use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 use cc_lb_plugin_wire::v1::shape::{ShapeFn, ShapeRequest, ShapeResponse};
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
@@ -68,9 +69,6 @@ fn is_stopped(imports: &str, body: &str) {
     );
 }
 
-const STORE_U64: &str =
-    r#"(import "extism:host/env" "store_u64" (func $store_u64 (param i64 i64)))"#;
-
 #[test]
 fn an_output_outside_of_every_block_is_a_fallback() {
     for at in [
@@ -92,7 +90,7 @@ fn the_kernels_bookkeeping_cannot_be_written() {
             &format!("(call $store_u8 (i64.const {at}) (i32.const 1))"),
         );
         is_stopped(
-            STORE_U64,
+            "",
             &format!("(call $store_u64 (i64.const {at}) (i64.const -1))"),
         );
     }
@@ -100,7 +98,7 @@ fn the_kernels_bookkeeping_cannot_be_written() {
         let body = format!(
             "(call $store_u64 (i64.add (call $alloc (i64.const 8)) (i64.const {into})) (i64.const -1))"
         );
-        is_stopped(STORE_U64, &body);
+        is_stopped("", &body);
     }
 }
 
@@ -292,26 +290,39 @@ fn a_trap_half_way_through_the_plugins_own_state_is_undone() {
 
 #[test]
 fn an_error_is_not_lost_when_the_fuel_ends() {
-    // Sets an answer and an error, and burns nearly all fuel: by the length of the query a little more or less.
-    let mut guest = misbehaves("", "");
-    let error = "(call $error_set (global.get $block))";
-    guest.functions = format!(
-        r#"(func (export "shape") (result i32) (local $n i64)
-            {} {error}
-            (local.set $n (i64.sub (i64.const 1249850) (call $input_length)))
-            (block $done (loop $more
-                (br_if $done (i64.eqz (local.get $n)))
-                (local.set $n (i64.sub (local.get $n) (i64.const 1)))
-                (br $more)))
-            (i32.const 0))"#,
-        set_output(ANSWER)
-    );
-    let mut session = PluginSession::new(&guest.wasm()).expect("it opens");
+    // Sets an answer and an error, and burns so many rounds of fuel; by the length of the query some less.
+    let burns = |rounds: u64| {
+        let mut guest = misbehaves("", "");
+        let error = "(call $error_set (global.get $block))";
+        guest.functions = format!(
+            r#"(func (export "shape") (result i32) (local $n i64)
+                {} {error}
+                (local.set $n (i64.sub (i64.const {rounds}) (call $input_length)))
+                (block $done (loop $more
+                    (br_if $done (i64.eqz (local.get $n)))
+                    (local.set $n (i64.sub (local.get $n) (i64.const 1)))
+                    (br $more)))
+                (i32.const 0))"#,
+            set_output(ANSWER)
+        );
+        PluginSession::new(&guest.wasm()).expect("it opens")
+    };
+    let request_of = |query: usize| {
+        let mut request = request(false);
+        request.request.query = Some("q".repeat(query));
+        request
+    };
+    let fuel = |rounds| {
+        let observed = burns(rounds).observe::<ShapeFn>(request_of(200));
+        observed.call.fuel.expect("the guest was called")
+    };
+    let (some, more) = (fuel(100_000), fuel(200_000));
+    let left = HANDSHAKE_FUEL - some;
+    let rounds = 100_000 + left * 100_000 / (more - some);
+    let mut session = burns(rounds);
     let (mut errors, mut out_of_fuel) = (0, 0);
     for length in 0..400 {
-        let mut request = request(false);
-        request.request.query = Some("q".repeat(length));
-        let observed = session.observe::<ShapeFn>(request);
+        let observed = session.observe::<ShapeFn>(request_of(length));
         assert_eq!(
             observed.outcome,
             DispatchOutcome::Fallback(ShapeFn::FALLBACK),

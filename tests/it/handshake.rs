@@ -99,6 +99,7 @@ fn a_guest_may_refuse_for_want_of_a_capability() {
         r#"(module
             (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
             (import "extism:host/env" "store_u8" (func $store_u8 (param i64 i32)))
+            (import "extism:host/env" "store_u64" (func $store_u64 (param i64 i64)))
             (import "extism:host/env" "error_set" (func $error_set (param i64)))
             (global $block (mut i64) (i64.const 0))
             (func (export "cc_lb_handshake") (result i32) {refuse} (i32.const 1)))"#

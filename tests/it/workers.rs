@@ -139,8 +139,6 @@ fn answers_many_small_objects() -> Vec<u8> {
     let (first, entries) = (head.len(), 50_000);
     let last = first + 8 * entries;
     let length = last + tail.len();
-    guest.imports =
-        r#"(import "extism:host/env" "store_u64" (func $store_u64 (param i64 i64)))"#.to_owned();
     guest.functions = format!(
         r#"(memory 1)
         (func (export "build_signer") (result i32) (local $at i64) (local $end i64)

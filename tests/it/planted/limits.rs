@@ -71,14 +71,14 @@ fn out_of_fuel_on_what_no_host_sends_is_a_limit_and_on_what_one_sends_a_fault() 
         (slow_on_foreign_states(), "no_limit-sign-out of fuel-"),
         (slow_on_zeroes(), "no_limit-shape-out of fuel-"),
     ] {
-        let passed = check_plugin(&wasm).cases(1_000).run();
+        let passed = check_plugin(&wasm).cases(800).run();
         assert_eq!(passed.expect("a limit fails no test").limits, 1, "{key}");
-        assert_eq!(denied(&wasm, 1_000), [key]);
+        assert_eq!(denied(&wasm, 800), [key]);
     }
     // What boundaries are tried first are zeroes: it is not the zeroes.
     only(
         &slow_on_bodies(),
-        1_000,
+        400,
         "plugin_fault-shape-out of fuel in spend-",
     );
 }

@@ -51,8 +51,8 @@ fn trap_in_shape(wasm: &[u8], cases: u64) -> String {
 
 #[test]
 fn a_healthy_plugin_and_one_with_state_have_no_finding() {
-    assert!(findings(&plugins::healthy_one(), 2_000).is_empty());
-    assert!(findings(&plugins::round_robin(), 2_000).is_empty());
+    assert!(findings(&plugins::healthy_one(), 1_000).is_empty());
+    assert!(findings(&plugins::round_robin(), 1_000).is_empty());
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_bug_of_deep_nesting_is_found() {
 
 #[test]
 fn a_bug_of_three_fields_together_is_found() {
-    insta::assert_snapshot!(trap_in_shape(&plugins::fields_together(), 5_000));
+    insta::assert_snapshot!(trap_in_shape(&plugins::fields_together(), 3_000));
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_bug_of_a_long_session_is_found() {
 fn a_bug_of_thousands_of_calls_is_found_and_told_in_short() {
     let fault = only(
         &plugins::three_thousandth_call(),
-        100,
+        1_600,
         "plugin_fault-shape-trap: unreachable-",
     );
     assert_eq!(
@@ -105,7 +105,7 @@ fn a_bug_of_thousands_of_calls_is_found_and_told_in_short() {
 #[test]
 fn a_cost_that_grows_with_the_square_of_the_number_of_headers_is_found_where_limits_meets_it() {
     let wasm = plugins::headers_squared();
-    let fault = only(&wasm, 1_000, "plugin_fault-shape-out of fuel in spend-");
+    let fault = only(&wasm, 400, "plugin_fault-shape-out of fuel in spend-");
     assert_eq!(fault.case.dispatches(), 1);
     let host = PluginHost::new(&wasm).expect("it opens");
     let limits = limits::<_, Request>(&host, &[0]).expect("it opens");
@@ -142,7 +142,7 @@ fn a_bug_of_a_sequence_of_functions_is_found() {
 fn every_kind_of_fault_is_told_by_its_name() {
     for planted in plugins::faults() {
         let key = planted.finds.expect("it has a fault");
-        assert_eq!(only(&planted.wasm, 300, key).case.steps.len(), 1, "{key}");
+        assert_eq!(only(&planted.wasm, 100, key).case.steps.len(), 1, "{key}");
     }
 }
 
@@ -206,7 +206,7 @@ fn a_plugin_that_keeps_memory_for_some_requests_only_drifts() {
 #[test]
 fn a_plugin_whose_cost_grows_faster_than_the_request_is_found_and_one_that_is_slow_for_each_byte_is_not()
  {
-    let cost = only(&plugins::squared(), 1_000, "linear_cost-shape--");
+    let cost = only(&plugins::squared(), 400, "linear_cost-shape--");
     assert_eq!(cost.case.steps.len(), 5, "{}", case_text(&cost.case));
-    assert!(findings(&plugins::slow(), 1_000).is_empty());
+    assert!(findings(&plugins::slow(), 400).is_empty());
 }
