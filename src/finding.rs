@@ -137,8 +137,11 @@ pub struct Told {
 impl Told {
     /// Whether nobody need look at the case of a violation: what was told says the same, without any operation's help.
     pub(crate) fn has(&self, violation: &Violation) -> bool {
-        let same_bug =
-            is_healthy_call(violation) && self.keys.contains(&behind_others_key(violation));
+        let key = behind_others_key(violation);
+        let same_bug = is_healthy_call(violation)
+            && KINDS_BEHIND_OTHERS
+                .iter()
+                .any(|kind| self.keys.contains(&format!("{kind}: {key}")));
         let others = self.others(violation);
         let is_one_of_many =
             others.is_some_and(|others| self.keys.contains(&key_of_plain(&others)));
@@ -174,8 +177,19 @@ impl Told {
             self.located.insert(located_key(violation));
         }
         let of_many = violation.check == PluginFault.name() && finding.case.dispatches() > 1;
-        let behind_others = of_many || is_healthy_call(violation);
-        let same_bug = behind_others && !self.keys.insert(behind_others_key(violation));
+        // Two faults are told apart by their own keys.
+        let (own, same) = match is_healthy_call(violation) {
+            true => (KINDS_BEHIND_OTHERS[1], &KINDS_BEHIND_OTHERS[..]),
+            false => (KINDS_BEHIND_OTHERS[0], &KINDS_BEHIND_OTHERS[1..]),
+        };
+        let mut same_bug = false;
+        if of_many || is_healthy_call(violation) {
+            let key = behind_others_key(violation);
+            same_bug = same
+                .iter()
+                .any(|kind| self.keys.contains(&format!("{kind}: {key}")));
+            self.keys.insert(format!("{own}: {key}"));
+        }
         (is_new && !same_bug).then_some(finding)
     }
 
@@ -235,19 +249,24 @@ pub(crate) fn is_healthy_call(violation: &Violation) -> bool {
     violation.check == NoPoison.name() && !violation.class.is_empty()
 }
 
-/// What a fault and the healthy call that it breaks have in common. Of a healthy call the place is not located.
+/// What shows only behind other calls: a fault, or the healthy call that it breaks.
+const KINDS_BEHIND_OTHERS: [&str; 2] = ["fault behind others", "healthy call behind others"];
+
+/// What these two have in common. Of a healthy call the place is not located.
 fn behind_others_key(violation: &Violation) -> String {
     let site = violation.site.as_ref();
     let place = match site.filter(|site| !site.is_located_later()) {
         Some(site) => site.key(),
         None => violation.function.clone(),
     };
-    format!("behind others: {place} {}", violation.class)
+    format!("{place} {}", violation.class)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::case::Step;
+    use crate::host::{Site, SiteFunction, SiteKind};
 
     fn fault(class: String) -> Finding {
         Finding {
@@ -292,5 +311,33 @@ mod tests {
             .map(|finding| finding.violation.class)
             .collect();
         assert_eq!(classes_again, classes);
+    }
+
+    #[test]
+    fn two_faults_behind_others_are_two_and_the_healthy_call_that_they_break_is_none() {
+        let step = || Step::healthy(0);
+        let behind_others = |check: &str, function: u32| {
+            let mut finding = fault("out of fuel".to_owned());
+            finding.case.steps = vec![step(), step()];
+            finding.violation.check = check.to_owned();
+            finding.violation.site = Some(Box::new(Site {
+                kind: SiteKind::Running,
+                functions: vec![SiteFunction {
+                    name: "spend".into(),
+                    id: u64::from(function),
+                }],
+                offset: None,
+            }));
+            finding
+        };
+        let mut told = Told::default();
+        for function in 0..2 {
+            let fault = behind_others(PluginFault.name(), function);
+            assert!(told.tell(fault.clone()).is_some(), "{function}");
+            assert!(told.tell(fault).is_none(), "{function}");
+        }
+        let healthy = behind_others(NoPoison.name(), 2);
+        assert!(told.has(&healthy.violation));
+        assert!(told.tell(healthy).is_none());
     }
 }

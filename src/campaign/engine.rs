@@ -71,8 +71,9 @@ pub fn run_bench<H: Host, R: Vocabulary>(
 
 /// Cases that shared a session, up to the first with a violation.
 pub(super) struct Part {
-    /// The first of them.
+    /// The first of them, and the end of the session.
     pub(super) from: u64,
+    pub(super) end: u64,
     pub(super) block: Block,
 }
 
@@ -90,8 +91,14 @@ pub(super) fn work<R: Vocabulary, E: FnMut(Event<'_, R>)>(
         };
         let mut parts = VecDeque::new();
         let ran = run_all(lab, &plan, cases.clone(), deadline, &mut parts);
-        // What ran before an error is not lost with it.
-        lock(ledger).take_in(cases.start, parts);
+        {
+            // What ran before an error is not lost with it, nor taken for all that there was to run.
+            let mut ledger = lock(ledger);
+            ledger.take_in(cases.start, parts);
+            if ran.is_err() {
+                ledger.fail();
+            }
+        }
         ran?;
         settle(lab, ledger)?;
     }
@@ -120,7 +127,8 @@ fn run_all<R: Vocabulary>(
     while from < cases.end {
         let block = lab.run(plan, from..cases.end, deadline)?;
         let stopped = block.stopped.as_ref().map(|stopped| stopped.case);
-        parts.push_back(Part { from, block });
+        let end = cases.end;
+        parts.push_back(Part { from, end, block });
         match stopped {
             Some(case) => from = case + 1,
             None => break,
@@ -140,7 +148,11 @@ fn settle<R: Vocabulary, E: FnMut(Event<'_, R>)>(
         };
         while let Some(part) = parts.pop_front() {
             lock(ledger).count(&part.block);
+            let ran_to = part.from + part.block.cases;
             let Some(stopped) = part.block.stopped else {
+                if ran_to < part.end {
+                    lock(ledger).cut_at(part.from);
+                }
                 continue;
             };
             let looked = look_into(lab, ledger, part.from, &stopped, false);
@@ -216,11 +228,16 @@ fn look_into<R: Vocabulary, E: FnMut(Event<'_, R>)>(
             by_chance: stopped.by_chance,
         };
         let confirmed = confirm(&mut lab, &suspect, &known, limits)?;
+        let is_no = matches!(confirmed, Confirmed::No);
         // The puppet's may show once more, by other operations.
-        if lab.subject() == Subject::Plugin || matches!(confirmed, Confirmed::No) {
+        if lab.subject() == Subject::Plugin || is_no {
             seen.insert(violation.key());
         }
-        lock(ledger).take_down(confirmed);
+        let mut ledger = lock(ledger);
+        if is_no {
+            ledger.forget_located(violation);
+        }
+        ledger.take_down(confirmed);
     }
     Ok(())
 }

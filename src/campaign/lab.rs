@@ -9,7 +9,7 @@ use super::interrupt::Interrupt;
 use super::{CampaignError, Cases, Plan};
 use crate::case::Case;
 use crate::host::{HandshakeError, Host, Site};
-use crate::observation::{CaseRecord, Depth, Runner, StepRecord, Subject};
+use crate::observation::{CaseRecord, Depth, Runner, Subject};
 use crate::oracle::{CHECKS, Oracle, Violation, WithinMemory, all_checks, check_all, is_shown_by};
 use crate::wire::{Request, Vocabulary};
 
@@ -208,7 +208,7 @@ impl<'h, H: Host, R: Vocabulary> Bench<'h, H, R> {
         for violation in found {
             let site = match violation.can_be_located() {
                 true => {
-                    let shows = |step: &StepRecord| is_shown_by(&violation, step);
+                    let shows = |record: &CaseRecord, place| is_shown_by(&violation, record, place);
                     self.runner.locate(case, &shows)?
                 }
                 false => None,
@@ -242,7 +242,7 @@ impl<H: Host, R: Vocabulary> Lab<R> for Bench<'_, H, R> {
         case: &Case<R>,
         violation: &Violation,
     ) -> Result<Option<Site>, CampaignError> {
-        let shows = |step: &StepRecord| is_shown_by(violation, step);
+        let shows = |record: &CaseRecord, place| is_shown_by(violation, record, place);
         Ok(self.runner.locate(case, &shows)?)
     }
 

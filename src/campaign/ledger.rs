@@ -36,6 +36,11 @@ const SHRINK_TIME: Duration = Duration::from_secs(20);
 /// The most different violations that are left open with their cases. The others are counted.
 const OPEN_MAX: usize = 64;
 
+/// Whether something is wrong for sure: neither a clock nor another measurement had a say in it.
+fn is_certain(violation: &Violation, by_chance: bool) -> bool {
+    !violation.is_by_chance() && !by_chance && !violation.is_limit()
+}
+
 /// A violation that nobody has looked into.
 struct Open {
     /// The first case of its session.
@@ -43,7 +48,7 @@ struct Open {
     /// The case that showed it.
     case: u64,
     violation: Violation,
-    /// Whether something is wrong for sure: neither a clock nor another measurement had a say in it.
+    /// See [`is_certain`].
     certain: bool,
 }
 
@@ -67,6 +72,8 @@ pub(super) struct Ledger<R, E> {
     unexamined: Option<u64>,
     /// These violations, by the keys that they would have as findings.
     open: BTreeMap<String, Open>,
+    /// The first case of the first session that the time ended before its last case.
+    cut: Option<u64>,
     /// Whether a lab failed.
     failed: bool,
     /// What was found: each is told once.
@@ -104,6 +111,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
             measured: Vec::new(),
             unexamined: None,
             open: BTreeMap::new(),
+            cut: None,
             failed: false,
             told: Told::default(),
             located: 0,
@@ -192,11 +200,17 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         violation: &Violation,
     ) {
         self.unexamined = Some(self.unexamined.map_or(from, |first| first.min(from)));
-        let certain = !violation.measured && !stopped.by_chance && !violation.is_limit();
+        let certain = is_certain(violation, stopped.by_chance);
         self.summary.unexamined += 1;
         self.summary.unexamined_for_sure += u64::from(certain);
         let key = violation.key();
         let is_surer = |open: &Open| certain && !open.certain;
+        if certain && self.open.len() >= OPEN_MAX && !self.open.contains_key(&key) {
+            let unsure = self.open.iter().find(|(_, open)| !open.certain);
+            if let Some(unsure) = unsure.map(|(key, _)| key.clone()) {
+                self.open.remove(&unsure);
+            }
+        }
         let has_room = self.open.len() < OPEN_MAX;
         if self.open.get(&key).map_or(has_room, is_surer) {
             let open = Open {
@@ -208,6 +222,31 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
             self.open.insert(key, open);
         }
         self.tell_where_to_resume();
+    }
+
+    /// Emits what a stored case showed and nobody could look into. Where to resume is not moved: such cases always run.
+    pub(super) fn leave_stored_open(
+        &mut self,
+        case: &Case<R>,
+        violations: Vec<Violation>,
+        by_chance: bool,
+    ) {
+        let mut seen = HashSet::new();
+        for violation in violations {
+            if self.is_known(&violation) || !seen.insert(violation.key()) {
+                continue;
+            }
+            let certain = is_certain(&violation, by_chance);
+            self.summary.unexamined += 1;
+            self.summary.unexamined_for_sure += u64::from(certain);
+            let finding = Finding {
+                violation,
+                case: case.clone(),
+                origin: Origin::Unexamined { certain },
+                minimal: false,
+            };
+            (self.emit)(Event::Finding(&finding));
+        }
     }
 
     /// Emits what was left open, but for what was found elsewhere meanwhile.
@@ -228,9 +267,16 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         }
     }
 
-    /// Behind no violation that nobody has looked into: one of a check that measures waits for a while.
+    /// The time ended the session that began with this case before its last one.
+    pub(super) fn cut_at(&mut self, from: u64) {
+        self.cut = Some(self.cut.map_or(from, |first| first.min(from)));
+    }
+
+    /// Behind no case that has not run, and no violation that nobody has looked into: one of a check that measures waits for
+    /// a while.
     fn tell_where_to_resume(&mut self) {
         let waiting = self.measured.iter().map(|(from, _)| *from);
+        let waiting = waiting.chain(self.cut);
         let unexamined = self.unexamined.into_iter().chain(waiting).min();
         // Sessions are run whole.
         let session = |case: u64| self.cases.plan().session_of(case).start;
@@ -359,7 +405,8 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
             .collect();
         let kind = (violation.key(), fields);
         let is_new = !self.located_by.contains(&kind);
-        if is_new && self.located_by.len() < LOCATED_AT_FIRST {
+        let is_the_first = !self.located_by.iter().any(|(key, _)| *key == kind.0);
+        if is_new && (is_the_first || self.located_by.len() < LOCATED_AT_FIRST) {
             self.located_by.insert(kind);
             return true;
         }
@@ -367,6 +414,12 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         let is_its_turn = self.located < turns;
         self.located += u64::from(is_its_turn);
         is_its_turn
+    }
+
+    /// A violation did not show again: the next one of its key is looked at as if it were the first.
+    pub(super) fn forget_located(&mut self, violation: &Violation) {
+        let key = violation.key();
+        self.located_by.retain(|(of, _)| *of != key);
     }
 
     /// `None` where the time is over.

@@ -127,15 +127,18 @@ fn shrink_text(
 }
 
 fn child_path(path: &str, key: &str) -> String {
-    let mut child = String::with_capacity(path.len() + 1 + key.len());
-    child.push_str(path);
-    child.push('/');
+    let mut child = path.to_owned();
+    push_key(&mut child, key);
+    child
+}
+
+fn push_key(path: &mut String, key: &str) {
+    path.push('/');
     match key.contains(['~', '/']) {
         // The escapes of JSON pointers, RFC 6901.
-        true => child.push_str(&key.replace('~', "~0").replace('/', "~1")),
-        false => child.push_str(key),
+        true => path.push_str(&key.replace('~', "~0").replace('/', "~1")),
+        false => path.push_str(key),
     }
-    child
 }
 
 /// Puts a value where the path leads, if it leads anywhere.
@@ -251,25 +254,40 @@ pub(crate) fn paths(root: &Value, is: impl Fn(&Value) -> bool) -> Vec<String> {
     nodes.map(|(path, _)| path).collect()
 }
 
-/// All values, with their paths as JSON pointers.
+/// All values, with their paths as JSON pointers. They take as much memory as the values times the length of their paths:
+/// of what a plugin made, see [`visit`].
 pub(crate) fn nodes(root: &Value) -> Vec<(String, &Value)> {
     let mut nodes = Vec::new();
-    let mut open = vec![(String::new(), root)];
-    while let Some((path, value)) = open.pop() {
-        match value {
-            Value::Object(object) => {
-                let inner = fields(object).into_iter();
-                open.extend(inner.map(|(key, inner)| (child_path(&path, key), inner)));
-            }
-            Value::Array(items) => {
-                let items = items.iter().enumerate();
-                open.extend(items.map(|(i, inner)| (child_path(&path, &i.to_string()), inner)));
-            }
-            _ => {}
-        }
-        nodes.push((path, value));
-    }
+    visit(root, &mut String::new(), &mut |path, value| {
+        nodes.push((path.to_owned(), value));
+    });
     nodes
+}
+
+/// Shows all values with their paths as JSON pointers, behind this one; of each object and list the last first.
+pub(crate) fn visit<'v>(
+    value: &'v Value,
+    path: &mut String,
+    show: &mut dyn FnMut(&str, &'v Value),
+) {
+    show(path, value);
+    let mut inner = |key: &str, value: &'v Value| {
+        let length = path.len();
+        push_key(path, key);
+        visit(value, path, show);
+        path.truncate(length);
+    };
+    match value {
+        Value::Object(object) => {
+            let fields = fields(object).into_iter().rev();
+            fields.for_each(|(key, value)| inner(key, value));
+        }
+        Value::Array(items) => {
+            let items = items.iter().enumerate().rev();
+            items.for_each(|(place, value)| inner(&place.to_string(), value));
+        }
+        _ => {}
+    }
 }
 
 /// The fields of a request that are otherwise than in the dry-run sample, in order, with what they are; the field's name is

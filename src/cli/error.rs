@@ -33,6 +33,10 @@ pub enum CliError {
     },
     #[error("there is no case in {}{because}", path.display())]
     NoCases { path: PathBuf, because: String },
+    #[error(
+        "no case has run: the campaign was ended before the first one was done; give it more time"
+    )]
+    NothingRan,
     #[error("cannot write {}: {source}", path.display())]
     Write {
         path: PathBuf,

@@ -16,7 +16,7 @@ use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::finding::{Finding, Origin};
 use cc_lb_fuzz::host::PluginHost;
 use cc_lb_fuzz::observation::Subject;
-use cc_lb_fuzz::report::{self, FindingReport, LimitReport, Report, Status};
+use cc_lb_fuzz::report::{self, FindingReport, LimitReport, Report};
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
@@ -125,6 +125,8 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
             keeper.tell(summary);
         }
         Event::Finding(finding) => {
+            let is_sure = finding.origin != Origin::Unexamined { certain: false };
+            found.fetch_or(is_sure && !finding.violation.is_limit(), Ordering::Relaxed);
             let stored = stored_at(finding, &earlier);
             let tell = || {
                 tell(
@@ -137,11 +139,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
                 )
             };
             let (replay, told) = progress.suspend(tell);
-            let report = FindingReport::new(finding, replay);
-            let counts =
-                report.status != Status::UnexaminedMeasurement && !finding.violation.is_limit();
-            found.fetch_or(counts, Ordering::Relaxed);
-            findings.push(report);
+            findings.push(FindingReport::new(finding, replay));
             failures.extend(told.err());
         }
     });
@@ -151,6 +149,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
         Err(CampaignError::Ended { summary, source }) => (*summary, Some(refused(*source, plugin))),
         Err(error) => return Err(refused(error, plugin)),
     };
+    found.fetch_or(summary.unexamined_for_sure > 0, Ordering::Relaxed);
     keeper.end(&summary);
     let ends = report::summary_text(&summary) + &args.hint(&summary);
     failures.extend(print_unless_quiet(&ends).err());
@@ -162,6 +161,10 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     }
     failures.extend(args.write_reports(&mut report, &workers));
     failures.extend(ended_early);
+    let may_end_early = summary.interrupted || matches!(plan.budget, Budget::Time(_));
+    if summary.cases == 0 && may_end_early && failures.is_empty() {
+        failures.push(CliError::NothingRan);
+    }
     match (found.load(Ordering::Relaxed), failures.pop()) {
         (true, last) => {
             failures.extend(last);

@@ -4,7 +4,7 @@
 //!
 //! A discrepancy here is a frame by another function's name, or a helper that is taken for the bug.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -20,6 +20,9 @@ use super::site::Frame;
 /// functions that only abort are found out, so this is how long a chain of such may be.
 const ROUNDS: usize = 32;
 
+/// Two callers and more: who called does not say where in the plugin that is.
+const ANYWHERE: u8 = 2;
+
 /// The functions of a module.
 #[derive(Debug, Default)]
 pub(super) struct Code {
@@ -32,7 +35,7 @@ pub(super) struct Code {
 struct Known {
     /// Whether it never returns.
     only_aborts: bool,
-    /// From how many places it is called or may be: 2 stands for more.
+    /// From how many places it is called or may be, [`ANYWHERE`] at most.
     callers: u8,
     has_parameters: bool,
 }
@@ -56,7 +59,7 @@ impl Code {
     fn read(&mut self, wasm: &[u8]) -> Result<(), BinaryReaderError> {
         let mut bodies = Vec::new();
         let mut exported = HashMap::new();
-        let mut written = Vec::new();
+        let mut written = BTreeMap::new();
         let mut have_parameters = Vec::new();
         for payload in Parser::new(0).parse_all(wasm) {
             match payload? {
@@ -113,14 +116,14 @@ impl Code {
         match items {
             ElementItems::Functions(items) => {
                 for function in items {
-                    self.is_in_a_table(function?);
+                    self.is_called_from(ANYWHERE, function?);
                 }
             }
             ElementItems::Expressions(_, items) => {
                 for expression in items {
                     for operator in expression?.get_operators_reader() {
                         if let Operator::RefFunc { function_index } = operator? {
-                            self.is_in_a_table(function_index);
+                            self.is_called_from(ANYWHERE, function_index);
                         }
                     }
                 }
@@ -129,22 +132,16 @@ impl Code {
         Ok(())
     }
 
-    /// It may be called from anywhere.
-    fn is_in_a_table(&mut self, function: u32) {
+    /// From so many places more; one whose address is taken may be called from [`ANYWHERE`].
+    fn is_called_from(&mut self, places: u8, function: u32) {
         if let Some(known) = self.functions.get_mut(function as usize) {
-            known.callers = 2;
-        }
-    }
-
-    fn is_called(&mut self, function: u32) {
-        if let Some(known) = self.functions.get_mut(function as usize) {
-            known.callers = (known.callers + 1).min(2);
+            known.callers = (known.callers + places).min(ANYWHERE);
         }
     }
 
     /// A function's number is its name's: that stays when other functions come and go. Of those with one name, which may
     /// be many, it is also which of them it is.
-    fn name(&mut self, exported: &HashMap<u32, &str>, written: &[(u32, &str)]) {
+    fn name(&mut self, exported: &HashMap<u32, &str>, written: &BTreeMap<u32, &str>) {
         let mut same: HashMap<Arc<str>, u32> = HashMap::new();
         let mut insert = |function, name: String, kind: u8| {
             let name: Arc<str> = name.into();
@@ -161,9 +158,8 @@ impl Code {
         }
         let mut exported: Vec<_> = exported.iter().collect();
         exported.sort_unstable();
-        let named: std::collections::HashSet<_> = written.iter().map(|(place, _)| place).collect();
         for (function, name) in exported {
-            if !named.contains(function) {
+            if !written.contains_key(function) {
                 insert(*function, (*name).to_owned(), 1);
             }
         }
@@ -174,9 +170,11 @@ impl Code {
             for operator in body.get_operators_reader()? {
                 match operator? {
                     Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
-                        self.is_called(function_index);
+                        self.is_called_from(1, function_index);
                     }
-                    Operator::RefFunc { function_index } => self.is_in_a_table(function_index),
+                    Operator::RefFunc { function_index } => {
+                        self.is_called_from(ANYWHERE, function_index)
+                    }
                     _ => {}
                 }
             }
@@ -283,7 +281,7 @@ impl Code {
             offset: offset.and_then(|offset| u32::try_from(offset).ok()),
             is_helper: false,
             has_parameters: known.has_parameters,
-            has_many_callers: known.callers > 1,
+            has_many_callers: known.callers == ANYWHERE,
         }
     }
 
@@ -348,13 +346,13 @@ fn branch(blocks: &mut [Block], depth: u32) {
 /// The names of the name section.
 fn function_names<'a>(
     section: wasmparser::NameSectionReader<'a>,
-) -> Result<Vec<(u32, &'a str)>, BinaryReaderError> {
-    let mut names = Vec::new();
+) -> Result<BTreeMap<u32, &'a str>, BinaryReaderError> {
+    let mut names = BTreeMap::new();
     for part in section {
         if let Name::Function(map) = part? {
             for naming in map {
                 let naming = naming?;
-                names.push((naming.index, naming.name));
+                names.entry(naming.index).or_insert(naming.name);
             }
         }
     }

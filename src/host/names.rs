@@ -2,8 +2,13 @@
 //!
 //! A discrepancy here is two reasons told as one, or one told as many.
 
+use std::fmt::{self, Write as _};
+
 /// The longest name that is demangled, in bytes.
 const NAME_MAX_BYTES: usize = 1024;
+
+/// How many times as long a name may become.
+const DEMANGLED_TIMES: usize = 4;
 
 /// The most letters of a name that may be references back, in Rust's second mangling.
 const BACK_REFERENCES_MAX: usize = 12;
@@ -22,6 +27,32 @@ pub(super) fn printable(name: &str) -> String {
         .collect()
 }
 
+/// A text that takes no more than so many bytes.
+struct Bounded {
+    text: String,
+    most: usize,
+}
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        if self.text.len() + more.len() > self.most {
+            return Err(fmt::Error);
+        }
+        self.text.push_str(more);
+        Ok(())
+    }
+}
+
+/// The name, unless it becomes too long: a few bytes may stand for a megabyte.
+fn demangled(name: &str) -> Option<String> {
+    let mut bounded = Bounded {
+        text: String::new(),
+        most: DEMANGLED_TIMES * name.len(),
+    };
+    write!(bounded, "{:#}", rustc_demangle::demangle(name)).ok()?;
+    Some(bounded.text)
+}
+
 /// The name of a function as its author wrote it: demangled, and without the hash that tells it from others of its name.
 /// One that would take long stays as it is: each part that refers back to another may double what there is to follow.
 pub(super) fn readable(name: &str) -> String {
@@ -30,10 +61,8 @@ pub(super) fn readable(name: &str) -> String {
         // With the underscores of any system.
         name.trim_start_matches('_').starts_with('R') && refers_back > BACK_REFERENCES_MAX
     };
-    let name = &match takes_long {
-        true => name.to_owned(),
-        false => format!("{:#}", rustc_demangle::demangle(name)),
-    };
+    let short = (!takes_long).then(|| demangled(name)).flatten();
+    let name = short.as_deref().unwrap_or(name);
     const HASH_DIGITS: usize = 16;
     let is_hash = |part: &str| {
         let digits = part.strip_prefix('h').unwrap_or_default();
@@ -77,10 +106,31 @@ pub(super) fn is_of_a_language(name: &str) -> bool {
         "abort", "memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen", "malloc", "free",
         "realloc",
     ];
-    BEGINNINGS
-        .iter()
-        .any(|beginning| name.starts_with(beginning))
-        || NAMES.contains(&name)
+    let begins = |name: &str| BEGINNINGS.iter().any(|begin| name.starts_with(begin));
+    // What an author's trait does for a type of the language is the author's.
+    let is_own = trait_of(name).is_some_and(|of| !begins(of));
+    begins(name) && !is_own || NAMES.contains(&name)
+}
+
+/// The trait that a function of Rust implements, with what follows; `None` where it implements none.
+fn trait_of(name: &str) -> Option<&str> {
+    let mut depth = 0;
+    for (at, c) in name.char_indices() {
+        match c {
+            '<' => depth += 1,
+            '>' => depth -= 1,
+            ' ' if depth == 1 => {
+                if let Some(of) = name[at..].strip_prefix(" as ") {
+                    return Some(of);
+                }
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            return None;
+        }
+    }
+    None
 }
 
 /// Why an answer is not what it should be, in the words of `serde_json`, without what is the answer's own: places, numbers,
@@ -187,5 +237,29 @@ mod tests {
         assert_eq!(readable(&name[1..]), name[1..], "as on Windows");
         let name = "a".repeat(NAME_MAX_BYTES + 1);
         assert_eq!(readable(&name), name);
+    }
+
+    #[test]
+    fn a_short_name_that_stands_for_a_megabyte_is_left_as_it_is() {
+        assert_eq!(readable("_RIC1aFGzzz0_EuE"), "_RIC1aFGzzz0_EuE");
+    }
+
+    #[test]
+    fn what_an_authors_trait_does_for_a_type_of_the_language_is_the_authors() {
+        for (name, expected) in [
+            ("<alloc::vec::Vec<mine::Rule> as mine::Rules>::apply", false),
+            ("<mine::Rule as core::fmt::Display>::fmt", false),
+            (
+                "<alloc::vec::Vec<T> as core::ops::index::Index<usize>>::index",
+                true,
+            ),
+            (
+                "<core::option::Option<<T as mine::Of>::Item>>::unwrap",
+                true,
+            ),
+            ("core::option::unwrap_failed", true),
+        ] {
+            assert_eq!(is_of_a_language(name), expected, "{name}");
+        }
     }
 }

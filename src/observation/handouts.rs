@@ -18,19 +18,18 @@ pub(super) fn objects<'o>(outcomes: impl Iterator<Item = &'o Outcome>) -> Vec<St
             continue;
         };
         let is_some = |value: &Value| value.as_object().is_some_and(|fields| !fields.is_empty());
-        let nodes = tree::nodes(answer).into_iter();
-        for (path, object) in nodes.filter(|(path, value)| !path.is_empty() && is_some(value)) {
+        tree::visit(answer, &mut String::new(), &mut |path, object| {
             let is_state = path.contains("_state");
             let of_its_kind = if is_state { &states } else { &others };
-            if of_its_kind.len() == OBJECTS_MAX {
-                continue;
+            if path.is_empty() || !is_some(object) || of_its_kind.len() == OBJECTS_MAX {
+                return;
             }
             let text = tree::text(object);
             let is_new = !states.contains(&text) && !others.contains(&text);
             if is_new && text.len() <= OBJECT_BYTES_MAX {
                 if is_state { &mut states } else { &mut others }.push(text);
             }
-        }
+        });
     }
     states.into_iter().chain(others).take(OBJECTS_MAX).collect()
 }

@@ -1,6 +1,8 @@
 //! `plugin_fault`: what a plugin gets wrong. The host turned it into a fallback, as it must; the plugin's
 //! author wants to know.
 
+use std::collections::HashSet;
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
 
@@ -103,32 +105,32 @@ fn not_base64(step: &StepRecord) -> Option<String> {
     let Some(DispatchOutcome::Ok(answer)) = step.reaction.outcome() else {
         return None;
     };
-    let broken = broken_base64(answer);
-    if broken.is_empty() {
-        return None;
-    }
+    let none = HashSet::new();
+    broken_base64(answer, &none)?;
     let request = serde_json::from_slice(step.input()?).ok()?;
-    if !broken_base64(&request).is_empty() {
+    if broken_base64(&request, &none).is_some() {
         return None;
     }
-    let said = tree::nodes(&request);
-    let is_said = |value: &Value| said.iter().any(|(_, other)| *other == value);
-    let own = broken.into_iter().find(|(_, value)| !is_said(value));
-    own.map(|(path, _)| path)
+    let mut said = HashSet::new();
+    tree::visit(&request, &mut String::new(), &mut |_, value| {
+        said.extend(value.as_str());
+    });
+    broken_base64(answer, &said)
 }
 
-/// The fields that are to be base64 and are not. What is in a state is the plugin's own.
-fn broken_base64(json: &Value) -> Vec<(String, &Value)> {
-    let is_broken = |value: &Value| {
-        value
-            .as_str()
-            .is_some_and(|text| BASE64_STANDARD.decode(text).is_err())
-    };
-    let mut fields = tree::nodes(json);
-    fields.retain(|(path, value)| {
-        path.ends_with("_base64") && !path.contains("_state/") && is_broken(value)
+/// The first field that is to be base64 and is not, nor one of these texts. What is in a state is the plugin's own.
+fn broken_base64(json: &Value, but: &HashSet<&str>) -> Option<String> {
+    let mut first = None;
+    tree::visit(json, &mut String::new(), &mut |path, value| {
+        let is_due = path.ends_with("_base64") && !path.contains("_state/");
+        let Some(text) = value.as_str().filter(|_| is_due && first.is_none()) else {
+            return;
+        };
+        if BASE64_STANDARD.decode(text).is_err() && !but.contains(text) {
+            first = Some(path.to_owned());
+        }
     });
-    fields
+    first
 }
 
 /// The kind of a plugin's fault; `None` where the call did not fail, or that was not the plugin's fault. Where it was is the
@@ -143,10 +145,11 @@ pub(super) fn class(call: &Call) -> Option<String> {
     }
 }
 
-/// Whether a step shows a fault that is like this one, wherever in the plugin it is.
-pub(crate) fn is_shown_by(violation: &Violation, step: &StepRecord) -> bool {
-    step.function.name == violation.function
-        && class(&step.call).is_some_and(|class| class == violation.class)
+/// Whether the step of this place shows a fault that is like this one, wherever in the plugin it is.
+pub(crate) fn is_shown_by(violation: &Violation, record: &CaseRecord, place: usize) -> bool {
+    let fault = PluginFault.judge(record, place, &record.steps[place]);
+    fault
+        .is_some_and(|fault| fault.function == violation.function && fault.class == violation.class)
 }
 
 /// Whether the request is one that a plugin must not run out of fuel or time for.

@@ -51,6 +51,7 @@ const ATTEMPTS: &str = "
     run --cases many
     run --time soon
     run --time 5
+    run plugin.wasm --time 1ns
     run --seed x
     run --workers 0
     run --workers none

@@ -15,7 +15,7 @@ use crate::cli::{code, folder, text, tool, traps_on_a_query};
 use crate::common::{case, healthy};
 
 /// What finds the bug of [`traps_on_a_query`] at once, and nothing else.
-pub const RUN: [&str; 5] = ["run", "plugin.wasm", "--cases", "300", "--seed=1"];
+pub const RUN: [&str; 5] = ["run", "plugin.wasm", "--cases", "60", "--seed=1"];
 
 /// A folder with a plugin that traps on a query.
 pub fn workshop() -> TempDir {
@@ -74,7 +74,7 @@ fn findings_of_two_plugins_and_of_two_versions_of_one_have_files_of_their_own() 
     let first = tool(folder.path(), &RUN);
     let other = tool(
         folder.path(),
-        &["run", "other.wasm", "--cases=300", "--seed=1"],
+        &["run", "other.wasm", "--cases=60", "--seed=1"],
     );
     let printed = text(&first.stdout) + &text(&other.stdout);
     let commands = replays(&printed);
@@ -102,7 +102,7 @@ fn findings_of_two_plugins_and_of_two_versions_of_one_have_files_of_their_own() 
     put(folder.path(), "else/where.wasm", &later);
     tool(
         folder.path(),
-        &["run", "else/where.wasm", "--cases=300", "--seed=2"],
+        &["run", "else/where.wasm", "--cases=60", "--seed=2"],
     );
     assert_eq!(names(&artifacts), after);
     assert_eq!(contents(), as_it_was);
@@ -228,7 +228,7 @@ fn what_the_disk_has_no_room_for_leaves_what_was_there_and_nothing_cut_short() {
     };
     let (code, error) = full(
         4,
-        "run plugin.wasm --cases 300 --seed 1 --report json=report.json",
+        "run plugin.wasm --cases 60 --seed 1 --report json=report.json",
     );
     assert_eq!(code, exit_code::FINDINGS, "it was told: {error}");
     assert!(
@@ -260,7 +260,7 @@ fn a_place_that_cannot_be_written_to_is_noticed_before_the_run() {
         .expect("it can be written");
     symlink("/proc/nothing", folder.path().join("link")).expect("it links");
     symlink("nowhere/at/all", folder.path().join("broken")).expect("it links");
-    let run = ["run", "plugin.wasm", "--cases=300"];
+    let run = ["run", "plugin.wasm", "--cases=60"];
     for (flags, place) in [
         (["--artifacts", "/proc"], "cannot write /proc: "),
         (["--artifacts", "/proc/a/b"], "cannot write /proc/a/b: "),
@@ -288,7 +288,7 @@ fn a_report_goes_to_pipes_streams_and_links_and_may_be_read_as_any_file() {
     let program = cargo_bin("cc-lb-fuzz").display().to_string();
     let lines = format!(
         "mkfifo pipe; cat pipe >piped & ln -s real.xml link.xml; umask 027
-        {program} run plugin.wasm --cases 300 --seed 1 --report sarif=pipe --report junit=link.xml \
+        {program} run plugin.wasm --cases 60 --seed 1 --report sarif=pipe --report junit=link.xml \
             --report markdown=new.md --report json=/dev/stdout >printed
         wait"
     );

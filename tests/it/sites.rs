@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use cc_lb_fuzz::case::Step;
 use cc_lb_fuzz::check::{CheckError, PluginCheck};
 use cc_lb_fuzz::check_plugin;
 use cc_lb_fuzz::finding::Finding;
@@ -56,8 +57,8 @@ fn two_ways(first: &str, second: &str, functions: &str) -> Vec<u8> {
     shape(&before, functions)
 }
 
-/// What is found by a request with a query, one with another method, and a healthy one to `sign`.
-fn findings(wasm: &[u8]) -> Vec<Finding> {
+/// A request with a query, and one with another method.
+fn queried_and_put() -> [Step; 2] {
     let mut queried = healthy("shape_v1");
     let mut put = queried.clone();
     if let (Request::ShapeV1(queried), Request::ShapeV1(put)) =
@@ -66,6 +67,12 @@ fn findings(wasm: &[u8]) -> Vec<Finding> {
         queried.request.query = Some(Query("beta=true".to_owned()));
         put.request.method = Method("PUT".to_owned());
     }
+    [queried, put]
+}
+
+/// What is found by a request with a query, one with another method, and a healthy one to `sign`.
+fn findings(wasm: &[u8]) -> Vec<Finding> {
+    let [queried, put] = queried_and_put();
     let check = check_plugin(wasm)
         .case(case([queried]))
         .case(case([put]))
@@ -148,6 +155,28 @@ fn a_campaign_tells_two_bugs_and_each_once() {
     );
     let expected = ["out of fuel in first", "out of fuel in second"];
     assert_eq!(labels_of(&found(check(&loops))), expected);
+}
+
+#[test]
+fn the_fuel_ends_where_it_did_on_the_instance_that_the_call_had() {
+    // The first request is larger than what is ordinary, so that it is no fault that the fuel ends. On the copy, which has
+    // more fuel, it would come to its end.
+    let wasm = two_ways(
+        "(call $burn) (global.set $seen (i32.const 1))",
+        "(if (global.get $seen) (then (call $second)) (else (call $first)))",
+        "(global $seen (mut i32) (i32.const 0))
+         (func $burn (local $n i32)
+            (local.set $n (i32.const 2500000))
+            (loop (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+         (func $first (loop (br 0)))
+         (func $second (loop (br 0)))",
+    );
+    let [mut queried, put] = queried_and_put();
+    if let Request::ShapeV1(queried) = &mut queried.request {
+        queried.request.query = Some(Query("a".repeat(20_000)));
+    }
+    let check = check_plugin(&wasm).case(case([queried, put])).cases(0);
+    assert_eq!(labels_of(&found(check)), ["out of fuel in first"]);
 }
 
 #[test]

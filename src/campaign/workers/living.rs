@@ -21,6 +21,9 @@ use crate::wire::{Request, Vocabulary};
 /// How long a process may live on when it says nothing more.
 const LAST_MOMENTS: Duration = Duration::from_secs(1);
 
+/// How long a worker that runs cases may have been silent when the campaign ends: each call is a sign of life.
+const LAST_SILENCE: Duration = Duration::from_secs(2);
+
 /// How often it is looked whether a worker has answered, shows a sign of life, or is to be waited for at all.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -97,14 +100,15 @@ impl Living {
         let output = process.stdout.take().ok_or_else(gone)?;
         let errors = process.stderr.take().ok_or_else(gone)?;
         let (orders, to_write) = mpsc::channel();
-        std::thread::spawn(move || write_all(input, &to_write));
+        let thread = std::thread::Builder::new;
+        thread().spawn(move || write_all(input, &to_write))?;
         let (heard, answers) = mpsc::channel();
-        std::thread::spawn(move || read_all(output, &heard));
+        thread().spawn(move || read_all(output, &heard))?;
         let words = Arc::default();
-        let reader = std::thread::spawn({
+        let reader = thread().spawn({
             let words = Arc::clone(&words);
             move || keep_the_last(errors, &words)
-        });
+        })?;
         let hello = Hello {
             setup: workers.setup.clone(),
             folder: workers.folder.path().to_owned(),
@@ -141,14 +145,28 @@ impl Living {
                 return Err(NoAnswer::Died(end));
             }
         }
-        self.hear(silence, interrupt)
+        let at_the_end = match order {
+            Order::Run { .. } => LAST_SILENCE,
+            _ => silence,
+        };
+        self.hear_until(silence, interrupt, at_the_end)
     }
 
-    /// Waits for an answer, or for so long without a beat.
+    /// Waits for the answer of one that opens the plugin, or for so long without a beat.
     pub(super) fn hear(
         &mut self,
         silence: Duration,
         interrupt: &Interrupt,
+    ) -> Result<Answer, NoAnswer> {
+        self.hear_until(silence, interrupt, silence)
+    }
+
+    /// The same; where the campaign is over, one that was silent for so long before is taken for dead: it hangs.
+    fn hear_until(
+        &mut self,
+        silence: Duration,
+        interrupt: &Interrupt,
+        at_the_end: Duration,
     ) -> Result<Answer, NoAnswer> {
         let mut last = (self.place(), Instant::now());
         loop {
@@ -159,14 +177,17 @@ impl Living {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if interrupt.is_over() {
-                return Err(NoAnswer::Interrupted);
-            }
             let place = self.place();
             if place != last.0 {
                 last = (place, Instant::now());
-            } else if last.1.elapsed() > silence {
+            }
+            let quiet = last.1.elapsed();
+            let is_over = interrupt.is_over();
+            if quiet > silence || is_over && quiet > at_the_end {
                 return Err(NoAnswer::Died(self.end(true)));
+            }
+            if is_over {
+                return Err(NoAnswer::Interrupted);
             }
         }
     }

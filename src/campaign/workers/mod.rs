@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -19,12 +20,14 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::engine::{lock, work};
+use super::lab::Interruptible;
 use super::ledger::Ledger;
-use super::{CampaignError, Confirmed, Event, Interrupt, Plan, Summary};
+use super::{CampaignError, Confirmed, Event, Interrupt, Plan, Summary, confirm_all};
 use crate::case::{Case, ShrinkLimits};
 use crate::finding::Origin;
 use crate::fingerprint::Fingerprint;
 use crate::observation::Subject;
+use crate::oracle::Violation;
 use crate::wire::Request;
 
 mod child;
@@ -218,6 +221,9 @@ impl Workers {
             Err(CampaignError::Interrupted) => {
                 return Ok(Summary {
                     interrupted: true,
+                    from: self.start,
+                    done: self.start,
+                    resume_at: self.start,
                     ..Summary::default()
                 });
             }
@@ -243,17 +249,44 @@ impl Workers {
             if self.interrupt.is_requested() {
                 break;
             }
-            let mut limits = ShrinkLimits::default();
-            if !is_shrunk {
-                limits.candidates = 0;
+            let (_, violations, by_chance) = worker.replay_or_end(case)?;
+            let suspects = violations.clone();
+            let confirmed =
+                self.confirm_stored(worker, case, *is_shrunk, suspects, by_chance, ledger);
+            if confirmed.is_err() {
+                lock(ledger).leave_stored_open(case, violations, by_chance);
+                return confirmed;
             }
-            for finding in worker.findings(case, limits)? {
-                let mut finding = finding?;
-                if !is_shrunk && finding.case == *case {
-                    finding.origin = Origin::Stored;
-                }
-                lock(ledger).take_down(Confirmed::Finding(Box::new(finding)));
+        }
+        Ok(())
+    }
+
+    /// Makes findings of what a stored case showed.
+    fn confirm_stored<E: FnMut(Event<'_, Request>)>(
+        &self,
+        worker: &mut Worker,
+        case: &Case,
+        is_shrunk: bool,
+        violations: Vec<Violation>,
+        by_chance: bool,
+        ledger: &Mutex<Ledger<Request, E>>,
+    ) -> Result<(), CampaignError> {
+        let mut limits = ShrinkLimits::default();
+        if !is_shrunk {
+            limits.candidates = 0;
+        }
+        let mut lab = Interruptible {
+            lab: worker,
+            interrupt: self.interrupt(),
+        };
+        let history = std::slice::from_ref(case);
+        for finding in confirm_all(&mut lab, violations, history, by_chance, limits) {
+            let mut finding = finding?;
+            let is_as_stored = finding.case == *case && finding.origin != Origin::Unreproduced;
+            if !is_shrunk && is_as_stored {
+                finding.origin = Origin::Stored;
             }
+            lock(ledger).take_down(Confirmed::Finding(Box::new(finding)));
         }
         Ok(())
     }
@@ -268,19 +301,24 @@ impl Workers {
         let interrupt = lock(ledger).interrupt();
         let mut first = first.interrupted_by(interrupt.clone());
         std::thread::scope(|scope| {
-            let others = (1..count.get()).map(|_| {
+            // Where the system gives no thread for one more there are fewer: it comes to the same.
+            let others = (1..count.get()).map_while(|_| {
                 let mut worker = self.worker().interrupted_by(interrupt.clone());
-                scope.spawn(move || work(&mut worker, ledger))
+                let thread = std::thread::Builder::new();
+                let other = thread.spawn_scoped(scope, move || work(&mut worker, ledger));
+                other.ok()
             });
             let others: Vec<_> = others.collect();
-            let mut done = work(&mut first, ledger);
+            let panicked = |_| {
+                Err(CampaignError::Worker {
+                    program: self.program.clone(),
+                    reason: "the thread that watches it panicked".to_owned(),
+                })
+            };
+            let first = catch_unwind(AssertUnwindSafe(|| work(&mut first, ledger)));
+            let mut done = first.unwrap_or_else(panicked);
             for other in others {
-                let other = other.join().unwrap_or_else(|_| {
-                    Err(CampaignError::Worker {
-                        program: self.program.clone(),
-                        reason: "the thread that watches it panicked".to_owned(),
-                    })
-                });
+                let other = other.join().unwrap_or_else(panicked);
                 // An interrupt says least.
                 done = match (done, other) {
                     (Ok(()) | Err(CampaignError::Interrupted), Err(error)) => Err(error),

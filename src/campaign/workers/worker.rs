@@ -70,18 +70,26 @@ impl Worker {
         &mut self,
         case: &Case,
     ) -> Result<(Vec<StepSeen>, Vec<Violation>), CampaignError> {
+        let (seen, violations, _) = self.replay_or_end(case)?;
+        Ok((seen, violations))
+    }
+
+    /// The same, and whether chance had a say in it: the clock, or somebody else.
+    pub(super) fn replay_or_end(
+        &mut self,
+        case: &Case,
+    ) -> Result<(Vec<StepSeen>, Vec<Violation>, bool), CampaignError> {
         let case = self.encode(case)?;
-        match self.ask(&Order::Replay { case })? {
+        let end = match self.ask(&Order::Replay { case })? {
             Ok(Answer::Replayed(seen, violations)) => {
                 self.retire_if(&violations);
-                Ok((seen, violations))
+                let by_chance = violations.iter().any(Violation::is_by_chance);
+                return Ok((seen, violations, by_chance));
             }
-            Ok(_) => {
-                let end = self.nonsense();
-                Ok((Vec::new(), self.violations_of(&end)))
-            }
-            Err(end) => Ok((Vec::new(), self.violations_of(&end))),
-        }
+            Ok(_) => self.nonsense(),
+            Err(end) => end,
+        };
+        Ok((Vec::new(), self.violations_of(&end), end.is_by_chance()))
     }
 
     /// Runs a case alone and tells which features it reaches: see [`features`](crate::observation::features). The death
@@ -113,9 +121,7 @@ impl Worker {
         case: &'a Case,
         limits: ShrinkLimits,
     ) -> Result<impl Iterator<Item = Result<Finding, CampaignError>> + 'a, CampaignError> {
-        let (_, violations) = self.replay(case)?;
-        // The clock has a say in what it ends.
-        let by_chance = violations.iter().any(Violation::is_by_chance);
+        let (_, violations, by_chance) = self.replay_or_end(case)?;
         let history = std::slice::from_ref(case);
         Ok(confirm_all(self, violations, history, by_chance, limits))
     }

@@ -1,10 +1,10 @@
 //! Where in a plugin something is that a case shows.
 
 use super::{Depth, Runner, Subject};
-use crate::case::Case;
-use crate::host::{HandshakeError, Host, Site};
+use crate::case::{Case, Step};
+use crate::host::{Call, Cause, HandshakeError, Host, Site};
 use crate::observation::locate::locate;
-use crate::observation::{StepRecord, memory};
+use crate::observation::{CaseRecord, memory};
 use crate::wire::Vocabulary;
 
 impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
@@ -16,18 +16,16 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
     pub fn locate(
         &mut self,
         case: &Case<R>,
-        shows: &dyn Fn(&StepRecord) -> bool,
+        shows: &dyn Fn(&CaseRecord, usize) -> bool,
     ) -> Result<Option<Site>, HandshakeError> {
         if self.subject == Subject::Puppet {
             return Ok(None);
         }
         let record = self.run_alone(case, Depth::Light)?;
-        let Some(shown) = record.steps.iter().position(shows) else {
+        let Some(shown) = (0..record.steps.len()).find(|place| shows(&record, *place)) else {
             return Ok(None);
         };
-        // Each as often as it was dispatched.
-        let steps = record.steps[..=shown].iter();
-        let steps: Vec<_> = steps.map(|seen| case.steps[seen.place].clone()).collect();
+        let steps = calls_of_one_instance(case, &record, shown);
         let cause = record.steps[shown].call.cause.as_ref();
         let host = self.host;
         let before = memory::peak();
@@ -42,4 +40,31 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
         }
         Ok(site)
     }
+}
+
+/// What the instance was called with on which this step was dispatched, the step last: each step as often as it was
+/// dispatched, and the healthy calls in between. Behind a call that ended abnormally there is a fresh instance: the copy has
+/// more fuel and time, and would not end there.
+fn calls_of_one_instance<R: Vocabulary>(
+    case: &Case<R>,
+    record: &CaseRecord,
+    shown: usize,
+) -> Vec<Step<R>> {
+    let ended = |call: &Call| call.cause.as_ref().is_some_and(Cause::is_abnormal);
+    let mut steps = Vec::new();
+    let mut probes = record.probes.iter().peekable();
+    for (place, seen) in record.steps[..=shown].iter().enumerate() {
+        if place > 0 && ended(&record.steps[place - 1].call) {
+            steps.clear();
+        }
+        while let Some(probe) = probes.next_if(|probe| probe.after <= place) {
+            let function = R::functions().iter().position(|of| of == probe.function);
+            steps.extend(function.map(Step::healthy));
+            if ended(&probe.call) {
+                steps.clear();
+            }
+        }
+        steps.push(case.steps[seen.place].clone());
+    }
+    steps
 }

@@ -99,7 +99,9 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
             return ControlFlow::Break(Left::Step);
         };
         let answered = matches!(seen.reaction.outcome(), Some(DispatchOutcome::Ok(_)));
-        let abnormal = seen.call.cause.as_ref().is_some_and(Cause::is_abnormal);
+        // Of a host that tells no cause, any call without an answer may have ended so.
+        let cause = seen.call.cause.as_ref();
+        let abnormal = cause.map_or(!answered, Cause::is_abnormal);
         let function = seen.function;
         let before = record.steps.last();
         match before.filter(|before| before.place == place) {

@@ -6,7 +6,7 @@ use cc_lb_fuzz::report::case_text;
 use cc_lb_plugin_wire::v1::build_signer::BuildSignerFn;
 use cc_lb_plugin_wire::wire_function::WireFunction as _;
 
-use super::plugins::{plugin, plugin_with_state};
+use super::library::{plugin, plugin_with_state};
 use super::{findings, only, words};
 
 /// What `sign` spends on each byte of a text outside of ASCII.

@@ -8,6 +8,7 @@ use cc_lb_fuzz::host::PluginHost;
 use cc_lb_fuzz::report::case_text;
 use cc_lb_fuzz::wire::Request;
 
+mod library;
 mod limits;
 mod plugins;
 mod table;
@@ -89,11 +90,15 @@ fn a_bug_of_a_long_session_is_found() {
 
 #[test]
 fn a_bug_of_thousands_of_calls_is_found_and_told_in_short() {
-    let fault = only(
-        &plugins::three_thousandth_call(),
-        1_600,
-        "plugin_fault-shape-trap: unreachable-",
-    );
+    let wasm = plugins::three_thousandth_call();
+    let shape = check_plugin(&wasm).function("shape_v1").cases(700).run();
+    let Err(CheckError::Found(found)) = shape else {
+        panic!("{shape:?}");
+    };
+    let [fault] = &found.0[..] else {
+        panic!("{found:#?}");
+    };
+    assert_eq!(words(fault), "plugin_fault-shape-trap: unreachable-");
     assert_eq!(
         case_text(&fault.case),
         "steps 1 to 3000: shape_v1\n  the dry-run sample\n"

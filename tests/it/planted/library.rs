@@ -1,0 +1,163 @@
+//! What planted plugins are made of.
+
+use cc_lb_plugin_wire::v1::build_signer::BuildSignerFn;
+use cc_lb_plugin_wire::v1::shape::ShapeFn;
+use cc_lb_plugin_wire::v1::sign::SignFn;
+use cc_lb_plugin_wire::wire_function::WireFunction;
+
+use crate::common::{Guest, accept, set_output};
+
+/// The healthy answer of a function.
+pub fn healthy<F: WireFunction>() -> String {
+    let mut answer = serde_json::to_value(F::dry_run_response()).expect("it serializes");
+    answer["_v"] = 1.into();
+    answer.to_string()
+}
+
+/// What the bugs are made of: the input in memory from 64 KiB on, and looks at it.
+const LIBRARY: &str = r#"
+    (memory 32)
+    (global $length (mut i32) (i32.const 0))
+    (global $calls (mut i32) (i32.const 0))
+    (global $built (mut i32) (i32.const 0))
+    (global $kept (mut i32) (i32.const 0))
+    (func $read
+        (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+        (global.set $length (i32.const 0))
+        (block $end (loop $more
+            (br_if $end (i64.ge_u (i64.extend_i32_u (global.get $length)) (call $input_length)))
+            (i32.store8 (i32.add (global.get $length) (i32.const 0x10000))
+                (call $input_load_u8 (i64.extend_i32_u (global.get $length))))
+            (global.set $length (i32.add (global.get $length) (i32.const 1)))
+            (br $more))))
+    ;; How often the text at $text of $n bytes is in the input.
+    (func $count (param $text i32) (param $n i32) (result i32)
+        (local $at i32) (local $same i32) (local $found i32)
+        (block $end (loop $more
+            (br_if $end (i32.gt_s (i32.add (local.get $at) (local.get $n)) (global.get $length)))
+            (local.set $same (i32.const 0))
+            (block $differs (loop $next
+                (br_if $differs (i32.ge_u (local.get $same) (local.get $n)))
+                (br_if $differs (i32.ne
+                    (i32.load8_u (i32.add (local.get $text) (local.get $same)))
+                    (i32.load8_u offset=0x10000 (i32.add (local.get $at) (local.get $same)))))
+                (local.set $same (i32.add (local.get $same) (i32.const 1)))
+                (br $next)))
+            (local.set $found (i32.add (local.get $found) (i32.eq (local.get $same) (local.get $n))))
+            (local.set $at (i32.add (local.get $at) (i32.const 1)))
+            (br $more)))
+        (local.get $found))
+    ;; How deep the input's brackets are nested.
+    (func $depth (result i32)
+        (local $at i32) (local $open i32) (local $most i32) (local $byte i32)
+        (block $end (loop $more
+            (br_if $end (i32.ge_u (local.get $at) (global.get $length)))
+            (local.set $byte (i32.load8_u offset=0x10000 (local.get $at)))
+            (if (i32.or (i32.eq (local.get $byte) (i32.const 0x5b)) (i32.eq (local.get $byte) (i32.const 0x7b)))
+                (then (local.set $open (i32.add (local.get $open) (i32.const 1)))))
+            (if (i32.or (i32.eq (local.get $byte) (i32.const 0x5d)) (i32.eq (local.get $byte) (i32.const 0x7d)))
+                (then (local.set $open (i32.sub (local.get $open) (i32.const 1)))))
+            (if (i32.gt_s (local.get $open) (local.get $most))
+                (then (local.set $most (local.get $open))))
+            (local.set $at (i32.add (local.get $at) (i32.const 1)))
+            (br $more)))
+        (local.get $most))
+    ;; How many bytes of the input are from $from on, up to $to.
+    (func $bytes (param $from i32) (param $to i32) (result i32)
+        (local $at i32) (local $byte i32) (local $found i32)
+        (block $end (loop $more
+            (br_if $end (i32.ge_u (local.get $at) (global.get $length)))
+            (local.set $byte (i32.load8_u offset=0x10000 (local.get $at)))
+            (local.set $found (i32.add (local.get $found) (i32.and
+                (i32.ge_u (local.get $byte) (local.get $from))
+                (i32.le_u (local.get $byte) (local.get $to)))))
+            (local.set $at (i32.add (local.get $at) (i32.const 1)))
+            (br $more)))
+        (local.get $found))
+    (func $spin (loop $more (br $more)))
+    (func $spend (param $times i32)
+        (loop $more
+            (local.set $times (i32.sub (local.get $times) (i32.const 1)))
+            (br_if $more (i32.gt_s (local.get $times) (i32.const 0)))))
+    ;; Keeps the first marker, if nothing is kept. What markers begin with is no word of this module, so that no request
+    ;; has it but in a marker.
+    (func $keep (local $at i32)
+        (if (i32.load (i32.const 0x8000)) (then (return)))
+        (block $end (loop $more
+            (br_if $end (i32.ge_u (local.get $at) (global.get $length)))
+            (if (i64.eq (i64.load offset=0x10000 (local.get $at))
+                    (i64.xor (i64.const -1) (i64.const -7742357831833903972)))
+                (then
+                    (memory.copy (i32.const 0x8000)
+                        (i32.add (local.get $at) (i32.const 0x10000)) (i32.const 16))
+                    (return)))
+            (local.set $at (i32.add (local.get $at) (i32.const 1)))
+            (br $more))))
+    ;; Answers with the text at $text of $n bytes, in which what is kept is written from $from on.
+    (func $tell (param $text i32) (param $n i32) (param $from i32) (local $output i64) (local $at i32)
+        (if (i32.load (i32.const 0x8000)) (then
+            (memory.copy (i32.add (local.get $text) (local.get $from)) (i32.const 0x8000) (i32.const 16))))
+        (local.set $output (call $alloc (i64.extend_i32_u (local.get $n))))
+        (loop $more
+            (call $store_u8 (i64.add (local.get $output) (i64.extend_i32_u (local.get $at)))
+                (i32.load8_u (i32.add (local.get $text) (local.get $at))))
+            (local.set $at (i32.add (local.get $at) (i32.const 1)))
+            (br_if $more (i32.lt_u (local.get $at) (local.get $n))))
+        (call $output_set (local.get $output) (i64.extend_i32_u (local.get $n))))
+"#;
+
+/// A plugin that has `shape`, `build_signer` and `sign`, and these texts in its data. In `shape` and `sign` runs what is
+/// given before the healthy answer.
+pub fn plugin(texts: &[&str], shape: &str, sign: &str) -> Vec<u8> {
+    plugin_with_state(texts, shape, sign, &healthy::<BuildSignerFn>())
+}
+
+/// The same, with what `build_signer` answers.
+pub fn plugin_with_state(texts: &[&str], shape: &str, sign: &str, signer: &str) -> Vec<u8> {
+    let mut guest = Guest::shape("");
+    let functions = ["shape", "build_signer", "sign"];
+    let of_each = |form: fn(&str) -> String| functions.map(form).join(",");
+    guest.handshake = accept(
+        &of_each(|name| format!(r#""{name}":1"#)),
+        &of_each(|name| format!(r#""{name}":[1]"#)),
+        &of_each(|name| format!(r#""{name}""#)),
+        "",
+    );
+    let mut data = String::new();
+    for (place, text) in texts.iter().enumerate() {
+        let text: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+        data += &format!("(data (i32.const {}) \"{text}\")\n", address(place));
+    }
+    let function = |name: &str, before: &str, answer: String| {
+        format!(
+            r#"(func (export "{name}") (result i32) (call $read) {before} {} (i32.const 0))"#,
+            set_output(&answer)
+        )
+    };
+    let built = "(global.set $built (i32.add (global.get $built) (i32.const 1)))";
+    guest.functions = [
+        LIBRARY.to_owned(),
+        data,
+        function("shape", shape, healthy::<ShapeFn>()),
+        function("build_signer", built, signer.to_owned()),
+        function("sign", sign, healthy::<SignFn>()),
+    ]
+    .concat();
+    guest.wasm()
+}
+
+pub fn address(place: usize) -> usize {
+    16 + 128 * place
+}
+
+/// Whether the text of this place and length is in the input, as often as that.
+pub fn has(place: usize, text: &str, times: u32) -> String {
+    let (address, length) = (address(place), text.len());
+    format!(
+        "(i32.ge_u (call $count (i32.const {address}) (i32.const {length})) (i32.const {times}))"
+    )
+}
+
+pub fn traps_if(condition: &str) -> String {
+    format!("(if {condition} (then (unreachable)))")
+}
