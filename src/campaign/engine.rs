@@ -150,8 +150,9 @@ fn settle<R: Vocabulary, E: FnMut(Event<'_, R>)>(
             lock(ledger).count(&part.block);
             let ran_to = part.from + part.block.cases;
             let Some(stopped) = part.block.stopped else {
+                // The time cut the rest off.
                 if ran_to < part.end {
-                    lock(ledger).cut_at(part.from);
+                    lock(ledger).leave_from(part.from);
                 }
                 continue;
             };

@@ -41,6 +41,16 @@ fn is_certain(violation: &Violation, by_chance: bool) -> bool {
     !violation.is_by_chance() && !by_chance && !violation.is_limit()
 }
 
+/// The finding that a violation is which nobody has looked into.
+fn unexamined<R>(violation: Violation, case: Case<R>, certain: bool) -> Finding<R> {
+    Finding {
+        violation,
+        case,
+        origin: Origin::Unexamined { certain },
+        minimal: false,
+    }
+}
+
 /// A violation that nobody has looked into.
 struct Open {
     /// The first case of its session.
@@ -68,12 +78,11 @@ pub(super) struct Ledger<R, E> {
     /// What checks that measure have found and nobody has looked into: the end of a session that began with this
     /// case.
     measured: Vec<(u64, Stopped)>,
-    /// The first case of the first session that had a violation which nobody has looked into.
-    unexamined: Option<u64>,
+    /// The first case of the first session in which something is left: cases that the time cut off, or a violation which
+    /// nobody has looked into.
+    left: Option<u64>,
     /// These violations, by the keys that they would have as findings.
     open: BTreeMap<String, Open>,
-    /// The first case of the first session that the time ended before its last case.
-    cut: Option<u64>,
     /// Whether a lab failed.
     failed: bool,
     /// What was found: each is told once.
@@ -109,9 +118,8 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
             waiting: BTreeMap::new(),
             settling: false,
             measured: Vec::new(),
-            unexamined: None,
+            left: None,
             open: BTreeMap::new(),
-            cut: None,
             failed: false,
             told: Told::default(),
             located: 0,
@@ -199,10 +207,8 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         stopped: &Stopped,
         violation: &Violation,
     ) {
-        self.unexamined = Some(self.unexamined.map_or(from, |first| first.min(from)));
-        let certain = is_certain(violation, stopped.by_chance);
-        self.summary.unexamined += 1;
-        self.summary.unexamined_for_sure += u64::from(certain);
+        self.leave_from(from);
+        let certain = self.count_unexamined(violation, stopped.by_chance);
         let key = violation.key();
         let is_surer = |open: &Open| certain && !open.certain;
         if certain && self.open.len() >= OPEN_MAX && !self.open.contains_key(&key) {
@@ -236,17 +242,18 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
             if self.is_known(&violation) || !seen.insert(violation.key()) {
                 continue;
             }
-            let certain = is_certain(&violation, by_chance);
-            self.summary.unexamined += 1;
-            self.summary.unexamined_for_sure += u64::from(certain);
-            let finding = Finding {
-                violation,
-                case: case.clone(),
-                origin: Origin::Unexamined { certain },
-                minimal: false,
-            };
+            let certain = self.count_unexamined(&violation, by_chance);
+            let finding = unexamined(violation, case.clone(), certain);
             (self.emit)(Event::Finding(&finding));
         }
+    }
+
+    /// Counts a violation that nobody has looked into; whether it [is certain](is_certain).
+    fn count_unexamined(&mut self, violation: &Violation, by_chance: bool) -> bool {
+        let certain = is_certain(violation, by_chance);
+        self.summary.unexamined += 1;
+        self.summary.unexamined_for_sure += u64::from(certain);
+        certain
     }
 
     /// Emits what was left open, but for what was found elsewhere meanwhile.
@@ -255,32 +262,25 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
             if self.is_known(&open.violation) {
                 continue;
             }
-            let finding = Finding {
-                violation: open.violation,
-                case: joined(&self.history(open.from, open.case), MAX_STEPS),
-                origin: Origin::Unexamined {
-                    certain: open.certain,
-                },
-                minimal: false,
-            };
+            let case = joined(&self.history(open.from, open.case), MAX_STEPS);
+            let finding = unexamined(open.violation, case, open.certain);
             (self.emit)(Event::Finding(&finding));
         }
     }
 
-    /// The time ended the session that began with this case before its last one.
-    pub(super) fn cut_at(&mut self, from: u64) {
-        self.cut = Some(self.cut.map_or(from, |first| first.min(from)));
+    /// Something is left in the session that began with this case.
+    pub(super) fn leave_from(&mut self, from: u64) {
+        self.left = Some(self.left.map_or(from, |first| first.min(from)));
     }
 
     /// Behind no case that has not run, and no violation that nobody has looked into: one of a check that measures waits for
     /// a while.
     fn tell_where_to_resume(&mut self) {
         let waiting = self.measured.iter().map(|(from, _)| *from);
-        let waiting = waiting.chain(self.cut);
-        let unexamined = self.unexamined.into_iter().chain(waiting).min();
+        let left = waiting.chain(self.left).min();
         // Sessions are run whole.
         let session = |case: u64| self.cases.plan().session_of(case).start;
-        let at_most = unexamined.map_or(self.summary.done, session);
+        let at_most = left.map_or(self.summary.done, session);
         self.summary.resume_at = self.summary.done.min(at_most);
     }
 
