@@ -180,9 +180,10 @@ impl Found {
         let (limits, found) = found.partition(|finding: &Finding| finding.violation.is_limit());
         self.0 = found;
         summary.limits = Vec::len(&limits);
-        match self.0.is_empty() {
-            true => Ok(summary),
-            false => Err(CheckError::Found(self)),
+        if self.0.is_empty() {
+            Ok(summary)
+        } else {
+            Err(CheckError::Found(self))
         }
     }
 }

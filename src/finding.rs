@@ -54,17 +54,15 @@ impl<R> Finding<R> {
         let programs = self.case.steps.iter().filter_map(|s| s.program.as_ref());
         let all: BTreeSet<_> = programs.flat_map(Program::effects).collect();
         let ends: BTreeSet<_> = all.iter().copied().filter(|e| !MEANS.contains(e)).collect();
-        match ends.is_empty() {
-            true => all,
-            false => ends,
-        }
+        if ends.is_empty() { all } else { ends }
     }
 
     /// What it means and what to do.
     pub fn advice(&self) -> Advice {
-        match self.violation.check == PluginFault.name() && self.case.dispatches() > 1 {
-            true => BEHIND_OTHERS,
-            false => self.violation.advice(),
+        if self.violation.check == PluginFault.name() && self.case.dispatches() > 1 {
+            BEHIND_OTHERS
+        } else {
+            self.violation.advice()
         }
     }
 
@@ -178,9 +176,10 @@ impl Told {
         }
         let of_many = violation.check == PluginFault.name() && finding.case.dispatches() > 1;
         // Two faults are told apart by their own keys.
-        let (own, same) = match is_healthy_call(violation) {
-            true => (KINDS_BEHIND_OTHERS[1], &KINDS_BEHIND_OTHERS[..]),
-            false => (KINDS_BEHIND_OTHERS[0], &KINDS_BEHIND_OTHERS[1..]),
+        let (own, same) = if is_healthy_call(violation) {
+            (KINDS_BEHIND_OTHERS[1], &KINDS_BEHIND_OTHERS[..])
+        } else {
+            (KINDS_BEHIND_OTHERS[0], &KINDS_BEHIND_OTHERS[1..])
         };
         let mut same_bug = false;
         if of_many || is_healthy_call(violation) {

@@ -135,9 +135,10 @@ fn figure(what: &'static str, goal: &'static str, programs: bool, sampled: bool)
     let mut bench = Bench::new(&host, Subject::Puppet).expect("it opens");
     let plan = plan(programs);
     // The hostile mix kills a host without the guard.
-    let compiled = bare(match programs {
-        true => guard::manifest(puppet::wasm()).expect("it may run"),
-        false => extism::Manifest::new([extism::Wasm::data(puppet::wasm())]),
+    let compiled = bare(if programs {
+        guard::manifest(puppet::wasm()).expect("it may run")
+    } else {
+        extism::Manifest::new([extism::Wasm::data(puppet::wasm())])
     });
     let (mut ratios, mut rates, mut calls) = (Vec::new(), Vec::new(), Vec::new());
     let (mut all, mut failed) = (0, 0);

@@ -6,9 +6,10 @@ use cc_lb_fuzz::opening::{OpeningTarget, mutate};
 use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target};
 
 fuzz_target!(|input: &[u8]| -> Corpus {
-    match OpeningTarget(Guarded).run(input) {
-        true => Corpus::Keep,
-        false => Corpus::Reject,
+    if OpeningTarget(Guarded).run(input) {
+        Corpus::Keep
+    } else {
+        Corpus::Reject
     }
 });
 

@@ -260,9 +260,10 @@ impl Boundaries {
         let sample = self.with(function, single.as_slice());
         let requests = growing.doubling(&sample).into_iter();
         let steps: Vec<_> = requests.map(Step::without_program).collect();
-        match steps.is_empty() {
-            true => vec![Step::healthy(function.place)],
-            false => steps,
+        if steps.is_empty() {
+            vec![Step::healthy(function.place)]
+        } else {
+            steps
         }
     }
 }

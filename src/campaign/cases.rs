@@ -123,25 +123,27 @@ impl<R: Vocabulary> Cases<R> {
         let objects: Vec<Value> = objects
             .filter_map(|object| serde_json::from_str(object).ok())
             .collect();
-        let learned: Vec<Learned<R>> = match has(Phase::Boundaries) || has(Phase::Soak) {
-            true => plan
-                .menu
+        let learned: Vec<Learned<R>> = if has(Phase::Boundaries) || has(Phase::Soak) {
+            plan.menu
                 .functions
                 .iter()
                 .copied()
                 .map(|place| Learned::of(place, &objects))
-                .collect(),
-            false => Vec::new(),
+                .collect()
+        } else {
+            Vec::new()
         };
-        let boundaries = match has(Phase::Boundaries) {
-            true => Boundaries::of(&plan.menu, &learned, &objects),
-            false => Boundaries::default(),
+        let boundaries = if has(Phase::Boundaries) {
+            Boundaries::of(&plan.menu, &learned, &objects)
+        } else {
+            Boundaries::default()
         };
         Self {
             plan: plan.clone(),
-            soaks: match has(Phase::Soak) {
-                true => soaks(&learned, &boundaries),
-                false => Vec::new(),
+            soaks: if has(Phase::Soak) {
+                soaks(&learned, &boundaries)
+            } else {
+                Vec::new()
             },
             boundaries,
         }
@@ -154,9 +156,10 @@ impl<R: Vocabulary> Cases<R> {
 
     /// How many there are; `None` where there is no end.
     pub fn count(&self) -> Option<u64> {
-        match self.is_endless() {
-            true => None,
-            false => Some(self.healthy() + self.boundaries.len() as u64),
+        if self.is_endless() {
+            None
+        } else {
+            Some(self.healthy() + self.boundaries.len() as u64)
         }
     }
 
@@ -184,12 +187,12 @@ impl<R: Vocabulary> Cases<R> {
     /// Which soak the case of this index is. Where there is more to come it is the last of a session: what is
     /// found behind it would have a long history.
     fn soak(&self, index: u64) -> Option<usize> {
-        let place = match self.is_endless() {
-            true if index + 1 == self.plan.session_of(index).end => {
-                self.plan.sessions_before(index)
-            }
-            true => return None,
-            false => index.checked_sub(self.of_each(Phase::Seeds))?,
+        let place = if !self.is_endless() {
+            index.checked_sub(self.of_each(Phase::Seeds))?
+        } else if index + 1 == self.plan.session_of(index).end {
+            self.plan.sessions_before(index)
+        } else {
+            return None;
         };
         let place = usize::try_from(place).ok()?;
         (place < self.soaks.len()).then_some(place)
@@ -198,11 +201,13 @@ impl<R: Vocabulary> Cases<R> {
     /// Which of the boundaries the case of this index is.
     fn boundary(&self, index: u64) -> Option<usize> {
         let seeds = self.of_each(Phase::Seeds);
-        let place = match self.is_endless() {
+        let place = if !self.is_endless() {
+            index.checked_sub(self.healthy())?
+        } else if index.is_multiple_of(2) {
             // A soak's index is odd.
-            true if index.is_multiple_of(2) => index.checked_sub(seeds.next_multiple_of(2))? / 2,
-            true => return None,
-            false => index.checked_sub(self.healthy())?,
+            index.checked_sub(seeds.next_multiple_of(2))? / 2
+        } else {
+            return None;
         };
         let place = usize::try_from(place).ok()?;
         (place < self.boundaries.len()).then_some(place)
@@ -251,9 +256,10 @@ impl<R: Vocabulary> Cases<R> {
 
     /// How many cases a phase has that has one for each function.
     fn of_each(&self, phase: Phase) -> u64 {
-        match self.has(phase) {
-            true => self.plan.menu.functions.len() as u64,
-            false => 0,
+        if self.has(phase) {
+            self.plan.menu.functions.len() as u64
+        } else {
+            0
         }
     }
 

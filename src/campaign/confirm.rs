@@ -76,9 +76,10 @@ pub fn confirm<R: Vocabulary>(
         return Ok(confirmed);
     }
     // What a check that measures finds takes long, and has to show again and again.
-    let steps = match must_show_again(suspect.violation) {
-        true => MEASURED_STEPS,
-        false => MAX_STEPS,
+    let steps = if must_show_again(suspect.violation) {
+        MEASURED_STEPS
+    } else {
+        MAX_STEPS
     };
     let joined = joined(suspect.history, steps);
     let last = suspect.history.last().cloned();
@@ -215,12 +216,11 @@ fn located<R: Vocabulary>(
     case: &Case<R>,
 ) -> Result<Violation, CampaignError> {
     let violation = violation.clone();
-    match violation.can_be_located() {
-        true => {
-            let site = lab.locate(case, &violation)?;
-            Ok(violation.with_site(site))
-        }
-        false => Ok(violation),
+    if violation.can_be_located() {
+        let site = lab.locate(case, &violation)?;
+        Ok(violation.with_site(site))
+    } else {
+        Ok(violation)
     }
 }
 
@@ -278,9 +278,10 @@ fn surely<R: Vocabulary>(
     violation: &Violation,
     case: &Case<R>,
 ) -> Result<Option<Violation>, CampaignError> {
-    let repeats = match violation.measured {
-        true => MEASURED_REPEATS,
-        false => 2,
+    let repeats = if violation.measured {
+        MEASURED_REPEATS
+    } else {
+        2
     };
     // A plugin has nothing to throw dice with: where its case does not show again, a busy machine ended a call.
     let mut misses = match lab.subject() {

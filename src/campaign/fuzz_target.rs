@@ -122,9 +122,10 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
             let json = json.unwrap_or_else(|error| error.to_string());
             panic!("{:#?}\n{json}", finding.violation);
         }
-        Ok(match exhausts(&record) {
-            true => Verdict::Reject,
-            false => Verdict::Keep,
+        Ok(if exhausts(&record) {
+            Verdict::Reject
+        } else {
+            Verdict::Keep
         })
     }
 }

@@ -244,9 +244,10 @@ impl Growing {
                 }
             };
             let of = share(next)?;
-            match of <= 1.0 {
-                true => last = (next, of),
-                false => beyond = Some((next, of)),
+            if of <= 1.0 {
+                last = (next, of)
+            } else {
+                beyond = Some((next, of))
             }
             let end = beyond.map_or(self.growth.most() + 1, |(size, _)| size);
             if end - last.0 <= 1 {

@@ -206,12 +206,11 @@ impl<'h, H: Host, R: Vocabulary> Bench<'h, H, R> {
         })?;
         let mut located = Vec::with_capacity(found.len());
         for violation in found {
-            let site = match violation.can_be_located() {
-                true => {
-                    let shows = |record: &CaseRecord, place| is_shown_by(&violation, record, place);
-                    self.runner.locate(case, &shows)?
-                }
-                false => None,
+            let site = if violation.can_be_located() {
+                let shows = |record: &CaseRecord, place| is_shown_by(&violation, record, place);
+                self.runner.locate(case, &shows)?
+            } else {
+                None
             };
             located.push(match site {
                 Some(site) => violation.with_site(Some(site)),

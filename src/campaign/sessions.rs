@@ -19,9 +19,10 @@ impl Plan {
     /// the first ones of a plugin, for what is found at the end of one has a long history.
     pub fn session_of(&self, case: u64) -> Range<u64> {
         let within = case % ROUND;
-        let (from, length) = match self.menu.programs.is_none() && within >= LONG {
-            true => (case - within + LONG, LONG),
-            false => (case - within % CASES_PER_SESSION, CASES_PER_SESSION),
+        let (from, length) = if self.menu.programs.is_none() && within >= LONG {
+            (case - within + LONG, LONG)
+        } else {
+            (case - within % CASES_PER_SESSION, CASES_PER_SESSION)
         };
         from..from.saturating_add(length)
     }

@@ -190,9 +190,10 @@ impl<R: Vocabulary> Case<R> {
 
     /// The earliest format that can say the case.
     fn format(&self) -> u32 {
-        match self.steps.iter().all(|step| step.times == ONCE) {
-            true => 1,
-            false => 2,
+        if self.steps.iter().all(|step| step.times == ONCE) {
+            1
+        } else {
+            2
         }
     }
 

@@ -234,30 +234,31 @@ impl Menu {
             0 => R::arbitrary_of(place, u)?,
             _ => near::near(place, u)?,
         };
-        let request = match !self.words.is_empty() && u.ratio(1, 2)? {
-            true => {
-                let from = match u.ratio(3, 4)? {
-                    true => self.likely_words(),
-                    false => &self.words[..],
-                };
-                near::with_word(request, u.choose(from)?, from, u)?
-            }
-            false => request,
+        let request = if !self.words.is_empty() && u.ratio(1, 2)? {
+            let from = if u.ratio(3, 4)? {
+                self.likely_words()
+            } else {
+                &self.words[..]
+            };
+            near::with_word(request, u.choose(from)?, from, u)?
+        } else {
+            request
         };
-        let request = match !self.objects.is_empty() && u.ratio(1, 4)? {
-            true => near::with_object(request, u.choose(&self.objects)?, &self.words, u)?,
-            false => request,
+        let request = if !self.objects.is_empty() && u.ratio(1, 4)? {
+            near::with_object(request, u.choose(&self.objects)?, &self.words, u)?
+        } else {
+            request
         };
-        let request = match u.ratio(1, 8)? {
-            true => near::with_body(request, u)?,
-            false => request,
+        let request = if u.ratio(1, 8)? {
+            near::with_body(request, u)?
+        } else {
+            request
         };
-        match u.ratio(1, 4)? {
-            true => {
-                let marker = format!("{MARKER}{:08x}", u.arbitrary::<u32>()?);
-                near::with_word(request, &marker, &self.words, u)
-            }
-            false => Ok(request),
+        if u.ratio(1, 4)? {
+            let marker = format!("{MARKER}{:08x}", u.arbitrary::<u32>()?);
+            near::with_word(request, &marker, &self.words, u)
+        } else {
+            Ok(request)
         }
     }
 

@@ -170,9 +170,10 @@ pub(super) fn with_word<R: Vocabulary>(
         3 => New::Text(BASE64_STANDARD.encode(body(word))),
         4 => {
             let name = u.choose(names).map_or(word, String::as_str);
-            let value = match u.ratio(1, 2)? {
-                true => word.into(),
-                false => anything(word, u)?,
+            let value = if u.ratio(1, 2)? {
+                word.into()
+            } else {
+                anything(word, u)?
             };
             New::Field(name, value)
         }

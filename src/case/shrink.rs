@@ -276,9 +276,10 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
                 if let Some(times) = NonZeroU32::new(middle) {
                     candidate.steps[place].times = times;
                 }
-                match self.accepts(candidate) {
-                    true => smaller = true,
-                    false => least = middle + 1,
+                if self.accepts(candidate) {
+                    smaller = true
+                } else {
+                    least = middle + 1
                 }
             }
         }

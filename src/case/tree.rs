@@ -134,10 +134,11 @@ fn child_path(path: &str, key: &str) -> String {
 
 fn push_key(path: &mut String, key: &str) {
     path.push('/');
-    match key.contains(['~', '/']) {
+    if key.contains(['~', '/']) {
         // The escapes of JSON pointers, RFC 6901.
-        true => path.push_str(&key.replace('~', "~0").replace('/', "~1")),
-        false => path.push_str(key),
+        path.push_str(&key.replace('~', "~0").replace('/', "~1"));
+    } else {
+        path.push_str(key);
     }
 }
 

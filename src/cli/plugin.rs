@@ -131,9 +131,10 @@ impl PluginArgs {
 /// has such a path.
 fn this_program() -> Result<PathBuf, CliError> {
     let running = Path::new("/proc/self/exe");
-    match running.exists() {
-        true => Ok(running.to_owned()),
-        false => std::env::current_exe().map_err(CliError::Program),
+    if running.exists() {
+        Ok(running.to_owned())
+    } else {
+        std::env::current_exe().map_err(CliError::Program)
     }
 }
 

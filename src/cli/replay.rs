@@ -35,15 +35,13 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
         let limits = violations.iter().filter(|found| found.is_limit()).count();
         showing += usize::from(limits < violations.len());
         limited += usize::from(limits > 0);
-        match in_full {
-            true if cases.len() == 1 => {
-                print_findings(&report::replay_text(case, &seen, &violations))?
-            }
-            true => {
+        if in_full {
+            if cases.len() > 1 {
                 print(&format!("{}\n", file.display()))?;
-                print_findings(&report::replay_text(case, &seen, &violations))?;
             }
-            false => print_findings(&report::replay_line(file, &seen, &violations))?,
+            print_findings(&report::replay_text(case, &seen, &violations))?;
+        } else {
+            print_findings(&report::replay_line(file, &seen, &violations))?;
         }
     }
     if !in_full {

@@ -47,12 +47,13 @@ impl ReportFile {
             b"sarif" => Format::Sarif,
             _ => return Err(wrong()),
         };
-        match path.is_empty() {
-            true => Err(wrong()),
-            false => Ok(Self {
+        if path.is_empty() {
+            Err(wrong())
+        } else {
+            Ok(Self {
                 format,
                 path: OsStr::from_bytes(path).into(),
-            }),
+            })
         }
     }
 

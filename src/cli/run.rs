@@ -104,10 +104,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
         .with_corpus(args.corpus()?)
         .with_earlier(earlier.iter().map(|(_, case)| case.clone()).collect())
         .from_case(state.done);
-    let print_unless_quiet = |text: &str| match args.quiet {
-        true => Ok(()),
-        false => print(text),
-    };
+    let print_unless_quiet = |text: &str| if args.quiet { Ok(()) } else { print(text) };
     let from = match state.done {
         0 => String::new(),
         done => format!(", from case {done} on"),
@@ -189,9 +186,10 @@ fn listen_for_signals(interrupt: Interrupt, found: Arc<AtomicBool>) -> Result<()
             let found = Arc::clone(&found);
             std::thread::spawn(move || {
                 std::thread::sleep(LAST_WRITES);
-                let code = match found.load(Ordering::Relaxed) {
-                    true => exit_code::FINDINGS,
-                    false => exit_code::COULD_NOT_RUN,
+                let code = if found.load(Ordering::Relaxed) {
+                    exit_code::FINDINGS
+                } else {
+                    exit_code::COULD_NOT_RUN
                 };
                 std::process::exit(code.into());
             });

@@ -18,9 +18,10 @@ pub(super) fn check(payload: &Payload<'_>) -> Result<(), Rejection> {
                     ElementItems::Expressions(_, items) => items.count(),
                 });
             }
-            match entries > ELEMENTS_MAX {
-                true => Err(Rejection::Elements { entries }),
-                false => Ok(()),
+            if entries > ELEMENTS_MAX {
+                Err(Rejection::Elements { entries })
+            } else {
+                Ok(())
             }
         }
         _ => Ok(()),
@@ -44,8 +45,9 @@ fn check_function(body: &FunctionBody<'_>) -> Result<(), Rejection> {
         );
         blocks += u64::from(begins);
     }
-    match locals.saturating_mul(blocks) > LOCALS_IN_BLOCKS_MAX {
-        true => Err(Rejection::Function { locals, blocks }),
-        false => Ok(()),
+    if locals.saturating_mul(blocks) > LOCALS_IN_BLOCKS_MAX {
+        Err(Rejection::Function { locals, blocks })
+    } else {
+        Ok(())
     }
 }

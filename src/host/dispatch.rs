@@ -207,9 +207,10 @@ impl Session for PluginSession {
 pub fn seal<T: Serialize>(request: &T, version: u32) -> Result<String, Cause> {
     let unserializable = |error: serde_json::Error| Cause::RequestUnserializable(error.to_string());
     let text = to_sorted(request, (VERSION_KEY, version)).map_err(unserializable)?;
-    match text.starts_with('{') {
-        true => Ok(text),
-        false => Err(Cause::RequestNotObject),
+    if text.starts_with('{') {
+        Ok(text)
+    } else {
+        Err(Cause::RequestNotObject)
     }
 }
 

@@ -165,9 +165,10 @@ const OPTIMIZE: &str = "build it with optimizations (`cargo build --release`, `z
 
 /// What to do about an import from this module.
 fn advice(module: &str) -> &'static str {
-    match module.starts_with("wasi") {
-        true => ": build it for wasm32-unknown-unknown, not for WASI",
-        false => "",
+    if module.starts_with("wasi") {
+        ": build it for wasm32-unknown-unknown, not for WASI"
+    } else {
+        ""
     }
 }
 

@@ -221,9 +221,10 @@ impl Meter {
         let numbers: Vec<u32> = numbers.map(|(number, _)| *number).collect();
         let cells = began.map(address::function);
         let cells = words(cells.chain(numbers.iter().copied().map(address::loop_)));
-        let values = match cells.is_empty() {
-            true => Vec::new(),
-            false => from_words(&read(&cells)?),
+        let values = if cells.is_empty() {
+            Vec::new()
+        } else {
+            from_words(&read(&cells)?)
         };
         let (began, entered) = values.split_at_checked(frames.len())?;
         let entered = numbers.into_iter().zip(entered.iter().copied()).collect();
@@ -397,9 +398,10 @@ impl Reencode for Rewriter {
     type Error = Infallible;
 
     fn function_index(&mut self, function: u32) -> Result<u32, reencode::Error> {
-        Ok(match function < self.imported {
-            true => function,
-            false => function + ADDED.len() as u32,
+        Ok(if function < self.imported {
+            function
+        } else {
+            function + ADDED.len() as u32
         })
     }
 

@@ -146,13 +146,14 @@ pub(super) fn reason(words: &str) -> String {
         None => (words, None),
     };
     let of_the_protocol = ["missing field", "duplicate field"];
-    let wrong = match of_the_protocol.iter().any(|words| wrong.starts_with(words)) {
-        true => wrong.to_owned(),
-        false => wrong
+    let wrong = if of_the_protocol.iter().any(|words| wrong.starts_with(words)) {
+        wrong.to_owned()
+    } else {
+        wrong
             .split(['`', '"'])
             .next()
             .unwrap_or_default()
-            .to_owned(),
+            .to_owned()
     };
     let mut reason = wrong.trim_end().to_owned();
     // An unknown field is none of many, which need not be said again.

@@ -81,14 +81,13 @@ impl Field {
     /// Compares the keys, as the texts that they stand for.
     fn cmp_key(&self, other: &Self, text: &[u8]) -> Ordering {
         let [own, others] = [self, other].map(|field| &text[field.whole.start..field.key_end]);
-        match self.is_escaped || other.is_escaped {
-            true => {
-                let [own, others] = [own, others].map(serde_json::from_slice::<String>);
-                // What was written as a key is one.
-                own.ok().cmp(&others.ok())
-            }
+        if self.is_escaped || other.is_escaped {
+            let [own, others] = [own, others].map(serde_json::from_slice::<String>);
+            // What was written as a key is one.
+            own.ok().cmp(&others.ok())
+        } else {
             // The quotes that they end with would count.
-            false => own[..own.len() - 1].cmp(&others[..others.len() - 1]),
+            own[..own.len() - 1].cmp(&others[..others.len() - 1])
         }
     }
 }

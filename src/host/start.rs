@@ -143,9 +143,10 @@ pub(super) fn start_code(
     };
     let instance: Vec<_> = section.clone().into_iter().chain(runtime).collect();
     let link: Vec<_> = section.into_iter().chain(link).collect();
-    let link = match instance.starts_with(&link) {
-        true => Vec::new(),
-        false => link,
+    let link = if instance.starts_with(&link) {
+        Vec::new()
+    } else {
+        link
     };
     Ok(StartCode { instance, link })
 }

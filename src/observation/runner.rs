@@ -224,10 +224,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     /// Goes on with a fresh session where this one is large: two that have all the memory they may are not open at a
     /// time. Which they are is foretold and not measured, so that it is the same on every machine.
     fn make_room(&mut self) -> Result<(), HandshakeError> {
-        match self.grown {
-            true => self.renew(),
-            false => Ok(()),
-        }
+        if self.grown { self.renew() } else { Ok(()) }
     }
 
     /// Runs a case on the session that is open.

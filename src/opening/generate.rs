@@ -153,9 +153,10 @@ impl Opening {
                     .copied()
                     .filter(|v| supported.contains(v))
                     .collect();
-                let chosen = match both.is_empty() {
-                    false => *u.choose(&both)?,
-                    true => *u.choose(&VERSIONS)?,
+                let chosen = if both.is_empty() {
+                    *u.choose(&VERSIONS)?
+                } else {
+                    *u.choose(&both)?
                 };
                 self.offered.insert(name.clone(), offered);
                 accept.plugin_supported.insert(name.clone(), supported);

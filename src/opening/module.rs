@@ -245,9 +245,10 @@ impl Reencode for Graft {
 
     fn function_index(&mut self, function: u32) -> Result<u32, reencode::Error> {
         let grafted = GRAFTED.len() as u32;
-        Ok(match function < self.imported() {
-            true => function,
-            false => function + grafted,
+        Ok(if function < self.imported() {
+            function
+        } else {
+            function + grafted
         })
     }
 

@@ -178,11 +178,12 @@ impl Violation {
             (UNDECODABLE, "undecodable: others"),
         ];
         let mut families = families.into_iter();
-        let others = match self.check == NoRefusal.name() {
-            true => Some("others"),
-            false => families
+        let others = if self.check == NoRefusal.name() {
+            Some("others")
+        } else {
+            families
                 .find(|(beginning, _)| self.class.starts_with(beginning))
-                .map(|(_, others)| others),
+                .map(|(_, others)| others)
         };
         others.filter(|others| self.class != *others)
     }

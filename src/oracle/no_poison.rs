@@ -62,9 +62,10 @@ impl Oracle for NoPoison {
             }
         });
         let found: Vec<_> = probes.chain(self.compare_sessions(record)).collect();
-        match found.is_empty() {
-            true => self.compare_steps(record).into_iter().collect(),
-            false => found,
+        if found.is_empty() {
+            self.compare_steps(record).into_iter().collect()
+        } else {
+            found
         }
     }
 }

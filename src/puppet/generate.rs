@@ -302,9 +302,10 @@ fn anything(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<
         9 => Op::EmitInput,
         10 => {
             let bytes = *u.choose(&[0, 1, 65_536, (1 << 20) - 1, 1 << 20, u32::MAX])?;
-            match u.arbitrary()? {
-                true => Op::Fill(bytes),
-                false => Op::Copy(bytes),
+            if u.arbitrary()? {
+                Op::Fill(bytes)
+            } else {
+                Op::Copy(bytes)
             }
         }
         _ => ending(u)?,

@@ -58,9 +58,10 @@ fn identity(found: &Inspection) -> String {
 
 fn list<T: ToString>(items: &[T]) -> String {
     let items: Vec<_> = items.iter().map(T::to_string).collect();
-    match items.is_empty() {
-        true => "none".to_owned(),
-        false => items.join(", "),
+    if items.is_empty() {
+        "none".to_owned()
+    } else {
+        items.join(", ")
     }
 }
 

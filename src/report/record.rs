@@ -242,9 +242,10 @@ impl FindingReport {
             Origin::Unexamined { certain: false } => Status::UnexaminedMeasurement,
             Origin::Case | Origin::History | Origin::Stored => Status::Confirmed,
         };
-        let case = match status.is_unexamined() {
-            true => None,
-            false => finding.case.to_json().ok(),
+        let case = if status.is_unexamined() {
+            None
+        } else {
+            finding.case.to_json().ok()
         };
         Self {
             name: finding.name(),
@@ -261,9 +262,10 @@ impl FindingReport {
             case: case
                 .and_then(|json| serde_json::from_str(&json).ok())
                 .unwrap_or(Value::Null),
-            case_text: match status.is_unexamined() {
-                true => count(finding.case.steps.len() as u64, "step") + "\n",
-                false => case_text(&finding.case),
+            case_text: if status.is_unexamined() {
+                count(finding.case.steps.len() as u64, "step") + "\n"
+            } else {
+                case_text(&finding.case)
             },
             replay: replay.into(),
         }

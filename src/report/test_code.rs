@@ -13,13 +13,12 @@ pub fn test_code(case: &Case<Request>, name: &str, plugin: &str) -> Result<Strin
     // Some characters mean something to a compiler, wherever they are.
     let mut ascii = String::new();
     for c in json.trim_end().chars() {
-        match c.is_ascii() {
-            true => ascii.push(c),
-            false => {
-                let mut units = [0; 2];
-                for unit in c.encode_utf16(&mut units) {
-                    ascii += &format!("\\u{unit:04x}");
-                }
+        if c.is_ascii() {
+            ascii.push(c)
+        } else {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                ascii += &format!("\\u{unit:04x}");
             }
         }
     }

@@ -172,18 +172,16 @@ fn word(violation: &Violation) -> &'static str {
 /// A replay in a line: the file, whether its case holds, and what the checks find.
 pub fn replay_line(file: &Path, seen: &[StepSeen], violations: &[Violation]) -> String {
     let names: Vec<_> = distinct(violations).into_iter().map(name).collect();
-    match names.is_empty() {
-        true => {
-            let steps = count(seen.len() as u64, "step");
-            format!("ok       {}: {steps}\n", file.display())
-        }
-        false => {
-            let word = match violations.iter().all(Violation::is_limit) {
-                true => "limit  ",
-                false => "finding",
-            };
-            format!("{word}  {}: {}\n", file.display(), names.join("; "))
-        }
+    if names.is_empty() {
+        let steps = count(seen.len() as u64, "step");
+        format!("ok       {}: {steps}\n", file.display())
+    } else {
+        let word = if violations.iter().all(Violation::is_limit) {
+            "limit  "
+        } else {
+            "finding"
+        };
+        format!("{word}  {}: {}\n", file.display(), names.join("; "))
     }
 }
 

@@ -318,10 +318,7 @@ fn a_limit_is_told_stored_and_replayed_and_is_no_failure() {
 fn a_limit_that_is_denied_is_a_finding_of_the_run_and_of_the_replay() {
     for by_flag in [true, false] {
         let folder = with_a_limit();
-        let deny: &[&str] = match by_flag {
-            true => &["--deny", "limits"],
-            false => &[],
-        };
+        let deny: &[&str] = if by_flag { &["--deny", "limits"] } else { &[] };
         if !by_flag {
             let file = folder.path().join("cc-lb-fuzz.toml");
             std::fs::write(file, "deny = [\"limits\"]\n").expect("it can be written");

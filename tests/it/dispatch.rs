@@ -27,9 +27,10 @@ macro_rules! written_against {
             use $krate::handshake::HandshakeError;
 
             pub fn sign(wasm: &[u8], caps: &BTreeSet<String>) -> Result<String, HandshakeError> {
-                let mut session: PluginSession = match caps.is_empty() {
-                    true => PluginSession::new(wasm)?,
-                    false => PluginSession::new_with_caps(wasm, caps)?,
+                let mut session: PluginSession = if caps.is_empty() {
+                    PluginSession::new(wasm)?
+                } else {
+                    PluginSession::new_with_caps(wasm, caps)?
                 };
                 Ok(
                     match session.dispatch::<SignFn>(SignFn::dry_run_request()) {

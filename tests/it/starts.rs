@@ -212,9 +212,8 @@ fn start_code_that_fails_opens_on_neither_host() {
     let kinds = [Absent, PLAIN, PLAIN, Absent];
     // The last of them is run by the published host on an instance that answers nothing.
     for failing in ["section", "__wasm_call_ctors", "_initialize"] {
-        let wasm = plugin(kinds, true, &|name: &str| match name == failing {
-            true => "(unreachable)",
-            false => "",
+        let wasm = plugin(kinds, true, &|name: &str| {
+            if name == failing { "(unreachable)" } else { "" }
         });
         assert!(published(&wasm).is_err(), "{failing}");
         let Err(reason) = guarded(&wasm) else {
@@ -240,10 +239,7 @@ fn what_start_code_sets_as_its_error_or_output_is_forgotten() {
             ("_initialize", [Absent, PLAIN, Absent, Absent]),
             ("hs_init", [Absent, Absent, Absent, HASKELL_RESULTS]),
         ] {
-            let wasm = plugin(kinds, true, &|of: &str| match of == name {
-                true => sets,
-                false => "",
-            });
+            let wasm = plugin(kinds, true, &|of: &str| if of == name { sets } else { "" });
             let here = guarded(&wasm);
             assert!(here.is_ok(), "{name}: {here:?}");
             assert_eq!(here, published(&wasm), "{name}");

@@ -264,9 +264,10 @@ impl Worker {
     /// becomes of these, the death is in the block.
     fn mourn(&mut self, plan: &Plan, cases: Range<u64>, end: &End) -> Block {
         // A plugin that was never opened has no cases worth trying.
-        let case = match self.opened {
-            true => end.place.case.clamp(cases.start, cases.end - 1),
-            false => cases.end - 1,
+        let case = if self.opened {
+            end.place.case.clamp(cases.start, cases.end - 1)
+        } else {
+            cases.end - 1
         };
         let mut block = Block::of(plan);
         let mut violations = self.violations_of(end);

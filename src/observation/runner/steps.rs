@@ -108,9 +108,10 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
             Some(before) if seen.share(before) => {}
             _ => long.answered_bytes += answer_bytes(&seen.reaction, &seen.call),
         }
-        long.abnormal = match abnormal || seen.met_the_wall() {
-            true => long.abnormal + 1,
-            false => 0,
+        long.abnormal = if abnormal || seen.met_the_wall() {
+            long.abnormal + 1
+        } else {
+            0
         };
         record.steps.push(seen);
         if !answered && let Some(own) = self.healthy.iter().position(|h| h.function == function) {
@@ -123,9 +124,10 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
         }
         let too_many = long.is_long && long.abnormal >= ABNORMAL_IN_A_ROW_MAX;
         let too_large = long.answered_bytes > ANSWERS_MAX_BYTES;
-        match self.subject == Subject::Plugin && (too_many || too_large) {
-            true => ControlFlow::Break(Left::Case),
-            false => ControlFlow::Continue(()),
+        if self.subject == Subject::Plugin && (too_many || too_large) {
+            ControlFlow::Break(Left::Case)
+        } else {
+            ControlFlow::Continue(())
         }
     }
 }

@@ -377,9 +377,10 @@ impl Session for PlainSession {
             },
         };
         call.time = start.elapsed();
-        match self.tells {
-            true => Observed { outcome, call },
-            false => outcome.into(),
+        if self.tells {
+            Observed { outcome, call }
+        } else {
+            outcome.into()
         }
     }
 }

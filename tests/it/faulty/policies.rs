@@ -56,17 +56,19 @@ pub struct PassesThroughWhatTimesOut;
 
 impl Fault for PassesThroughWhatTimesOut {
     fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        Instead::Fallback(match why.is_timeout() {
-            true => FallbackPolicy::PassThrough,
-            false => function.fallback,
+        Instead::Fallback(if why.is_timeout() {
+            FallbackPolicy::PassThrough
+        } else {
+            function.fallback
         })
     }
 }
 
 fn answers_if(wrongly: bool, function: &Function) -> Instead {
-    match wrongly {
-        true => Instead::Answer,
-        false => Instead::Fallback(function.fallback),
+    if wrongly {
+        Instead::Answer
+    } else {
+        Instead::Fallback(function.fallback)
     }
 }
 

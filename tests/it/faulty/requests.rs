@@ -157,9 +157,12 @@ pub struct CutsTextsAt4Kib;
 impl Fault for CutsTextsAt4Kib {
     fn request(&mut self, _: &str, request: &mut Value) {
         // Programs stay whole.
-        in_texts(request, |text| match text.starts_with("puppet:") {
-            true => text.to_owned(),
-            false => text.chars().take(4095).collect(),
+        in_texts(request, |text| {
+            if text.starts_with("puppet:") {
+                text.to_owned()
+            } else {
+                text.chars().take(4095).collect()
+            }
         });
     }
 }

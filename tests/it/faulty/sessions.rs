@@ -130,9 +130,10 @@ pub struct ForgetsAFunctionThatAnsweredRubbish {
 
 impl Fault for ForgetsAFunctionThatAnsweredRubbish {
     fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
-        match self.forgotten.contains(function) {
-            true => closed(),
-            false => guest.call(function, input),
+        if self.forgotten.contains(function) {
+            closed()
+        } else {
+            guest.call(function, input)
         }
     }
 
@@ -173,9 +174,10 @@ impl Fault for OpensEverySecondSessionBlind {
     }
 
     fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
-        match self.blind && input.contains("puppet:0f") {
-            true => closed(),
-            false => guest.call(function, input),
+        if self.blind && input.contains("puppet:0f") {
+            closed()
+        } else {
+            guest.call(function, input)
         }
     }
 }
@@ -193,9 +195,10 @@ impl Fault for AnswersPostsOnly {
     }
 
     fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
-        match !input.contains("\"method\":") || input.contains("\"method\":\"POST\"") {
-            true => guest.call(function, input),
-            false => closed(),
+        if !input.contains("\"method\":") || input.contains("\"method\":\"POST\"") {
+            guest.call(function, input)
+        } else {
+            closed()
         }
     }
 }
