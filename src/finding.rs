@@ -143,7 +143,11 @@ impl Told {
         let others = self.others(violation);
         let is_one_of_many =
             others.is_some_and(|others| self.keys.contains(&key_of_plain(&others)));
-        same_bug || is_one_of_many || self.keys.contains(&key_of_plain(violation))
+        // A fault on what hosts send says more than a limit of the same place.
+        let is_a_fault_too = violation
+            .as_no_limit()
+            .is_some_and(|fault| self.keys.contains(&key_of_plain(&fault)));
+        same_bug || is_one_of_many || is_a_fault_too || self.keys.contains(&key_of_plain(violation))
     }
 
     /// Whether one like it was told whose place in the plugin is known, where that of this one cannot be told.
@@ -266,6 +270,7 @@ mod tests {
     use super::*;
     use crate::case::Step;
     use crate::host::{Site, SiteFunction, SiteKind};
+    use crate::oracle::{NoLimit, PluginLimit};
 
     fn fault(class: String) -> Finding {
         Finding {
@@ -281,6 +286,21 @@ mod tests {
             origin: Origin::Case,
             minimal: true,
         }
+    }
+
+    /// Out of fuel in a function of the plugin.
+    fn running_in(check: &str, function: u64) -> Finding {
+        let mut finding = fault("out of fuel".to_owned());
+        finding.violation.check = check.to_owned();
+        finding.violation.site = Some(Box::new(Site {
+            kind: SiteKind::Running,
+            functions: vec![SiteFunction {
+                name: "spend".into(),
+                id: function,
+            }],
+            offset: None,
+        }));
+        finding
     }
 
     #[test]
@@ -313,20 +333,20 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_is_known_where_a_fault_of_its_function_class_and_place_was_told() {
+        let mut told = Told::default();
+        assert!(told.tell(running_in(PluginFault.name(), 1)).is_some());
+        for check in [PluginLimit.name(), NoLimit.name()] {
+            assert!(told.has(&running_in(check, 1).violation), "{check}");
+            assert!(!told.has(&running_in(check, 2).violation), "{check}");
+        }
+    }
+
+    #[test]
     fn two_faults_behind_others_are_two_and_the_healthy_call_that_they_break_is_none() {
-        let step = || Step::healthy(0);
-        let behind_others = |check: &str, function: u32| {
-            let mut finding = fault("out of fuel".to_owned());
-            finding.case.steps = vec![step(), step()];
-            finding.violation.check = check.to_owned();
-            finding.violation.site = Some(Box::new(Site {
-                kind: SiteKind::Running,
-                functions: vec![SiteFunction {
-                    name: "spend".into(),
-                    id: u64::from(function),
-                }],
-                offset: None,
-            }));
+        let behind_others = |check: &str, function: u64| {
+            let mut finding = running_in(check, function);
+            finding.case.steps = vec![Step::healthy(0), Step::healthy(0)];
             finding
         };
         let mut told = Told::default();
