@@ -12,7 +12,7 @@ cargo fuzz build -O
 triple=$(rustc --version --verbose | sed -n 's/^host: //p')
 
 for target in dispatch handshake plugin; do
-    cp "fuzz/target/$triple/release/$target" "$OUT/"
+    cp "target/$triple/release/$target" "$OUT/"
     zip --quiet --junk-paths "$OUT/${target}_seed_corpus.zip" "corpus/$target"/*
     cp ".clusterfuzzlite/$target.options" "$OUT/"
 done

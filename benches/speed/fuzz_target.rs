@@ -15,7 +15,7 @@ const SECONDS: u64 = 20;
 /// What `RUSTC_WRAPPER=fuzz/rustc-wrapper cargo +nightly fuzz build -s none dispatch` makes.
 const TARGET: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/fuzz/target/x86_64-unknown-linux-gnu/release/dispatch"
+    "/target/x86_64-unknown-linux-gnu/release/dispatch"
 );
 
 /// The dispatches in a second of the target, which tells now and then how many it has done.

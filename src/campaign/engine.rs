@@ -64,7 +64,9 @@ pub fn run_bench<H: Host, R: Vocabulary>(
 ) -> Result<Summary, CampaignError> {
     let runner = bench.runner();
     let plan = plan.of_opened::<R>(&runner.negotiated(), runner.objects())?;
-    let ledger = Mutex::new(Ledger::new(&plan, Interrupt::new(), emit));
+    // To make them takes as long as many a short campaign.
+    let cases = bench.cases.of(&plan);
+    let ledger = Mutex::new(Ledger::new(cases, Interrupt::new(), emit));
     let worked = work(bench, &ledger);
     Ledger::close(ledger, worked)
 }

@@ -1,7 +1,7 @@
 //! Labs: where cases run.
 
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::block::Block;
@@ -141,13 +141,13 @@ pub(super) fn must_show_again(violation: &Violation) -> bool {
 }
 
 /// The cases of the plan that was run last.
-pub(super) struct Latest<R>(Option<Rc<Cases<R>>>);
+pub(super) struct Latest<R>(Option<Arc<Cases<R>>>);
 
 impl<R: Vocabulary> Latest<R> {
-    pub(super) fn of(&mut self, plan: &Plan) -> Rc<Cases<R>> {
+    pub(super) fn of(&mut self, plan: &Plan) -> Arc<Cases<R>> {
         match &mut self.0 {
-            Some(cases) if cases.plan() == plan => Rc::clone(cases),
-            latest => Rc::clone(latest.insert(Rc::new(Cases::of(plan)))),
+            Some(cases) if cases.plan() == plan => Arc::clone(cases),
+            latest => Arc::clone(latest.insert(Arc::new(Cases::of(plan)))),
         }
     }
 }

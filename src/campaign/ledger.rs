@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::block::{Block, Stopped, depth_at};
@@ -64,7 +64,7 @@ struct Open {
 
 /// The state of a campaign.
 pub(super) struct Ledger<R, E> {
-    cases: Cases<R>,
+    cases: Arc<Cases<R>>,
     start: Instant,
     summary: Summary,
     /// The first case that was not handed out.
@@ -99,8 +99,8 @@ pub(super) struct Ledger<R, E> {
 }
 
 impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
-    pub(super) fn new(plan: &Plan, interrupt: Interrupt, emit: E) -> Self {
-        let functions = plan.menu.functions.iter();
+    pub(super) fn new(cases: Arc<Cases<R>>, interrupt: Interrupt, emit: E) -> Self {
+        let functions = cases.plan().menu.functions.iter();
         let mut ledger = Self {
             start: Instant::now(),
             summary: Summary {
@@ -112,7 +112,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
                     .collect(),
                 ..Summary::default()
             },
-            cases: Cases::of(plan),
+            cases,
             next: 0,
             settled: 0,
             waiting: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! What several tests need.
 
 use std::num::NonZeroU32;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use cc_lb_fuzz::campaign::{Cases, Plan};
@@ -10,9 +11,11 @@ use cc_lb_fuzz::puppet::{self, Op, Program};
 use cc_lb_fuzz::wire::{Request, Vocabulary};
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 
-/// A host of the puppet.
+/// The host of the puppet, which is compiled once for all tests.
 pub fn puppet_host() -> PluginHost {
-    PluginHost::new(puppet::wasm()).expect("the puppet opens")
+    static HOST: OnceLock<PluginHost> = OnceLock::new();
+    let host = || PluginHost::new(puppet::wasm()).expect("the puppet opens");
+    HOST.get_or_init(host).clone()
 }
 
 /// The place of a function, by its label.

@@ -30,7 +30,7 @@ fn opening(seed: u64) -> Opening {
 fn arbitrary_openings_come_to_what_is_foretold() {
     let target = OpeningTarget(Guarded);
     let mut opened = 0;
-    let cases = cases(100);
+    let cases = cases(50);
     for seed in 0..cases {
         let opening = opening(seed);
         opened += u64::from(opening.terms().is_some());
@@ -79,7 +79,7 @@ fn arbitrary_modules_harm_no_host() {
     let target = ModuleTarget::new(Guarded);
     let mut calls = 0;
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    for _ in 0..cases(40) {
+    for _ in 0..cases(24) {
         let mut input = vec![0; 1 << (rng.next_u32() % 12)];
         rng.fill_bytes(&mut input);
         let wasm = modules::module(&input);

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use super::engine::{lock, work};
 use super::lab::Interruptible;
 use super::ledger::Ledger;
-use super::{CampaignError, Confirmed, Event, Interrupt, Plan, Summary, confirm_all};
+use super::{CampaignError, Cases, Confirmed, Event, Interrupt, Plan, Summary, confirm_all};
 use crate::case::{Case, ShrinkLimits};
 use crate::finding::Origin;
 use crate::fingerprint::Fingerprint;
@@ -229,7 +229,7 @@ impl Workers {
             }
             Err(error) => return Err(error),
         };
-        let mut ledger = Ledger::new(&plan, self.interrupt(), emit);
+        let mut ledger = Ledger::new(Arc::new(Cases::of(&plan)), self.interrupt(), emit);
         ledger.begin_at(self.start);
         let ledger = Mutex::new(ledger);
         let worked = self.run_stored(&mut first, &ledger).and_then(|()| {

@@ -71,9 +71,9 @@ fn out_of_fuel_on_what_no_host_sends_is_a_limit_and_on_what_one_sends_a_fault() 
         (slow_on_foreign_states(), "no_limit-sign-out of fuel-"),
         (slow_on_zeroes(), "no_limit-shape-out of fuel-"),
     ] {
-        let passed = check_plugin(&wasm).cases(800).run();
+        let passed = check_plugin(&wasm).cases(500).run();
         assert_eq!(passed.expect("a limit fails no test").limits, 1, "{key}");
-        assert_eq!(denied(&wasm, 800), [key]);
+        assert_eq!(denied(&wasm, 500), [key]);
     }
     // What boundaries are tried first are zeroes: it is not the zeroes.
     only(
@@ -85,7 +85,7 @@ fn out_of_fuel_on_what_no_host_sends_is_a_limit_and_on_what_one_sends_a_fault() 
 
 #[test]
 fn out_of_fuel_on_a_state_that_the_plugin_returned_is_a_fault() {
-    let found = findings(&slow_on_its_own_state(), 1_000);
+    let found = findings(&slow_on_its_own_state(), 500);
     let keys: Vec<_> = found.iter().map(words).collect();
     assert_eq!(
         keys,
@@ -100,7 +100,7 @@ fn out_of_fuel_on_a_state_that_the_plugin_returned_is_a_fault() {
 fn a_cost_that_grows_with_what_no_host_sends_is_a_limit() {
     // The square of the zeroes.
     let key = "no_limit-shape-linear cost-";
-    assert_eq!(denied(&squares_zeroes(), 1_000), [key]);
-    let passed = check_plugin(squares_zeroes()).cases(1_000).run();
+    assert_eq!(denied(&squares_zeroes(), 600), [key]);
+    let passed = check_plugin(squares_zeroes()).cases(600).run();
     assert_eq!(passed.expect("a limit fails no test").limits, 1);
 }

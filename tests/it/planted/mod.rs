@@ -52,30 +52,30 @@ fn trap_in_shape(wasm: &[u8], cases: u64) -> String {
 
 #[test]
 fn a_healthy_plugin_and_one_with_state_have_no_finding() {
-    assert!(findings(&plugins::healthy_one(), 1_000).is_empty());
-    assert!(findings(&plugins::round_robin(), 1_000).is_empty());
+    assert!(findings(&plugins::healthy_one(), 400).is_empty());
+    assert!(findings(&plugins::round_robin(), 400).is_empty());
 }
 
 #[test]
 fn a_bug_that_needs_many_headers_is_found() {
-    insta::assert_snapshot!(trap_in_shape(&plugins::many_headers(), 1_000));
+    insta::assert_snapshot!(trap_in_shape(&plugins::many_headers(), 400));
 }
 
 #[test]
 fn a_bug_behind_one_exact_word_is_found() {
-    let case = trap_in_shape(&plugins::exact_word(), 1_500);
+    let case = trap_in_shape(&plugins::exact_word(), 800);
     assert!(case.contains(plugins::WORD), "{case}");
 }
 
 #[test]
 fn a_bug_of_deep_nesting_is_found() {
-    let case = trap_in_shape(&plugins::deep(), 1_500);
+    let case = trap_in_shape(&plugins::deep(), 600);
     assert!(case.contains("claims"), "{case}");
 }
 
 #[test]
 fn a_bug_of_three_fields_together_is_found() {
-    insta::assert_snapshot!(trap_in_shape(&plugins::fields_together(), 3_000));
+    insta::assert_snapshot!(trap_in_shape(&plugins::fields_together(), 1_500));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_bug_of_a_sequence_of_functions_is_found() {
     // It also breaks later calls: that is the same bug.
     let fault = only(
         &plugins::sequence(),
-        1_000,
+        500,
         "plugin_fault-sign-trap: unreachable-",
     );
     insta::assert_snapshot!(case_text(&fault.case));
@@ -147,13 +147,13 @@ fn a_bug_of_a_sequence_of_functions_is_found() {
 fn every_kind_of_fault_is_told_by_its_name() {
     for planted in plugins::faults() {
         let key = planted.finds.expect("it has a fault");
-        assert_eq!(only(&planted.wasm, 100, key).case.steps.len(), 1, "{key}");
+        assert_eq!(only(&planted.wasm, 40, key).case.steps.len(), 1, "{key}");
     }
 }
 
 #[test]
 fn two_functions_that_fail_in_the_same_way_are_two_findings() {
-    let found = findings(&plugins::two_bugs(), 1_000);
+    let found = findings(&plugins::two_bugs(), 400);
     let keys: Vec<_> = found.iter().map(words).collect();
     let exit_code = [
         "plugin_fault-shape-exit code 7-",
@@ -166,7 +166,7 @@ fn two_functions_that_fail_in_the_same_way_are_two_findings() {
 fn a_plugin_that_breaks_itself_is_found() {
     let fault = only(
         &plugins::breaks_itself(),
-        1_000,
+        500,
         "plugin_fault-sign-exit code 9-",
     );
     insta::assert_snapshot!(case_text(&fault.case));
@@ -182,7 +182,7 @@ fn a_plugin_that_does_more_with_every_call_drifts_and_one_whose_cache_fills_up_d
 
 #[test]
 fn a_plugin_that_answers_with_what_another_request_said_is_found() {
-    let told = only(&plugins::tells_others(), 2_000, "no_carryover-sign--");
+    let told = only(&plugins::tells_others(), 800, "no_carryover-sign--");
     assert_eq!(told.case.steps.len(), 2, "{told:#?}");
 }
 
@@ -198,7 +198,7 @@ fn a_plugin_that_keeps_more_memory_with_every_call_drifts_and_one_that_stops_doe
 fn a_plugin_that_keeps_memory_for_some_requests_only_drifts() {
     let drift = only(
         &plugins::takes_memory_for_a_query(),
-        1_500,
+        600,
         "no_drift-shape-memory-",
     );
     insta::assert_snapshot!(case_text(&drift.case), @r#"
