@@ -143,10 +143,11 @@ impl Told {
         let others = self.others(violation);
         let is_one_of_many =
             others.is_some_and(|others| self.keys.contains(&key_of_plain(&others)));
-        // A fault on what hosts send says more than a limit of the same place.
-        let is_a_fault_too = violation
-            .as_no_limit()
-            .is_some_and(|fault| self.keys.contains(&key_of_plain(&fault)));
+        // A fault on what hosts send says more than a limit, which may be of the same place.
+        let is_a_fault_too = violation.as_no_limit().is_some_and(|fault| {
+            let is_anywhere = fault.site.is_none() && self.located.contains(&located_key(&fault));
+            is_anywhere || self.keys.contains(&key_of_plain(&fault))
+        });
         same_bug || is_one_of_many || is_a_fault_too || self.keys.contains(&key_of_plain(violation))
     }
 
@@ -339,6 +340,11 @@ mod tests {
         for check in [PluginLimit.name(), NoLimit.name()] {
             assert!(told.has(&running_in(check, 1).violation), "{check}");
             assert!(!told.has(&running_in(check, 2).violation), "{check}");
+            let mut nowhere = running_in(check, 2).violation;
+            nowhere.site = None;
+            assert!(told.has(&nowhere), "{check}");
+            nowhere.function = "sign".to_owned();
+            assert!(!told.has(&nowhere), "{check}");
         }
     }
 

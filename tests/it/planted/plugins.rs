@@ -54,7 +54,7 @@ pub fn all() -> Vec<Planted> {
         (
             "costs the square of the headers",
             headers_squared(),
-            Some("plugin_fault-shape-out of fuel-"),
+            Some("plugin_fault-shape-out of fuel in spend-"),
         ),
         (
             "reads every body that it was ever sent",
@@ -104,7 +104,7 @@ pub fn all() -> Vec<Planted> {
         (
             "escapes every body slowly",
             limits::slow_on_bodies(),
-            Some("plugin_fault-shape-out of fuel-"),
+            Some("plugin_fault-shape-out of fuel in spend-"),
         ),
         (
             "costs the square of the request",
