@@ -145,8 +145,7 @@ impl Told {
             others.is_some_and(|others| self.keys.contains(&key_of_plain(&others)));
         // A fault on what hosts send says more than a limit, which may be of the same place.
         let is_a_fault_too = violation.as_no_limit().is_some_and(|fault| {
-            let is_anywhere = fault.site.is_none() && self.located.contains(&located_key(&fault));
-            is_anywhere || self.keys.contains(&key_of_plain(&fault))
+            self.has_at_a_place(&fault) || self.keys.contains(&key_of_plain(&fault))
         });
         same_bug || is_one_of_many || is_a_fault_too || self.keys.contains(&key_of_plain(violation))
     }

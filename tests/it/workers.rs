@@ -131,13 +131,13 @@ fn assert_same(
 
 #[test]
 fn a_campaign_comes_to_the_same_with_any_number_of_workers() {
-    let plan = plan(5, 256);
+    let plan = plan(5, 400);
     let guarded = workers(HostKind::Guarded);
     let (one, keys) = campaign(&guarded, &plan, 1);
-    assert_eq!((one.cases, keys.len()), (256, 0));
+    assert_eq!((one.cases, keys.len()), (400, 0));
     for count in [2, 7] {
         let (more, keys) = campaign(&guarded, &plan, count);
-        assert_eq!((more.cases, keys.len()), (256, 0));
+        assert_eq!((more.cases, keys.len()), (400, 0));
         assert_same(&counts(&more), &counts(&one));
     }
 }
