@@ -19,6 +19,7 @@ use thiserror::Error;
 use super::failure::{Cause, Decoding};
 use super::handshake::{self, HandshakeError};
 use super::meter::Stop;
+use super::names;
 use super::plugin::{Call, Compiled, Instance, Lease, Observed, PluginHost, Source};
 use super::sorted::to_sorted;
 use super::{Host, Session};
@@ -235,8 +236,11 @@ pub fn unseal<T: DeserializeOwned>(output: &[u8], version: u32) -> Result<T, Dec
             actual: sealed,
         });
     }
-    serde_json::from_value(Value::Object(answer))
-        .map_err(|error| Decoding::NotResponse(error.to_string()))
+    serde_path_to_error::deserialize(Value::Object(answer)).map_err(|error| {
+        let why = error.inner().to_string();
+        let field = names::field(error.path(), &why);
+        Decoding::NotResponse { field, why }
+    })
 }
 
 /// The text of a panic's payload.

@@ -122,8 +122,13 @@ pub enum Decoding {
         actual: u64,
     },
     /// An object of the right version that is not the function's response.
-    #[error("not the function's response: {0}")]
-    NotResponse(String),
+    #[error("not the function's response: {}", names::at_field(field, why))]
+    NotResponse {
+        /// The path of the value that is wrong, such as `headers[3].value`; `.` is the whole answer.
+        field: String,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 /// The kind of a trap: WebAssembly's own, named as in wasmtime's `Trap`.
@@ -202,7 +207,7 @@ impl Cause {
                 Stage::RequestEnvelope
             }
             Self::Undecodable(Decoding::NotJson(_)) => Stage::DeserializeResponse,
-            Self::Undecodable(Decoding::NotResponse(_)) => Stage::ResponseDecode,
+            Self::Undecodable(Decoding::NotResponse { .. }) => Stage::ResponseDecode,
             // Extism's conversion to a string is part of the call.
             Self::Undecodable(Decoding::NotUtf8) => Stage::PluginCall,
             Self::Undecodable(_) => Stage::ResponseEnvelope,
@@ -235,8 +240,15 @@ impl Cause {
         let class = self.coarse_class();
         match self {
             Self::ExitCode(code) => format!("{class} {code}"),
-            Self::Undecodable(Decoding::NotJson(why) | Decoding::NotResponse(why)) => {
+            Self::Undecodable(Decoding::NotJson(why)) => {
                 format!("{class}, {}", names::reason(why))
+            }
+            Self::Undecodable(Decoding::NotResponse { field, why }) => {
+                let why = names::reason(why);
+                format!(
+                    "{class}, {}",
+                    names::at_field(&names::any_item(field), &why)
+                )
             }
             _ => class,
         }
@@ -249,7 +261,7 @@ impl Cause {
             Self::ErrorNotUtf8 => "error is not UTF-8".to_owned(),
             Self::ExitCode(_) => EXIT_CODE.to_owned(),
             Self::Undecodable(Decoding::NotJson(_)) => format!("{UNDECODABLE}: not JSON"),
-            Self::Undecodable(Decoding::NotResponse(_)) => {
+            Self::Undecodable(Decoding::NotResponse { .. }) => {
                 format!("{UNDECODABLE}: not the response")
             }
             Self::Undecodable(Decoding::VersionMismatch { .. }) => {

@@ -4,6 +4,8 @@
 
 use std::fmt::{self, Write as _};
 
+use serde_path_to_error::Segment;
+
 /// The longest name that is demangled, in bytes.
 const NAME_MAX_BYTES: usize = 1024;
 
@@ -18,6 +20,9 @@ const PRINTED_MAX_CHARS: usize = 100;
 
 /// So much of a reason is kept.
 const REASON_MAX_CHARS: usize = 120;
+
+/// The path of a whole answer, as `serde_path_to_error` has it.
+const WHOLE: &str = ".";
 
 /// A name that is fit to be printed: a module may have any.
 pub(super) fn printable(name: &str) -> String {
@@ -109,7 +114,23 @@ pub(super) fn is_of_a_language(name: &str) -> bool {
     let begins = |name: &str| BEGINNINGS.iter().any(|begin| name.starts_with(begin));
     // What an author's trait does for a type of the language is the author's.
     let is_own = trait_of(name).is_some_and(|of| !begins(of));
-    begins(name) && !is_own || NAMES.contains(&name)
+    (begins(name) || is_of_a_primitive(name)) && !is_own || NAMES.contains(&name)
+}
+
+/// Whether a function of Rust belongs to a type that has no path, such as `<[u8]>::copy_from_slice`.
+fn is_of_a_primitive(name: &str) -> bool {
+    const PRIMITIVES: [&str; 17] = [
+        "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "str", "u8",
+        "u16", "u32", "u64", "u128", "usize",
+    ];
+    let Some(of) = name.strip_prefix('<') else {
+        return false;
+    };
+    let is_named = |primitive: &&str| {
+        let rest = of.strip_prefix(*primitive);
+        rest.is_some_and(|rest| rest.starts_with(['>', ' ']))
+    };
+    of.starts_with(['[', '&', '*']) || PRIMITIVES.iter().any(|primitive| is_named(&primitive))
 }
 
 /// The trait that a function of Rust implements, with what follows; `None` where it implements none.
@@ -161,6 +182,36 @@ pub(super) fn reason(words: &str) -> String {
         reason = format!("{reason}, expected {expected}");
     }
     without_numbers(&reason, REASON_MAX_CHARS)
+}
+
+/// The path of the value that is wrong. The name of an unknown field is the answer's own, and part of what is wrong.
+pub(super) fn field(path: &serde_path_to_error::Path, why: &str) -> String {
+    let text = path.to_string();
+    let own = match path.iter().last() {
+        Some(Segment::Map { key }) if why.starts_with("unknown field") => &key[..],
+        _ => "",
+    };
+    let known = text.strip_suffix(own).unwrap_or(&text);
+    let known = known.strip_suffix('.').unwrap_or(known);
+    printable(if known.is_empty() { WHOLE } else { known })
+}
+
+/// What is wrong, behind the path of the value that is; the whole answer has none.
+pub(super) fn at_field(path: &str, why: &str) -> String {
+    if path == WHOLE {
+        why.to_owned()
+    } else {
+        format!("{path}: {why}")
+    }
+}
+
+/// A path in which all items of a list are one.
+pub(super) fn any_item(path: &str) -> String {
+    let mut parts = path.split('[');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |path, part| {
+        path + "[" + part.trim_start_matches(|c: char| c.is_ascii_digit())
+    })
 }
 
 /// The beginning of a text with each number as a 0, and nothing that is no text.
@@ -259,6 +310,11 @@ mod tests {
                 true,
             ),
             ("core::option::unwrap_failed", true),
+            ("<[u8]>::copy_from_slice", true),
+            ("<str>::split_at", true),
+            ("<&mine::Rule as core::fmt::Debug>::fmt", true),
+            ("<[u8] as mine::Bytes>::sum", false),
+            ("<strange::Rule>::apply", false),
         ] {
             assert_eq!(is_of_a_language(name), expected, "{name}");
         }

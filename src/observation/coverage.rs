@@ -77,7 +77,9 @@ fn words(cause: &Cause) -> Option<String> {
     const WORDS: usize = 4;
     let text = match cause {
         Cause::GuestError(text) => text,
-        Cause::Undecodable(Decoding::NotJson(text) | Decoding::NotResponse(text)) => text,
+        Cause::Undecodable(Decoding::NotJson(text) | Decoding::NotResponse { why: text, .. }) => {
+            text
+        }
         _ => return None,
     };
     let words: Vec<_> = text.split_whitespace().take(WORDS).collect();

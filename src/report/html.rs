@@ -2,6 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::table::unexamined;
 use super::{FindingReport, FunctionReport, LimitReport, Report, charts, text};
 
 const STYLE: &str = include_str!("page.css");
@@ -89,6 +90,9 @@ fn head(report: &Report) -> Markup {
             p class="verdict" { (verdict) }
             @if let Some(reason) = &report.ended_early {
                 p { "The campaign ended early: " (reason) }
+            }
+            @if let Some(unexamined) = unexamined(report.unexamined) {
+                p { (unexamined) }
             }
             dl {
                 (figure("cases", &report.cases.to_string()))

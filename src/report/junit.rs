@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report as Xml, TestCase, TestCaseStatus, TestSuite};
 
+use super::table::unexamined;
 use super::{FindingReport, Report, Status};
 
 /// The report as JUnit XML.
@@ -49,6 +50,9 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
         case.set_classname("cc-lb-fuzz");
         case.set_system_out(format!("{}\n{}", limit.detail, in_words(limit)));
         suite.add_test_case(case);
+    }
+    if let Some(unexamined) = unexamined(report.unexamined) {
+        suite.set_system_out(unexamined);
     }
     let mut xml = Xml::new("cc-lb-fuzz");
     xml.add_test_suite(suite);

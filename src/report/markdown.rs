@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::table::unexamined;
 use super::text::{findings, harmless, indent};
 use super::{FindingReport, Report, Status};
 
@@ -33,8 +34,8 @@ pub fn markdown(report: &Report) -> String {
     for limit in &report.found_limits {
         text += &section(limit);
     }
-    if !open.is_empty() {
-        text += "\n# Unexamined\n";
+    if let Some(unexamined) = unexamined(report.unexamined) {
+        let _ = write!(text, "\n# Unexamined\n\n{unexamined}.\n");
     }
     for finding in open {
         text += &section(finding);

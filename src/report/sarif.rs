@@ -7,6 +7,7 @@ use std::path::Path;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Value, json};
 
+use super::table::unexamined;
 use super::{FindingReport, Report, Status};
 use crate::oracle::{Severity, all_checks};
 
@@ -48,22 +49,20 @@ pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
             result
         })
         .collect();
-    let notifications: Vec<Value> = report
-        .ended_early
-        .iter()
-        .map(|reason| {
-            let text = format!(
-                "the campaign ended early, after {} cases: {reason}",
-                report.cases
-            );
-            json!({ "level": "error", "message": { "text": text } })
-        })
-        .collect();
+    let notification =
+        |level: &str, text: String| json!({ "level": level, "message": { "text": text } });
+    let ended_early = report.ended_early.iter().map(|reason| {
+        let cases = report.cases;
+        let text = format!("the campaign ended early, after {cases} cases: {reason}");
+        notification("error", text)
+    });
+    let unexamined = unexamined(report.unexamined).map(|text| notification("warning", text));
+    let notifications: Vec<Value> = ended_early.chain(unexamined).collect();
     let sarif = json!({
         "version": "2.1.0",
         "runs": [{
             "invocations": [{
-                "executionSuccessful": notifications.is_empty(),
+                "executionSuccessful": report.ended_early.is_none(),
                 "toolExecutionNotifications": notifications,
             }],
             "tool": { "driver": {

@@ -54,14 +54,16 @@ pub fn summary_text(summary: &Summary) -> String {
             count(summary.unconfirmed, "violation")
         );
     }
-    if summary.unexamined > 0 {
-        let _ = writeln!(
-            text,
-            "{} more, which there was no time to look into",
-            count(summary.unexamined, "violation")
-        );
+    if let Some(unexamined) = unexamined(summary.unexamined) {
+        let _ = writeln!(text, "{unexamined}");
     }
     text
+}
+
+/// So many violations that nobody looked into, in words; `None` where there are none.
+pub(super) fn unexamined(violations: u64) -> Option<String> {
+    let number = count(violations, "violation");
+    (violations > 0).then(|| format!("{number} more, which there was no time to look into"))
 }
 
 /// The lines of a table, without blanks at their ends.

@@ -212,7 +212,7 @@ fn a_state_of_the_first_format_is_resumed_and_one_of_a_later_format_refused() {
 #[test]
 fn what_the_disk_has_no_room_for_leaves_what_was_there_and_nothing_cut_short() {
     let folder = workshop();
-    put(folder.path(), "report.json", b"what was there");
+    put(folder.path(), "report.html", b"what was there");
     let long = case(vec![healthy("shape_v1"); 200]);
     long.write(&folder.path().join("long.json"))
         .expect("it can be written");
@@ -226,16 +226,17 @@ fn what_the_disk_has_no_room_for_leaves_what_was_there_and_nothing_cut_short() {
         let ended = paste(folder.path(), &line);
         (code(&ended), text(&ended.stderr))
     };
+    // The style of a page alone is longer than that; a case is shorter.
     let (code, error) = full(
-        4,
-        "run plugin.wasm --cases 60 --seed 1 --report json=report.json",
+        3,
+        "run plugin.wasm --cases 60 --seed 1 --report html=report.html",
     );
     assert_eq!(code, exit_code::FINDINGS, "it was told: {error}");
     assert!(
-        error.contains("cannot write the report report.json: "),
+        error.contains("cannot write the report report.html: "),
         "{error}"
     );
-    let kept = fs::read(folder.path().join("report.json")).expect("it is there");
+    let kept = fs::read(folder.path().join("report.html")).expect("it is there");
     assert_eq!(text(&kept), "what was there");
     let (code, error) = full(16, "corpus add corpus long.json");
     assert_eq!(code, exit_code::COULD_NOT_RUN, "{error}");

@@ -139,7 +139,7 @@ fn every_step_of_decoding_has_its_own_cause() {
     );
     assert!(matches!(
         undecodable(b"{\"_v\":1}"),
-        Decoding::NotResponse(_)
+        Decoding::NotResponse { .. }
     ));
 }
 

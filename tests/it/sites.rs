@@ -355,8 +355,35 @@ fn two_reasons_for_which_an_answer_is_none_are_two() {
     let found = labels(&two_ways(&answer(&without), &answer(&wrong), ""));
     assert_eq!(found.len(), 2, "{found:?}");
     let missing = "undecodable: not the response, missing field `method`";
-    let other = "undecodable: not the response, invalid type: integer, expected a string";
+    let other = "undecodable: not the response, method: invalid type: integer, expected a string";
     assert_eq!(found, [other, missing]);
+}
+
+#[test]
+fn two_fields_of_an_answer_that_are_wrong_in_one_way_are_two_and_two_items_of_a_list_are_one() {
+    let answer = |from: &str, to: &str| {
+        let answer = HEALTHY.replace(from, to);
+        assert_ne!(answer, HEALTHY);
+        format!("{} (return (i32.const 0))", set_output(&answer))
+    };
+    let reason = |field: &str| {
+        format!("undecodable: not the response, {field}: invalid type: null, expected a string")
+    };
+    let method = answer(r#""POST""#, "null");
+    let body = answer(r#""body_base64":"""#, r#""body_base64":null"#);
+    let two = labels(&two_ways(&method, &body, ""));
+    assert_eq!(two, [reason("body_base64"), reason("method")]);
+
+    let item = r#"{"name":null,"value_base64":""}"#;
+    let first = answer(r#""headers":[]"#, &format!(r#""headers":[{item}]"#));
+    let healthy = r#"{"name":"n","value_base64":""}"#;
+    let second = answer(
+        r#""headers":[]"#,
+        &format!(r#""headers":[{healthy},{item}]"#),
+    );
+    let mut one = labels(&two_ways(&first, &second, ""));
+    one.dedup();
+    assert_eq!(one, [reason("headers[].name")]);
 }
 
 #[test]
