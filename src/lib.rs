@@ -43,6 +43,7 @@ pub mod files;
 pub mod finding;
 pub mod fingerprint;
 pub mod host;
+pub mod line;
 pub mod observation;
 pub mod opening;
 pub mod oracle;

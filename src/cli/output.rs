@@ -9,7 +9,8 @@ use std::path::Path;
 use cc_lb_fuzz::files;
 use cc_lb_fuzz::finding::Finding;
 use cc_lb_fuzz::fingerprint::Fingerprint;
-use cc_lb_fuzz::report::{self, harmless};
+use cc_lb_fuzz::line::harmless;
+use cc_lb_fuzz::report;
 
 use super::config;
 use super::error::CliError;

@@ -15,6 +15,7 @@ use cc_lb_fuzz::case::{Case, words};
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::finding::{Finding, Origin};
 use cc_lb_fuzz::host::PluginHost;
+use cc_lb_fuzz::line::one_line;
 use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::report::{self, FindingReport, LimitReport, Report};
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
@@ -154,7 +155,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     report.plugin = plugin.map(Path::to_owned);
     findings.into_iter().for_each(|finding| report.add(finding));
     if let Some(error) = &ended_early {
-        report.ended_early = Some(error.to_string());
+        report.ended_early = Some(one_line(&error.to_string()));
     }
     failures.extend(args.write_reports(&mut report, &workers));
     failures.extend(ended_early);

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use cc_lb_fuzz::line::is_printable;
+
 /// A path as one word, and as no flag.
 pub fn quote_path(path: &Path) -> String {
     let text = path.as_os_str();
@@ -50,10 +52,4 @@ fn escaped(bytes: &[u8]) -> String {
         escape(&mut word, chunk.invalid());
     }
     word + "'"
-}
-
-/// Whether it is seen where it stands. What Rust escapes is not: controls, marks that turn the direction of a text, and
-/// what has no width.
-fn is_printable(c: char) -> bool {
-    matches!(c, '\'' | '"' | '\\') || c.escape_debug().len() == 1
 }

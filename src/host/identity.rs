@@ -8,6 +8,8 @@ use cc_lb_plugin_wire::limits::CUSTOM_SECTION_MAX_SIZE;
 use thiserror::Error;
 use wasmparser::{Parser, Payload};
 
+use crate::line::one_line;
+
 /// Why a module has no usable identity.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -30,10 +32,13 @@ pub enum IdentityReadError {
         size: usize,
     },
     /// The section is not the JSON of an identity.
-    #[error("custom section {CC_LB_PLUGIN_SECTION_NAME} is no identity: {0}")]
+    #[error("custom section {CC_LB_PLUGIN_SECTION_NAME} is no identity: {}", one_line(&.0.to_string()))]
     Malformed(#[from] serde_json::Error),
     /// The identity breaks a rule of the protocol.
-    #[error("custom section {CC_LB_PLUGIN_SECTION_NAME} holds an invalid identity: {0}")]
+    #[error(
+        "custom section {CC_LB_PLUGIN_SECTION_NAME} holds an invalid identity: {}",
+        one_line(&.0.to_string())
+    )]
     Invalid(#[from] IdentityError),
 }
 

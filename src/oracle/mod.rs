@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::Site;
 use crate::host::failure::{EXIT_CODE, UNDECODABLE};
+use crate::line::one_line;
 use crate::observation::{CaseRecord, ProbeRecord, StepRecord, Subject};
 use crate::wire::Function;
 
@@ -104,7 +105,7 @@ impl Violation {
             function: function.name.to_owned(),
             class: String::new(),
             site: None,
-            detail,
+            detail: one_line(&detail),
             measured: check.is_measurement(),
         }
     }
@@ -112,7 +113,7 @@ impl Violation {
     /// The same, set apart from others of the check and function.
     #[must_use]
     pub fn with_class(self, class: impl Into<String>) -> Self {
-        let class = class.into();
+        let class = one_line(&class.into());
         Self { class, ..self }
     }
 

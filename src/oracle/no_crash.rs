@@ -1,6 +1,7 @@
 //! `no_crash`: no plugin ends the process. A violation takes down every other plugin and request with it.
 
 use super::{Oracle, Violation};
+use crate::line::one_line;
 use crate::observation::CaseRecord;
 
 /// Holds when the process that ran the case lived: no signal, no abort, no end for want of memory, no silence.
@@ -34,7 +35,10 @@ impl Oracle for NoCrash {
             check: self.name().to_owned(),
             function: function.to_owned(),
             class: death.manner.clone(),
-            detail: format!("the process died of {} {when}{words}", death.manner),
+            detail: one_line(&format!(
+                "the process died of {} {when}{words}",
+                death.manner
+            )),
             site: None,
             measured: false,
         }]

@@ -5,6 +5,7 @@ use comfy_table::{Table, presets};
 
 use super::table::plain;
 use crate::host::inspect::Inspection;
+use crate::line::one_line;
 
 /// The description of a plugin; `metadata` is what the handshake agreed on, where it did.
 pub fn inspection_text(found: &Inspection, metadata: Option<&AugmentedMetadata>) -> String {
@@ -48,16 +49,17 @@ pub fn inspection_text(found: &Inspection, metadata: Option<&AugmentedMetadata>)
 
 fn identity(found: &Inspection) -> String {
     match &found.identity {
-        Ok(identity) => format!(
+        Ok(identity) => one_line(&format!(
             "{} {}, envelope {}",
             identity.plugin_name, identity.plugin_version, identity.abi_envelope
-        ),
+        )),
         Err(error) => error.to_string(),
     }
 }
 
 fn list<T: ToString>(items: &[T]) -> String {
-    let items: Vec<_> = items.iter().map(T::to_string).collect();
+    let items = items.iter().map(|item| one_line(&item.to_string()));
+    let items: Vec<_> = items.collect();
     if items.is_empty() {
         "none".to_owned()
     } else {

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use super::table::unexamined;
-use super::text::{findings, harmless, indent};
+use super::text::{findings, indent};
 use super::{FindingReport, Report, Status};
+use crate::line::harmless;
 
 /// The report as Markdown: for each finding what was seen, what it means, its case, and the command that replays it.
 ///

@@ -39,4 +39,4 @@ pub use sarif::sarif;
 #[cfg(feature = "cli")]
 pub use table::summary_text;
 pub use test_code::test_code;
-pub use text::{case_text, finding_text, harmless, replay_line, replay_text};
+pub use text::{case_text, finding_text, replay_line, replay_text};

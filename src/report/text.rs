@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::case::{Case, Step, tree};
 use crate::finding::{Finding, Origin};
+use crate::line::one_line;
 use crate::observation::StepSeen;
 use crate::oracle::Violation;
 use crate::wire::{self, Vocabulary};
@@ -82,7 +83,8 @@ fn step_text<R: Vocabulary>(step: &Step<R>) -> String {
             field => field.replace('/', "."),
         };
         let value = wire::in_short(&value);
-        let _ = writeln!(text, "  {field} = {}", shorten(&value.to_string()));
+        let (field, value) = (one_line(&field), one_line(&value.to_string()));
+        let _ = writeln!(text, "  {field} = {}", shorten(&value));
     }
     if let Some(program) = &step.program {
         let program = serde_json::to_string(program).unwrap_or_default();
@@ -210,9 +212,9 @@ pub(super) fn title(check: &str, function: &str, class: &str) -> String {
 }
 
 fn seen_text(seen: &StepSeen) -> String {
-    let mut text = format!("came to {}\n", shorten(&seen.came_to));
+    let mut text = format!("came to {}\n", shorten(&one_line(&seen.came_to)));
     if let Some(cause) = &seen.cause {
-        let _ = writeln!(text, "cause: {cause}");
+        let _ = writeln!(text, "cause: {}", one_line(&cause.to_string()));
     }
     if !seen.frames.is_empty() {
         const MOST: usize = 20;
@@ -236,13 +238,6 @@ fn shorten(text: &str) -> String {
         Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
         None => text.to_owned(),
     }
-}
-
-/// The text without what is no text: a terminal takes some characters for commands, Markdown a carriage return for the end
-/// of a line, and a plugin may have them in any of its words. Line feeds stay.
-pub fn harmless(text: &str) -> String {
-    let is_command = |c: char| c.is_control() && c != '\n';
-    text.replace(is_command, "\u{fffd}")
 }
 
 pub(super) fn indent(text: &str, by: usize) -> String {
