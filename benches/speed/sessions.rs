@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use cc_lb_fuzz::host::dispatch::seal;
 use cc_lb_fuzz::host::{Host, PluginHost, PluginSession, Session, guard};
 use cc_lb_fuzz::observation::memory;
-use cc_lb_fuzz::puppet::{self, Op, Program};
+use cc_lb_fuzz::puppet::{self, Import, Op, Operand, Program};
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use cc_lb_plugin_conformance::dispatch::PluginSession as PublishedSession;
 use cc_lb_plugin_wire::v1::shape::ShapeFn;
@@ -77,27 +77,70 @@ fn guarded() -> Vec<Figure> {
             format!("{own} fuel over {other}"),
         ),
         store(&mut guarded, &mut bare),
+        answer(&mut guarded, &mut bare),
     ]
 }
 
-/// The fuel that the guard takes for each store: what a longer answer costs more behind it than without.
+/// The fuel that the guard takes for each store more than Extism's kernel does.
 fn store(guarded: &mut extism::Plugin, bare: &mut extism::Plugin) -> Figure {
-    const STORES: [u32; 2] = [1_000, 2_000];
-    let fuel = |plugin: &mut extism::Plugin, stores: u32| {
-        let (byte, times) = (b' ', 8 * stores);
-        let program = Program(vec![Op::Repeat { byte, times }]);
+    let alloc = Op::Call {
+        function: Import::Alloc,
+        operands: [constant(8), constant(0)],
+        to: 0,
+    };
+    let block = Operand {
+        register: Some(0),
+        add: 0,
+    };
+    let store = Op::Call {
+        function: Import::StoreU64,
+        operands: [block, constant(-1)],
+        to: 1,
+    };
+    let program = |stores: u32| {
+        let stores = std::iter::repeat_n(store.clone(), stores as usize);
+        Program(std::iter::once(alloc.clone()).chain(stores).collect())
+    };
+    let what = "the guard's fuel for each store over Extism's";
+    let [own, other] = [guarded, bare].map(|plugin| fuel_of_each(plugin, [50, 100], &program));
+    let aside = format!("with what the puppet takes for each: {own} over {other}");
+    Figure::of(what, &mut [own - other], "", "at most 0", aside)
+}
+
+/// The fuel that the guard takes for eight bytes of an answer more than Extism's kernel does: they are copied out of it.
+fn answer(guarded: &mut extism::Plugin, bare: &mut extism::Plugin) -> Figure {
+    let program = |words: u32| {
+        let (byte, times) = (b' ', 8 * words);
+        Program(vec![Op::Repeat { byte, times }])
+    };
+    let what = "the guard's fuel for eight bytes of an answer over Extism's";
+    let [own, other] = [guarded, bare].map(|plugin| fuel_of_each(plugin, [1_000, 2_000], &program));
+    let aside = format!("with what the puppet takes for them: {own} over {other}");
+    Figure::of(what, &mut [own - other], "", "at most 24", aside)
+}
+
+/// The fuel that a call takes for each of something, of which a program does so many, and so many.
+fn fuel_of_each(
+    plugin: &mut extism::Plugin,
+    numbers: [u32; 2],
+    program: &dyn Fn(u32) -> Program,
+) -> f64 {
+    let [few, many] = numbers.map(|number| {
         let mut request = Request::dry_run(0);
-        request.carry(program.encode());
+        request.carry(program(number).encode());
         let input = request.to_json().expect("it serializes").to_string();
         let answer = plugin.call::<&str, &[u8]>("shape", &input);
-        assert_eq!(answer.expect("it answers").len(), times as usize);
+        assert!(answer.is_ok(), "it returns");
         plugin.fuel_consumed().unwrap_or_default()
-    };
-    let [few, many] = STORES.map(|stores| fuel(guarded, stores) - fuel(bare, stores));
-    let more = (many - few) as f64 / f64::from(STORES[1] - STORES[0]);
-    let aside = format!("{few} fuel more for a call of {} stores", STORES[0]);
-    let what = "the guard's fuel for each store";
-    Figure::of(what, &mut [more], "", "at most 8", aside)
+    });
+    (many as f64 - few as f64) / f64::from(numbers[1] - numbers[0])
+}
+
+fn constant(add: i64) -> Operand {
+    Operand {
+        register: None,
+        add,
+    }
 }
 
 fn memory() -> Figure {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use wasmparser::{
-    BinaryReaderError, ElementItems, ExternalKind, FunctionBody, KnownCustom, Name, Operator,
-    Parser, Payload, TypeRef,
+    BinaryReaderError, ElementItems, ExternalKind, FunctionBody, KnownCustom, Operator, Parser,
+    Payload, TypeRef,
 };
 
 use super::names;
@@ -99,9 +99,9 @@ impl Code {
                 }
                 Payload::CodeSectionEntry(body) => bodies.push(body),
                 Payload::CustomSection(section) => {
-                    if let KnownCustom::Name(names) = section.as_known() {
+                    if let KnownCustom::Name(section) = section.as_known() {
                         // Names say nothing about whether the module is valid.
-                        written = function_names(names).unwrap_or_default();
+                        written = names::of_functions(section).unwrap_or_default();
                     }
                 }
                 _ => {}
@@ -263,6 +263,11 @@ impl Code {
         Ok(reachable)
     }
 
+    /// Whether the module has a function of this number; those behind its own are of the guard.
+    pub(super) fn has(&self, function: u32) -> bool {
+        (function as usize) < self.functions.len()
+    }
+
     /// The frame of a function. Whether it is a helper is for [`Code::mark_helpers`] to say.
     pub(super) fn frame(&self, function: u32, offset: Option<usize>) -> Frame {
         let (name, id) = match self.names.get(&function) {
@@ -341,22 +346,6 @@ fn branch(blocks: &mut [Block], depth: u32) {
     if let Some(block) = target.and_then(|target| blocks.get_mut(target)) {
         block.end_is_reached |= !block.is_loop;
     }
-}
-
-/// The names of the name section.
-fn function_names<'a>(
-    section: wasmparser::NameSectionReader<'a>,
-) -> Result<BTreeMap<u32, &'a str>, BinaryReaderError> {
-    let mut names = BTreeMap::new();
-    for part in section {
-        if let Name::Function(map) = part? {
-            for naming in map {
-                let naming = naming?;
-                names.entry(naming.index).or_insert(naming.name);
-            }
-        }
-    }
-    Ok(names)
 }
 
 /// A number that is the same on every machine.

@@ -16,8 +16,11 @@ const INSTANCES: u32 = 2;
 /// makes the one that it calls.
 const MODULES: u32 = 5;
 
-/// Those of the kernel, the guard and the plugin, and one for the reference that Extism keeps in each store.
-const MEMORIES: u32 = 4;
+/// Those of the kernel, the plugin, and two of the guard, and one for the reference that Extism keeps in each store.
+const MEMORIES: u32 = 5;
+
+/// The guard has two.
+const MEMORIES_OF_A_MODULE: u32 = 2;
 
 /// So many of the functions that were running when a call trapped are told. A recursion of half as many functions shows.
 const FRAMES_MAX: usize = 64;
@@ -35,7 +38,7 @@ const INSTANCE_MAX_BYTES: usize = 1 << 28;
 /// By so much more than it needs a memory is reserved for growing, in bytes, where room is scarce.
 const GROWTH_BYTES: u64 = 1 << 20;
 
-/// The configuration of a plugin's engine; Extism adds to it what it needs. It reserves 34 GB of addresses.
+/// The configuration of a plugin's engine; Extism adds to it what it needs. It reserves 43 GB of addresses.
 pub(super) fn pooled(is_metered: bool) -> Config {
     // The meter is a module more, with a memory.
     let meters = u32::from(is_metered);
@@ -44,6 +47,7 @@ pub(super) fn pooled(is_metered: bool) -> Config {
     pool.total_core_instances(INSTANCES * modules)
         .max_core_instance_size(INSTANCE_MAX_BYTES)
         .total_memories(INSTANCES * (MEMORIES + meters))
+        .max_memories_per_module(MEMORIES_OF_A_MODULE)
         .linear_memory_keep_resident(KEPT_BYTES)
         .total_tables(INSTANCES * (modules + TABLES_MAX))
         .max_tables_per_module(TABLES_MAX)

@@ -8,8 +8,10 @@ use std::fmt;
 use thiserror::Error;
 
 use super::code::Code;
+use super::guard::ERROR_MARK;
 use super::names;
 use super::site::Frame;
+use crate::line::one_line;
 
 /// The export by which the plugin's module is told from the others; nobody calls it.
 pub(super) const PLUGIN_MARK: &str = "cc-lb-fuzz:this-is-the-plugin";
@@ -67,8 +69,7 @@ pub enum Cause {
     /// The guest ran longer than the wall-clock limit.
     #[error("the guest ran into the wall-clock limit")]
     Timeout,
-    /// The guest returned a code other than 0. A guest error worded exactly as Extism words an exit
-    /// code reads as one.
+    /// The guest returned a code other than 0.
     #[error("the guest returned exit code {0}")]
     ExitCode(i32),
     /// A function of the host that the guest called failed, for instance on an invalid handle.
@@ -77,8 +78,7 @@ pub enum Cause {
     /// The guest set an error. Guests say so when they refuse a request.
     #[error("the guest set an error: {0:?}")]
     GuestError(String),
-    /// The guest set an error that is not UTF-8. Extism says nothing else of such a call: it may have ended abnormally
-    /// behind that.
+    /// The guest set an error that is not UTF-8.
     #[error("the guest set an error that is not UTF-8")]
     ErrorNotUtf8,
     /// The guest's answer is not one.
@@ -276,13 +276,14 @@ impl Cause {
     pub fn is_abnormal(&self) -> bool {
         match self {
             Self::Trap(_) | Self::OutOfFuel | Self::Timeout | Self::HostFunction(_) => true,
-            Self::Runtime(_) | Self::Panic(_) | Self::ErrorNotUtf8 => true,
+            Self::Runtime(_) | Self::Panic(_) => true,
             Self::NotNegotiated
             | Self::RequestUnserializable(_)
             | Self::RequestNotObject
             | Self::RequestTooLarge(_)
             | Self::ExitCode(_)
             | Self::GuestError(_)
+            | Self::ErrorNotUtf8
             | Self::Undecodable(_) => false,
         }
     }
@@ -320,25 +321,28 @@ impl Cause {
         }
         // An error that passed through the guest's frames was not made by reading what it had set.
         if let Some(context) = context {
-            return Self::HostFunction(context.root_cause().to_string());
+            return Self::HostFunction(one_line(&context.root_cause().to_string()));
         }
         if error.downcast_ref::<wasmtime::WasmBacktrace>().is_some() {
-            return Self::HostFunction(error.root_cause().to_string());
+            return Self::HostFunction(one_line(&error.root_cause().to_string()));
         }
         match error.downcast_ref::<String>() {
             Some(message) => Self::of_message(message),
-            None => Self::Runtime(format!("{error:#}")),
+            None => Self::Runtime(one_line(&format!("{error:#}"))),
         }
     }
 
-    /// What is told as text: an exit code, or an error of the guest's, which may be worded like anything.
+    /// What is told as text: an error of the guest's, which has the guard's mark, or Extism's own words.
     fn of_message(message: &str) -> Self {
         const NOT_UTF_8: &str = "unable to load error message from memory: ";
+        if let Some(error) = message.strip_prefix(ERROR_MARK) {
+            return Self::GuestError(error.to_owned());
+        }
         let code = message.strip_prefix("Returned non-zero exit code: ");
         match code.and_then(|code| code.parse().ok()) {
             Some(code) => Self::ExitCode(code),
             None if message.starts_with(NOT_UTF_8) => Self::ErrorNotUtf8,
-            None => Self::GuestError(message.to_owned()),
+            None => Self::Runtime(one_line(message)),
         }
     }
 }

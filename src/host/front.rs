@@ -1,7 +1,8 @@
 //! The front: the module that Extism calls instead of the plugin. For each function of the plugin that a host can call it
-//! has one that tells the guard of a new call and passes on; the start code is one of these.
+//! has one that tells the guard of a new call, passes on, and has the guard hand out what the call came to; the start code is
+//! one of these, but what it sets is handed to nobody.
 //!
-//! Bugs in this module look like a call that the guard was not told of.
+//! A discrepancy here is a call that the guard was not told of.
 
 use std::convert::Infallible;
 
@@ -11,7 +12,7 @@ use wasm_encoder::{
     MemoryType, Module, TypeSection, ValType,
 };
 
-use super::guard::{BEGIN, GUARD, LINK, MEMORY, PLUGIN, START, STARTED, inner_name};
+use super::guard::{BEGIN, END, GUARD, LINK, MEMORY, PLUGIN, START, inner_name};
 use super::meter;
 use super::start::{Start, StartCode};
 
@@ -49,7 +50,7 @@ pub(super) fn front(
         front.types.ty().function([ValType::I32; 2], results);
     }
     let begin = front.import(GUARD, BEGIN, NOTHING);
-    let started = front.import(GUARD, STARTED, NOTHING);
+    let end = front.import(GUARD, END, NOTHING);
     let passed: Vec<_> = callable
         .iter()
         .map(|(name, returns)| front.import(PLUGIN, name, u32::from(*returns)))
@@ -76,11 +77,11 @@ pub(super) fn front(
             zeros: 0,
             unread: 0,
         };
-        front.define(name, u32::from(*returns), begin, &[plain], None);
+        front.define(name, u32::from(*returns), begin, &[plain], Some(end));
     }
     for (name, calls) in [(START, instance), (LINK, link)] {
         if !calls.is_empty() {
-            front.define(name, NOTHING, begin, &calls, Some(started));
+            front.define(name, NOTHING, begin, &calls, None);
         }
     }
     if has_memory {

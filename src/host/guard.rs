@@ -1,20 +1,19 @@
 //! The guard: what is done to a plugin before it runs, so that it cannot harm the host.
 //!
-//! Extism's kernel trusts the plugin with its bookkeeping, and start code runs without a timer. Instead of the
-//! plugin's module, Extism gets three:
+//! Extism's kernel trusts the plugin with its bookkeeping, start code runs without a timer, and bulk instructions are not
+//! interrupted. Instead of the plugin's module, Extism gets three:
 //!
-//! - the *plugin*, with its imports of dangerous kernel functions turned to the guard, its memory and tables
-//!   bounded, and its start code made an ordinary export;
-//! - the *guard*, `guard.wat`, which checks what passes between the plugin and the kernel;
-//! - the *front*, the module that Extism calls: for each function of the plugin one that tells the guard of a
-//!   new call and passes on.
+//! - the *plugin*, which imports from the guard and from nothing else, with its memory and tables bounded, its bulk
+//!   instructions made calls, and its start code an ordinary export;
+//! - the *guard*, `guard.wat`, the kernel that the plugin gets instead of Extism's;
+//! - the *front*, the module that Extism calls: for each function of the plugin one that tells the guard of a new call, passes
+//!   on, and has the guard hand out what the call came to.
 //!
 //! A discrepancy here is a plugin that reaches the kernel's bookkeeping, or one that is sound and refused.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
 
-use thiserror::Error;
 use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{
     ExportKind, ExportSection, ImportSection, MemorySection, MemoryType, Module, RawSection,
@@ -22,13 +21,17 @@ use wasm_encoder::{
 };
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures};
 
+pub use super::bounds::*;
+use super::bulk::Bulk;
+use super::costs::Costs;
 use super::failure::PLUGIN_MARK;
+pub use super::rejection::Rejection;
 pub use super::start::StartError;
 use super::start::{self, StartCode, start_code};
-use super::{costs, front, meter};
+use super::{front, meter};
 
 /// What our own names begin with: a plugin has none of them.
-const OWN: &str = "cc-lb-fuzz:";
+pub(super) const OWN: &str = "cc-lb-fuzz:";
 
 /// The name under which Extism links the guard.
 pub(super) const GUARD: &str = "cc-lb-fuzz:guard";
@@ -46,137 +49,15 @@ pub const LINK: &str = "cc-lb-fuzz:link";
 /// The export that tells how large the memory of a plugin which has any is, as its exit code, in pages of 64 KiB.
 pub(super) const MEMORY: &str = "cc-lb-fuzz:memory";
 
-/// What the front calls of the guard: before each call of the plugin, and behind its start code.
+/// What the front calls of the guard: before each call of the plugin, and behind each that returned.
 pub(super) const BEGIN: &str = "begin";
-pub(super) const STARTED: &str = "started";
+pub(super) const END: &str = "end";
 
-/// The only module that a plugin may import from.
-const KERNEL: &str = "extism:host/env";
+/// The only module that a plugin may import from. It gets the guard's functions of these names.
+pub(super) const KERNEL: &str = "extism:host/env";
 
-/// The largest module, in bytes, with its debug information.
-pub const MODULE_MAX_BYTES: usize = 64 << 20;
-
-/// The most code in a module, in bytes: it bounds the time of compilation.
-pub const CODE_MAX_BYTES: usize = 2 << 20;
-
-/// The most memory that a plugin has, in pages of 64 KiB: 64 MiB.
-pub const MEMORY_MAX_PAGES: u64 = 1024;
-
-/// The most entries that a table of a plugin has.
-pub const TABLE_MAX_ENTRIES: u64 = 1 << 16;
-
-/// The most tables that a plugin has.
-pub const TABLES_MAX: u32 = 16;
-
-/// The most locals of a function times its blocks: compiling it takes memory for each local in each block.
-pub const LOCALS_IN_BLOCKS_MAX: u64 = 8_000_000;
-
-/// The most entries that a plugin puts into its tables when it is instantiated, which takes time behind each call that ends
-/// abnormally.
-pub const ELEMENTS_MAX: u64 = 1 << 17;
-
-/// Why a module is refused.
-#[derive(Debug, Error)]
-pub enum Rejection {
-    /// It is no valid module, or uses a proposal that plugins may not.
-    #[error("not a valid WebAssembly 2.0 module: {0}")]
-    Invalid(#[from] wasmparser::BinaryReaderError),
-    /// It is too large.
-    #[error(
-        "the module has {size} bytes, {MODULE_MAX_BYTES} at most: leave out its debug information (`strip = true` in \
-         Cargo's profile, the strip option of other compilers, `wasm-strip`)"
-    )]
-    TooLarge {
-        /// Its size in bytes.
-        size: usize,
-    },
-    /// It has too much code.
-    #[error("the module has {size} bytes of code, {CODE_MAX_BYTES} at most: {OPTIMIZE}")]
-    TooMuchCode {
-        /// The size of its code in bytes.
-        size: usize,
-    },
-    /// It imports something that the host does not give.
-    #[error(
-        "the module imports {name} from {module}; a plugin may import only functions of {KERNEL}{}",
-        advice(module)
-    )]
-    Import {
-        /// The module that it imports from.
-        module: String,
-        /// What it imports.
-        name: String,
-    },
-    /// It starts with more memory than it may have.
-    #[error("the module starts with {pages} pages of memory, {MEMORY_MAX_PAGES} at most")]
-    Memory {
-        /// The pages that it starts with.
-        pages: u64,
-    },
-    /// It starts with a larger table than it may have.
-    #[error("the module starts with a table of {entries} entries, {TABLE_MAX_ENTRIES} at most")]
-    Table {
-        /// The entries that the table starts with.
-        entries: u64,
-    },
-    /// It has too many tables.
-    #[error("the module has {count} tables, {TABLES_MAX} at most")]
-    Tables {
-        /// The number of its tables.
-        count: u32,
-    },
-    /// A function takes too much memory to compile.
-    #[error(
-        "a function has {locals} locals and {blocks} blocks; {LOCALS_IN_BLOCKS_MAX} at most of one times the other: it takes \
-         too much memory to compile: {OPTIMIZE}, or split the function"
-    )]
-    Function {
-        /// Its locals, without its parameters.
-        locals: u64,
-        /// Its blocks, loops and branches.
-        blocks: u64,
-    },
-    /// It puts too many entries into its tables whenever it is instantiated.
-    #[error(
-        "the module puts {entries} entries into its tables, {ELEMENTS_MAX} at most; they are functions that are called by \
-         pointer: {OPTIMIZE}, so that those which nothing calls go"
-    )]
-    Elements {
-        /// The entries of all segments.
-        entries: u64,
-    },
-    /// It exports what the published host does not open, or would make something else of.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// It exports a name that is ours.
-    #[error("the module exports {name:?}; names that begin with {OWN} are the guard's own")]
-    Export {
-        /// The name.
-        name: String,
-    },
-    /// It could not be rewritten. What was validated can be, so this is not known to happen.
-    #[error("the module cannot be rewritten: {0}")]
-    Rewrite(String),
-}
-
-/// What to do about code that is too much: that of a debug build is several times as much.
-const OPTIMIZE: &str = "build it with optimizations (`cargo build --release`, `zig build -Doptimize=ReleaseSmall`, \
-                        `asc --optimize`)";
-
-/// What to do about an import from this module.
-fn advice(module: &str) -> &'static str {
-    if module.starts_with("wasi") {
-        ": build it for wasm32-unknown-unknown, not for WASI"
-    } else {
-        ""
-    }
-}
-
-impl From<reencode::Error<Infallible>> for Rejection {
-    fn from(error: reencode::Error<Infallible>) -> Self {
-        Self::Rewrite(error.to_string())
-    }
-}
+/// What the error of a plugin begins with when it comes to the host: 16 letters, as `guard.wat` writes them.
+pub const ERROR_MARK: &str = "cc-lb-fuzz:error";
 
 /// A plugin made safe to run.
 pub(super) struct Guarded {
@@ -186,6 +67,8 @@ pub(super) struct Guarded {
     pub(super) front: Vec<u8>,
     /// The plugin's start code: the front has a [`START`] and a [`LINK`] where these are not empty.
     pub(super) start_code: StartCode,
+    /// Whether it has bulk instructions.
+    pub(super) has_bulk: bool,
     /// Whether the front has what reads and writes the meter.
     pub(super) is_metered: bool,
 }
@@ -204,8 +87,9 @@ impl Guarded {
 }
 
 /// A plugin behind the guard, for a host of your own on Extism. Of an instance that has the export [`START`], call that
-/// first; where there is the export [`LINK`], call it once, of an instance that is used for nothing else. Limits of fuel and time are yours to set, and to go on with a fresh instance after a call that ended
-/// abnormally.
+/// first; where there is the export [`LINK`], call it once, of an instance that is used for nothing else. Errors that the
+/// plugin sets begin with [`ERROR_MARK`]: no other error does. Limits of fuel and time are yours to set, and to go on with a
+/// fresh instance after a call that ended abnormally.
 ///
 /// # Errors
 /// [`Rejection`] where the module is none, or one that no plugin may be.
@@ -220,7 +104,7 @@ fn guard() -> &'static [u8] {
     &WASM
 }
 
-/// What the guard stands in for: its exports, but for those that the front calls.
+/// Whether the guard has a function of this name for plugins: all of its exports, but for those that the front calls.
 pub(super) fn is_guarded(import: &str) -> bool {
     static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
         let payloads = Parser::new(0).parse_all(guard()).filter_map(Result::ok);
@@ -231,7 +115,7 @@ pub(super) fn is_guarded(import: &str) -> bool {
         let exports = exports.flat_map(|exports| exports.into_iter().filter_map(Result::ok));
         exports.map(|export| export.name.to_owned()).collect()
     });
-    import != BEGIN && import != STARTED && NAMES.iter().any(|name| name == import)
+    import != BEGIN && import != END && NAMES.iter().any(|name| name == import)
 }
 
 /// Makes a plugin safe to run.
@@ -246,20 +130,17 @@ pub(super) fn guard_module(wasm: &[u8], is_metered: bool) -> Result<Guarded, Rej
     let features = WasmFeatures::WASM2 | WasmFeatures::TAIL_CALL | WasmFeatures::EXTENDED_CONST;
     let types = Validator::new_with_features(features).validate_all(wasm)?;
     let mut rewriter = Rewriter::default();
-    let plugin = rewriter.module(wasm)?;
     let types = types.as_ref();
+    let plugin = rewriter.module(wasm, &types)?;
+    let callable = rewriter.callable(&types)?;
     let start_code = rewriter.start_code(&types)?;
     // Without exports there is none of the memory.
     let has_memory = rewriter.has_memory && !rewriter.exports.is_empty();
     Ok(Guarded {
         plugin,
-        front: front::front(
-            &rewriter.callable(&types),
-            &start_code,
-            has_memory,
-            is_metered,
-        )?,
+        front: front::front(&callable, &start_code, has_memory, is_metered)?,
         start_code,
+        has_bulk: rewriter.has_bulk,
         is_metered,
     })
 }
@@ -273,32 +154,38 @@ struct Rewriter {
     start: Option<u32>,
     /// Whether it has a memory.
     has_memory: bool,
+    /// Whether it has bulk instructions.
+    has_bulk: bool,
 }
 
 impl Rewriter {
-    fn module(&mut self, wasm: &[u8]) -> Result<Vec<u8>, Rejection> {
-        let payloads: Vec<Payload<'_>> =
-            Parser::new(0).parse_all(wasm).collect::<Result<_, _>>()?;
+    fn module(
+        &mut self,
+        wasm: &[u8],
+        types: &wasmparser::types::TypesRef<'_>,
+    ) -> Result<Vec<u8>, Rejection> {
+        let mut costs = Costs::default();
+        let mut payloads = Vec::new();
+        for payload in Parser::new(0).parse_all(wasm) {
+            let payload = payload?;
+            costs.add(&payload)?;
+            payloads.push(payload);
+        }
         // Behind the exports in the binary, but exported itself.
         self.start = payloads.iter().find_map(|payload| match payload {
             Payload::StartSection { func, .. } => Some(*func),
             _ => None,
         });
+        let bulk = Bulk::of(&payloads)?;
+        self.has_bulk = !bulk.is_empty();
         let mut module = Module::new();
         for payload in payloads {
-            costs::check(&payload)?;
             match payload {
                 Payload::ImportSection(section) => {
                     module.section(&imports(section)?);
                 }
                 Payload::MemorySection(section) => {
                     let mut memories = MemorySection::new();
-                    for memory in section.clone() {
-                        let pages = memory?.initial;
-                        if pages > MEMORY_MAX_PAGES {
-                            return Err(Rejection::Memory { pages });
-                        }
-                    }
                     // A plugin can import none.
                     self.has_memory = section.count() > 0;
                     Bounded.parse_memory_section(&mut memories, section)?;
@@ -306,33 +193,25 @@ impl Rewriter {
                 }
                 Payload::TableSection(section) => {
                     let mut tables = TableSection::new();
-                    if section.count() > TABLES_MAX {
-                        let count = section.count();
-                        return Err(Rejection::Tables { count });
-                    }
-                    for table in section.clone() {
-                        let entries = table?.ty.initial;
-                        if entries > TABLE_MAX_ENTRIES {
-                            return Err(Rejection::Table { entries });
-                        }
-                    }
                     Bounded.parse_table_section(&mut tables, section)?;
                     module.section(&tables);
                 }
                 Payload::ExportSection(section) => {
-                    module.section(&self.exports(section)?);
-                }
-                Payload::CodeSectionStart { size, .. } if size as usize > CODE_MAX_BYTES => {
-                    let size = size as usize;
-                    return Err(Rejection::TooMuchCode { size });
+                    self.read_exports(section)?;
+                    module.section(&self.inner_exports(types));
                 }
                 // Now an export. Debug information is not needed to run.
                 Payload::StartSection { .. } => {}
                 Payload::CustomSection(section) if section.name() != "name" => {}
                 other => {
                     if let Some((id, range)) = other.as_section() {
-                        let data = &wasm[range];
-                        module.section(&RawSection { id, data });
+                        match bulk.section(wasm, id, range.clone()) {
+                            Some(section) => module.section(&section.raw()),
+                            None => module.section(&RawSection {
+                                id,
+                                data: &wasm[range],
+                            }),
+                        };
                     }
                 }
             }
@@ -340,12 +219,10 @@ impl Rewriter {
         Ok(module.finish())
     }
 
-    /// The exports, with names that mean something to the runtime made names that do not.
-    fn exports(
+    fn read_exports(
         &mut self,
         section: wasmparser::ExportSectionReader<'_>,
-    ) -> Result<ExportSection, Rejection> {
-        let mut exports = ExportSection::new();
+    ) -> Result<(), Rejection> {
         for export in section {
             let export = export?;
             if export.name.starts_with(OWN) {
@@ -354,13 +231,17 @@ impl Rewriter {
             }
             let name = export.name.to_owned();
             self.exports.push((name, export.kind, export.index));
-            Bounded.parse_export(
-                &mut exports,
-                wasmparser::Export {
-                    name: &inner_name(export.name),
-                    ..export
-                },
-            )?;
+        }
+        Ok(())
+    }
+
+    /// What the front imports, and no more: names that mean something to the runtime are made names that do not.
+    fn inner_exports(&self, types: &wasmparser::types::TypesRef<'_>) -> ExportSection {
+        let mut exports = ExportSection::new();
+        for (export, (name, _, index)) in self.typed(types).zip(&self.exports) {
+            if start::is_reserved(name) && export.ty.is_some() || returns_code(&export).is_some() {
+                exports.export(&inner_name(name), ExportKind::Func, *index);
+            }
         }
         if let Some(start) = self.start {
             exports.export(START, ExportKind::Func, start);
@@ -373,7 +254,7 @@ impl Rewriter {
         if let Some((_, _, function)) = function {
             exports.export(PLUGIN_MARK, ExportKind::Func, *function);
         }
-        Ok(exports)
+        exports
     }
 
     /// The exports with the types of functions.
@@ -393,17 +274,19 @@ impl Rewriter {
     }
 
     /// The exported functions that a request can call, and whether they return a code.
-    fn callable<'t>(&'t self, types: &'t wasmparser::types::TypesRef<'t>) -> Vec<(&'t str, bool)> {
+    fn callable<'t>(
+        &'t self,
+        types: &'t wasmparser::types::TypesRef<'t>,
+    ) -> Result<Vec<(&'t str, bool)>, Rejection> {
         let ours = self.typed(types).filter(|e| !start::is_reserved(e.name));
-        let callable = ours.filter_map(|export| {
-            let ty = export.ty?;
-            match (ty.params(), ty.results()) {
-                ([], []) => Some((export.name, false)),
-                ([], [wasmparser::ValType::I32]) => Some((export.name, true)),
-                _ => None,
-            }
-        });
-        callable.collect()
+        let callable: Vec<_> = ours
+            .filter_map(|export| Some((export.name, returns_code(&export)?)))
+            .collect();
+        if callable.len() > CALLABLE_MAX as usize {
+            let count = callable.len() as u64;
+            return Err(Rejection::Callable { count });
+        }
+        Ok(callable)
     }
 
     fn start_code(&self, types: &wasmparser::types::TypesRef<'_>) -> Result<StartCode, StartError> {
@@ -411,6 +294,16 @@ impl Rewriter {
         // Without exports nothing can be called, and nothing is.
         let has_section = self.start.is_some() && !exports.is_empty();
         start_code(&exports, has_section)
+    }
+}
+
+/// Whether a function that a request can call returns a code; `None` where no request can.
+fn returns_code(export: &start::Export<'_>) -> Option<bool> {
+    let ty = export.ty?;
+    match (ty.params(), ty.results()) {
+        ([], []) => Some(false),
+        ([], [wasmparser::ValType::I32]) => Some(true),
+        _ => None,
     }
 }
 
@@ -426,19 +319,15 @@ fn imports(section: wasmparser::ImportSectionReader<'_>) -> Result<ImportSection
     let mut imports = ImportSection::new();
     for import in section.into_imports() {
         let import = import?;
-        if import.module != KERNEL || !matches!(import.ty, TypeRef::Func(_)) {
+        let is_function = matches!(import.ty, TypeRef::Func(_));
+        if import.module != KERNEL || !is_function || !is_guarded(import.name) {
             return Err(Rejection::Import {
-                module: import.module.to_owned(),
-                name: import.name.to_owned(),
+                module: start::excerpt(import.module),
+                name: start::excerpt(import.name),
             });
         }
-        let module = if is_guarded(import.name) {
-            GUARD
-        } else {
-            KERNEL
-        };
         let ty = Bounded.entity_type(import.ty)?;
-        imports.import(module, import.name, ty);
+        imports.import(GUARD, import.name, ty);
     }
     Ok(imports)
 }

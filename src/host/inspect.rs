@@ -7,7 +7,7 @@ use std::fmt;
 use cc_lb_plugin_wire::identity::PluginIdentity;
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
-use super::guard::{self, MEMORY_MAX_PAGES, Rejection, TABLE_MAX_ENTRIES};
+use super::guard::{self, Guarded, MEMORY_MAX_PAGES, Rejection, TABLE_MAX_ENTRIES};
 use super::identity::{IdentityReadError, read_identity};
 use super::start::Start;
 
@@ -70,7 +70,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, Rejection> {
     for payload in Parser::new(0).parse_all(wasm) {
         found.add(payload?)?;
     }
-    found.changes = found.changes(&guarded.start_code.instance);
+    found.changes = found.changes(&guarded);
     Ok(found)
 }
 
@@ -122,12 +122,13 @@ impl Inspection {
         Ok(())
     }
 
-    fn changes(&self, start_code: &[Start]) -> Vec<String> {
+    fn changes(&self, guarded: &Guarded) -> Vec<String> {
         let mut changes = Vec::new();
-        let names = self.imports.iter().map(|(_, name)| name.as_str());
-        let checked: Vec<&str> = names.filter(|name| guard::is_guarded(name)).collect();
-        if !checked.is_empty() {
-            changes.push(format!("checks what it passes to {}", checked.join(", ")));
+        if !self.imports.is_empty() {
+            changes.push("gives it a kernel of its own in place of Extism's".to_owned());
+        }
+        if guarded.has_bulk {
+            changes.push("lets bulk instructions be interrupted".to_owned());
         }
         let above = |extents: &[Extent], most: u64| {
             let mut maxima = extents.iter().map(|extent| extent.maximum);
@@ -139,6 +140,7 @@ impl Inspection {
         if above(&self.tables, TABLE_MAX_ENTRIES) {
             changes.push(format!("bounds tables to {TABLE_MAX_ENTRIES} entries"));
         }
+        let start_code = &guarded.start_code.instance;
         if !start_code.is_empty() {
             let names: Vec<_> = start_code.iter().map(Start::name).collect();
             let names = names.join(", ");

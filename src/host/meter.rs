@@ -204,6 +204,7 @@ impl Meter {
     pub(super) fn after(
         &self,
         fuel: u64,
+        code: &Code,
         frames: &[(Frame, Loops)],
         mut read: impl FnMut(&[u8]) -> Option<Vec<u8>>,
     ) -> Option<Metering> {
@@ -235,6 +236,7 @@ impl Meter {
                 since: *since,
                 loops,
             })
+            .filter(|running| code.has(running.frame.function))
             .collect();
         Some(Metering {
             ticks,

@@ -10,6 +10,8 @@
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
+mod bounds;
+mod bulk;
 mod code;
 mod costs;
 pub mod dispatch;
@@ -26,6 +28,7 @@ mod plugin;
 mod pool;
 #[cfg(feature = "reference")]
 mod reference;
+mod rejection;
 mod site;
 mod sorted;
 mod start;

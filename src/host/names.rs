@@ -2,9 +2,14 @@
 //!
 //! A discrepancy here is two reasons told as one, or one told as many.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use serde_path_to_error::Segment;
+use wasmparser::{BinaryReaderError, Name};
+
+use super::bounds::FUNCTIONS_MAX;
+use crate::line::{is_printable, one_line};
 
 /// The longest name that is demangled, in bytes.
 const NAME_MAX_BYTES: usize = 1024;
@@ -26,10 +31,8 @@ const WHOLE: &str = ".";
 
 /// A name that is fit to be printed: a module may have any.
 pub(super) fn printable(name: &str) -> String {
-    let chars = name.chars().take(PRINTED_MAX_CHARS);
-    chars
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
+    let chars: String = name.chars().take(PRINTED_MAX_CHARS).collect();
+    one_line(&chars)
 }
 
 /// A text that takes no more than so many bytes.
@@ -130,7 +133,7 @@ fn is_of_a_primitive(name: &str) -> bool {
         let rest = of.strip_prefix(*primitive);
         rest.is_some_and(|rest| rest.starts_with(['>', ' ']))
     };
-    of.starts_with(['[', '&', '*']) || PRIMITIVES.iter().any(|primitive| is_named(&primitive))
+    of.starts_with(['[', '&', '*']) || PRIMITIVES.iter().any(is_named)
 }
 
 /// The trait that a function of Rust implements, with what follows; `None` where it implements none.
@@ -152,6 +155,25 @@ fn trait_of(name: &str) -> Option<&str> {
         }
     }
     None
+}
+
+/// The names of functions that a name section has.
+pub(super) fn of_functions<'a>(
+    section: wasmparser::NameSectionReader<'a>,
+) -> Result<BTreeMap<u32, &'a str>, BinaryReaderError> {
+    let mut names = BTreeMap::new();
+    for part in section {
+        if let Name::Function(map) = part? {
+            for naming in map {
+                let naming = naming?;
+                // A section may name millions of functions that there are not.
+                if naming.index < FUNCTIONS_MAX {
+                    names.entry(naming.index).or_insert(naming.name);
+                }
+            }
+        }
+    }
+    Ok(names)
 }
 
 /// Why an answer is not what it should be, in the words of `serde_json`, without what is the answer's own: places, numbers,
@@ -187,7 +209,7 @@ pub(super) fn reason(words: &str) -> String {
 /// The path of the value that is wrong. The name of an unknown field is the answer's own, and part of what is wrong.
 pub(super) fn field(path: &serde_path_to_error::Path, why: &str) -> String {
     let text = path.to_string();
-    let own = match path.iter().last() {
+    let own = match path.iter().next_back() {
         Some(Segment::Map { key }) if why.starts_with("unknown field") => &key[..],
         _ => "",
     };
@@ -221,7 +243,7 @@ pub(crate) fn without_numbers(text: &str, most: usize) -> String {
         match c {
             '0'..='9' if plain.ends_with('0') => {}
             '0'..='9' => plain.push('0'),
-            c if c.is_control() => plain.push(' '),
+            c if !is_printable(c) => plain.push(' '),
             c => plain.push(c),
         }
     }

@@ -321,6 +321,7 @@ impl Instance {
             self.frames = failure::frames(&error, code);
             // Those of a copy are none of the plugin's yet.
             if self.meter.is_none() {
+                self.frames.retain(|frame| code.has(frame.function));
                 code.mark_helpers(&mut self.frames);
             }
             Cause::of_call(&error)
@@ -342,12 +343,15 @@ impl Instance {
         let output = self.call(name, input);
         let fuel = self.fuel_used().unwrap_or_default();
         let frames = std::mem::take(&mut self.frames);
-        let frames = meter.translate(self.source.code(), &frames);
+        let source = Arc::clone(&self.source);
+        let code = source.code();
+        let frames = meter.translate(code, &frames);
         let mut read = |cells: &[u8]| self.call(meter::METER_READ, cells).ok();
-        let metering = meter.after(fuel, &frames, &mut read);
+        let metering = meter.after(fuel, code, &frames, &mut read);
         self.metering = metering;
-        self.frames = frames.into_iter().map(|(frame, _)| frame).collect();
-        self.source.code().mark_helpers(&mut self.frames);
+        let frames = frames.into_iter().map(|(frame, _)| frame);
+        self.frames = frames.filter(|frame| code.has(frame.function)).collect();
+        code.mark_helpers(&mut self.frames);
         output
     }
 

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 use wasmparser::{ExternalKind, FuncType, ValType};
 
+use crate::line::one_line;
+
 const COMMAND: &str = "_start";
 const REACTOR: &str = "_initialize";
 const CONSTRUCTORS: &str = "__wasm_call_ctors";
@@ -169,7 +171,8 @@ fn check_command(command: &Export<'_>, exports: &[Export<'_>]) -> Result<(), Sta
 /// So much of a name as is fit to be told: a module may have any.
 pub(super) fn excerpt(name: &str) -> String {
     const MOST_CHARS: usize = 100;
-    name.chars().take(MOST_CHARS).collect()
+    let chars: String = name.chars().take(MOST_CHARS).collect();
+    one_line(&chars)
 }
 
 fn is_plain(ty: &FuncType) -> bool {

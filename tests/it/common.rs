@@ -164,7 +164,7 @@ pub fn set_error(text: &str) -> String {
 
 /// Instructions that leave the handle of a new block with this text in `$block`. Eight bytes at a time: what is short is
 /// compiled sooner.
-fn block(text: &str) -> String {
+pub fn block(text: &str) -> String {
     let (words, rest) = text.as_bytes().as_chunks::<8>();
     let to = |at: usize| format!("(i64.add (global.get $block) (i64.const {at}))");
     let words = words.iter().enumerate().map(|(at, word)| {

@@ -19,6 +19,7 @@ mod generators;
 mod golden;
 mod guard;
 mod handshake;
+mod hostile;
 mod observation;
 mod openings;
 mod own_check;

@@ -1,0 +1,67 @@
+//! What a plugin's module may have, each with its reason. What honest plugins have is a tenth of it and less.
+//!
+//! A discrepancy here is a module that takes the memory or the time of whoever opens it, or one that is sound and refused.
+
+/// The largest module, in bytes, with its debug information.
+pub const MODULE_MAX_BYTES: usize = 64 << 20;
+
+/// The most code in a module, in bytes: it bounds the time of compilation.
+pub const CODE_MAX_BYTES: usize = 2 << 20;
+
+/// The most memory that a plugin has, in pages of 64 KiB: 64 MiB.
+pub const MEMORY_MAX_PAGES: u64 = 1024;
+
+/// The most bytes that a plugin puts into its memory when it is instantiated: they may have to be copied for each session, and
+/// behind each call that ends abnormally.
+pub const DATA_MAX_BYTES: u64 = 16 << 20;
+
+/// The most entries that a table of a plugin has.
+pub const TABLE_MAX_ENTRIES: u64 = 1 << 16;
+
+/// The most tables that a plugin has.
+pub const TABLES_MAX: u32 = 16;
+
+/// The most entries that a plugin puts into its tables when it is instantiated, which takes time as its data does.
+pub const ELEMENTS_MAX: u64 = 1 << 17;
+
+/// The most functions, with those that are imported. The call that takes the place of a bulk instruction has two bytes for the
+/// number of the function that it calls, which is less than 16,384 then; there is room for [`BULK_MAX`] such functions.
+pub const FUNCTIONS_MAX: u32 = 16_000;
+
+/// The most bulk instructions that differ in the segments and tables that they name.
+pub const BULK_MAX: u32 = 256;
+
+/// The most imports: Extism looks each of them up.
+pub const IMPORTS_MAX: u32 = 1_000;
+
+/// The most exports: their names are kept.
+pub const EXPORTS_MAX: u32 = 20_000;
+
+/// The most exported functions that a request can call. Extism's linker has an entry for each in every session.
+pub const CALLABLE_MAX: u32 = 512;
+
+/// The most types of functions: the engine keeps them.
+pub const TYPES_MAX: u32 = 10_000;
+
+/// The most parameters of a function or a block. Compiling a call takes memory for each.
+pub const PARAMETERS_MAX: u32 = 128;
+
+/// The most results of a function or a block. Each call has them all, whether anything reads them or not.
+pub const RESULTS_MAX: u32 = 16;
+
+/// The most values that are handed on beyond the first: results of all calls, and what branches and loops carry. Compiling
+/// takes half a kilobyte for each.
+pub const HANDED_ON_MAX: u64 = 200_000;
+
+/// The most locals and parameters of a function times its blocks and branches: compiling it takes memory for each local in each
+/// block.
+pub const LOCALS_IN_BLOCKS_MAX: u64 = 8_000_000;
+
+/// The most globals: each is initialised for each session.
+pub const GLOBALS_MAX: u32 = 10_000;
+
+/// The most segments of data, and of entries of tables.
+pub const SEGMENTS_MAX: u32 = 20_000;
+
+/// The most instructions in all constant expressions beside one in each. They are carried out for each session.
+pub const CONSTANT_MAX: u64 = 100_000;

@@ -1,0 +1,367 @@
+//! Plugins that were made to kill, stall or fool their host, and modules that were made to cost it too much.
+
+use std::time::Instant;
+
+use cc_lb_fuzz::dispatch::PluginSession;
+use cc_lb_fuzz::handshake::HandshakeError;
+use cc_lb_fuzz::host::{Cause, TrapKind};
+use cc_lb_fuzz::oracle::WALL_SLACK;
+use cc_lb_plugin_wire::v1::shape::ShapeFn;
+
+use crate::cli::{folder, text, tool};
+use crate::common::{Guest, OPENING_SLACK, block, is_in_time, set_error, set_output};
+use crate::guard::{misbehaves, request, survives};
+
+/// Bulk instructions, each with what it needs, that take as long as they can.
+fn bulk() -> [(&'static str, &'static str); 7] {
+    const ALL: &str = "(i32.const 0x4000000)";
+    const HALF: &str = "(i32.const 0x2000000)";
+    let leak = |text: String| -> &'static str { text.leak() };
+    let elements = leak(format!(
+        "(table $t 65536 funcref) (func $f) (elem $e funcref {})",
+        "(ref.func $f) ".repeat(65_536)
+    ));
+    let data = leak(format!(r#"(data $d "{}")"#, "z".repeat(1 << 20)));
+    [
+        (
+            "",
+            leak(format!("(memory.fill (i32.const 0) (i32.const 1) {ALL})")),
+        ),
+        (
+            "",
+            leak(format!("(memory.copy (i32.const 0) {HALF} {HALF})")),
+        ),
+        (
+            "",
+            "(memory.copy (i32.const 1) (i32.const 0) (i32.const 0x3ffffff))",
+        ),
+        (
+            data,
+            "(memory.init $d (i32.const 0) (i32.const 0) (i32.const 0x100000))",
+        ),
+        (
+            elements,
+            "(table.init $t $e (i32.const 0) (i32.const 0) (i32.const 0x10000))",
+        ),
+        (
+            elements,
+            "(table.fill $t (i32.const 0) (ref.func $f) (i32.const 0x10000))",
+        ),
+        (
+            elements,
+            "(table.copy $t $t (i32.const 1) (i32.const 0) (i32.const 0xffff))",
+        ),
+    ]
+}
+
+/// A plugin with all the memory that it may have.
+fn with_all_memory(declared: &str, body: &str) -> Guest {
+    let mut guest = misbehaves("", body);
+    let memory = format!("(memory 1024) {declared}");
+    guest.functions = guest.functions.replace("(memory 1)", &memory);
+    guest
+}
+
+#[test]
+fn bulk_instructions_in_a_line_end_with_the_time_of_a_call() {
+    for (declared, instruction) in bulk() {
+        for times in [300, 20_000] {
+            let guest = with_all_memory(declared, &instruction.repeat(times));
+            let mut session = PluginSession::new(&guest.wasm()).expect("it opens");
+            is_in_time(WALL_SLACK, || {
+                drop(session.dispatch::<ShapeFn>(request(true)));
+            });
+        }
+        let causes = survives(&with_all_memory(declared, &instruction.repeat(20_000)));
+        let ended = |cause: &Cause| matches!(cause, Cause::Timeout | Cause::OutOfFuel);
+        assert!(causes.iter().all(ended), "{instruction}: {causes:?}");
+    }
+}
+
+#[test]
+fn bulk_instructions_in_start_code_end_with_the_time_of_a_call() {
+    for (declared, instruction) in bulk() {
+        let mut guest = with_all_memory(declared, "");
+        guest.functions += &format!(
+            "(func $start {}) (start $start)",
+            instruction.repeat(20_000)
+        );
+        let wasm = guest.wasm();
+        is_in_time(OPENING_SLACK, || {
+            let error = PluginSession::new(&wasm).err().expect("it does not open");
+            assert!(
+                matches!(&error, HandshakeError::Instantiate { reason } if reason.contains("start code")),
+                "{error}"
+            );
+        });
+    }
+}
+
+/// What a plugin returns that carries out these instructions, a code.
+fn code(declared: &str, body: &str) -> Vec<Cause> {
+    let mut guest = misbehaves("", body);
+    guest.functions = guest
+        .functions
+        .replace("(memory 1)", &format!("(memory 4) {declared}"));
+    survives(&guest)
+}
+
+#[test]
+fn bulk_instructions_come_to_what_they_did() {
+    // Longer than a piece, and not a whole number of them.
+    const LONG: u32 = 0x1_8003;
+    let byte = |at: u32| format!("(i32.load8_u (i32.const {at}))");
+    let sum = |at: [u32; 4]| {
+        let [a, b, c, d] = at.map(byte);
+        format!("(return (i32.add (i32.add {a} {b}) (i32.add {c} {d})))")
+    };
+    let filled = format!("(memory.fill (i32.const 5) (i32.const 7) (i32.const {LONG}))");
+    let seven = code("", &format!("{filled} {}", sum([4, 5, 4 + LONG, 5 + LONG])));
+    assert_eq!(seven, [const { Cause::ExitCode(14) }; 3]);
+    // To where the source is: each byte must be read before it is written over.
+    let marks = format!(
+        "(i32.store8 (i32.const 0) (i32.const 1)) (i32.store8 (i32.const 0x8000) (i32.const 2))
+         (i32.store8 (i32.const 0x10000) (i32.const 4)) (i32.store8 (i32.const {}) (i32.const 8))",
+        LONG - 1
+    );
+    for (to, from) in [(3, 0), (0x9000, 0), (0, 0)] {
+        let copy = format!("(memory.copy (i32.const {to}) (i32.const {from}) (i32.const {LONG}))");
+        let there = sum([to, to + 0x8000, to + 0x10000, to + LONG - 1]);
+        let fifteen = code("", &format!("{marks} {copy} {there}"));
+        assert_eq!(fifteen, [const { Cause::ExitCode(15) }; 3], "{to} {from}");
+    }
+    let back = format!("(memory.copy (i32.const 0) (i32.const 3) (i32.const {LONG}))");
+    let marks = marks.replace("(i32.const 0)", "(i32.const 3)");
+    let fourteen = code(
+        "",
+        &format!("{marks} {back} {}", sum([0, 0x7ffd, 0xfffd, LONG - 4])),
+    );
+    assert_eq!(fourteen, [const { Cause::ExitCode(15) }; 3]);
+    let data = format!(r#"(data $d "{}z")"#, "y".repeat(0x1_8002));
+    let init = format!("(memory.init $d (i32.const 1) (i32.const 0) (i32.const {LONG}))");
+    let yz = code(&data, &format!("{init} {}", sum([0, 1, 0x10001, LONG])));
+    assert_eq!(yz, [const { Cause::ExitCode(121 + 121 + 122) }; 3]);
+}
+
+#[test]
+fn bulk_instructions_outside_of_the_memory_trap_as_they_did() {
+    for instruction in [
+        "(memory.fill (i32.const 0x40000) (i32.const 0) (i32.const 1))",
+        "(memory.fill (i32.const 1) (i32.const 0) (i32.const -1))",
+        "(memory.fill (i32.const 0x40001) (i32.const 0) (i32.const 0))",
+        "(memory.copy (i32.const 0x100) (i32.const 0) (i32.const 0xffffff00))",
+        "(memory.copy (i32.const 0) (i32.const 0x30000) (i32.const 0x20000))",
+        "(memory.copy (i32.const -16) (i32.const 0) (i32.const 0x20000))",
+    ] {
+        assert_eq!(
+            code("", instruction),
+            [const { Cause::Trap(TrapKind::MemoryOutOfBounds) }; 3],
+            "{instruction}"
+        );
+    }
+    let table = "(table $t 8 funcref)";
+    let outside = "(table.fill $t (i32.const 1) (ref.null func) (i32.const 8))";
+    let causes = code(table, outside);
+    assert_eq!(
+        causes,
+        [const { Cause::Trap(TrapKind::TableOutOfBounds) }; 3]
+    );
+}
+
+#[test]
+fn a_plugin_that_writes_over_all_that_it_can_reach_harms_itself_alone() {
+    let imports = r#"
+        (import "extism:host/env" "var_get" (func $var_get (param i64) (result i64)))
+        (import "extism:host/env" "var_set" (func $var_set (param i64 i64)))
+        (import "extism:host/env" "free" (func $free (param i64)))
+        (import "extism:host/env" "input_offset" (func $input_offset (result i64)))
+        (import "extism:host/env" "length" (func $length (param i64) (result i64)))"#;
+    // A block that is freed while it is handed out, in the place of which another is.
+    let key = "(global.set $block (call $alloc (i64.const 24)))";
+    let exchange = "(call $var_set (global.get $block) (call $alloc (i64.const 200)))
+        (drop (call $var_get (global.get $block))) (call $free (global.get $block))";
+    let write_over = "(call $fill (i64.const 0x10000) (i64.const 0x10200))
+        (call $fill (call $input_offset) (i64.add (call $input_offset) (call $input_length)))";
+    for body in [
+        format!("{key} {exchange} {write_over} (return (i32.const 5))"),
+        format!("{write_over} {key} {exchange} (return (i32.const 5))"),
+        format!("{key} {key} {write_over} (call $error_set (global.get $block)) {write_over}"),
+        "(call $fill (i64.const 0) (i64.const -1))".to_owned(),
+    ] {
+        let mut guest = misbehaves(imports, &body);
+        guest.functions += "
+            (func $fill (param $at i64) (param $end i64)
+                (loop $more
+                    (call $store_u64 (local.get $at) (i64.const -1))
+                    (local.set $at (i64.add (local.get $at) (i64.const 8)))
+                    (br_if $more (i64.lt_u (i64.add (local.get $at) (i64.const 7)) (local.get $end)))))";
+        survives(&guest);
+    }
+}
+
+#[test]
+fn an_error_is_an_error_however_it_is_worded() {
+    for words in [
+        "Returned non-zero exit code: 7",
+        "timeout",
+        "oom",
+        "plugin ran out of fuel",
+        "unable to load error message from memory: ",
+        "cc-lb-fuzz:error",
+    ] {
+        let body = format!("{} (return (i32.const 1))", set_error(words));
+        let causes = survives(&misbehaves("", &body));
+        let error = Cause::GuestError(words.to_owned());
+        assert_eq!(causes, [error.clone(), error.clone(), error]);
+    }
+}
+
+#[test]
+fn a_module_that_costs_too_much_is_refused_with_a_reason() {
+    let many = |what: &str, times: usize| what.repeat(times);
+    let results = |results: usize, calls: usize| {
+        format!(
+            "(func $many (result {}) (unreachable)) (func {} (unreachable))",
+            many("i32 ", results),
+            many("(call $many) ", calls)
+        )
+    };
+    let numbered =
+        |count: usize, item: &dyn Fn(usize) -> String| -> String { (0..count).map(item).collect() };
+    let reasons: Vec<String> = [
+        many("(func)", 16_001),
+        results(17, 1),
+        results(16, 20_000),
+        format!("(type (func (param {})))", many("i32 ", 129)),
+        numbered(10_001, &|_| "(type (func))".to_owned()),
+        many(
+            r#"(import "extism:host/env" "alloc" (func (param i64) (result i64)))"#,
+            1_001,
+        ),
+        numbered(20_001, &|n| format!(r#"(export "m{n}" (memory 0))"#)) + "(memory 1)",
+        numbered(513, &|n| format!(r#"(func (export "f{n}"))"#)),
+        many("(global i32 (i32.const 0))", 10_001),
+        many("(data (i32.const 0) \"a\")", 20_001) + "(memory 1)",
+        format!(
+            r#"(memory 1024) (data (i32.const 0) "{}")"#,
+            many("a", (16 << 20) + 1)
+        ),
+        format!(
+            "(global i32 {} (i32.const 1) {})",
+            many("i32.const 1 ", 60_000),
+            many("i32.add ", 60_000)
+        )
+        .replace(" (i32.const 1) ", " i32.const 1 "),
+        format!(
+            r#"(memory 1) {} (func {})"#,
+            numbered(300, &|n| format!(r#"(data $d{n} "a")"#)),
+            numbered(300, &|n| format!(
+                "(memory.init $d{n} (i32.const 0) (i32.const 0) (i32.const 1))"
+            ))
+        ),
+        format!(
+            "(func (local {}) (block (br_table {} (i32.const 0))))",
+            many("i32 ", 100),
+            many("0 ", 100_000)
+        ),
+    ]
+    .iter()
+    .map(|module| {
+        let wasm = wat::parse_str(format!("(module {module})")).expect("it is text");
+        let begin = Instant::now();
+        let refused = PluginSession::new(&wasm).err();
+        assert!(begin.elapsed() < OPENING_SLACK, "{:.60}", module);
+        match refused {
+            Some(HandshakeError::Instantiate { reason }) => reason,
+            other => panic!("{module:.60}: {other:?}"),
+        }
+    })
+    .collect();
+    insta::assert_snapshot!(reasons.join("\n"));
+}
+
+#[test]
+fn a_module_may_have_all_that_is_allowed_at_once() {
+    let mut guest = misbehaves("", "(unreachable)");
+    let numbered =
+        |count: usize, item: &dyn Fn(usize) -> String| -> String { (0..count).map(item).collect() };
+    guest.functions = guest.functions.replace(
+        "(memory 1)",
+        &format!(
+            r#"(memory 512) (data (i32.const 0x1000000) "{}") {} {} {}"#,
+            "a".repeat(15 << 20),
+            numbered(9_000, &|n| format!(
+                r#"(global $g{n} (export "g{n}") i32 (i32.const {n}))"#
+            )),
+            numbered(500, &|n| format!(r#"(func (export "f{n}"))"#)),
+            numbered(200, &|n| format!(r#"(data (i32.const {n}) "abc")"#)),
+        ),
+    );
+    let trap = Cause::Trap(TrapKind::Unreachable);
+    assert_eq!(survives(&guest), [trap.clone(), trap.clone(), trap]);
+}
+
+/// What a plugin says that wants to be taken for the tool, in the letters of JSON.
+const FORGED: &str =
+    r"x\nfinding: forged\n  replay: sh forged\r\u001b[31mforged\u202egorf\u2028forged";
+
+#[test]
+fn no_word_of_a_plugin_makes_a_line_of_its_own_in_any_report() {
+    let request = format!(r#"{{"url":"http://{FORGED}"}}"#);
+    let asks = misbehaves(
+        r#"(import "extism:host/env" "http_request" (func $http (param i64 i64) (result i64)))"#,
+        &format!(
+            "{} (drop (call $http (global.get $block) (i64.const 0)))",
+            block(&request)
+        ),
+    );
+    let answer =
+        |text: &str| misbehaves("", &format!("{} (return (i32.const 0))", set_output(text)));
+    let unknown = answer(&format!(r#"{{"_v":1,"{FORGED}":1}}"#));
+    let wrong = answer(&format!(
+        r#"{{"_v":1,"url":"","method":"","headers":"{FORGED}","body_base64":""}}"#
+    ));
+    let mut named = misbehaves("", "(call $named)");
+    named.functions +=
+        "(func $named (@name \"x\\0afinding: forged\\0d\\e2\\80\\ae\") (unreachable))";
+    for guest in [asks, unknown, wrong, named] {
+        let folder = folder();
+        std::fs::write(folder.path().join("plugin.wasm"), guest.wasm()).expect("it can be written");
+        let formats = ["html", "json", "junit", "markdown", "sarif"];
+        let reports = formats.map(|format| format!("--report={format}=report.{format}"));
+        let run = ["run", "plugin.wasm", "--cases", "300", "--seed", "1"];
+        let run: Vec<&str> = run
+            .into_iter()
+            .chain(reports.iter().map(String::as_str))
+            .collect();
+        let ended = tool(folder.path(), &run);
+        let printed = text(&ended.stdout);
+        assert!(printed.contains("plugin_fault in shape"), "{printed}");
+        let report = |format| {
+            let file = folder.path().join(format!("report.{format}"));
+            std::fs::read_to_string(file).expect("it was written")
+        };
+        let artifacts = folder.path().join("artifacts");
+        let stored = std::fs::read_dir(artifacts).expect("there is one");
+        let stored = stored.map(|file| file.expect("it can be read").path());
+        let is_finding =
+            |path: &std::path::PathBuf| path.display().to_string().contains("plugin_fault");
+        let mut stored = stored.map(|path| path.canonicalize().expect("it is there"));
+        let stored = stored.find(is_finding).expect("it was told");
+        let stored = stored.display().to_string();
+        let replay = ["replay", &stored, "--plugin", "plugin.wasm"];
+        let replayed = tool(folder.path(), &replay);
+        let texts = formats.map(report).into_iter();
+        for told in texts.chain([printed, text(&replayed.stdout)]) {
+            let forged = told.split(['\n', '\r', '\u{2028}']);
+            let forged: Vec<_> = forged
+                .filter(|line| line.trim_start().starts_with("finding: forged"))
+                .collect();
+            assert_eq!(forged, [""; 0], "{told}");
+            assert!(
+                !told.contains(['\u{1b}', '\u{202e}', '\u{2028}', '\r']),
+                "{told}"
+            );
+        }
+    }
+}
