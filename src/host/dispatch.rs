@@ -72,6 +72,7 @@ pub fn run<F: WireFunction>(
 ///   badly, keeps the instance and the plugin's state. Start code runs again for a fresh instance, in addition to
 ///   the limits of the call.
 /// - What a plugin set before it trapped is not told: neither its error nor its output.
+/// - What a call leaves in Extism's memory is zeroed at no later call's expense, but for the last 16 KiB.
 /// - A request larger than [`INPUT_MAX_BYTES`] is a fallback without a call.
 /// - An answer that is set while an error stands, or before one is set, is lost, though the plugin takes the error back.
 /// - Start code (a start section, `_initialize`, `__wasm_call_ctors`, `hs_init`) runs where and in the order in which it

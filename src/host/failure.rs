@@ -291,9 +291,8 @@ impl Cause {
     /// Reads the error of an `extism::Plugin::call`.
     ///
     /// Extism gives its own verdicts as messages made of `&'static str` ("timeout", "plugin ran out of
-    /// fuel"), a trap as a [`wasmtime::Trap`], and everything that comes from the guest as a `String`: so
-    /// a guest that sets the error "timeout" is still told from one that ran into the limit. An error that is not UTF-8
-    /// takes the place of a trap and of a timeout. Source:
+    /// fuel"), a trap as a [`wasmtime::Trap`], the error of a host function with the guest's backtrace, and everything that
+    /// comes from the guest as a `String` that begins with the guard's mark. Source:
     /// `Plugin::raw_call` and `Plugin::call` of extism 1.30.0, plugin.rs.
     pub(super) fn of_call(error: &extism::Error) -> Self {
         // Where the guest had set an error too, the trap is the context of that error.
@@ -306,12 +305,11 @@ impl Cause {
         if let Some(wasmtime::Trap::Interrupt) = trap {
             return Self::Timeout;
         }
-        if let Some(verdict) = error.downcast_ref::<&'static str>() {
-            return match *verdict {
-                "timeout" => Self::Timeout,
-                "plugin ran out of fuel" => Self::OutOfFuel,
-                other => Self::Runtime(other.to_owned()),
-            };
+        match error.downcast_ref::<&'static str>() {
+            Some(&"timeout") => return Self::Timeout,
+            Some(&"plugin ran out of fuel") => return Self::OutOfFuel,
+            // Host functions say something of that kind too.
+            _ => {}
         }
         if let Some(trap) = trap {
             return match trap {

@@ -12,7 +12,7 @@ use wasm_encoder::{
     MemoryType, Module, TypeSection, ValType,
 };
 
-use super::guard::{BEGIN, END, GUARD, LINK, MEMORY, PLUGIN, START, inner_name};
+use super::guard::{BEGIN, CLEAR, END, GUARD, LINK, MEMORY, PLUGIN, START, inner_name};
 use super::meter;
 use super::start::{Start, StartCode};
 
@@ -84,6 +84,9 @@ pub(super) fn front(
             front.define(name, NOTHING, begin, &calls, None);
         }
     }
+    let mut nothing = Function::new([]);
+    nothing.instructions().end();
+    front.add(CLEAR, NOTHING, &nothing);
     if has_memory {
         let mut body = Function::new([]);
         body.instructions().memory_size(0).end();

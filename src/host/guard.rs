@@ -49,6 +49,10 @@ pub const LINK: &str = "cc-lb-fuzz:link";
 /// The export that tells how large the memory of a plugin which has any is, as its exit code, in pages of 64 KiB.
 pub(super) const MEMORY: &str = "cc-lb-fuzz:memory";
 
+/// The export that does nothing: before it Extism zeroes what the last call left in its memory, which would be at the expense
+/// of the next one.
+pub(super) const CLEAR: &str = "cc-lb-fuzz:clear";
+
 /// What the front calls of the guard: before each call of the plugin, and behind each that returned.
 pub(super) const BEGIN: &str = "begin";
 pub(super) const END: &str = "end";
@@ -200,9 +204,9 @@ impl Rewriter {
                     self.read_exports(section)?;
                     module.section(&self.inner_exports(types));
                 }
-                // Now an export. Debug information is not needed to run.
-                Payload::StartSection { .. } => {}
-                Payload::CustomSection(section) if section.name() != "name" => {}
+                // Now an export. Nothing else is needed to run; names least, for the runtime would demangle those of what
+                // trapped, and a few bytes may stand for gigabytes.
+                Payload::StartSection { .. } | Payload::CustomSection(_) => {}
                 other => {
                     if let Some((id, range)) = other.as_section() {
                         match bulk.section(wasm, id, range.clone()) {
@@ -354,5 +358,24 @@ impl Reencode for Bounded {
             .min(TABLE_MAX_ENTRIES);
         let maximum = Some(maximum);
         reencode::utils::table_type(self, wasmparser::TableType { maximum, ..ty })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_plugin_that_is_not_needed_to_run_reaches_the_runtime() {
+        let text = r#"(module (@custom "a" "b") (func $named (export "shape")))"#;
+        let wasm = wat::parse_str(text).expect("it is valid");
+        let is_custom = |payload: &Payload<'_>| matches!(payload, Payload::CustomSection(_));
+        let customs = |wasm: &[u8]| {
+            let payloads = Parser::new(0).parse_all(wasm).filter_map(Result::ok);
+            payloads.filter(is_custom).count()
+        };
+        assert_eq!(customs(&wasm), 2, "its names and its own");
+        let guarded = guarded(&wasm).expect("it may run");
+        assert_eq!(customs(&guarded.plugin), 0);
     }
 }

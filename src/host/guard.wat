@@ -115,10 +115,10 @@
       (local.get $length))
     (call $kernel_error_set (local.get $block)))
 
-  ;; A block of the kernel for what leaves: at most 1 MiB in one call, a trap beyond.
+  ;; A block of the kernel for what leaves: at most 1 MiB in one call with the mark of an error, a trap beyond.
   (func $leave (param $length i64) (result i64)
     (local $block i64)
-    (if (i64.gt_u (local.get $length) (i64.sub (i64.const 0x100000) (global.get $left)))
+    (if (i64.gt_u (local.get $length) (i64.sub (i64.const 0x100010) (global.get $left)))
       (then (unreachable)))
     (global.set $left (i64.add (global.get $left) (local.get $length)))
     (local.set $block (call $kernel_alloc (local.get $length)))
@@ -315,6 +315,7 @@
     (local $length i64) (local $block i64) (local $at i64)
     (if (i64.eqz (local.get $given)) (then (return (i64.const 0))))
     (local.set $length (call $kernel_length (local.get $given)))
+    (if (i64.eqz (local.get $length)) (then (return (i64.const 0))))
     (if (i64.gt_u (local.get $length) (i64.sub (i64.const 0x210000) (global.get $end)))
       (then (return (i64.const 0))))
     (local.set $block (call $take (local.get $length)))

@@ -365,3 +365,40 @@ fn no_word_of_a_plugin_makes_a_line_of_its_own_in_any_report() {
         }
     }
 }
+
+#[test]
+fn what_a_call_leaves_costs_the_next_one_nothing_that_it_needs() {
+    let mebibyte = "(call $alloc (i64.const 0x100000))";
+    let junk = format!("(call $output_set {mebibyte} (i64.const 0x100000)) (return (i32.const 0))");
+    let error = format!("(call $error_set {mebibyte}) (return (i32.const 1))");
+    for (body, is_it) in [(&junk, "an undecodable answer"), (&error, "an error")] {
+        let mut guest = misbehaves("", body);
+        // A healthy call that needs more than nine tenths of its fuel.
+        let healthy = guest.functions.strip_suffix("(i32.const 0))");
+        guest.functions = healthy.expect("it answers").to_owned()
+            + "(call $burn) (i32.const 0))
+            (func $burn (local $n i32)
+                (loop $more
+                    (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                    (br_if $more (i32.lt_u (local.get $n) (i32.const 1150000)))))";
+        for cause in survives(&guest) {
+            let expected = match is_it {
+                "an error" => matches!(&cause, Cause::GuestError(text) if text.len() == 1 << 20),
+                _ => matches!(cause, Cause::Undecodable(_)),
+            };
+            assert!(expected, "{is_it}: {cause:.100}");
+        }
+    }
+}
+
+#[test]
+fn a_host_function_that_fails_is_told_as_one_whatever_it_says() {
+    let imports = r#"(import "extism:host/env" "var_set" (func $var_set (param i64 i64)))"#;
+    let full = "(global.set $block (call $alloc (i64.const 1)))
+        (call $store_u8 (global.get $block) (i32.const 107))
+        (call $var_set (global.get $block) (call $alloc (i64.const 0xffff0)))";
+    for cause in survives(&misbehaves(imports, full)) {
+        let full = Cause::HostFunction("Variable store is full".to_owned());
+        assert_eq!(cause, full);
+    }
+}
