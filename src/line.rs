@@ -30,6 +30,21 @@ pub fn harmless(text: &str) -> String {
     text.replace(|c| !is_printable(c) && c != '\n', "\u{fffd}")
 }
 
+/// The text of a JSON document, with what is not printable as JSON escapes it. It has such characters in its strings only.
+pub fn in_json(text: &str) -> String {
+    let mut json = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_printable(c) || c == '\n' {
+            json.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                json += &format!("\\u{unit:04x}");
+            }
+        }
+    }
+    json
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,5 +57,9 @@ mod tests {
             r#"a\nfinding: b\r\u{1b}[31m\u{2028}\u{202e}c \u{85}é「'"\"#
         );
         assert_eq!(harmless("a\n\u{202e}b\u{7}"), "a\n\u{fffd}b\u{fffd}");
+        assert_eq!(
+            in_json("\"\u{9b}\u{e0001}\"\n"),
+            "\"\\u009b\\udb40\\udc01\"\n"
+        );
     }
 }

@@ -145,7 +145,9 @@ impl Module {
             }
             let mut at = *start;
             for text in data.split(|byte| !is_printable(byte)) {
-                tell(at, text, true);
+                if LENGTHS.contains(&text.len()) {
+                    tell(at, text, true);
+                }
                 at += text.len() + 1;
             }
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use cc_lb_fuzz::campaign::{Entry, Worker, reached, redundant};
 use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::exit_code;
+use cc_lb_fuzz::line::one_line;
 use clap::{Args, Subcommand};
 
 use super::cases::{self, CaseFile};
@@ -112,7 +113,10 @@ fn stats(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
             [one] => one.to_string(),
             own => format!("{}, and {} more", telling(own), own.len() - 1),
         };
-        print(&format!("{}: {shown}\n", seed.path.display()))?;
+        print(&format!(
+            "{}: {shown}\n",
+            one_line(&seed.path.display().to_string())
+        ))?;
     }
     let gone = redundant(&seeds).len();
     print(&format!(
@@ -145,7 +149,10 @@ fn add(reach: &mut Reach<'_>, folder: &Path, files: &[PathBuf]) -> Result<(), Cl
         let shown = telling(&own);
         let path = free_path(folder, shown);
         seed.case.write(&path)?;
-        print(&format!("{}: {shown}\n", path.display()))?;
+        print(&format!(
+            "{}: {shown}\n",
+            one_line(&path.display().to_string())
+        ))?;
     }
     let added = new.len() - gone.len();
     print(&format!("{added} of {tried} cases added\n"))
@@ -160,7 +167,10 @@ fn min(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
             path: path.clone(),
             source,
         })?;
-        print(&format!("removed {}\n", path.display()))?;
+        print(&format!(
+            "removed {}\n",
+            one_line(&path.display().to_string())
+        ))?;
     }
     print(&format!(
         "{} of {} cases left\n",

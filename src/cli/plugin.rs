@@ -1,9 +1,12 @@
 //! The plugin, and the host that runs it.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use cc_lb_fuzz::campaign::{CampaignError, HostKind, Setup, Workers};
+use cc_lb_fuzz::host::guard::MODULE_MAX_BYTES;
 use cc_lb_fuzz::host::{HandshakeError, PluginHost};
 use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::puppet;
@@ -155,9 +158,16 @@ pub fn refused(error: CampaignError, plugin: Option<&Path>) -> CliError {
     }
 }
 
+/// The longest text that is read as a module, in bytes: making a module of it takes some twenty times as much memory.
+const TEXT_MAX_BYTES: usize = 16 << 20;
+
 /// The module of a plugin.
 pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    let bytes = std::fs::read(path).map_err(|source| CliError::ReadPlugin {
+    let mut bytes = Vec::new();
+    // One byte more than a module may have, for the guard to say so.
+    let file = File::open(path).map(|file| file.take(MODULE_MAX_BYTES as u64 + 1));
+    let read = file.and_then(|mut file| file.read_to_end(&mut bytes));
+    read.map_err(|source| CliError::ReadPlugin {
         path: path.to_owned(),
         source,
     })?;
@@ -166,17 +176,28 @@ pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {
         path: path.to_owned(),
         reason,
     };
-    if !is_text && !bytes.starts_with(b"\0asm") {
+    let is_binary = bytes.starts_with(b"\0asm");
+    if !is_text && !is_binary {
         return Err(no_module("it does not begin with \\0asm".to_owned()));
     }
-    // Of a text, without the mark that some editors put before it.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let wasm = wat::parse_bytes(bytes).map_err(|error| no_module(error.to_string()))?;
+    if !is_binary && bytes.len() > TEXT_MAX_BYTES {
+        return Err(no_module(format!(
+            "its text has more than {TEXT_MAX_BYTES} bytes; give the module itself"
+        )));
+    }
+    let wasm = if is_binary {
+        bytes
+    } else {
+        // Without the mark that some editors put before it.
+        let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        let wasm = wat::parse_bytes(text).map_err(|error| no_module(error.to_string()))?;
+        wasm.into_owned()
+    };
     if wasm.get(4..8) == Some(&[0x0d, 0, 1, 0]) {
         return Err(no_module(
             "it is a component; build the plugin as a module, for wasm32-unknown-unknown"
                 .to_owned(),
         ));
     }
-    Ok(wasm.into_owned())
+    Ok(wasm)
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use cc_lb_fuzz::exit_code;
+use cc_lb_fuzz::line::one_line;
 use cc_lb_fuzz::report;
 use clap::Args;
 
@@ -37,7 +38,7 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
         limited += usize::from(limits > 0);
         if in_full {
             if cases.len() > 1 {
-                print(&format!("{}\n", file.display()))?;
+                print(&format!("{}\n", one_line(&file.display().to_string())))?;
             }
             print_findings(&report::replay_text(case, &seen, &violations))?;
         } else {

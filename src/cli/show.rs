@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::exit_code;
+use cc_lb_fuzz::line::in_json;
 use cc_lb_fuzz::report;
 use cc_lb_fuzz::wire::Request;
 use clap::{Args, ValueEnum};
@@ -38,7 +39,7 @@ pub fn show(args: &ShowArgs) -> Result<u8, CliError> {
     let case = Case::<Request>::read(&args.file)?;
     match args.format {
         Format::Text => print(&report::case_text(&case))?,
-        Format::Json => print_bytes(case.to_json()?.as_bytes())?,
+        Format::Json => print_bytes(in_json(&case.to_json()?).as_bytes())?,
         Format::Rust => {
             let name = args.file.file_stem().unwrap_or_default();
             let plugin = args.plugin.display().to_string();

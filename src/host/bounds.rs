@@ -11,9 +11,14 @@ pub const CODE_MAX_BYTES: usize = 2 << 20;
 /// The most memory that a plugin has, in pages of 64 KiB: 64 MiB.
 pub const MEMORY_MAX_PAGES: u64 = 1024;
 
-/// The most bytes that a plugin puts into its memory when it is instantiated: they may have to be copied for each session, and
-/// behind each call that ends abnormally.
-pub const DATA_MAX_BYTES: u64 = 16 << 20;
+/// The most bytes of data: Extism copies the whole module for each session, and behind each call that ends abnormally.
+pub const DATA_MAX_BYTES: u64 = 8 << 20;
+
+/// Up to there the runtime maps the data of a plugin, all of which is where it says: it costs nothing then.
+pub const MAPPED_MAX_BYTES: u64 = 16 << 20;
+
+/// The most pages of 4 KiB that have data in them which is not mapped: each is copied for each session.
+pub const COPIED_PAGES_MAX: u64 = 1_000;
 
 /// The most entries that a table of a plugin has.
 pub const TABLE_MAX_ENTRIES: u64 = 1 << 16;
@@ -21,8 +26,8 @@ pub const TABLE_MAX_ENTRIES: u64 = 1 << 16;
 /// The most tables that a plugin has.
 pub const TABLES_MAX: u32 = 16;
 
-/// The most entries that a plugin puts into its tables when it is instantiated, which takes time as its data does.
-pub const ELEMENTS_MAX: u64 = 1 << 17;
+/// The most entries that a plugin puts into its tables when it is instantiated, which takes time for each session.
+pub const ELEMENTS_MAX: u64 = 1 << 15;
 
 /// The most functions, with those that are imported. The call that takes the place of a bulk instruction has two bytes for the
 /// number of the function that it calls, which is less than 16,384 then; there is room for [`BULK_MAX`] such functions.
@@ -53,9 +58,28 @@ pub const RESULTS_MAX: u32 = 16;
 /// takes half a kilobyte for each.
 pub const HANDED_ON_MAX: u64 = 200_000;
 
-/// The most locals and parameters of a function times its blocks and branches: compiling it takes memory for each local in each
-/// block.
+/// The most parameters and results of all types and all functions together: the runtime makes code of its own for each.
+pub const SIGNATURES_MAX: u64 = 200_000;
+
+/// The most blocks of a function, and of all functions. An instruction counts as many as compiling it makes: two branches of one
+/// loop are looked at for the end of the fuel and of the time, a call by pointer is checked three times.
+pub const BLOCKS_MAX: u64 = 60_000;
+
+/// See [`BLOCKS_MAX`].
+pub const BLOCKS_OF_ALL_MAX: u64 = 600_000;
+
+/// The most loops and conditions that are inside of each other: compiling them takes the square of that.
+pub const NESTING_MAX: usize = 1_000;
+
+/// The most locals and parameters of all functions.
+pub const LOCALS_MAX: u64 = 1_000_000;
+
+/// The most locals and parameters of a function times its blocks, and of all functions: compiling it takes memory for each local
+/// in each block.
 pub const LOCALS_IN_BLOCKS_MAX: u64 = 8_000_000;
+
+/// See [`LOCALS_IN_BLOCKS_MAX`].
+pub const LOCALS_IN_BLOCKS_OF_ALL_MAX: u64 = 40_000_000;
 
 /// The most globals: each is initialised for each session.
 pub const GLOBALS_MAX: u32 = 10_000;

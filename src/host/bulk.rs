@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use wasm_encoder::{Encode as _, Function, InstructionSink, RawSection, SectionId, ValType};
-use wasmparser::{BinaryReaderError, FunctionBody, Operator, Payload, RefType};
+use wasmparser::{FunctionBody, Operator, Payload, RefType};
 
 use super::bounds::BULK_MAX;
 use super::rejection::Rejection;
@@ -192,10 +192,6 @@ impl Bulk {
                 _ => {}
             }
         }
-        let forms = bulk.forms.len() as u64;
-        if forms > u64::from(BULK_MAX) {
-            return Err(Rejection::Bulk { forms });
-        }
         Ok(bulk)
     }
 
@@ -204,7 +200,7 @@ impl Bulk {
         self.forms.is_empty()
     }
 
-    fn find(&mut self, body: &FunctionBody<'_>) -> Result<(), BinaryReaderError> {
+    fn find(&mut self, body: &FunctionBody<'_>) -> Result<(), Rejection> {
         let mut operators = body.get_operators_reader()?;
         while !operators.eof() {
             let start = operators.original_position();
@@ -216,6 +212,9 @@ impl Bulk {
                 self.forms.push(form);
                 self.forms.len() - 1
             });
+            if self.forms.len() > BULK_MAX as usize {
+                return Err(Rejection::Bulk);
+            }
             let range = start..operators.original_position();
             self.found.push(Found { range, form });
         }

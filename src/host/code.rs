@@ -20,6 +20,9 @@ use super::site::Frame;
 /// functions that only abort are found out, so this is how long a chain of such may be.
 const ROUNDS: usize = 32;
 
+/// The most code that is looked at for that, in bytes: of the largest module all of it three times.
+const READ_MAX_BYTES: usize = 6 << 20;
+
 /// Two callers and more: who called does not say where in the plugin that is.
 const ANYWHERE: u8 = 2;
 
@@ -187,9 +190,14 @@ impl Code {
         bodies: &[FunctionBody<'_>],
     ) -> Result<(), BinaryReaderError> {
         let imported = self.functions.len() - bodies.len().min(self.functions.len());
+        let mut read_bytes = 0;
         for _ in 0..ROUNDS {
             let mut learned = false;
             for (body, place) in bodies.iter().zip(imported..) {
+                read_bytes += body.range().len();
+                if read_bytes > READ_MAX_BYTES {
+                    return Ok(());
+                }
                 if !self.functions[place].only_aborts && !self.returns(body)? {
                     self.functions[place].only_aborts = true;
                     learned = true;

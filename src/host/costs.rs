@@ -8,9 +8,11 @@ use wasmparser::{
 };
 
 use super::bounds::{
-    CODE_MAX_BYTES, CONSTANT_MAX, DATA_MAX_BYTES, ELEMENTS_MAX, EXPORTS_MAX, FUNCTIONS_MAX,
-    GLOBALS_MAX, HANDED_ON_MAX, IMPORTS_MAX, LOCALS_IN_BLOCKS_MAX, MEMORY_MAX_PAGES,
-    PARAMETERS_MAX, RESULTS_MAX, SEGMENTS_MAX, TABLE_MAX_ENTRIES, TABLES_MAX, TYPES_MAX,
+    BLOCKS_MAX, BLOCKS_OF_ALL_MAX, CODE_MAX_BYTES, CONSTANT_MAX, COPIED_PAGES_MAX, DATA_MAX_BYTES,
+    ELEMENTS_MAX, EXPORTS_MAX, FUNCTIONS_MAX, GLOBALS_MAX, HANDED_ON_MAX, IMPORTS_MAX,
+    LOCALS_IN_BLOCKS_MAX, LOCALS_IN_BLOCKS_OF_ALL_MAX, LOCALS_MAX, MAPPED_MAX_BYTES,
+    MEMORY_MAX_PAGES, NESTING_MAX, PARAMETERS_MAX, RESULTS_MAX, SEGMENTS_MAX, SIGNATURES_MAX,
+    TABLE_MAX_ENTRIES, TABLES_MAX, TYPES_MAX,
 };
 use super::rejection::Rejection;
 
@@ -32,6 +34,21 @@ pub(super) struct Costs {
     bodies: usize,
     constants: u64,
     handed_on: u64,
+    /// The parameters and results of all types and functions.
+    signatures: u64,
+    blocks: u64,
+    locals: u64,
+    locals_in_blocks: u64,
+}
+
+/// What a function has so far.
+#[derive(Default)]
+struct Function {
+    blocks: u64,
+    /// What a branch to each open block carries, and whether it is a loop or a condition.
+    open: Vec<(u64, bool)>,
+    /// How many loops and conditions are open.
+    depth: usize,
 }
 
 impl Costs {
@@ -60,7 +77,9 @@ impl Costs {
                 let functions = section.count().saturating_add(imported);
                 at_most("functions", functions, FUNCTIONS_MAX)?;
                 for ty in section.clone() {
-                    self.functions.push(ty?);
+                    let ty = ty?;
+                    self.functions.push(ty);
+                    self.add_signature(self.arity(ty))?;
                 }
                 Ok(())
             }
@@ -122,12 +141,19 @@ impl Costs {
                     results,
                 });
             }
-            self.types.push(Arity {
+            let arity = Arity {
                 parameters,
                 results,
-            });
+            };
+            self.types.push(arity);
+            self.add_signature(arity)?;
         }
         Ok(())
+    }
+
+    fn add_signature(&mut self, arity: Arity) -> Result<(), Rejection> {
+        self.signatures += arity.parameters + arity.results;
+        sum_at_most("parameters and results", self.signatures, SIGNATURES_MAX)
     }
 
     fn add_elements(
@@ -157,16 +183,25 @@ impl Costs {
     }
 
     fn add_data(&mut self, section: wasmparser::DataSectionReader<'_>) -> Result<(), Rejection> {
-        let mut bytes = 0;
+        const PAGE_BYTES: u64 = 4096;
+        let (mut bytes, mut pages) = (0, 0);
+        let mut is_mapped = true;
         for segment in section {
             let segment = segment?;
+            let length = segment.data.len() as u64;
+            bytes += length;
             if let DataKind::Active { offset_expr, .. } = segment.kind {
                 self.add_constant(&offset_expr)?;
-                bytes += segment.data.len() as u64;
+                pages += length / PAGE_BYTES + 1;
+                let end = constant(&offset_expr).map(|offset| u64::from(offset) + length);
+                is_mapped &= end.is_some_and(|end| end <= MAPPED_MAX_BYTES);
             }
         }
         if bytes > DATA_MAX_BYTES {
             return Err(Rejection::Data { bytes });
+        }
+        if !is_mapped && pages > COPIED_PAGES_MAX {
+            return Err(Rejection::Scattered { pages });
         }
         Ok(())
     }
@@ -214,16 +249,31 @@ impl Costs {
         for group in body.get_locals_reader()? {
             locals += u64::from(group?.0);
         }
-        let mut blocks = 1u64;
-        // What a branch to each open block carries.
-        let mut carried = vec![own.results];
+        let mut function = Function {
+            blocks: 1,
+            open: vec![(own.results, false)],
+            ..Function::default()
+        };
         for operator in body.get_operators_reader()? {
-            let operator = operator?;
-            blocks += self.add_operator(&operator, &mut carried);
+            self.add_operator(&operator?, &mut function);
+            let depth = function.depth;
+            if depth > NESTING_MAX {
+                return Err(Rejection::Nesting { depth });
+            }
         }
-        if locals.saturating_mul(blocks) > LOCALS_IN_BLOCKS_MAX {
+        let blocks = function.blocks;
+        let product = locals.saturating_mul(blocks);
+        if product > LOCALS_IN_BLOCKS_MAX {
             return Err(Rejection::Function { locals, blocks });
         }
+        sum_at_most("blocks in one function", blocks, BLOCKS_MAX)?;
+        self.blocks += blocks;
+        self.locals += locals;
+        self.locals_in_blocks += product;
+        sum_at_most("blocks", self.blocks, BLOCKS_OF_ALL_MAX)?;
+        sum_at_most("locals", self.locals, LOCALS_MAX)?;
+        let of_all = LOCALS_IN_BLOCKS_OF_ALL_MAX;
+        sum_at_most("locals in blocks", self.locals_in_blocks, of_all)?;
         let values = self.handed_on;
         if values > HANDED_ON_MAX {
             return Err(Rejection::HandedOn { values });
@@ -231,37 +281,44 @@ impl Costs {
         Ok(())
     }
 
-    /// Adds what an instruction hands on, and returns how many blocks and branches it is.
-    fn add_operator(&mut self, operator: &Operator<'_>, carried: &mut Vec<u64>) -> u64 {
+    /// Adds the blocks that an instruction is when it is compiled, and what it hands on beyond the first value.
+    fn add_operator(&mut self, operator: &Operator<'_>, function: &mut Function) {
         let beyond_the_first = |values: u64| values.saturating_sub(1);
-        let carries = |carried: &[u64], depth: u32| {
-            let place = carried.len().checked_sub(depth as usize + 1);
-            beyond_the_first(place.map_or(0, |place| carried[place]))
+        let carries = |open: &[(u64, bool)], depth: u32| {
+            let place = open.len().checked_sub(depth as usize + 1);
+            beyond_the_first(place.map_or(0, |place| open[place].0))
         };
         let (values, blocks) = match operator {
             Operator::Block { blockty } => {
-                carried.push(self.arity_of_block(*blockty).results);
+                let results = self.arity_of_block(*blockty).results;
+                function.open.push((results, false));
                 (0, 1)
             }
             Operator::Loop { blockty } => {
                 let parameters = self.arity_of_block(*blockty).parameters;
-                carried.push(parameters);
-                (beyond_the_first(parameters), 1)
+                function.open.push((parameters, true));
+                function.depth += 1;
+                (beyond_the_first(parameters), 5)
             }
             Operator::If { blockty } => {
                 let arity = self.arity_of_block(*blockty);
-                carried.push(arity.results);
-                (beyond_the_first(arity.parameters), 1)
+                function.open.push((arity.results, true));
+                function.depth += 1;
+                (beyond_the_first(arity.parameters), 2)
             }
             Operator::Else => (0, 1),
-            Operator::End => (beyond_the_first(carried.pop().unwrap_or_default()), 0),
+            Operator::End => {
+                let (results, is_deep) = function.open.pop().unwrap_or_default();
+                function.depth -= usize::from(is_deep);
+                (beyond_the_first(results), 0)
+            }
             Operator::Br { relative_depth } | Operator::BrIf { relative_depth } => {
-                (carries(carried, *relative_depth), 1)
+                (carries(&function.open, *relative_depth), 1)
             }
             Operator::BrTable { targets } => {
                 let all = targets.targets().filter_map(Result::ok);
                 let all = all.chain([targets.default()]);
-                let values = all.map(|depth| carries(carried, depth)).sum();
+                let values = all.map(|depth| carries(&function.open, depth)).sum();
                 (values, u64::from(targets.len()) + 1)
             }
             Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
@@ -270,18 +327,34 @@ impl Costs {
             }
             Operator::CallIndirect { type_index, .. }
             | Operator::ReturnCallIndirect { type_index, .. } => {
-                (beyond_the_first(self.arity(*type_index).results), 0)
+                (beyond_the_first(self.arity(*type_index).results), 6)
             }
+            // What a garbage collector has to know of.
+            Operator::TableGet { .. } => (0, 6),
+            Operator::TableSet { .. } => (0, 10),
+            Operator::MemoryGrow { .. } | Operator::TableGrow { .. } => (0, 3),
             _ => (0, 0),
         };
         self.handed_on += values;
-        blocks
+        function.blocks += blocks;
+    }
+}
+
+/// The place that a constant expression says, where it is a number.
+fn constant(expression: &ConstExpr<'_>) -> Option<u32> {
+    let mut operators = expression.get_operators_reader();
+    match (operators.read().ok()?, operators.read().ok()?) {
+        (Operator::I32Const { value }, Operator::End) => Some(value as u32),
+        _ => None,
     }
 }
 
 fn at_most(what: &'static str, count: u32, most: u32) -> Result<(), Rejection> {
+    sum_at_most(what, u64::from(count), u64::from(most))
+}
+
+fn sum_at_most(what: &'static str, count: u64, most: u64) -> Result<(), Rejection> {
     if count > most {
-        let (count, most) = (u64::from(count), u64::from(most));
         return Err(Rejection::TooMany { what, count, most });
     }
     Ok(())

@@ -131,11 +131,19 @@ pub(super) fn guard_module(wasm: &[u8], is_metered: bool) -> Result<Guarded, Rej
     if wasm.len() > MODULE_MAX_BYTES {
         return Err(Rejection::TooLarge { size: wasm.len() });
     }
+    // Before anything else looks at it, which may take longer.
+    let mut costs = Costs::default();
+    let mut payloads = Vec::new();
+    for payload in Parser::new(0).parse_all(wasm) {
+        let payload = payload?;
+        costs.add(&payload)?;
+        payloads.push(payload);
+    }
     let features = WasmFeatures::WASM2 | WasmFeatures::TAIL_CALL | WasmFeatures::EXTENDED_CONST;
     let types = Validator::new_with_features(features).validate_all(wasm)?;
     let mut rewriter = Rewriter::default();
     let types = types.as_ref();
-    let plugin = rewriter.module(wasm, &types)?;
+    let plugin = rewriter.module(wasm, payloads, &types)?;
     let callable = rewriter.callable(&types)?;
     let start_code = rewriter.start_code(&types)?;
     // Without exports there is none of the memory.
@@ -166,15 +174,9 @@ impl Rewriter {
     fn module(
         &mut self,
         wasm: &[u8],
+        payloads: Vec<Payload<'_>>,
         types: &wasmparser::types::TypesRef<'_>,
     ) -> Result<Vec<u8>, Rejection> {
-        let mut costs = Costs::default();
-        let mut payloads = Vec::new();
-        for payload in Parser::new(0).parse_all(wasm) {
-            let payload = payload?;
-            costs.add(&payload)?;
-            payloads.push(payload);
-        }
         // Behind the exports in the binary, but exported itself.
         self.start = payloads.iter().find_map(|payload| match payload {
             Payload::StartSection { func, .. } => Some(*func),

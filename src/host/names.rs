@@ -11,6 +11,9 @@ use wasmparser::{BinaryReaderError, Name};
 use super::bounds::FUNCTIONS_MAX;
 use crate::line::{is_printable, one_line};
 
+/// So many names of functions are read: one for each, and some more.
+const NAMINGS_MAX: usize = 2 * FUNCTIONS_MAX as usize;
+
 /// The longest name that is demangled, in bytes.
 const NAME_MAX_BYTES: usize = 1024;
 
@@ -164,7 +167,7 @@ pub(super) fn of_functions<'a>(
     let mut names = BTreeMap::new();
     for part in section {
         if let Name::Function(map) = part? {
-            for naming in map {
+            for naming in map.into_iter().take(NAMINGS_MAX) {
                 let naming = naming?;
                 // A section may name millions of functions that there are not.
                 if naming.index < FUNCTIONS_MAX {

@@ -52,7 +52,7 @@ impl Source {
         })
     }
 
-    /// Its functions, which are looked at when a call ends abnormally for the first time.
+    /// Its functions, which are looked at once: when it is opened, for that may take longer than a call.
     fn code(&self) -> &Code {
         self.code.get_or_init(|| Code::of(&self.wasm))
     }
@@ -95,6 +95,7 @@ impl PluginHost {
         mut instance: Instance,
         offer: &HandshakeOffer,
     ) -> Result<Self, HandshakeError> {
+        compiled.source.code();
         let accept = handshake::negotiate(&mut instance, offer)?;
         let identity = identity::read_identity(&compiled.source.wasm).map_err(|error| {
             HandshakeError::InvalidIdentity {

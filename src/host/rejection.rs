@@ -8,9 +8,9 @@ use thiserror::Error;
 use wasm_encoder::reencode;
 
 use super::bounds::{
-    BULK_MAX, CALLABLE_MAX, CODE_MAX_BYTES, CONSTANT_MAX, DATA_MAX_BYTES, ELEMENTS_MAX,
-    HANDED_ON_MAX, LOCALS_IN_BLOCKS_MAX, MEMORY_MAX_PAGES, MODULE_MAX_BYTES, PARAMETERS_MAX,
-    RESULTS_MAX, TABLE_MAX_ENTRIES,
+    BULK_MAX, CALLABLE_MAX, CODE_MAX_BYTES, CONSTANT_MAX, COPIED_PAGES_MAX, DATA_MAX_BYTES,
+    ELEMENTS_MAX, HANDED_ON_MAX, LOCALS_IN_BLOCKS_MAX, MAPPED_MAX_BYTES, MEMORY_MAX_PAGES,
+    MODULE_MAX_BYTES, NESTING_MAX, PARAMETERS_MAX, RESULTS_MAX, TABLE_MAX_ENTRIES,
 };
 use super::guard::{KERNEL, OWN};
 use super::start::StartError;
@@ -64,14 +64,23 @@ pub enum Rejection {
         /// The pages that it starts with.
         pages: u64,
     },
-    /// It puts too much into its memory whenever it is instantiated.
+    /// It has too much data.
     #[error(
-        "the module puts {bytes} bytes into its memory at the start, {DATA_MAX_BYTES} at most: let the request bring what is \
-         large, or make it when it is needed"
+        "the module has {bytes} bytes of data, {DATA_MAX_BYTES} at most: let the request bring what is large, or make it when it \
+         is needed"
     )]
     Data {
         /// The bytes of all segments.
         bytes: u64,
+    },
+    /// Its data is scattered.
+    #[error(
+        "the module puts data into {pages} pages of 4 KiB, {COPIED_PAGES_MAX} at most where it is not all in the first \
+         {MAPPED_MAX_BYTES} bytes of the memory: put it there"
+    )]
+    Scattered {
+        /// The pages of all segments.
+        pages: u64,
     },
     /// It starts with a larger table than it may have.
     #[error("the module starts with a table of {entries} entries, {TABLE_MAX_ENTRIES} at most")]
@@ -98,6 +107,15 @@ pub enum Rejection {
         locals: u64,
         /// Its blocks, loops and branches.
         blocks: u64,
+    },
+    /// Its loops and conditions are too deep inside of each other.
+    #[error(
+        "a function has {depth} loops and conditions inside of each other, {NESTING_MAX} at most: it takes too long to compile: \
+         split the function"
+    )]
+    Nesting {
+        /// How many.
+        depth: usize,
     },
     /// A function or a block takes or returns too much.
     #[error(
@@ -129,13 +147,9 @@ pub enum Rejection {
     },
     /// Its bulk instructions name too many segments and tables.
     #[error(
-        "the module initialises, fills and copies {forms} different segments and tables, {BULK_MAX} at most: put the segments \
-         together"
+        "the module's bulk instructions name more than {BULK_MAX} different segments and tables: put the segments together"
     )]
-    Bulk {
-        /// How many of these instructions differ.
-        forms: u64,
-    },
+    Bulk,
     /// It exports too many functions that a request can call.
     #[error(
         "the module exports {count} functions that can be called, {CALLABLE_MAX} at most: export those that a host calls"

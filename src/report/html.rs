@@ -4,6 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::table::unexamined;
 use super::{FindingReport, FunctionReport, LimitReport, Report, charts, text};
+use crate::line::in_json;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -122,7 +123,7 @@ fn finding_of(finding: &FindingReport) -> Markup {
             @if !finding.case.is_null() {
                 details {
                     summary { "The case as JSON" }
-                    pre { (serde_json::to_string_pretty(&finding.case).unwrap_or_default()) }
+                    pre { (in_json(&serde_json::to_string_pretty(&finding.case).unwrap_or_default())) }
                 }
             }
         }

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::text::{case_text, count, title};
 use crate::campaign::{Distribution, Limit, Plan, Summary};
 use crate::finding::{Finding, Origin};
+use crate::line::in_json;
 use crate::oracle::Severity;
 use crate::wire::Vocabulary;
 
@@ -227,7 +228,7 @@ impl Report {
     /// # Errors
     /// Those of `serde_json`.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
+        Ok(in_json(&serde_json::to_string_pretty(self)?) + "\n")
     }
 }
 

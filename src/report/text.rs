@@ -174,16 +174,17 @@ fn word(violation: &Violation) -> &'static str {
 /// A replay in a line: the file, whether its case holds, and what the checks find.
 pub fn replay_line(file: &Path, seen: &[StepSeen], violations: &[Violation]) -> String {
     let names: Vec<_> = distinct(violations).into_iter().map(name).collect();
+    let file = one_line(&file.display().to_string());
     if names.is_empty() {
         let steps = count(seen.len() as u64, "step");
-        format!("ok       {}: {steps}\n", file.display())
+        format!("ok       {file}: {steps}\n")
     } else {
         let word = if violations.iter().all(Violation::is_limit) {
             "limit  "
         } else {
             "finding"
         };
-        format!("{word}  {}: {}\n", file.display(), names.join("; "))
+        format!("{word}  {file}: {}\n", names.join("; "))
     }
 }
 

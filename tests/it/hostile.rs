@@ -242,10 +242,8 @@ fn a_module_that_costs_too_much_is_refused_with_a_reason() {
         numbered(513, &|n| format!(r#"(func (export "f{n}"))"#)),
         many("(global i32 (i32.const 0))", 10_001),
         many("(data (i32.const 0) \"a\")", 20_001) + "(memory 1)",
-        format!(
-            r#"(memory 1024) (data (i32.const 0) "{}")"#,
-            many("a", (16 << 20) + 1)
-        ),
+        format!(r#"(memory 1024) (data "{}")"#, many("a", (8 << 20) + 1)),
+        numbered(1_001, &|n| format!(r#"(data (i32.const {}) "a")"#, n << 15)) + "(memory 1024)",
         format!(
             "(global i32 {} (i32.const 1) {})",
             many("i32.const 1 ", 60_000),
@@ -263,6 +261,33 @@ fn a_module_that_costs_too_much_is_refused_with_a_reason() {
             "(func (local {}) (block (br_table {} (i32.const 0))))",
             many("i32 ", 100),
             many("0 ", 100_000)
+        ),
+        format!(
+            "(func {} {})",
+            many("i32.const 0 if ", 1_001),
+            many("end ", 1_001)
+        ),
+        format!("(func {})", many("(loop) ", 12_001)),
+        format!(
+            "(table 1 funcref) (func $f) {}",
+            many(
+                &format!("(func {})", many("(call_indirect (i32.const 0)) ", 9_000)),
+                12
+            )
+        ),
+        many(&format!("(func (local {}))", many("i32 ", 100)), 10_001),
+        format!(
+            "(type $t (func (param {}))) {}",
+            many("i32 ", 100),
+            many("(func (type $t))", 2_000)
+        ),
+        many(
+            "(func (param i32) (loop (br_if 0 (local.get 0))) (loop) (loop) (loop))",
+            15_000,
+        )
+        .replace(
+            "(param i32)",
+            &format!("(param i32) (local {})", many("i32 ", 65)),
         ),
     ]
     .iter()
@@ -288,8 +313,8 @@ fn a_module_may_have_all_that_is_allowed_at_once() {
     guest.functions = guest.functions.replace(
         "(memory 1)",
         &format!(
-            r#"(memory 512) (data (i32.const 0x1000000) "{}") {} {} {}"#,
-            "a".repeat(15 << 20),
+            r#"(memory 512) (data (i32.const 0x800000) "{}") {} {} {}"#,
+            "a".repeat(7 << 20),
             numbered(9_000, &|n| format!(
                 r#"(global $g{n} (export "g{n}") i32 (i32.const {n}))"#
             )),
