@@ -61,7 +61,7 @@ pub const HANDED_ON_MAX: u64 = 200_000;
 /// The most parameters and results of all types and all functions together: the runtime makes code of its own for each.
 pub const SIGNATURES_MAX: u64 = 200_000;
 
-/// The most blocks of a function, and of all functions. An instruction counts as many as compiling it makes: two branches of one
+/// The most blocks and calls of a function, and of all functions. An instruction counts as many as compiling it makes: two branches of one
 /// loop are looked at for the end of the fuel and of the time, a call by pointer is checked three times.
 pub const BLOCKS_MAX: u64 = 60_000;
 

@@ -45,6 +45,8 @@ pub(super) struct Costs {
 #[derive(Default)]
 struct Function {
     blocks: u64,
+    /// Calls, and what the runtime is called for.
+    calls: u64,
     /// What a branch to each open block carries, and whether it is a loop or a condition.
     open: Vec<(u64, bool)>,
     /// How many loops and conditions are open.
@@ -266,11 +268,12 @@ impl Costs {
         if product > LOCALS_IN_BLOCKS_MAX {
             return Err(Rejection::Function { locals, blocks });
         }
-        sum_at_most("blocks in one function", blocks, BLOCKS_MAX)?;
-        self.blocks += blocks;
+        let both = blocks + function.calls;
+        sum_at_most("blocks and calls in one function", both, BLOCKS_MAX)?;
+        self.blocks += both;
         self.locals += locals;
         self.locals_in_blocks += product;
-        sum_at_most("blocks", self.blocks, BLOCKS_OF_ALL_MAX)?;
+        sum_at_most("blocks and calls", self.blocks, BLOCKS_OF_ALL_MAX)?;
         sum_at_most("locals", self.locals, LOCALS_MAX)?;
         let of_all = LOCALS_IN_BLOCKS_OF_ALL_MAX;
         sum_at_most("locals in blocks", self.locals_in_blocks, of_all)?;
@@ -337,7 +340,26 @@ impl Costs {
         };
         self.handed_on += values;
         function.blocks += blocks;
+        function.calls += u64::from(is_call(operator));
     }
+}
+
+/// Whether an instruction is a call when it is compiled, and no more than that.
+fn is_call(operator: &Operator<'_>) -> bool {
+    matches!(
+        operator,
+        Operator::Call { .. }
+            | Operator::ReturnCall { .. }
+            | Operator::RefFunc { .. }
+            | Operator::DataDrop { .. }
+            | Operator::ElemDrop { .. }
+            | Operator::MemoryFill { .. }
+            | Operator::MemoryCopy { .. }
+            | Operator::MemoryInit { .. }
+            | Operator::TableFill { .. }
+            | Operator::TableCopy { .. }
+            | Operator::TableInit { .. }
+    )
 }
 
 /// The place that a constant expression says, where it is a number.

@@ -268,6 +268,8 @@ fn a_module_that_costs_too_much_is_refused_with_a_reason() {
             many("end ", 1_001)
         ),
         format!("(func {})", many("(loop) ", 12_001)),
+        format!("(func $f {})", many("(drop (ref.func $f)) ", 60_001))
+            + r#"(elem declare func $f)"#,
         format!(
             "(table 1 funcref) (func $f) {}",
             many(
