@@ -61,8 +61,8 @@ pub const HANDED_ON_MAX: u64 = 200_000;
 /// The most parameters and results of all types and all functions together: the runtime makes code of its own for each.
 pub const SIGNATURES_MAX: u64 = 200_000;
 
-/// The most blocks and calls of a function, and of all functions. An instruction counts as many as compiling it makes: two branches of one
-/// loop are looked at for the end of the fuel and of the time, a call by pointer is checked three times.
+/// The most blocks and calls of a function, and of all functions. An instruction counts as many as compiling it makes: a loop
+/// looks for the end of the fuel and of the time, and a call by pointer is checked.
 pub const BLOCKS_MAX: u64 = 60_000;
 
 /// See [`BLOCKS_MAX`].

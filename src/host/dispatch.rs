@@ -26,8 +26,8 @@ use super::{Host, Session};
 use crate::line::one_line;
 use crate::wire::VERSION_KEY;
 
-/// The largest input of a guest, in bytes. Extism zeroes what a call allocated, its input among it, at the
-/// expense of the next call's fuel.
+/// The largest input of a guest, in bytes. Extism's kernel holds it, and zeroes it behind the call at 2.5 fuel a byte, all of
+/// which must be less than a call has.
 pub const INPUT_MAX_BYTES: usize = 1 << 20;
 
 /// Opens a session, dispatches one request, and closes it.

@@ -34,7 +34,7 @@ pub(super) mod fuel {
     pub(super) const ANSWER_BYTE: u64 = 40;
     /// Each operation.
     pub(super) const OP: u64 = 1_000;
-    /// Each byte that the call before had left in Extism's memory, which is zeroed at the expense of this one.
+    /// Each byte that the call before had left in Extism's memory, which may be zeroed at the expense of this one.
     pub(super) const CARRIED_BYTE: u64 = 4;
     /// Each loop of `Burn`, exactly.
     pub(in crate::puppet) const LOOP: u64 = 8;
@@ -70,7 +70,7 @@ pub struct Prediction {
     pub echoes: bool,
     /// How often it knocks.
     pub knocks: u32,
-    /// Bytes that it leaves in Extism's memory, input and all: they are zeroed in the next call.
+    /// Bytes that it leaves in Extism's memory at most, input and all: some of them may be zeroed in the next call.
     pub allocates: u64,
     /// The fuel that it leaves at least, with what the call before makes Extism zero; 0 where that is not known.
     pub spare_fuel: u64,
