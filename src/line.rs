@@ -6,14 +6,17 @@
 //!
 //! A discrepancy here is a line that a plugin wrote.
 
+use std::fmt;
+
 /// Whether a character is seen where it stands. What Rust escapes is not: controls, ends of lines, marks that turn the direction
 /// of a text, and what has no width.
 pub fn is_printable(c: char) -> bool {
     matches!(c, '\'' | '"' | '\\') || c.escape_debug().len() == 1
 }
 
-/// The text in one line, with what is not printable as Rust writes it.
-pub fn one_line(text: &str) -> String {
+/// Words, an error, a path in one line, with what is not printable as Rust writes it.
+pub fn one_line(words: impl fmt::Display) -> String {
+    let text = words.to_string();
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         if is_printable(c) {

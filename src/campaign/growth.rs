@@ -11,7 +11,7 @@ use crate::wire::{Vocabulary, nesting};
 
 /// What grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Growth {
+pub(super) enum Growth {
     /// Zeroes in base64, in bytes before encoding.
     Bytes,
     /// The message of a user in a JSON body in base64, in bytes.
@@ -35,7 +35,7 @@ const PARTS: [&str; 7] = ["a", "/", "/a", "a,", "%2f", "€", "\"\\"];
 
 impl Growth {
     /// What is counted.
-    pub fn unit(self) -> &'static str {
+    pub(super) fn unit(self) -> &'static str {
         match self {
             Self::Bytes => "bytes",
             Self::Text => "bytes of text",

@@ -17,6 +17,8 @@ pub struct Interrupt {
     asked: Arc<Mutex<Asked>>,
     /// When the campaign's own time is over.
     time_over: Option<Instant>,
+    /// Whether the first request is an end at once.
+    at_once: bool,
 }
 
 #[derive(Debug, Default)]
@@ -52,19 +54,28 @@ impl Interrupt {
 
     /// Whether what is still running is not waited for any more.
     pub(super) fn is_over(&self) -> bool {
-        let over = {
+        let (requested, over) = {
             let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            asked.over
+            (asked.requested, asked.over)
         };
         let ends = over.into_iter().chain(self.time_over).min();
-        ends.is_some_and(|end| Instant::now() >= end)
+        self.at_once && requested || ends.is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// The same, over once an end was asked for: for what is of no use before it is done.
+    #[cfg(unix)]
+    pub(super) fn at_once(&self) -> Self {
+        Self {
+            at_once: true,
+            ..self.clone()
+        }
     }
 
     /// The same, over at this time at the latest; never, where there is none.
     pub(super) fn with_time_over(&self, time_over: Option<Instant>) -> Self {
         Self {
-            asked: Arc::clone(&self.asked),
             time_over,
+            ..self.clone()
         }
     }
 }
@@ -79,6 +90,8 @@ mod tests {
         assert!(!interrupt.is_requested() && !interrupt.is_over());
         interrupt.clone().request();
         assert!(interrupt.is_requested() && !interrupt.is_over());
+        #[cfg(unix)]
+        assert!(interrupt.at_once().is_over());
         interrupt.request();
         assert!(interrupt.is_over());
     }

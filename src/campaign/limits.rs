@@ -6,9 +6,10 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::growth::{Growing, Growth};
+use super::growth::Growing;
 use super::values::donors;
 use super::{CampaignError, of_negotiated};
 use crate::host::{Cause, DispatchOutcome, HandshakeError, Host};
@@ -19,14 +20,14 @@ use crate::wire::{Function, Vocabulary};
 const TRIES: u32 = 4;
 
 /// How far one field of a function's request can grow.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
-    /// The function.
-    pub function: &'static Function,
+    /// The function, with its version.
+    pub function: String,
     /// The field: names with dots between them.
     pub field: String,
-    /// What grows.
-    pub growth: Growth,
+    /// What is counted.
+    pub unit: String,
     /// The largest size that the plugin answers; `None` where it does not answer the smallest.
     pub largest: Option<u64>,
     /// What the next size comes to; `None` where nothing larger was tried.
@@ -39,9 +40,9 @@ pub struct Limit {
 }
 
 /// What a request of a size took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Point {
-    /// The size, in the growth's unit.
+    /// The size, in the unit of the limit.
     pub size: u64,
     /// The guest's input, in bytes.
     pub input_bytes: Option<usize>,
@@ -51,13 +52,15 @@ pub struct Point {
     pub time: Duration,
 }
 
-/// Finds the limits of those of these functions, by their places, that the plugin negotiated.
+/// Finds the limits of those of these functions, by their places, that the plugin negotiated. Before each request is sent,
+/// `before` is told the place of its function.
 ///
 /// # Errors
 /// [`CampaignError`] where it negotiated none, or the host opens no session.
 pub fn limits<H: Host, R: Vocabulary>(
     host: &H,
     places: &[usize],
+    before: &dyn Fn(usize),
 ) -> Result<Vec<Limit>, CampaignError> {
     let mut found = Vec::new();
     let all = R::functions().iter().enumerate();
@@ -73,6 +76,7 @@ pub fn limits<H: Host, R: Vocabulary>(
             let field = Field::<R> {
                 sample: &sample,
                 growing,
+                before: &|| before(place),
                 _request: PhantomData,
             };
             found.push(field.limit(host, function)?);
@@ -85,6 +89,7 @@ pub fn limits<H: Host, R: Vocabulary>(
 struct Field<'a, R> {
     sample: &'a Value,
     growing: &'a Growing,
+    before: &'a dyn Fn(),
     _request: PhantomData<fn() -> R>,
 }
 
@@ -129,7 +134,7 @@ impl<R: Vocabulary> Field<'_, R> {
             .as_ref()
             .and_then(|_| self.unusual(function, failing));
         Ok(Limit {
-            function,
+            function: function.label.to_owned(),
             unusual,
             field: self
                 .growing
@@ -138,7 +143,7 @@ impl<R: Vocabulary> Field<'_, R> {
                 .nth(2)
                 .unwrap_or("")
                 .replace('/', "."),
-            growth: self.growing.growth,
+            unit: self.growing.growth.unit().to_owned(),
             largest: answered,
             beyond,
             curve,
@@ -162,12 +167,16 @@ impl<R: Vocabulary> Field<'_, R> {
         let Some(request) = self.growing.request::<R>(self.sample, size) else {
             return Ok(Err("it cannot be said".to_owned()));
         };
-        let mut observed = dispatch(request.clone(), &mut host.open()?);
+        let try_once = || {
+            (self.before)();
+            Ok::<_, HandshakeError>(dispatch(request.clone(), &mut host.open()?))
+        };
+        let mut observed = try_once()?;
         for _ in 1..TRIES {
             if observed.call.cause != Some(Cause::Timeout) {
                 break;
             }
-            observed = dispatch(request.clone(), &mut host.open()?);
+            observed = try_once()?;
         }
         Ok(match observed.outcome {
             DispatchOutcome::Ok(_) => Ok(Point {

@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::case::Menu;
 use crate::finding::Finding;
 use crate::host::HandshakeError;
+use crate::observation::Death;
 use crate::wire::{Function, Vocabulary};
 
 mod block;
@@ -45,12 +46,13 @@ pub use corpus::{Entry, reached, redundant};
 pub use distribution::Distribution;
 pub use engine::{findings, run, run_bench};
 pub use fuzz_target::{FuzzTarget, Verdict, mutate};
-pub use growth::Growth;
 pub use interrupt::Interrupt;
 pub use lab::{Bench, Lab};
 pub use limits::{Limit, Point, limits};
 #[cfg(unix)]
-pub use workers::{Child, HostKind, Patience, Setup, WORKER_MEMORY_MAX, Worker, Workers, serve};
+pub use workers::{
+    Child, HostKind, OPENING_TIME_MAX, Patience, Setup, WORKER_MEMORY_MAX, Worker, Workers, serve,
+};
 
 /// How many cases share a session; some sessions of a plugin live through more: see [`Plan::session_of`].
 pub const CASES_PER_SESSION: u64 = 64;
@@ -269,6 +271,9 @@ pub enum CampaignError {
         /// What failed.
         reason: String,
     },
+    /// The worker process that was asked for the limits of the plugin, or for what it is, died.
+    #[error("{0}")]
+    Died(Death),
     /// An end was asked for, and nothing is waited for any more.
     #[error("interrupted")]
     Interrupted,

@@ -113,10 +113,7 @@ fn stats(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
             [one] => one.to_string(),
             own => format!("{}, and {} more", telling(own), own.len() - 1),
         };
-        print(&format!(
-            "{}: {shown}\n",
-            one_line(&seed.path.display().to_string())
-        ))?;
+        print(&format!("{}: {shown}\n", one_line(seed.path.display())))?;
     }
     let gone = redundant(&seeds).len();
     print(&format!(
@@ -149,10 +146,7 @@ fn add(reach: &mut Reach<'_>, folder: &Path, files: &[PathBuf]) -> Result<(), Cl
         let shown = telling(&own);
         let path = free_path(folder, shown);
         seed.case.write(&path)?;
-        print(&format!(
-            "{}: {shown}\n",
-            one_line(&path.display().to_string())
-        ))?;
+        print(&format!("{}: {shown}\n", one_line(path.display())))?;
     }
     let added = new.len() - gone.len();
     print(&format!("{added} of {tried} cases added\n"))
@@ -167,10 +161,7 @@ fn min(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
             path: path.clone(),
             source,
         })?;
-        print(&format!(
-            "removed {}\n",
-            one_line(&path.display().to_string())
-        ))?;
+        print(&format!("removed {}\n", one_line(path.display())))?;
     }
     print(&format!(
         "{} of {} cases left\n",

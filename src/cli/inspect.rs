@@ -1,22 +1,25 @@
 //! `inspect`: what a plugin is.
 
 use cc_lb_fuzz::exit_code;
-use cc_lb_fuzz::host::{PluginHost, inspect};
+use cc_lb_fuzz::host::inspect;
 use cc_lb_fuzz::report;
 
 use super::error::CliError;
 use super::output::print;
-use super::plugin::{self, LookArgs};
+use super::plugin::{LookArgs, refused};
 
-/// Tells what the module says of itself, and then, where the handshake fails, why.
+/// Tells what the module says of itself, and then, where it does not open, why.
 pub fn inspect(args: &LookArgs) -> Result<u8, CliError> {
-    let wasm = plugin::read(&args.plugin)?;
-    let found = inspect::inspect(&wasm).map_err(|source| CliError::Rejected {
+    let workers = args.workers()?;
+    let found = inspect::inspect(&workers.setup().wasm).map_err(|source| CliError::Rejected {
         path: args.plugin.clone(),
         source,
     })?;
-    let host = args.open(&wasm);
-    let metadata = host.as_ref().ok().map(PluginHost::metadata);
-    print(&report::inspection_text(&found, metadata))?;
-    host.map(|_| exit_code::CLEAN)
+    let agreed = workers.worker().agreed();
+    let terms = agreed.as_ref().ok().and_then(Option::as_ref);
+    print(&report::inspection_text(&found, terms))?;
+    match agreed {
+        Ok(_) => Ok(exit_code::CLEAN),
+        Err(error) => Err(refused(error, Some(&args.plugin))),
+    }
 }

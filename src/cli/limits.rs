@@ -1,6 +1,5 @@
 //! `limits`: how large a request may be.
 
-use cc_lb_fuzz::campaign;
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::report;
 use cc_lb_fuzz::wire::{Request, Vocabulary};
@@ -8,7 +7,7 @@ use clap::Args;
 
 use super::error::CliError;
 use super::output::print;
-use super::plugin::{self, LookArgs, refused};
+use super::plugin::{LookArgs, refused};
 
 #[derive(Args)]
 pub struct LimitsArgs {
@@ -21,8 +20,7 @@ pub struct LimitsArgs {
 
 pub fn limits(args: &LimitsArgs) -> Result<u8, CliError> {
     let functions = Request::places(&args.functions)?;
-    let host = args.look.open(&plugin::read(&args.look.plugin)?)?;
-    let limits = campaign::limits::<_, Request>(&host, &functions);
+    let limits = args.look.workers()?.worker().limits(&functions);
     let limits = limits.map_err(|error| refused(error, Some(&args.look.plugin)))?;
     print(&report::limits_text(&limits))?;
     Ok(exit_code::CLEAN)

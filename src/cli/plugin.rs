@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use cc_lb_fuzz::campaign::{CampaignError, HostKind, Setup, Workers};
 use cc_lb_fuzz::host::guard::MODULE_MAX_BYTES;
-use cc_lb_fuzz::host::{HandshakeError, PluginHost};
 use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::puppet;
 use clap::{Args, ValueEnum};
@@ -16,7 +15,7 @@ use super::error::CliError;
 use super::shell::quote;
 
 /// What every command that runs a plugin may be told, behind whatever commands it has.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct PluginArgs {
     /// The host that runs the plugin
     #[arg(long, value_enum, default_value_t, global = true)]
@@ -49,18 +48,13 @@ pub struct LookArgs {
 }
 
 impl LookArgs {
-    /// Opens its module in this process, behind the guard.
-    pub fn open(&self, wasm: &[u8]) -> Result<PluginHost, CliError> {
-        let capabilities = self.capabilities.iter().cloned().collect();
-        PluginHost::new_with_caps(wasm, &capabilities).map_err(|error| self.refused(&error))
-    }
-
-    /// The error of a handshake, with the plugin that it is about.
-    pub fn refused(&self, error: &HandshakeError) -> CliError {
-        CliError::Plugin {
-            path: self.plugin.clone(),
-            reason: error.to_string(),
-        }
+    /// Workers that run it behind the guard.
+    pub fn workers(&self) -> Result<Workers, CliError> {
+        let options = PluginArgs {
+            capabilities: self.capabilities.clone(),
+            ..PluginArgs::default()
+        };
+        options.workers(Some(&self.plugin))
     }
 }
 
@@ -153,6 +147,10 @@ pub fn refused(error: CampaignError, plugin: Option<&Path>) -> CliError {
         CampaignError::Refused { reason } => CliError::Plugin {
             path: plugin.unwrap_or(Path::new("the puppet")).to_owned(),
             reason,
+        },
+        CampaignError::Died(death) => CliError::Died {
+            path: plugin.unwrap_or(Path::new("the puppet")).to_owned(),
+            death,
         },
         error => error.into(),
     }

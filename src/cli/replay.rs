@@ -38,7 +38,7 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
         limited += usize::from(limits > 0);
         if in_full {
             if cases.len() > 1 {
-                print(&format!("{}\n", one_line(&file.display().to_string())))?;
+                print(&format!("{}\n", one_line(file.display())))?;
             }
             print_findings(&report::replay_text(case, &seen, &violations))?;
         } else {

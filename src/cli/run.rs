@@ -5,16 +5,14 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use cc_lb_fuzz::campaign::{
-    self, Budget, CampaignError, Event, Interrupt, Phase, Plan, Setup, Summary, Workers,
+    Budget, CampaignError, Event, Interrupt, Phase, Plan, Setup, Summary, Workers,
 };
 use cc_lb_fuzz::case::{Case, words};
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::finding::{Finding, Origin};
-use cc_lb_fuzz::host::PluginHost;
 use cc_lb_fuzz::line::one_line;
 use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::report::{self, FindingReport, LimitReport, Report};
@@ -29,9 +27,6 @@ use super::plugin::{Deny, HostArg, PluginArgs, refused};
 use super::progress::Progress;
 use super::report::ReportFile;
 use super::resume::{self, Identity, Keeper, State};
-
-/// How often it is looked for a signal while limits are measured.
-const SIGNAL_POLL: Duration = Duration::from_millis(50);
 
 #[derive(Args)]
 pub struct RunArgs {
@@ -155,7 +150,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     report.plugin = plugin.map(Path::to_owned);
     findings.into_iter().for_each(|finding| report.add(finding));
     if let Some(error) = &ended_early {
-        report.ended_early = Some(one_line(&error.to_string()));
+        report.ended_early = Some(one_line(error));
     }
     failures.extend(args.write_reports(&mut report, &workers));
     failures.extend(ended_early);
@@ -277,7 +272,10 @@ impl RunArgs {
             .filter_map(|file| file.write(report).err());
         let mut failures: Vec<_> = written.collect();
         if failures.is_empty() && report.ended_early.is_none() {
-            report.limits = self.limits(workers);
+            match self.limits(workers) {
+                Ok(limits) => report.limits = limits,
+                Err(error) => failures.push(error),
+            }
         }
         if !report.limits.is_empty() {
             let telling = self.reports.iter().filter(|file| file.tells_limits());
@@ -286,33 +284,19 @@ impl RunArgs {
         failures
     }
 
-    /// How large requests may be, for reports that tell it. They are measured behind the guard, in this process: a plugin
-    /// that it refuses, or that is too hostile to open, has none. A signal ends it.
-    fn limits(&self, workers: &Workers) -> Vec<LimitReport> {
+    /// How large requests may be, for reports that tell it. A signal ends it: then none is known.
+    fn limits(&self, workers: &Workers) -> Result<Vec<LimitReport>, CliError> {
         let asked = self.reports.iter().any(ReportFile::tells_limits);
         let guarded = self.options.host == HostArg::Guarded;
-        if self.plugin.is_none() || !asked || !guarded {
-            return Vec::new();
+        let is_over = workers.interrupt().is_requested();
+        if self.plugin.is_none() || !asked || !guarded || is_over {
+            return Ok(Vec::new());
         }
-        let setup = workers.setup().clone();
-        let functions = Request::places(&self.functions).unwrap_or_default();
-        let (measured, limits) = mpsc::channel();
-        std::thread::spawn(move || {
-            let limits = PluginHost::new_with_caps(&setup.wasm, &setup.capabilities)
-                .map_err(Into::into)
-                .and_then(|host| campaign::limits::<_, Request>(&host, &functions));
-            // Nobody may be waiting any more.
-            let _ = measured.send(limits.unwrap_or_default());
-        });
-        let interrupt = workers.interrupt();
-        while !interrupt.is_requested() {
-            match limits.recv_timeout(SIGNAL_POLL) {
-                Ok(limits) => return limits.iter().map(LimitReport::from).collect(),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
+        match workers.worker().limits(&Request::places(&self.functions)?) {
+            Ok(limits) => Ok(limits.iter().map(LimitReport::from).collect()),
+            Err(CampaignError::Interrupted) => Ok(Vec::new()),
+            Err(error) => Err(refused(error, self.plugin.as_deref())),
         }
-        Vec::new()
     }
 
     /// What a plugin's author may want to ask next.

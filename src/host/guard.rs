@@ -25,6 +25,8 @@ pub use super::bounds::*;
 use super::bulk::Bulk;
 use super::costs::Costs;
 use super::failure::PLUGIN_MARK;
+#[cfg(unix)]
+pub(crate) use super::rejection::OPTIMIZE;
 pub use super::rejection::Rejection;
 pub use super::start::StartError;
 use super::start::{self, StartCode, start_code};

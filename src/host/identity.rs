@@ -32,12 +32,12 @@ pub enum IdentityReadError {
         size: usize,
     },
     /// The section is not the JSON of an identity.
-    #[error("custom section {CC_LB_PLUGIN_SECTION_NAME} is no identity: {}", one_line(&.0.to_string()))]
+    #[error("custom section {CC_LB_PLUGIN_SECTION_NAME} is no identity: {}", one_line(.0))]
     Malformed(#[from] serde_json::Error),
     /// The identity breaks a rule of the protocol.
     #[error(
         "custom section {CC_LB_PLUGIN_SECTION_NAME} holds an invalid identity: {}",
-        one_line(&.0.to_string())
+        one_line(.0)
     )]
     Invalid(#[from] IdentityError),
 }

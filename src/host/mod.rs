@@ -7,8 +7,12 @@
 //! A discrepancy that lies in this room is a broken promise of the host itself: a failing call that did
 //! not become the function's fallback, or that changed what a later call gets.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use cc_lb_plugin_wire::augmented_metadata::AugmentedMetadata;
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use cc_lb_plugin_wire::wire_function::WireFunction;
+use serde::{Deserialize, Serialize};
 
 mod bounds;
 mod bulk;
@@ -87,6 +91,29 @@ pub trait Host {
     /// The version that was negotiated for the wire function of this name, and `None` where the plugin
     /// does not implement it.
     fn negotiated(&self, function: &str) -> Option<u32>;
+
+    /// All that the handshake agreed on, for people; `None` where the host does not keep it.
+    fn agreed(&self) -> Option<Agreed> {
+        None
+    }
+}
+
+/// What a plugin and its host agreed on in the handshake.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreed {
+    /// The wire functions by name, and the version of each.
+    pub functions: BTreeMap<String, u32>,
+    /// What the host offered and the plugin may use.
+    pub capabilities: BTreeSet<String>,
+}
+
+impl From<&AugmentedMetadata> for Agreed {
+    fn from(metadata: &AugmentedMetadata) -> Self {
+        Self {
+            functions: metadata.negotiated_functions.clone(),
+            capabilities: metadata.negotiated_capabilities.clone(),
+        }
+    }
 }
 
 /// One session: a plugin instance that answers one request after the other.

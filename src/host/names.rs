@@ -35,7 +35,7 @@ const WHOLE: &str = ".";
 /// A name that is fit to be printed: a module may have any.
 pub(super) fn printable(name: &str) -> String {
     let chars: String = name.chars().take(PRINTED_MAX_CHARS).collect();
-    one_line(&chars)
+    one_line(chars)
 }
 
 /// A text that takes no more than so many bytes.

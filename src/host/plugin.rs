@@ -20,7 +20,7 @@ use super::handshake::{self, HandshakeError};
 use super::meter::{self, Meter, Metering, Stop};
 use super::pool::{self, Pool};
 use super::site::{Frame, Site};
-use super::{Host, Loader, engine, guard, identity};
+use super::{Agreed, Host, Loader, engine, guard, identity};
 
 /// A plugin that is compiled and has shaken hands, from which sessions open in microseconds.
 ///
@@ -151,6 +151,10 @@ impl Host for PluginHost {
 
     fn negotiated(&self, function: &str) -> Option<u32> {
         self.metadata().negotiated_functions.get(function).copied()
+    }
+
+    fn agreed(&self) -> Option<Agreed> {
+        Some(self.metadata().into())
     }
 }
 

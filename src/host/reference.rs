@@ -20,7 +20,9 @@ use cc_lb_runtime_protocol::identity::read_identity;
 
 use super::handshake::metadata;
 use super::pool::{Lease, Pool};
-use super::{Call, DispatchOutcome, HandshakeError, Host, Loader, Observed, Session, engine};
+use super::{
+    Agreed, Call, DispatchOutcome, HandshakeError, Host, Loader, Observed, Session, engine,
+};
 
 /// Loads plugins on the published host.
 #[derive(Clone, Debug, Default)]
@@ -165,6 +167,10 @@ impl Host for ReferenceHost {
 
     fn negotiated(&self, function: &str) -> Option<u32> {
         self.metadata.negotiated_functions.get(function).copied()
+    }
+
+    fn agreed(&self) -> Option<Agreed> {
+        Some((&self.metadata).into())
     }
 }
 

@@ -173,7 +173,7 @@ pub enum Rejection {
 }
 
 /// What to do about code that is too much: that of a debug build is several times as much.
-const OPTIMIZE: &str = "build it with optimizations (`cargo build --release`, `zig build -Doptimize=ReleaseSmall`, \
+pub(crate) const OPTIMIZE: &str = "build it with optimizations (`cargo build --release`, `zig build -Doptimize=ReleaseSmall`, \
                         `asc --optimize`)";
 
 /// What to do about an import from this module.

@@ -172,7 +172,7 @@ fn check_command(command: &Export<'_>, exports: &[Export<'_>]) -> Result<(), Sta
 pub(super) fn excerpt(name: &str) -> String {
     const MOST_CHARS: usize = 100;
     let chars: String = name.chars().take(MOST_CHARS).collect();
-    one_line(&chars)
+    one_line(chars)
 }
 
 fn is_plain(ty: &FuncType) -> bool {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::host::{Call, Cause, DispatchOutcome, Frame};
+use crate::line::one_line;
 use crate::puppet::Prediction;
 use crate::wire::Function;
 
@@ -94,6 +95,20 @@ pub struct Death {
     pub manner: String,
     /// What it said last; empty if nothing.
     pub words: String,
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the process died of {} ", one_line(&self.manner))?;
+        match &self.function {
+            Some(function) => write!(f, "in a call of {function}")?,
+            None => f.write_str("while a session was opened")?,
+        }
+        match &self.words[..] {
+            "" => Ok(()),
+            words => write!(f, ": {}", one_line(words)),
+        }
+    }
 }
 
 impl CaseRecord {

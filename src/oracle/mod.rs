@@ -105,7 +105,7 @@ impl Violation {
             function: function.name.to_owned(),
             class: String::new(),
             site: None,
-            detail: one_line(&detail),
+            detail: one_line(detail),
             measured: check.is_measurement(),
         }
     }
@@ -113,7 +113,7 @@ impl Violation {
     /// The same, set apart from others of the check and function.
     #[must_use]
     pub fn with_class(self, class: impl Into<String>) -> Self {
-        let class = one_line(&class.into());
+        let class = one_line(class.into());
         Self { class, ..self }
     }
 

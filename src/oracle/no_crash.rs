@@ -1,7 +1,6 @@
 //! `no_crash`: no plugin ends the process. A violation takes down every other plugin and request with it.
 
 use super::{Oracle, Violation};
-use crate::line::one_line;
 use crate::observation::CaseRecord;
 
 /// Holds when the process that ran the case lived: no signal, no abort, no end for want of memory, no silence.
@@ -18,14 +17,6 @@ impl Oracle for NoCrash {
         let Some(death) = &record.death else {
             return Vec::new();
         };
-        let when = match &death.function {
-            Some(function) => format!("in a call of {function}"),
-            None => "while a session was opened".to_owned(),
-        };
-        let words = match &death.words[..] {
-            "" => String::new(),
-            words => format!(": {words}"),
-        };
         // The name without its version, as of all violations.
         let function = death.function.as_deref().unwrap_or("open");
         let function = function
@@ -35,10 +26,7 @@ impl Oracle for NoCrash {
             check: self.name().to_owned(),
             function: function.to_owned(),
             class: death.manner.clone(),
-            detail: one_line(&format!(
-                "the process died of {} {when}{words}",
-                death.manner
-            )),
+            detail: death.to_string(),
             site: None,
             measured: false,
         }]

@@ -177,12 +177,12 @@ fn distributions(functions: &[FunctionReport]) -> Markup {
 
 /// The growth curves of each function, and where they end.
 fn growth(limits: &[LimitReport]) -> Markup {
-    let mut functions: Vec<_> = limits.iter().map(|limit| limit.function).collect();
+    let mut functions: Vec<_> = limits.iter().map(|limit| &limit.function).collect();
     functions.dedup();
     html! {
         div class="growth" {
             @for function in functions {
-                @let own: Vec<_> = limits.iter().filter(|limit| limit.function == function).collect();
+                @let own: Vec<_> = limits.iter().filter(|limit| limit.function == *function).collect();
                 figure {
                     figcaption { (function) }
                     (charts::curves(&own))

@@ -1,14 +1,16 @@
 //! What a plugin is: the description of its module and what it negotiated.
 
-use cc_lb_plugin_wire::augmented_metadata::AugmentedMetadata;
+use std::fmt::Display;
+
 use comfy_table::{Table, presets};
 
 use super::table::plain;
+use crate::host::Agreed;
 use crate::host::inspect::Inspection;
 use crate::line::one_line;
 
-/// The description of a plugin; `metadata` is what the handshake agreed on, where it did.
-pub fn inspection_text(found: &Inspection, metadata: Option<&AugmentedMetadata>) -> String {
+/// The description of a plugin; `agreed` is what the handshake agreed on, where it did.
+pub fn inspection_text(found: &Inspection, agreed: Option<&Agreed>) -> String {
     let mut rows = vec![
         ("identity", identity(found)),
         (
@@ -16,13 +18,13 @@ pub fn inspection_text(found: &Inspection, metadata: Option<&AugmentedMetadata>)
             format!("{} bytes, {} of code", found.size, found.code),
         ),
     ];
-    if let Some(metadata) = metadata {
-        let functions = metadata.negotiated_functions.iter();
+    if let Some(agreed) = agreed {
+        let functions = agreed.functions.iter();
         let functions: Vec<_> = functions
             .map(|(name, version)| format!("{name} {version}"))
             .collect();
         rows.push(("functions", list(&functions)));
-        let capabilities: Vec<_> = metadata.negotiated_capabilities.iter().collect();
+        let capabilities: Vec<_> = agreed.capabilities.iter().collect();
         rows.push(("capabilities", list(&capabilities)));
     }
     let imports: Vec<_> = found.imports.iter().map(|(_, name)| name).collect();
@@ -49,7 +51,7 @@ pub fn inspection_text(found: &Inspection, metadata: Option<&AugmentedMetadata>)
 
 fn identity(found: &Inspection) -> String {
     match &found.identity {
-        Ok(identity) => one_line(&format!(
+        Ok(identity) => one_line(format_args!(
             "{} {}, envelope {}",
             identity.plugin_name, identity.plugin_version, identity.abi_envelope
         )),
@@ -57,8 +59,8 @@ fn identity(found: &Inspection) -> String {
     }
 }
 
-fn list<T: ToString>(items: &[T]) -> String {
-    let items = items.iter().map(|item| one_line(&item.to_string()));
+fn list<T: Display>(items: &[T]) -> String {
+    let items = items.iter().map(one_line);
     let items: Vec<_> = items.collect();
     if items.is_empty() {
         "none".to_owned()

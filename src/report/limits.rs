@@ -20,10 +20,10 @@ pub fn limits_text(limits: &[Limit]) -> String {
     ]);
     for limit in limits {
         table.add_row([
-            limit.function.label.to_owned(),
+            limit.function.clone(),
             limit.field.clone(),
             limit.largest.map_or("none".to_owned(), |n| n.to_string()),
-            limit.growth.unit().to_owned(),
+            limit.unit.clone(),
             fuel_for_each(limit).map_or(String::new(), |fuel| format!("{fuel:.1}")),
             limit
                 .beyond

@@ -97,11 +97,11 @@ pub struct Bucket {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LimitReport {
     /// The function, with its version.
-    pub function: &'static str,
+    pub function: String,
     /// The field: names with dots between them.
     pub field: String,
     /// What is counted.
-    pub unit: &'static str,
+    pub unit: String,
     /// The largest size that is answered; `None` where the smallest is not.
     pub largest: Option<u64>,
     /// What the next size comes to; `None` where nothing larger was tried.
@@ -304,9 +304,9 @@ impl FindingReport {
 impl From<&Limit> for LimitReport {
     fn from(limit: &Limit) -> Self {
         Self {
-            function: limit.function.label,
+            function: limit.function.clone(),
             field: limit.field.clone(),
-            unit: limit.growth.unit(),
+            unit: limit.unit.clone(),
             largest: limit.largest,
             beyond: limit.beyond.clone(),
             unusual: limit.unusual.clone(),

@@ -83,7 +83,7 @@ fn step_text<R: Vocabulary>(step: &Step<R>) -> String {
             field => field.replace('/', "."),
         };
         let value = wire::in_short(&value);
-        let (field, value) = (one_line(&field), one_line(&value.to_string()));
+        let (field, value) = (one_line(field), one_line(value));
         let _ = writeln!(text, "  {field} = {}", shorten(&value));
     }
     if let Some(program) = &step.program {
@@ -174,7 +174,7 @@ fn word(violation: &Violation) -> &'static str {
 /// A replay in a line: the file, whether its case holds, and what the checks find.
 pub fn replay_line(file: &Path, seen: &[StepSeen], violations: &[Violation]) -> String {
     let names: Vec<_> = distinct(violations).into_iter().map(name).collect();
-    let file = one_line(&file.display().to_string());
+    let file = one_line(file.display());
     if names.is_empty() {
         let steps = count(seen.len() as u64, "step");
         format!("ok       {file}: {steps}\n")
@@ -215,7 +215,7 @@ pub(super) fn title(check: &str, function: &str, class: &str) -> String {
 fn seen_text(seen: &StepSeen) -> String {
     let mut text = format!("came to {}\n", shorten(&one_line(&seen.came_to)));
     if let Some(cause) = &seen.cause {
-        let _ = writeln!(text, "cause: {}", one_line(&cause.to_string()));
+        let _ = writeln!(text, "cause: {}", one_line(cause));
     }
     if !seen.frames.is_empty() {
         const MOST: usize = 20;

@@ -4,8 +4,8 @@ use cc_lb_fuzz::campaign::{HostKind, Setup, Workers};
 use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::puppet::{Op, TrapOp};
 
-use crate::common::{Guest, accept, case, healthy, told};
-use crate::workers::{faulty, found, setup, workers};
+use crate::common::{Guest, accept, case, healthy, set_output, told};
+use crate::workers::{faulty, faulty_with, found, setup, workers};
 
 /// Asserts that only `check` finds something in a case with a trap on a faulty host, and no check on a sound one.
 fn only_finds(check: &str, class: &str, host: &str) {
@@ -101,6 +101,28 @@ fn within_memory_accuses_no_plugin_of_what_reading_its_answers_takes() {
     assert!(answered.count() > 0, "{:?}", seen[0].cause);
     let accused = found.iter().any(|found| found.check == "within_memory");
     assert!(!accused, "{found:?}");
+}
+
+#[test]
+fn a_host_that_dies_while_limits_are_measured_is_told_with_the_function() {
+    let mut guest = Guest::shape("");
+    let answer = set_output(r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#);
+    guest.functions = format!(
+        r#"(func (export "shape") (result i32)
+            (if (i64.gt_u (call $input_length) (i64.const 9000)) (then (unreachable)))
+            {answer} (i32.const 0))"#
+    );
+    let setup = Setup {
+        wasm: guest.wasm(),
+        subject: Subject::Plugin,
+        ..setup("aborts")
+    };
+    let workers = faulty_with(setup);
+    let died = workers.worker().limits(&[0]).expect_err("it dies");
+    let said = died.to_string();
+    assert_eq!(said, "the process died of SIGABRT in a call of shape_v1");
+    let agreed = workers.worker().agreed().expect("it opens");
+    assert_eq!(agreed, None, "this host does not keep it");
 }
 
 #[test]

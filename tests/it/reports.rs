@@ -197,9 +197,9 @@ fn limit(field: &str, fuel: u64) -> LimitReport {
         time_us: 40 + size / 10,
     };
     LimitReport {
-        function: "shape_v2",
+        function: "shape_v2".to_owned(),
         field: field.to_owned(),
-        unit: "bytes",
+        unit: "bytes".to_owned(),
         largest: Some(16_400),
         beyond: Some("the guest ran out of fuel".to_owned()),
         unusual: (fuel < 100).then(|| format!("{field} is no text")),

@@ -1,4 +1,4 @@
-//! The tool where the system bounds its address space: plugins run, or it says that it is not the plugin.
+//! The tool where the system bounds what it has: plugins run, or it says what there is too little of.
 
 use std::process::{Command, Output};
 
@@ -7,23 +7,35 @@ use cc_lb_fuzz::exit_code;
 use crate::cli::{code, folder, text};
 use crate::common::{Guest, set_output};
 
-/// Runs the tool in a process whose address space has so many KiB.
-fn bounded(kib: u64, arguments: &str) -> Output {
-    let folder = folder();
+/// A plugin that answers, with more functions.
+fn plugin(functions: &str) -> Vec<u8> {
     let answer = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#;
     let mut guest = Guest::shape("");
     guest.functions = format!(
-        r#"(memory 1) (func (export "shape") (result i32) {} (i32.const 0))"#,
+        r#"(memory 1) (func (export "shape") (result i32) {} (i32.const 0)) {functions}"#,
         set_output(answer)
     );
-    std::fs::write(folder.path().join("plugin.wasm"), guest.wasm()).expect("it can be written");
+    guest.wasm()
+}
+
+/// Runs the tool on a plugin in a process with a limit of `ulimit`.
+fn limited(limit: &str, plugin: &[u8], arguments: &str) -> Output {
+    let folder = folder();
+    std::fs::write(folder.path().join("plugin.wasm"), plugin).expect("it can be written");
     let tool = assert_cmd::cargo::cargo_bin("cc-lb-fuzz");
-    let command = format!("ulimit -v {kib}; exec {} {arguments}", tool.display());
+    let command = format!("ulimit {limit}; exec {} {arguments}", tool.display());
     let output = Command::new("sh")
         .current_dir(folder.path())
         .args(["-c", &command])
+        // Each thread that compiles has a stack.
+        .env("RAYON_NUM_THREADS", "2")
         .output();
     output.expect("there is a shell")
+}
+
+/// Runs the tool in a process whose address space has so many KiB.
+fn bounded(kib: u64, arguments: &str) -> Output {
+    limited(&format!("-v {kib}"), &plugin(""), arguments)
 }
 
 #[test]
@@ -57,4 +69,25 @@ fn the_published_host_which_needs_more_is_not_blamed_on_the_plugin() {
         "{line}"
     );
     assert!(line.contains("ulimit -v"), "{line}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_plugin_that_takes_too_much_memory_to_open_is_refused_in_one_line_by_every_command() {
+    let large = plugin(&"(func) ".repeat(15_000));
+    for command in ["inspect", "limits", "run --cases 4"] {
+        let arguments = format!("{command} plugin.wasm");
+        let output = limited("-d 150000", &plugin(""), &arguments);
+        let said = text(&output.stderr);
+        assert_eq!(code(&output), exit_code::CLEAN, "{command}: {said}");
+        let output = limited("-d 100000", &large, &arguments);
+        let said = text(&output.stderr);
+        assert_eq!(code(&output), exit_code::COULD_NOT_RUN, "{command}: {said}");
+        let starts = said.starts_with("cc-lb-fuzz: plugin.wasm cannot be opened: ");
+        // It may be the one that is to be compiled, or the room that compiled code is to have.
+        let reasons = ["takes more memory than there is", "Cannot allocate"];
+        let is_said = reasons.iter().any(|reason| said.contains(reason));
+        assert!(starts && is_said, "{command}: {said}");
+        assert_eq!(said.lines().count(), 1, "{command}: {said}");
+    }
 }

@@ -67,11 +67,16 @@ fn example() -> PathBuf {
 
 /// Workers of the example, each of whose hosts has a fault that strikes when the guest traps.
 pub fn faulty(host: &str) -> Workers {
+    faulty_with(setup(host))
+}
+
+/// The same, with what they run.
+pub fn faulty_with(setup: Setup) -> Workers {
     let patience = Patience {
         dispatch: Duration::from_secs(2),
         ..Patience::default()
     };
-    Workers::new(example(), ["worker"], setup(host))
+    Workers::new(example(), ["worker"], setup)
         .expect("there is room")
         .with_patience(patience)
 }
@@ -255,7 +260,7 @@ fn workers_that_are_killed_from_outside_lose_nothing() {
 fn the_published_host_is_found_to_die_and_the_case_is_small_and_replayable() {
     let published = workers(HostKind::Reference);
     let mut findings: Vec<Finding> = Vec::new();
-    let plan = plan(12, 300);
+    let plan = plan(2, 300);
     let summary = published.run(&plan, NonZeroUsize::new(2).expect("two"), &mut |event| {
         if let Event::Finding(finding) = event {
             findings.push(finding.clone());

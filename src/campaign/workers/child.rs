@@ -9,11 +9,11 @@ use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Instant;
 
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 
 use super::protocol::{Answer, Hello, Opened, Order, Place, receive, send};
-use super::{HostKind, Setup, WORKER_MEMORY_MAX};
-use crate::campaign::{Bench, CampaignError, Lab};
+use super::{HostKind, OPENING_TIME_MAX, Setup, WORKER_MEMORY_MAX};
+use crate::campaign::{Bench, CampaignError, Lab, limits};
 use crate::case::Case;
 use crate::exit_code;
 #[cfg(feature = "reference")]
@@ -54,10 +54,12 @@ pub fn serve() -> ExitCode {
 pub struct Child {
     hello: Hello,
     orders: Receiver<Order>,
+    /// How much time of the processor it may take once the plugin is loaded, and the most that this may be, as the system says.
+    time: Option<(rlim_t, rlim_t)>,
 }
 
 impl Child {
-    /// Bounds the process and hears what it is to run.
+    /// Bounds the process, its memory and until the plugin is loaded its time, and hears what it is to run.
     ///
     /// # Errors
     /// An error of reading the standard input, which is not that of a worker.
@@ -66,6 +68,14 @@ impl Child {
         let _ = setrlimit(Resource::RLIMIT_DATA, WORKER_MEMORY_MAX, WORKER_MEMORY_MAX);
         // Deaths are expected; nobody looks at the remains.
         let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+        let time = getrlimit(Resource::RLIMIT_CPU).ok();
+        if let Some((most, hard)) = time {
+            let _ = setrlimit(
+                Resource::RLIMIT_CPU,
+                most.min(OPENING_TIME_MAX.as_secs()),
+                hard,
+            );
+        }
         let hello = receive(&mut io::stdin().lock())?;
         let hello = hello.ok_or_else(|| io::Error::other("nothing on the standard input"))?;
         let (sender, orders) = mpsc::channel();
@@ -79,7 +89,11 @@ impl Child {
             }
             std::process::exit(0);
         });
-        Ok(Self { hello, orders })
+        Ok(Self {
+            hello,
+            orders,
+            time,
+        })
     }
 
     /// What it is to run.
@@ -103,6 +117,11 @@ impl Child {
     }
 
     fn obey(&self, host: &impl Host) -> io::Result<()> {
+        // From now on there are calls, each of which has limits of its own.
+        if let Some((most, hard)) = self.time {
+            let _ = setrlimit(Resource::RLIMIT_CPU, most, hard);
+        }
+        send(&mut io::stdout(), &Answer::Loaded(host.agreed()))?;
         let setup = self.setup();
         let place = File::options().write(true).open(&self.hello.place)?;
         let checks = checks(setup.deny_limits, setup.deny_refusals);
@@ -142,7 +161,7 @@ impl Child {
         };
         send(&mut io::stdout(), &Answer::Opened(opened))?;
         while let Ok(order) = self.orders.recv() {
-            let answer = do_as_told(&mut bench, order, &whereabouts);
+            let answer = do_as_told(&mut bench, host, order, &whereabouts);
             let answer = answer.unwrap_or_else(|error| Answer::Refused(error.to_string()));
             send(&mut io::stdout(), &answer)?;
         }
@@ -171,6 +190,7 @@ impl Whereabouts {
 
 fn do_as_told<H: Host>(
     bench: &mut Bench<'_, H, Request>,
+    host: &H,
     order: Order,
     whereabouts: &Whereabouts,
 ) -> Result<Answer, CampaignError> {
@@ -205,6 +225,11 @@ fn do_as_told<H: Host>(
             }
             Err(error) => Ok(Answer::Refused(error.to_string())),
         },
+        Order::Limits { functions } => {
+            let before = |place| whereabouts.tell(0, Some(place));
+            let limits = limits::<_, Request>(host, &functions, &before)?;
+            Ok(Answer::Limits(limits))
+        }
     }
 }
 

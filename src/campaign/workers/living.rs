@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tempfile::NamedTempFile;
 
-use super::Workers;
 use super::protocol::{Answer, Hello, Opened, Order, Place, frame, receive};
+use super::{OPENING_TIME_MAX, WORKER_MEMORY_MAX, Workers};
 use crate::campaign::Interrupt;
 use crate::observation::Death;
 use crate::wire::{Request, Vocabulary};
@@ -26,6 +26,9 @@ const LAST_SILENCE: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether a worker has answered, shows a sign of life, or is to be waited for at all.
 const POLL: Duration = Duration::from_millis(50);
+
+/// How the standard library words that there is no memory left.
+const OUT_OF_MEMORY: &str = "memory allocation of ";
 
 /// How much of what a worker says on its standard error is kept, in bytes.
 const WORDS_MAX: usize = 4096;
@@ -70,6 +73,24 @@ impl End {
             },
             place,
             from_outside: false,
+        }
+    }
+
+    /// What it had no more of, of what the system gives a worker that loads a plugin.
+    pub(super) fn cost(&self) -> Option<String> {
+        let Death { manner, words, .. } = &self.death;
+        match &manner[..] {
+            "SIGXCPU" => {
+                let most = OPENING_TIME_MAX.as_secs();
+                Some(format!(
+                    "more than the {most} s of the processor that there are"
+                ))
+            }
+            "SIGABRT" if words.contains(OUT_OF_MEMORY) => {
+                let most = WORKER_MEMORY_MAX >> 20;
+                Some(format!("more memory than there is, {most} MiB at most,"))
+            }
+            _ => None,
         }
     }
 
@@ -222,11 +243,14 @@ impl Living {
         }
         let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         let words = String::from_utf8_lossy(&words).trim().to_owned();
-        let last = words.lines().next_back().unwrap_or_default().to_owned();
+        // What the standard library says behind that says nothing.
+        let mut lines = words.lines();
+        let of_memory = words.lines().find(|line| line.contains(OUT_OF_MEMORY));
+        let last = of_memory.or_else(|| lines.next_back()).unwrap_or_default();
         let killed = status.and_then(|status| status.signal()) == Some(Signal::SIGKILL as i32);
         End {
             from_outside: killed,
-            ..End::of(&manner, last, self.place())
+            ..End::of(&manner, last.to_owned(), self.place())
         }
     }
 }

@@ -42,6 +42,10 @@ pub use worker::Worker;
 /// it does not get.
 pub const WORKER_MEMORY_MAX: u64 = 1 << 30;
 
+/// The most time of the processor that a worker may take to load a plugin, where the system bounds it: what is compiled in
+/// parallel adds up.
+pub const OPENING_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// How to start workers, and what they run.
 #[derive(Clone, Debug)]
 pub struct Workers {
@@ -72,7 +76,7 @@ pub struct Patience {
 }
 
 impl Default for Patience {
-    /// A minute, and 10 seconds: the protocol's limit of a dispatch is 200 ms.
+    /// A minute, of which [`OPENING_TIME_MAX`] is work, and 10 seconds: the protocol's limit of a dispatch is 200 ms.
     fn default() -> Self {
         Self {
             opening: Duration::from_secs(60),

@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Setup;
-use crate::campaign::{Block, Plan};
-use crate::host::Site;
+use crate::campaign::{Block, Limit, Plan};
+use crate::host::{Agreed, Site};
 use crate::observation::StepSeen;
 use crate::oracle::Violation;
 
@@ -43,12 +43,16 @@ pub(super) enum Order {
     Replay { case: Vec<u8> },
     /// Run this encoded case alone, and tell which features it reaches.
     Reach { case: Vec<u8> },
+    /// Find how large requests of these functions may be.
+    Limits { functions: Vec<usize> },
 }
 
 /// What a worker answers.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Answer {
-    /// It has opened the plugin. Told once, before all else.
+    /// It has loaded the plugin, and what was agreed on, where the host keeps it. Told once, before all else.
+    Loaded(Option<Agreed>),
+    /// It has opened sessions of the plugin. Told once, behind that.
     Opened(Opened),
     /// A session could not be opened.
     Refused(String),
@@ -57,6 +61,7 @@ pub(super) enum Answer {
     Located(Option<Site>),
     Replayed(Vec<StepSeen>, Vec<Violation>),
     Reached(BTreeSet<String>),
+    Limits(Vec<Limit>),
 }
 
 /// What a worker learns of a plugin by opening it.

@@ -8,13 +8,19 @@ use std::time::{Duration, Instant};
 use super::living::{End, Living, NoAnswer};
 use super::protocol::{Answer, Opened, Order, Place};
 use super::{HostKind, Workers};
-use crate::campaign::{Block, CampaignError, Interrupt, Lab, Plan, Stopped, confirm_all};
+use crate::campaign::{
+    Block, CampaignError, Interrupt, Lab, Limit, Plan, Stopped, confirm_all, of_negotiated,
+};
 use crate::case::{Case, ShrinkLimits};
 use crate::finding::Finding;
-use crate::host::Site;
+use crate::host::guard::OPTIMIZE;
+use crate::host::{Agreed, Site};
 use crate::observation::{CaseRecord, StepSeen, Subject};
 use crate::oracle::{CHECKS, Oracle, Violation, WithinMemory, check_all};
 use crate::wire::Request;
+
+/// What is wrong with a worker that the plugin has spoiled, or that is none.
+const UNASKED: &str = "it answered what it was not asked";
 
 /// How often a worker may be killed from outside at the same work, or not come up again, before that counts.
 const KILLS: u32 = 4;
@@ -55,6 +61,38 @@ impl Worker {
     /// [`CampaignError`] where it cannot be started or opens no session.
     pub fn negotiated(&mut self) -> Result<Option<Vec<usize>>, CampaignError> {
         Ok(self.opened()?.map(|opened| opened.negotiated))
+    }
+
+    /// What the plugin and the host agreed on, `None` where the host does not keep it. A process of its own is asked, which only
+    /// loads the plugin.
+    ///
+    /// # Errors
+    /// [`CampaignError`] where it cannot be started, cannot load the plugin, or dies.
+    pub fn agreed(&self) -> Result<Option<Agreed>, CampaignError> {
+        match self.load()? {
+            Ok((_, agreed)) => Ok(agreed),
+            Err(end) => Err(CampaignError::Died(end.death)),
+        }
+    }
+
+    /// Finds the limits of those of these functions, by their places, that the plugin negotiated: see
+    /// [`limits`](crate::campaign::limits()). From then on the worker waits for nothing once an end was asked for.
+    ///
+    /// # Errors
+    /// As [`Worker::agreed`], and where the plugin negotiated none of them.
+    pub fn limits(&mut self, functions: &[usize]) -> Result<Vec<Limit>, CampaignError> {
+        self.interrupt = self.interrupt.at_once();
+        let negotiated = match self.live()? {
+            Ok(living) => &living.opened.negotiated,
+            Err(end) => return Err(CampaignError::Died(end.death)),
+        };
+        let functions = of_negotiated::<Request>(functions, negotiated)?;
+        let end = match self.ask(&Order::Limits { functions })? {
+            Ok(Answer::Limits(limits)) => return Ok(limits),
+            Ok(_) => self.nonsense(),
+            Err(end) => end,
+        };
+        Err(CampaignError::Died(end.death))
     }
 
     /// What it learned of the plugin; `None` where it dies while it opens it.
@@ -172,18 +210,51 @@ impl Worker {
     }
 
     fn start_one(&self) -> Result<Result<Living, End>, CampaignError> {
-        let living = Living::spawn(&self.workers);
-        let mut living = living.map_err(|error| self.error(error.to_string()))?;
-        match living.hear(self.workers.patience.opening, &self.interrupt) {
+        let mut living = match self.load()? {
+            Ok((living, _)) => living,
+            Err(end) => return Ok(Err(end)),
+        };
+        match self.hear(&mut living)? {
             Ok(Answer::Opened(opened)) => {
                 living.opened = opened;
                 Ok(Ok(living))
             }
+            Ok(_) => Err(self.error(UNASKED.to_owned())),
+            Err(end) => Ok(Err(end)),
+        }
+    }
+
+    /// A process that has loaded the plugin, and what was agreed on.
+    fn load(&self) -> Result<Result<(Living, Option<Agreed>), End>, CampaignError> {
+        let living = Living::spawn(&self.workers);
+        let mut living = living.map_err(|error| self.error(error.to_string()))?;
+        match self.hear(&mut living)? {
+            Ok(Answer::Loaded(agreed)) => Ok(Ok((living, agreed))),
+            Ok(_) => Err(self.error(UNASKED.to_owned())),
+            Err(end) => match self.too_dear(&end) {
+                Some(reason) => Err(CampaignError::Refused { reason }),
+                None => Ok(Err(end)),
+            },
+        }
+    }
+
+    /// What a process says that opens the plugin, or its end.
+    fn hear(&self, living: &mut Living) -> Result<Result<Answer, End>, CampaignError> {
+        match living.hear(self.workers.patience.opening, &self.interrupt) {
             Ok(Answer::Refused(reason)) => Err(CampaignError::Refused { reason }),
-            Ok(_) => Err(self.error("it answered what it was not asked".to_owned())),
+            Ok(answer) => Ok(Ok(answer)),
             Err(NoAnswer::Died(end)) => Ok(Err(end)),
             Err(NoAnswer::Interrupted) => Err(CampaignError::Interrupted),
         }
+    }
+
+    /// What is said of a plugin whose worker died while it loaded it, where that says no more than that the plugin is too large.
+    /// Of the published host, which refuses none, it is a finding.
+    fn too_dear(&self, end: &End) -> Option<String> {
+        let setup = &self.workers.setup;
+        let is_refused = setup.host == HostKind::Guarded.name() && setup.subject == Subject::Plugin;
+        let cost = end.cost().filter(|_| is_refused)?;
+        Some(format!("it takes {cost} to compile: {OPTIMIZE}"))
     }
 
     /// Gives an order and waits for the answer or the end. What was killed from outside is tried again.

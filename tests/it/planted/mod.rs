@@ -113,7 +113,7 @@ fn a_cost_that_grows_with_the_square_of_the_number_of_headers_is_found_where_lim
     let fault = only(&wasm, 400, "plugin_fault-shape-out of fuel in spend-");
     assert_eq!(fault.case.dispatches(), 1);
     let host = PluginHost::new(&wasm).expect("it opens");
-    let limits = limits::<_, Request>(&host, &[0]).expect("it opens");
+    let limits = limits::<_, Request>(&host, &[0], &|_| {}).expect("it opens");
     let mut of_headers = limits
         .iter()
         .filter(|limit| limit.field.ends_with("headers"));
