@@ -15,10 +15,11 @@ impl Op {
             Self::Grow(_) | Self::Flood(_) => "memory",
             Self::GrowTable(_) => "table",
             Self::Burn(_) | Self::BurnTo(_) | Self::Spin => "fuel",
-            Self::Stall | Self::Fill(_) | Self::Copy(_) => "bulk",
+            Self::Stall | Self::Fill(_) | Self::Copy(_) | Self::Line(_) => "bulk",
             Self::Trap(_) => "trap",
             Self::Return(_) => "return",
             Self::Hold => HALF_WAY,
+            Self::Times(_) => "times",
             Self::Call { function, .. } => function.effect(),
         }
     }
@@ -53,8 +54,8 @@ impl Import {
     }
 }
 
-/// Effects that only get what others take: a block, an address, a length.
-pub const MEANS: [&str; 5] = ["alloc", "input", "length", "load", "output"];
+/// Effects that only get what others take, a block, an address, a length, or only make more of them.
+pub const MEANS: [&str; 6] = ["alloc", "input", "length", "load", "output", "times"];
 
 /// The effect of what leaves an instance half-way: the root cause, whatever it is that interrupts the puppet then.
 pub const HALF_WAY: &str = "half-way";

@@ -9,7 +9,7 @@ use super::bytes::Bytes;
 use super::program::{Import, Op, Operand, Program, TrapOp};
 use crate::wire::Function;
 
-/// About one in so many programs stalls: each takes the whole wall-clock limit, 200 ms.
+/// About one in so many programs stalls, in a loop or in a line: each takes the whole wall-clock limit, 200 ms.
 const STALL_ONE_IN: u32 = 6_000;
 
 /// About one in so many programs spins: each takes all the fuel, some 10 ms.
@@ -53,6 +53,16 @@ const WILD_ONE_IN: u32 = 4;
 /// About one in so many programs leaves the puppet half-way if it does not end by itself, where wild ones are drawn. The
 /// published host goes on with such an instance, and shows little else then.
 const HOLD_ONE_IN: u32 = 64;
+
+/// About one in so many wild programs fills the memory of blocks first.
+const FULL_ONE_IN: u32 = 8;
+
+/// About one in so many wild programs is about what blocks are used for.
+const ROLES_ONE_IN: u32 = 3;
+
+/// How much room there may be for blocks, in bytes: what the guard gives to a call, and what a page or the kernel's first memory
+/// holds.
+const ROOMS: [i64; 4] = [1 << 20, 1 << 20, 65_536, 15 << 16];
 
 /// Constants around which Extism keeps its bookkeeping, blocks and pages end, and numbers wrap.
 const EDGES: [i64; 22] = [
@@ -103,7 +113,11 @@ impl Program {
         if one_in(EDGE_ONE_IN, u)? {
             fuel_edge(u, &mut ops)?;
         } else if one_in(STALL_ONE_IN, u)? {
-            costly(Op::Stall, u, &mut ops)?;
+            let end = match wildness {
+                Wildness::Wild if u.arbitrary()? => Op::Line(*u.choose(&[0, 958, 2_048])?),
+                _ => Op::Stall,
+            };
+            costly(end, u, &mut ops)?;
         } else if one_in(SPIN_ONE_IN, u)? {
             // Without a limit, the second ends and answers.
             let end = u.choose(&[Op::Spin, Op::Burn(1_300_000)])?.clone();
@@ -154,8 +168,15 @@ fn cheap(
     Ok(())
 }
 
-/// Calls of a few functions of Extism, each program another few, with operands that matter to them.
+/// Calls of a few functions of Extism, each program another few, with operands that matter to them. Some programs begin with
+/// nearly all of the room that there is for blocks.
 fn wild(function: &Function, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
+    if one_in(FULL_ONE_IN, u)? {
+        fill_up(u, ops)?;
+    }
+    if one_in(ROLES_ONE_IN, u)? {
+        return roles(u, ops);
+    }
     let swarm = [
         u.choose(&CHANGING)?,
         u.choose(&CHANGING)?,
@@ -180,6 +201,64 @@ fn wild(function: &Function, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arb
                 Op::GrowTable(*u.choose(&[1, 65_535, 1 << 25, 1 << 28, u32::MAX])?)
             }
             _ => anything(function, u)?,
+        });
+    }
+    Ok(())
+}
+
+/// Allocates all but a little: in one block or in many, the last one in register 0.
+fn fill_up(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
+    let alloc = |bytes: i64| Op::Call {
+        function: Import::Alloc,
+        operands: [constant(bytes), constant(0)],
+        to: 0,
+    };
+    let room = *u.choose(&ROOMS)?;
+    let rest = *u.choose(&EDGES[..9])?;
+    let block = *u.choose(&[room - rest, 1 << 16, 4096, 512])?;
+    let times = (room - rest) / block;
+    if times > 1 {
+        ops.push(Op::Times(times as u32 - 1));
+    }
+    ops.push(alloc(block));
+    if u.arbitrary()? {
+        // What is left of it, or a little more than that.
+        let left = (room - rest) % block + u.int_in_range(0..=64)?;
+        ops.push(alloc(left));
+    }
+    Ok(())
+}
+
+/// Two blocks, and what Extism may take each for, one after the other: an output that is freed, a key that is an error, what
+/// it handed back, some of it many times.
+fn roles(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
+    for to in [1, 2] {
+        ops.push(Op::Call {
+            function: Import::Alloc,
+            operands: [constant(*u.choose(&EDGES[1..11])?), constant(0)],
+            to,
+        });
+    }
+    for _ in 0..u.int_in_range(2..=12)? {
+        if one_in(8, u)? {
+            ops.push(Op::Times(*u.choose(&[1, 63, 1_000, 10_000])?));
+        }
+        let block = |u: &mut Unstructured<'_>| -> arbitrary::Result<Operand> {
+            let inside = *u.choose(&[0, 0, 0, 0, 8, -8, 64, 4096])?;
+            Ok(Operand {
+                register: Some(u.int_in_range(0..=3)?),
+                add: inside,
+            })
+        };
+        let function = *u.choose(&ROLES)?;
+        let second = match function {
+            Import::VarSet | Import::HttpRequest => block(u)?,
+            _ => operand(u)?,
+        };
+        ops.push(Op::Call {
+            function,
+            operands: [block(u)?, second],
+            to: *u.choose(&[0, 3])?,
         });
     }
     Ok(())
@@ -217,6 +296,26 @@ fn fuel_edge(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<(
     Ok(())
 }
 
+/// The functions that take a block, for what they do to it.
+const ROLES: [Import; 16] = [
+    Import::Free,
+    Import::Free,
+    Import::Length,
+    Import::LengthUnsafe,
+    Import::LoadU64,
+    Import::StoreU8,
+    Import::StoreU64,
+    Import::StoreU64,
+    Import::InputSet,
+    Import::OutputSet,
+    Import::ErrorSet,
+    Import::VarGet,
+    Import::VarSet,
+    Import::ConfigGet,
+    Import::HttpRequest,
+    Import::LogInfo,
+];
+
 /// The functions that change what others find.
 const CHANGING: [Import; 14] = [
     Import::Free,
@@ -235,16 +334,17 @@ const CHANGING: [Import; 14] = [
     Import::LogInfo,
 ];
 
+fn constant(add: i64) -> Operand {
+    Operand {
+        register: None,
+        add,
+    }
+}
+
 fn operand(u: &mut Unstructured<'_>) -> arbitrary::Result<Operand> {
     Ok(match u.int_in_range(0..=5)? {
-        0 => Operand {
-            register: None,
-            add: u.int_in_range(0..=64)?,
-        },
-        1 => Operand {
-            register: None,
-            add: *u.choose(&EDGES)?,
-        },
+        0 => constant(u.int_in_range(0..=64)?),
+        1 => constant(*u.choose(&EDGES)?),
         2 | 3 => Operand {
             register: Some(u.int_in_range(0..=3)?),
             add: 0,

@@ -213,7 +213,7 @@ impl Run<'_> {
                 self.wild = true;
                 self.result.forgetful &= !reads_the_past(function);
             }
-            Op::GrowTable(_) | Op::Flood(_) => {
+            Op::GrowTable(_) | Op::Flood(_) | Op::Line(_) => {
                 self.wild = true;
                 self.result.grows = true;
             }
@@ -223,8 +223,8 @@ impl Run<'_> {
                 self.result.forgetful = false;
             }
             Op::Fill(_) | Op::Copy(_) => {}
-            // An unassembled one; the puppet never reads it.
-            Op::BurnTo(_) => {}
+            // The one is never assembled. The other makes more of what is not followed.
+            Op::BurnTo(_) | Op::Times(_) => {}
             Op::Burn(loops) => {
                 self.least_fuel += fuel::LOOP * u64::from(loops);
                 self.most_fuel += fuel::LOOP * u64::from(loops);

@@ -79,6 +79,11 @@ pub enum Op {
     /// Begin to change the puppet's own state, until the call ends by itself. An instance that is left half-way traps
     /// in every later call.
     Hold,
+    /// Make the next [`Op::Call`] of the program so many times more.
+    Times(u32),
+    /// Grow the memory by a number of pages, if it can, and move all of it many times, by instructions in a line without a loop
+    /// or a call between them. It depends on the clock what comes of that.
+    Line(u32),
 }
 
 /// An operand of a call: a register's value, if there is one of this number (0 to 3), and a constant.
@@ -322,6 +327,8 @@ impl Op {
             Self::Fill(bytes) => assemble_number(18, *bytes, to),
             Self::Copy(bytes) => assemble_number(19, *bytes, to),
             Self::Hold => to.push(20),
+            Self::Times(times) => assemble_number(21, *times, to),
+            Self::Line(pages) => assemble_number(22, *pages, to),
         }
     }
 }
@@ -370,6 +377,8 @@ pub(super) fn disassemble(bytes: &mut &[u8]) -> Option<Op> {
         18 => Op::Fill(take_number(bytes)?),
         19 => Op::Copy(take_number(bytes)?),
         20 => Op::Hold,
+        21 => Op::Times(take_number(bytes)?),
+        22 => Op::Line(take_number(bytes)?),
         _ => return None,
     })
 }

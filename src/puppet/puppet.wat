@@ -96,12 +96,14 @@
   (global $program_end (mut i32) (i32.const 0))
   (global $answer_length (mut i32) (i32.const 0))
   (global $half_way (mut i32) (i32.const 0))
+  (global $times (mut i32) (i32.const 0))
 
   ;; What every wire function does. $healthy: the text of its healthy answer.
   (func $act (param $healthy i32) (result i32)
     (local $mark i32) (local $code i32)
     (if (global.get $half_way) (then (unreachable)))
     (global.set $answer_length (i32.const 0))
+    (global.set $times (i32.const 0))
     (memory.fill (i32.const 0x2000) (i32.const 0) (i32.const 32))
     (call $read_input)
     (local.set $mark (call $find_mark))
@@ -200,7 +202,7 @@
       (if (i32.eq (local.get $op) (i32.const 11)) (then (call $trap (call $operand_u8)) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 12)) (then (call $spin) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 13)) (then (call $stall) (br $next)))
-      (if (i32.eq (local.get $op) (i32.const 15)) (then (call $call) (br $next)))
+      (if (i32.eq (local.get $op) (i32.const 15)) (then (call $calls) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 16))
         (then (drop (table.grow $growing (ref.null func) (call $operand_u32))) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 17)) (then (call $flood) (br $next)))
@@ -214,6 +216,9 @@
           (br $next)))
       (if (i32.eq (local.get $op) (i32.const 20))
         (then (global.set $half_way (i32.const 1)) (br $next)))
+      (if (i32.eq (local.get $op) (i32.const 21))
+        (then (global.set $times (call $operand_u32)) (br $next)))
+      (if (i32.eq (local.get $op) (i32.const 22)) (then (call $line) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 14))
         (then (local.set $op (call $operand_u32)) (call $publish) (return (local.get $op))))
       (unreachable))
@@ -354,6 +359,18 @@
       (memory.fill (i32.const 0x320000) (i32.const 0) (i32.const 0x100000))
       (br $more)))
 
+  ;; Makes the same call once, and as many times more as was asked for.
+  (func $calls
+    (local $pc i32)
+    (local.set $pc (global.get $pc))
+    (loop $more
+      (global.set $pc (local.get $pc))
+      (call $call)
+      (if (global.get $times)
+        (then
+          (global.set $times (i32.sub (global.get $times) (i32.const 1)))
+          (br $more)))))
+
   ;; Calls a function of Extism with two operands; what it returns goes to a register.
   (func $call
     (local $f i32) (local $a i64) (local $b i64) (local $r i64)
@@ -411,6 +428,47 @@
     (memory.fill
       (i32.const 0x420000) (i32.const 1)
       (i32.sub (i32.mul (memory.size) (i32.const 0x10000)) (i32.const 0x420000))))
+
+  ;; Grows the memory and moves all behind the answer, again and again. Nothing in it is a loop, or a call but for the operand.
+  (func $line
+    (local $a i32) (local $b i32) (local $n i32)
+    (drop (memory.grow (call $operand_u32)))
+    (local.set $a (i32.const 0x320000))
+    (local.set $b (i32.const 0x330000))
+    (local.set $n
+      (i32.sub (i32.mul (memory.size) (i32.const 0x10000)) (local.get $b)))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n))
+    (memory.copy (local.get $a) (local.get $b) (local.get $n)) (memory.copy (local.get $a) (local.get $b) (local.get $n)))
 
   ;; The ways to trap. An unknown kind traps too, as unreachable.
   (type $nothing (func))

@@ -358,6 +358,8 @@ fn the_compact_form_of_format_1_counts_operations_as_it_always_did() {
         Op::Copy(0),
         Op::BurnTo(0),
         Op::Hold,
+        Op::Times(0),
+        Op::Line(0),
     ];
     for (place, op) in ops.iter().enumerate() {
         let bytes = postcard::to_stdvec(op).expect("it serializes");

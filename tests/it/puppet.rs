@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use cc_lb_fuzz::case::{Case, ONCE, Step};
 use cc_lb_fuzz::handshake::build_offer;
-use cc_lb_fuzz::host::{Cause, Decoding, DispatchOutcome, ReferenceHost, TrapKind};
-use cc_lb_fuzz::observation::{Depth, Runner, StepRecord, Subject};
+use cc_lb_fuzz::host::{
+    Cause, Decoding, DispatchOutcome, Host as _, ReferenceHost, Stage, TrapKind,
+};
+use cc_lb_fuzz::observation::{Depth, Runner, StepRecord, Subject, dispatch};
+use cc_lb_fuzz::oracle::WALL_SLACK;
 use cc_lb_fuzz::puppet::{self, Bytes, Ending, Import, Op, Operand, Program, TrapOp};
 use cc_lb_fuzz::wire::{Request, Vocabulary};
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
-use crate::common::puppet_host;
+use crate::common::{is_in_time, puppet_host};
 
 /// Runs steps on one session and returns what was seen.
 fn observe(steps: Vec<Step>) -> Vec<StepRecord> {
@@ -127,6 +130,11 @@ fn every_step_of_decoding_has_its_own_cause() {
     assert!(matches!(undecodable(b""), Decoding::NotJson(_)));
     assert!(matches!(undecodable(b"{\"_v\":1} x"), Decoding::NotJson(_)));
     assert_eq!(undecodable(b"[]"), Decoding::NotObject);
+    let deep = |levels: usize| ["[".repeat(levels), "]".repeat(levels)].concat();
+    assert_eq!(undecodable(deep(127).as_bytes()), Decoding::NotObject);
+    assert_eq!(undecodable(deep(128).as_bytes()), Decoding::TooDeep);
+    let stage = Cause::Undecodable(Decoding::TooDeep).stage();
+    assert_eq!(stage, Stage::DeserializeResponse);
     assert_eq!(undecodable(b"{}"), Decoding::VersionMissing);
     assert_eq!(undecodable(b"{\"_v\":1.0}"), Decoding::VersionNotInteger);
     assert_eq!(undecodable(b"{\"_v\":\"1\"}"), Decoding::VersionNotInteger);
@@ -362,6 +370,36 @@ fn every_function_of_extism_can_be_called_and_registers_are_a_calls_own() {
             seen[1].call
         );
     }
+}
+
+#[test]
+fn a_call_is_made_so_many_times_more_and_the_next_one_once() {
+    // The guard has room for sixteen of these.
+    let filled = |times: u32| {
+        cause_of([
+            Op::Times(times),
+            call(Import::Alloc, (None, 1 << 16), NONE, 0),
+            call(Import::Alloc, (None, 1 << 16), NONE, 1),
+            // Where there was no room there is no block.
+            call(Import::StoreU8, (Some(1), 0), NONE, 2),
+        ])
+    };
+    assert!(filled(14).is_none_or(|cause| !cause.is_abnormal()));
+    assert_eq!(filled(15), Some(Cause::Trap(TrapKind::Unreachable)));
+}
+
+#[test]
+fn a_line_of_instructions_ends_with_the_time_of_a_call_and_harms_none() {
+    is_in_time(WALL_SLACK, || {
+        let host = puppet_host();
+        let mut session = host.open().expect("it opens");
+        let line = told([Op::Line(958)]).told();
+        let cause = dispatch(line, &mut session).call.cause;
+        let is_over = matches!(cause, Some(Cause::Timeout | Cause::Undecodable(_)));
+        assert!(is_over, "{cause:?}");
+    });
+    let seen = observe(vec![told([Op::Line(958)]), told([Op::EmitHealthy])]);
+    assert_eq!(seen[1].call.cause, None);
 }
 
 #[test]
