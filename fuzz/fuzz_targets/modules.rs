@@ -4,6 +4,9 @@ use arbitrary::{Arbitrary, Unstructured};
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use wasm_smith::{Config, Module};
 
+#[path = "costly.rs"]
+pub mod costly;
+
 /// What generated modules export beside wire functions: what runtimes look for by its name.
 const OTHERS: [&str; 4] = [
     "",
@@ -18,7 +21,12 @@ pub fn module(input: &[u8]) -> Vec<u8> {
     if input.starts_with(b"\0asm") || is_text {
         return wat::parse_bytes(input).map_or_else(|_| input.to_vec(), |wasm| wasm.into_owned());
     }
-    arbitrary_module(&mut Unstructured::new(input)).unwrap_or_default()
+    let u = &mut Unstructured::new(input);
+    let made = match u.int_in_range(0..=3) {
+        Ok(3) => costly::module(u),
+        _ => arbitrary_module(u),
+    };
+    made.unwrap_or_default()
 }
 
 fn arbitrary_module(u: &mut Unstructured<'_>) -> arbitrary::Result<Vec<u8>> {

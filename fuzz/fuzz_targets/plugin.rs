@@ -1,4 +1,4 @@
-//! Modules as plugins: raw bytes, text, or what wasm-smith makes of the input. A crash is a finding.
+//! Modules as plugins: raw bytes, text, modules with much of anything, or what wasm-smith makes of the input. A crash is a finding.
 #![no_main]
 
 mod modules;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use arbitrary::{Arbitrary as _, Unstructured};
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
+use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use cc_lb_plugin_wire::wire_function::all_wire_functions;
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
@@ -14,7 +15,7 @@ use crate::campaign::Bench;
 use crate::case::{Case, Step};
 use crate::host::dispatch::panic_text;
 use crate::host::{DispatchOutcome, HandshakeError, Host, Loader};
-use crate::observation::{Depth, Subject, dispatch};
+use crate::observation::{Depth, Subject, dispatch, memory};
 use crate::oracle::{Violation, may_be_busy};
 use crate::wire::{Request, Vocabulary};
 
@@ -23,7 +24,13 @@ pub const HANDSHAKE_SOUND: &str = "handshake_sound";
 
 /// How long a host may take to load a module: to read and compile it, unoptimised and instrumented, and for the
 /// calls in which it shakes hands and runs its start code.
-const LOAD_MAX: Duration = Duration::from_secs(20);
+const LOAD_MAX: Duration = Duration::from_secs(10);
+
+/// How much memory the process may take meanwhile, in bytes: as much as a [worker](crate::campaign::Workers) has.
+const LOAD_MEMORY_MAX: u64 = 1 << 30;
+
+/// How long a host may take to open a session, beside the start code, which has the time of a call.
+const OPEN_MAX: Duration = Duration::from_millis(100);
 
 /// The entropy of one mutation, in bytes.
 const MUTATION_ENTROPY: usize = 512;
@@ -145,8 +152,8 @@ impl<L: Loader> ModuleTarget<L> {
         Self { loader, offer }
     }
 
-    /// Loads the bytes as a plugin, as they are and with a handshake; then calls every function of it, again and
-    /// again on one session. Returns how many calls of the plugin with a handshake were made.
+    /// Loads the bytes as a plugin, as they are and with a handshake, within bounds of time and memory; then calls every
+    /// function of it, again and again on one session. Returns how many calls of the plugin with a handshake were made.
     ///
     /// # Errors
     /// What the host does wrong. What the plugin does wrong is its own business.
@@ -159,16 +166,49 @@ impl<L: Loader> ModuleTarget<L> {
     }
 
     fn run_as_it_is(&self, wasm: &[u8]) -> Result<usize, Violation> {
-        let (loaded, time) = load(&self.loader, wasm, &self.offer)
-            .map_err(|panic| violation(format!("the host panicked: {panic}")))?;
+        let resident = memory::resident().unwrap_or_default();
+        let before = memory::peak();
+        let load = || {
+            load(&self.loader, wasm, &self.offer)
+                .map_err(|panic| violation(format!("the host panicked: {panic}")))
+        };
+        let (mut loaded, mut time) = load()?;
+        let peak = memory::peak().filter(|peak| Some(*peak) > before);
+        let taken = peak.unwrap_or_default().saturating_sub(resident);
+        // On a busy machine it may take long.
+        for _ in 1..TRIES {
+            if time > LOAD_MAX {
+                (loaded, time) = load()?;
+            }
+        }
         if time > LOAD_MAX {
             return Err(violation(format!(
                 "the host took {time:?} to open the plugin"
             )));
         }
+        if taken > LOAD_MEMORY_MAX {
+            return Err(violation(format!(
+                "the host took {} MiB to open the plugin",
+                taken >> 20
+            )));
+        }
         let Ok(host) = loaded else {
             return Ok(0);
         };
+        // On a busy machine one may take long.
+        let opens = (0..TRIES).map(|_| {
+            let start = Instant::now();
+            let session = host.open();
+            let took = start.elapsed();
+            drop(session);
+            took
+        });
+        let opening = opens.min().unwrap_or_default();
+        if opening > Duration::from_millis(HANDSHAKE_WALL_MS) + OPEN_MAX {
+            return Err(violation(format!(
+                "the host took {opening:?} to open a session"
+            )));
+        }
         // A plugin that does not open twice may do so for want of time: its start code runs each time.
         let Ok(mut bench) = Bench::<_, Request>::new(&host, Subject::Plugin) else {
             return Ok(0);

@@ -91,6 +91,21 @@ fn arbitrary_modules_harm_no_host() {
 }
 
 #[test]
+fn modules_that_have_much_of_anything_harm_no_host() {
+    let target = ModuleTarget::new(Guarded);
+    let mut calls = 0;
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    for _ in 0..cases(24) {
+        let mut input = [0; 64];
+        rng.fill_bytes(&mut input);
+        let wasm = modules::costly::module(&mut Unstructured::new(&input)).expect("it is made");
+        let checked = target.check(&wasm);
+        calls += checked.unwrap_or_else(|found| panic!("{input:?}: {found:?}"));
+    }
+    assert!(calls > 0, "no module opened");
+}
+
+#[test]
 fn the_dictionary_of_modules_knows_every_wire_function() {
     let dictionary = include_str!("../../.clusterfuzzlite/plugin.dict");
     for function in Request::functions() {
