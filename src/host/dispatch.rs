@@ -30,6 +30,10 @@ use crate::wire::VERSION_KEY;
 /// which must be less than a call has.
 pub const INPUT_MAX_BYTES: usize = 1 << 20;
 
+/// How deep lists and objects may be in each other in an answer: what serde_json follows. The size of an answer is bounded by
+/// what a call can allocate.
+pub const ANSWER_DEPTH_MAX: usize = 127;
+
 /// Opens a session, dispatches one request, and closes it.
 ///
 /// # Errors
@@ -224,8 +228,15 @@ pub fn seal<T: Serialize>(request: &T, version: u32) -> Result<String, Cause> {
 /// [`Decoding`], the step at which it turned out to be none.
 pub fn unseal<T: DeserializeOwned>(output: &[u8], version: u32) -> Result<T, Decoding> {
     let text = std::str::from_utf8(output).map_err(|_| Decoding::NotUtf8)?;
-    let value =
-        serde_json::from_str(text).map_err(|e| Decoding::NotJson(one_line(&e.to_string())))?;
+    let value = serde_json::from_str(text).map_err(|error| {
+        let why = one_line(error);
+        // There is no other sign of it.
+        if why.starts_with("recursion limit exceeded") {
+            Decoding::TooDeep
+        } else {
+            Decoding::NotJson(why)
+        }
+    })?;
     let Value::Object(mut answer) = value else {
         return Err(Decoding::NotObject);
     };
@@ -241,7 +252,7 @@ pub fn unseal<T: DeserializeOwned>(output: &[u8], version: u32) -> Result<T, Dec
         });
     }
     serde_path_to_error::deserialize(Value::Object(answer)).map_err(|error| {
-        let why = one_line(&error.inner().to_string());
+        let why = one_line(error.inner());
         let field = names::field(error.path(), &why);
         Decoding::NotResponse { field, why }
     })

@@ -101,7 +101,7 @@ pub enum Decoding {
     /// Not UTF-8.
     #[error("not UTF-8")]
     NotUtf8,
-    /// Not JSON, or JSON with something behind it, or nested past the parser's limit.
+    /// Not JSON, or JSON with something behind it.
     #[error("not JSON: {0}")]
     NotJson(String),
     /// JSON, but no object.
@@ -129,6 +129,12 @@ pub enum Decoding {
         /// What is wrong with it.
         why: String,
     },
+    /// More than [`ANSWER_DEPTH_MAX`](super::dispatch::ANSWER_DEPTH_MAX) lists and objects in each other.
+    #[error(
+        "more than {} lists and objects in each other",
+        super::dispatch::ANSWER_DEPTH_MAX
+    )]
+    TooDeep,
 }
 
 /// The kind of a trap: WebAssembly's own, named as in wasmtime's `Trap`.
@@ -206,7 +212,9 @@ impl Cause {
             Self::RequestUnserializable(_) | Self::RequestNotObject | Self::RequestTooLarge(_) => {
                 Stage::RequestEnvelope
             }
-            Self::Undecodable(Decoding::NotJson(_)) => Stage::DeserializeResponse,
+            Self::Undecodable(Decoding::NotJson(_) | Decoding::TooDeep) => {
+                Stage::DeserializeResponse
+            }
             Self::Undecodable(Decoding::NotResponse { .. }) => Stage::ResponseDecode,
             // Extism's conversion to a string is part of the call.
             Self::Undecodable(Decoding::NotUtf8) => Stage::PluginCall,
@@ -319,14 +327,14 @@ impl Cause {
         }
         // An error that passed through the guest's frames was not made by reading what it had set.
         if let Some(context) = context {
-            return Self::HostFunction(one_line(&context.root_cause().to_string()));
+            return Self::HostFunction(one_line(context.root_cause()));
         }
         if error.downcast_ref::<wasmtime::WasmBacktrace>().is_some() {
-            return Self::HostFunction(one_line(&error.root_cause().to_string()));
+            return Self::HostFunction(one_line(error.root_cause()));
         }
         match error.downcast_ref::<String>() {
             Some(message) => Self::of_message(message),
-            None => Self::Runtime(one_line(&format!("{error:#}"))),
+            None => Self::Runtime(one_line(format_args!("{error:#}"))),
         }
     }
 

@@ -116,3 +116,29 @@ impl Violation {
         self.class == LINEAR_COST
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_the_fault_that_it_would_be_on_what_hosts_send() {
+        let violation = |check: &str, class: &str| Violation {
+            check: check.to_owned(),
+            function: "shape".to_owned(),
+            class: class.to_owned(),
+            detail: String::new(),
+            site: None,
+            measured: false,
+        };
+        let out_of_fuel = violation(PluginFault.name(), "out of fuel");
+        let cost = violation(LinearCost.name(), "");
+        for check in [PluginLimit.name(), NoLimit.name()] {
+            let limit = violation(check, "out of fuel");
+            assert_eq!(limit.as_no_limit().as_ref(), Some(&out_of_fuel));
+            let limit = violation(check, LINEAR_COST);
+            assert_eq!(limit.as_no_limit().as_ref(), Some(&cost));
+        }
+        assert_eq!(out_of_fuel.as_no_limit(), None);
+    }
+}
