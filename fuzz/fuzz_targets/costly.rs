@@ -73,7 +73,7 @@ const ALL: [(Of, u64); 29] = [
     (Of::Blocks, INSTRUCTIONS_MAX),
     (Of::Nesting, guard::NESTING_MAX as u64),
     (Of::Calls, INSTRUCTIONS_MAX),
-    (Of::CallsByPointer, INSTRUCTIONS_MAX / 6),
+    (Of::CallsByPointer, INSTRUCTIONS_MAX / 10),
     (Of::Targets, INSTRUCTIONS_MAX - 3),
     (Of::Fills, INSTRUCTIONS_MAX),
     (Of::Copies, INSTRUCTIONS_MAX),

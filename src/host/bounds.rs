@@ -62,11 +62,12 @@ pub const HANDED_ON_MAX: u64 = 200_000;
 pub const SIGNATURES_MAX: u64 = 200_000;
 
 /// The most blocks and calls of a function, and of all functions. An instruction counts as many as compiling it makes: a loop
-/// looks for the end of the fuel and of the time, and a call by pointer is checked.
-pub const BLOCKS_MAX: u64 = 60_000;
+/// looks for the end of the fuel and of the time, and a call by pointer is checked. Each takes up to 4 KB and some 10 µs, and
+/// there are as many functions at a time as there are processors.
+pub const BLOCKS_MAX: u64 = 30_000;
 
 /// See [`BLOCKS_MAX`].
-pub const BLOCKS_OF_ALL_MAX: u64 = 600_000;
+pub const BLOCKS_OF_ALL_MAX: u64 = 400_000;
 
 /// The most loops and conditions that are inside of each other: compiling them takes the square of that.
 pub const NESTING_MAX: usize = 1_000;

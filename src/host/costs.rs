@@ -330,7 +330,7 @@ impl Costs {
             }
             Operator::CallIndirect { type_index, .. }
             | Operator::ReturnCallIndirect { type_index, .. } => {
-                (beyond_the_first(self.arity(*type_index).results), 6)
+                (beyond_the_first(self.arity(*type_index).results), 10)
             }
             // What a garbage collector has to know of.
             Operator::TableGet { .. } => (0, 6),

@@ -71,7 +71,7 @@ fn is_over(cause: Option<&Cause>) -> bool {
 fn bulk_instructions_in_a_line_end_with_the_time_of_a_call() {
     let mut interrupted = 0;
     for (declared, instruction) in bulk() {
-        for times in [300, 20_000] {
+        for times in [300, 14_000] {
             let guest = with_all_memory(declared, &instruction.repeat(times));
             let mut session = PluginSession::new(&guest.wasm()).expect("it opens");
             is_in_time(WALL_SLACK, || {
@@ -96,7 +96,7 @@ fn bulk_instructions_in_start_code_end_with_the_time_of_a_call() {
         let mut guest = with_all_memory(declared, "");
         guest.functions += &format!(
             "(func $start {}) (start $start)",
-            instruction.repeat(20_000)
+            instruction.repeat(14_000)
         );
         let wasm = guest.wasm();
         is_in_time(OPENING_SLACK, || match PluginSession::new(&wasm) {
@@ -286,8 +286,8 @@ fn a_module_that_costs_too_much_is_refused_with_a_reason() {
         format!(
             "(table 1 funcref) (func $f) {}",
             many(
-                &format!("(func {})", many("(call_indirect (i32.const 0)) ", 9_000)),
-                12
+                &format!("(func {})", many("(call_indirect (i32.const 0)) ", 2_900)),
+                14
             )
         ),
         many(&format!("(func (local {}))", many("i32 ", 100)), 10_001),
@@ -299,10 +299,10 @@ fn a_module_that_costs_too_much_is_refused_with_a_reason() {
         many(
             &format!(
                 "(func (local {}) {})",
-                many("i32 ", 99),
-                many("(loop) ", 11)
+                many("i32 ", 1_000),
+                many("(block) ", 7_000)
             ),
-            10_000,
+            6,
         ),
     ]
     .iter()
