@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::table::unexamined;
+use super::text::unexamined;
 use super::{FindingReport, FunctionReport, LimitReport, Report, charts, text};
 use crate::line::in_json;
 

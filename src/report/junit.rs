@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report as Xml, TestCase, TestCaseStatus, TestSuite};
 
-use super::table::unexamined;
+use super::text::unexamined;
 use super::{FindingReport, Report, Status};
 
 /// The report as JUnit XML.

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::table::unexamined;
-use super::text::{findings, indent};
+use super::text::{findings, indent, unexamined};
 use super::{FindingReport, Report, Status};
 use crate::line::harmless;
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Value, json};
 
-use super::table::unexamined;
+use super::text::unexamined;
 use super::{FindingReport, Report, Status};
 use crate::oracle::{Severity, all_checks};
 

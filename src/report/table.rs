@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::text::{count, findings};
+use super::text::{count, findings, unexamined};
 use crate::campaign::{FunctionStats, Summary};
 
 /// The table of a campaign: a row for each function with its outcomes, fallbacks by cause, and rate; then a
@@ -58,12 +58,6 @@ pub fn summary_text(summary: &Summary) -> String {
         let _ = writeln!(text, "{unexamined}");
     }
     text
-}
-
-/// So many violations that nobody looked into, in words; `None` where there are none.
-pub(super) fn unexamined(violations: u64) -> Option<String> {
-    let number = count(violations, "violation");
-    (violations > 0).then(|| format!("{number} more, which there was no time to look into"))
 }
 
 /// The lines of a table, without blanks at their ends.
