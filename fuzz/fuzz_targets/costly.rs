@@ -11,7 +11,7 @@ use wasm_encoder::{
 };
 
 /// A thing that a module has.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Of {
     Types,
     Parameters,
@@ -73,7 +73,10 @@ const ALL: [(Of, u64); 29] = [
     (Of::Blocks, INSTRUCTIONS_MAX),
     (Of::Nesting, guard::NESTING_MAX as u64),
     (Of::Calls, INSTRUCTIONS_MAX),
-    (Of::CallsByPointer, INSTRUCTIONS_MAX / 10),
+    (
+        Of::CallsByPointer,
+        INSTRUCTIONS_MAX / guard::BLOCKS_OF_A_CALL_BY_POINTER,
+    ),
     (Of::Targets, INSTRUCTIONS_MAX - 3),
     (Of::Fills, INSTRUCTIONS_MAX),
     (Of::Copies, INSTRUCTIONS_MAX),
@@ -84,24 +87,11 @@ const ALL: [(Of, u64); 29] = [
 ];
 
 /// How many of each thing a module has; few, where it is not told otherwise.
-struct Counts {
+#[derive(Debug)]
+pub struct Counts {
     many: Vec<(Of, u64)>,
     /// Whether its code runs when it is instantiated, too.
     is_started: bool,
-}
-
-/// A module with many of up to four things.
-pub fn module(u: &mut Unstructured<'_>) -> arbitrary::Result<Vec<u8>> {
-    let mut many = Vec::new();
-    for _ in 0..u.int_in_range(1..=4)? {
-        let (of, most) = *u.choose(&ALL)?;
-        many.push((of, count(most, u)?));
-    }
-    let counts = Counts {
-        many,
-        is_started: u.ratio(1, 4)?,
-    };
-    Ok(counts.module())
 }
 
 fn count(most: u64, u: &mut Unstructured<'_>) -> arbitrary::Result<u64> {
@@ -118,7 +108,33 @@ const NOTHING: u32 = 1;
 const WIDE: u32 = 2;
 const LENGTH: u32 = 3;
 
+/// A function that does nothing but return so many values.
+fn idle(results: u64) -> Function {
+    end(Function::new([]), results)
+}
+
+fn end(mut body: Function, results: u64) -> Function {
+    for _ in 0..results {
+        body.instructions().i32_const(0);
+    }
+    body.instructions().end();
+    body
+}
+
 impl Counts {
+    /// Many of up to four things.
+    pub fn arbitrary(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        let mut many = Vec::new();
+        for _ in 0..u.int_in_range(1..=4)? {
+            let (of, most) = *u.choose(&ALL)?;
+            many.push((of, count(most, u)?));
+        }
+        Ok(Self {
+            many,
+            is_started: u.ratio(1, 4)?,
+        })
+    }
+
     fn of(&self, of: Of) -> u64 {
         let many = self.many.iter().find(|(other, _)| *other == of);
         many.map_or(0, |(_, count)| *count)
@@ -129,7 +145,8 @@ impl Counts {
         self.of(of).max(1)
     }
 
-    fn module(&self) -> Vec<u8> {
+    /// A module that has so many.
+    pub fn module(&self) -> Vec<u8> {
         let mut module = Module::new();
         module.section(&self.types());
         let imported = self.at_least_one(Of::Imports) as u32;
@@ -188,44 +205,28 @@ impl Counts {
     /// call, and others.
     fn functions(&self, imported: u32) -> (FunctionSection, CodeSection) {
         let (mut functions, mut code) = (FunctionSection::new(), CodeSection::new());
-        let locals = self.of(Of::Locals) as u32;
-        for (ty, returns) in [(CODE, true), (WIDE, false), (NOTHING, false)] {
+        let mut add = |ty: u32, body: Function| {
             functions.function(ty);
-            if ty == WIDE {
-                let mut body = Function::new([]);
-                for _ in 0..self.at_least_one(Of::Results) {
-                    body.instructions().i32_const(0);
-                }
-                body.instructions().end();
-                code.function(&body);
-                continue;
-            }
-            let mut body = Function::new([(locals, ValType::I32)]);
-            let mut instructions = body.instructions();
-            self.body(&mut instructions, imported);
-            if returns {
-                instructions.i32_const(0);
-            }
-            instructions.end();
             code.function(&body);
-        }
-        let mut add = |ty: u32, count: u64| {
-            for _ in 0..count {
-                functions.function(ty);
-                let mut body = Function::new([]);
-                if ty == CODE {
-                    body.instructions().i32_const(0);
-                }
-                body.instructions().end();
-                code.function(&body);
-            }
         };
-        add(CODE, self.of(Of::Callable));
-        let rest = self
-            .of(Of::Functions)
-            .saturating_sub(u64::from(imported) + 3);
-        add(NOTHING, rest);
+        add(CODE, self.busy(imported, 1));
+        add(WIDE, idle(self.at_least_one(Of::Results)));
+        add(NOTHING, self.busy(imported, 0));
+        for _ in 0..self.of(Of::Callable) {
+            add(CODE, idle(1));
+        }
+        for _ in u64::from(imported) + 3..self.of(Of::Functions) {
+            add(NOTHING, idle(0));
+        }
         (functions, code)
+    }
+
+    /// A function that does all that the counts say, and returns so many values.
+    fn busy(&self, imported: u32, results: u64) -> Function {
+        let locals = self.of(Of::Locals) as u32;
+        let mut body = Function::new([(locals, ValType::I32)]);
+        self.body(&mut body.instructions(), imported);
+        end(body, results)
     }
 
     fn body(&self, code: &mut InstructionSink<'_>, imported: u32) {
@@ -239,20 +240,17 @@ impl Counts {
         for _ in 0..depth {
             code.end();
         }
-        for (of, by_pointer) in [(Of::Calls, false), (Of::CallsByPointer, true)] {
-            for _ in 0..self.of(of) {
-                if by_pointer {
-                    code.i32_const(0).call_indirect(0, NOTHING);
-                } else {
-                    for _ in 0..self.at_least_one(Of::Parameters) {
-                        code.i32_const(0);
-                    }
-                    code.call(imported + 1);
-                    for _ in 0..self.at_least_one(Of::Results) {
-                        code.drop();
-                    }
-                }
+        for _ in 0..self.of(Of::Calls) {
+            for _ in 0..self.at_least_one(Of::Parameters) {
+                code.i32_const(0);
             }
+            code.call(imported + 1);
+            for _ in 0..self.at_least_one(Of::Results) {
+                code.drop();
+            }
+        }
+        for _ in 0..self.of(Of::CallsByPointer) {
+            code.i32_const(0).call_indirect(0, NOTHING);
         }
         let targets = self.of(Of::Targets);
         if targets > 0 {

@@ -23,7 +23,7 @@ pub fn module(input: &[u8]) -> Vec<u8> {
     }
     let u = &mut Unstructured::new(input);
     let made = match u.int_in_range(0..=3) {
-        Ok(3) => costly::module(u),
+        Ok(3) => costly::Counts::arbitrary(u).map(|counts| counts.module()),
         _ => arbitrary_module(u),
     };
     made.unwrap_or_default()

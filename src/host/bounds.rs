@@ -66,6 +66,9 @@ pub const SIGNATURES_MAX: u64 = 200_000;
 /// there are as many functions at a time as there are processors.
 pub const BLOCKS_MAX: u64 = 30_000;
 
+/// How many blocks a call by pointer counts for.
+pub const BLOCKS_OF_A_CALL_BY_POINTER: u64 = 10;
+
 /// See [`BLOCKS_MAX`].
 pub const BLOCKS_OF_ALL_MAX: u64 = 400_000;
 

@@ -8,11 +8,11 @@ use wasmparser::{
 };
 
 use super::bounds::{
-    BLOCKS_MAX, BLOCKS_OF_ALL_MAX, CODE_MAX_BYTES, CONSTANT_MAX, COPIED_PAGES_MAX, DATA_MAX_BYTES,
-    ELEMENTS_MAX, EXPORTS_MAX, FUNCTIONS_MAX, GLOBALS_MAX, HANDED_ON_MAX, IMPORTS_MAX,
-    LOCALS_IN_BLOCKS_MAX, LOCALS_IN_BLOCKS_OF_ALL_MAX, LOCALS_MAX, MAPPED_MAX_BYTES,
-    MEMORY_MAX_PAGES, NESTING_MAX, PARAMETERS_MAX, RESULTS_MAX, SEGMENTS_MAX, SIGNATURES_MAX,
-    TABLE_MAX_ENTRIES, TABLES_MAX, TYPES_MAX,
+    BLOCKS_MAX, BLOCKS_OF_A_CALL_BY_POINTER, BLOCKS_OF_ALL_MAX, CODE_MAX_BYTES, CONSTANT_MAX,
+    COPIED_PAGES_MAX, DATA_MAX_BYTES, ELEMENTS_MAX, EXPORTS_MAX, FUNCTIONS_MAX, GLOBALS_MAX,
+    HANDED_ON_MAX, IMPORTS_MAX, LOCALS_IN_BLOCKS_MAX, LOCALS_IN_BLOCKS_OF_ALL_MAX, LOCALS_MAX,
+    MAPPED_MAX_BYTES, MEMORY_MAX_PAGES, NESTING_MAX, PARAMETERS_MAX, RESULTS_MAX, SEGMENTS_MAX,
+    SIGNATURES_MAX, TABLE_MAX_ENTRIES, TABLES_MAX, TYPES_MAX,
 };
 use super::rejection::Rejection;
 
@@ -330,7 +330,8 @@ impl Costs {
             }
             Operator::CallIndirect { type_index, .. }
             | Operator::ReturnCallIndirect { type_index, .. } => {
-                (beyond_the_first(self.arity(*type_index).results), 10)
+                let values = beyond_the_first(self.arity(*type_index).results);
+                (values, BLOCKS_OF_A_CALL_BY_POINTER)
             }
             // What a garbage collector has to know of.
             Operator::TableGet { .. } => (0, 6),

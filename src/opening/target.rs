@@ -166,6 +166,33 @@ impl<L: Loader> ModuleTarget<L> {
     }
 
     fn run_as_it_is(&self, wasm: &[u8]) -> Result<usize, Violation> {
+        let Some(host) = self.load_within_bounds(wasm)? else {
+            return Ok(0);
+        };
+        opens_in_time(&host)?;
+        // A plugin that does not open twice may do so for want of time: its start code runs each time.
+        let Ok(mut bench) = Bench::<_, Request>::new(&host, Subject::Plugin) else {
+            return Ok(0);
+        };
+        let places = bench.runner().negotiated().repeat(ROUNDS);
+        let steps: Vec<Step> = places.into_iter().map(Step::healthy).collect();
+        let calls = steps.len();
+        let Ok((record, found)) = bench.judge_alone(&Case { steps }, Depth::Thorough) else {
+            return Ok(0);
+        };
+        // It may trap, break itself, and do so only now and then.
+        let of_the_host = |violation: &Violation| match &violation.check[..] {
+            "plugin_fault" | "no_poison" | "deterministic" => false,
+            _ => !may_be_busy(violation, &record),
+        };
+        match found.into_iter().find(of_the_host) {
+            Some(violation) => Err(violation),
+            None => Ok(calls),
+        }
+    }
+
+    /// The host of a module, `None` where it is refused.
+    fn load_within_bounds(&self, wasm: &[u8]) -> Result<Option<L::Host>, Violation> {
         let resident = memory::resident().unwrap_or_default();
         let before = memory::peak();
         let load = || {
@@ -192,43 +219,26 @@ impl<L: Loader> ModuleTarget<L> {
                 taken >> 20
             )));
         }
-        let Ok(host) = loaded else {
-            return Ok(0);
-        };
-        // On a busy machine one may take long.
-        let opens = (0..TRIES).map(|_| {
-            let start = Instant::now();
-            let session = host.open();
-            let took = start.elapsed();
-            drop(session);
-            took
-        });
-        let opening = opens.min().unwrap_or_default();
-        if opening > Duration::from_millis(HANDSHAKE_WALL_MS) + OPEN_MAX {
-            return Err(violation(format!(
-                "the host took {opening:?} to open a session"
-            )));
-        }
-        // A plugin that does not open twice may do so for want of time: its start code runs each time.
-        let Ok(mut bench) = Bench::<_, Request>::new(&host, Subject::Plugin) else {
-            return Ok(0);
-        };
-        let places = bench.runner().negotiated().repeat(ROUNDS);
-        let steps: Vec<Step> = places.into_iter().map(Step::healthy).collect();
-        let calls = steps.len();
-        let Ok((record, found)) = bench.judge_alone(&Case { steps }, Depth::Thorough) else {
-            return Ok(0);
-        };
-        // It may trap, break itself, and do so only now and then.
-        let of_the_host = |violation: &Violation| match &violation.check[..] {
-            "plugin_fault" | "no_poison" | "deterministic" => false,
-            _ => !may_be_busy(violation, &record),
-        };
-        match found.into_iter().find(of_the_host) {
-            Some(violation) => Err(violation),
-            None => Ok(calls),
-        }
+        Ok(loaded.ok())
     }
+}
+
+fn opens_in_time(host: &impl Host) -> Result<(), Violation> {
+    // On a busy machine one may take long.
+    let opens = (0..TRIES).map(|_| {
+        let start = Instant::now();
+        let session = host.open();
+        let took = start.elapsed();
+        drop(session);
+        took
+    });
+    let took = opens.min().unwrap_or_default();
+    if took > Duration::from_millis(HANDSHAKE_WALL_MS) + OPEN_MAX {
+        return Err(violation(format!(
+            "the host took {took:?} to open a session"
+        )));
+    }
+    Ok(())
 }
 
 type Loaded<H> = (Result<H, HandshakeError>, Duration);

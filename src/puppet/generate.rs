@@ -208,11 +208,6 @@ fn wild(function: &Function, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arb
 
 /// Allocates all but a little: in one block or in many, the last one in register 0.
 fn fill_up(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
-    let alloc = |bytes: i64| Op::Call {
-        function: Import::Alloc,
-        operands: [constant(bytes), constant(0)],
-        to: 0,
-    };
     let room = *u.choose(&ROOMS)?;
     let rest = *u.choose(&EDGES[..9])?;
     let block = *u.choose(&[room - rest, 1 << 16, 4096, 512])?;
@@ -220,24 +215,29 @@ fn fill_up(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()>
     if times > 1 {
         ops.push(Op::Times(times as u32 - 1));
     }
-    ops.push(alloc(block));
+    ops.push(alloc(block, 0));
     if u.arbitrary()? {
         // What is left of it, or a little more than that.
         let left = (room - rest) % block + u.int_in_range(0..=64)?;
-        ops.push(alloc(left));
+        ops.push(alloc(left, 0));
     }
     Ok(())
+}
+
+/// Allocates a block of so many bytes, and keeps where it is in a register.
+fn alloc(bytes: i64, to: u8) -> Op {
+    Op::Call {
+        function: Import::Alloc,
+        operands: [constant(bytes), constant(0)],
+        to,
+    }
 }
 
 /// Two blocks, and what Extism may take each for, one after the other: an output that is freed, a key that is an error, what
 /// it handed back, some of it many times.
 fn roles(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
     for to in [1, 2] {
-        ops.push(Op::Call {
-            function: Import::Alloc,
-            operands: [constant(*u.choose(&EDGES[1..11])?), constant(0)],
-            to,
-        });
+        ops.push(alloc(*u.choose(&EDGES[1..11])?, to));
     }
     for _ in 0..u.int_in_range(2..=12)? {
         if one_in(8, u)? {

@@ -223,3 +223,15 @@ impl Fault for TrimsStringsOfAnswers {
         }
     }
 }
+
+/// It passes over white space by counting from the start for each sign.
+#[derive(Default)]
+pub struct LooksForTheAnswerFromTheStart;
+
+impl Fault for LooksForTheAnswerFromTheStart {
+    fn json(&mut self, text: &str) -> Option<Value> {
+        let is_space = |at: usize| text.chars().nth(at).is_some_and(|c| " \t\r\n".contains(c));
+        let start = (0..).find(|at| !is_space(*at))?;
+        serde_json::from_str(&text[start..]).ok()
+    }
+}

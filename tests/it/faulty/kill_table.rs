@@ -18,7 +18,7 @@ use cc_lb_fuzz::oracle::CHECKS;
 use cc_lb_fuzz::report::case_text;
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::{Faulty, HANDSHAKE_SOUND, Tried, all};
+use super::{Faulty, Kind, Tried, all, modules};
 
 /// The seeds that each fault is hunted with.
 const SEEDS: u64 = 20;
@@ -45,16 +45,26 @@ pub fn read(faulty: &Faulty) -> Tried {
     let path = kept(faulty);
     let json = std::fs::read(&path)
         .unwrap_or_else(|error| panic!("{}: {error}: hunt it anew", path.display()));
-    match faulty.check {
-        HANDSHAKE_SOUND => Tried::Opening(Opening::decode(&json).expect("it is an opening")),
+    match faulty.kind {
+        Kind::Opening(_) => Tried::Opening(Opening::decode(&json).expect("it is an opening")),
+        Kind::Module(..) => Tried::Module(entropy(&json)),
         _ => Tried::Case(Case::decode(&json).expect("it is a case")),
     }
+}
+
+/// What a module is drawn from, which is kept as a list of numbers.
+fn entropy(json: &[u8]) -> modules::Entropy {
+    let bytes: Vec<u8> = serde_json::from_slice(json).expect("it is a list of bytes");
+    bytes
+        .try_into()
+        .expect("there are as many as there must be")
 }
 
 fn write(faulty: &Faulty, tried: &Tried) {
     let json = match tried {
         Tried::Case(case) => case.to_json().expect("it serializes"),
         Tried::Opening(opening) => opening.to_json().expect("it serializes"),
+        Tried::Module(entropy) => serde_json::to_string(&entropy[..]).expect("it serializes"),
     };
     let path = kept(faulty);
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
@@ -80,6 +90,7 @@ fn hunt(faulty: &Faulty) -> Row {
         match tried {
             Tried::Case(case) => case_text(&case),
             Tried::Opening(opening) => opening_text(&opening),
+            Tried::Module(entropy) => format!("{:?}", modules::counts(&entropy)),
         }
     });
     Row {

@@ -5,7 +5,8 @@
 //! in the generators or the checks.
 
 use cc_lb_fuzz::campaign::{
-    Bench, CASES_PER_SESSION, Cases, Confirmed, Known, Lab, Plan, Suspect, Worker, confirm,
+    Bench, CASES_PER_SESSION, Cases, Confirmed, HostKind, Known, Lab, Plan, Suspect, Worker,
+    confirm,
 };
 use cc_lb_fuzz::case::{Case, ShrinkLimits};
 use cc_lb_fuzz::finding::Origin;
@@ -20,6 +21,7 @@ use cc_lb_fuzz::wire::Request;
 mod answers;
 mod calls;
 mod kill_table;
+mod modules;
 mod openings;
 mod plain;
 mod policies;
@@ -27,6 +29,7 @@ mod requests;
 mod sessions;
 mod shrinking;
 
+use crate::workers::{impatient, workers};
 use openings::nth_opening;
 use plain::{Fault, MakesFault, Plain};
 
@@ -49,27 +52,36 @@ enum Kind {
     Dispatch(MakesFault),
     /// A host of the example of one's own, in a process.
     Process(&'static str),
-    /// A loader.
+    /// The published host, in a process: without a guard, a plugin kills it and takes as long as it likes.
+    Published,
+    /// A loader, tried with openings.
     Opening(Box<CheckOpening>),
+    /// Two loaders, that with the fault and a sound one, tried with modules that have much of something.
+    Module(CheckModule, CheckModule),
 }
 
 /// Says what is wrong with how an opening went.
 type CheckOpening = dyn Fn(&Opening) -> Option<Violation> + Sync;
+
+/// Says what is wrong with how a module was opened and called.
+type CheckModule = fn(&modules::Entropy) -> Option<Violation>;
 
 /// What is tried on a faulty host.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tried {
     Case(Case),
     Opening(Opening),
+    Module(modules::Entropy),
 }
 
 /// All of them, in the order of the checks.
 pub fn all() -> Vec<Faulty> {
-    use {answers::*, calls::*, openings::*, policies::*, requests::*, sessions::*};
+    use {answers::*, calls::*, modules::*, openings::*, policies::*, requests::*, sessions::*};
     vec![
         process("aborts", "no_crash"),
         process("exits", "no_crash"),
         process("hangs", "no_crash"),
+        published("shares its memory with the plugin", "no_crash"),
         dispatch::<PanicsWhenTheGuestTraps>("no_panic"),
         dispatch::<PanicsOnAnswersThatAreNoJson>("no_panic"),
         dispatch::<SkipsFailingSigners>("fallback_policy"),
@@ -129,6 +141,8 @@ pub fn all() -> Vec<Faulty> {
         dispatch::<GivesTwiceTheFuel>("within_fuel"),
         dispatch::<WaitsThreeTimesAsLong>("within_wall"),
         dispatch::<RecoversSlowly>("within_wall"),
+        dispatch::<LooksForTheAnswerFromTheStart>("within_wall"),
+        published("lets instructions run on", "within_wall"),
         process("hogs", "within_memory"),
         process("leaks", "no_leak"),
         dispatch::<OpensEverySecondSessionBlind>("deterministic"),
@@ -143,6 +157,8 @@ pub fn all() -> Vec<Faulty> {
         opening::<PanicsOnAHandshakeThatIsNoJson>(),
         opening::<HasFunctionsInTheNextVersion>(),
         opening::<AnswersForWhatWasNotNegotiated>(),
+        module::<CompilesForEachSession>(),
+        module::<CopiesTheModuleForEachExport>(),
     ]
 }
 
@@ -156,7 +172,13 @@ impl Faulty {
                 hunt_case(&mut self.bench(&host), self, seed, most, limits)
             }
             Kind::Process(host) => hunt_case(&mut worker(host), self, seed, most, limits),
+            Kind::Published => hunt_case(&mut tool(HostKind::Reference), self, seed, most, limits),
             Kind::Opening(check) => hunt_opening(check, seed, most, limits),
+            Kind::Module(check, _) => {
+                let mut all = (0..most).map(|index| (index + 1, modules::nth(seed, index)));
+                let (count, found) = all.find(|(_, entropy)| check(entropy).is_some())?;
+                Some((count, Tried::Module(found)))
+            }
         }
     }
 
@@ -165,7 +187,9 @@ impl Faulty {
         match &self.kind {
             Kind::Dispatch(fault) => found_by(&mut self.bench(&Plain::new(*fault)), self, tried),
             Kind::Process(host) => found_by(&mut worker(host), self, tried),
+            Kind::Published => found_by(&mut tool(HostKind::Reference), self, tried),
             Kind::Opening(check) => found_in_openings(check, tried),
+            Kind::Module(check, _) => found_in_modules(*check, tried),
         }
     }
 
@@ -177,13 +201,15 @@ impl Faulty {
                 found_by(&mut self.bench(&sound), self, tried)
             }
             Kind::Process(_) => found_by(&mut worker("sound"), self, tried),
+            Kind::Published => found_by(&mut tool(HostKind::Guarded), self, tried),
             Kind::Opening(_) => found_in_openings(checks::<Guarded>(), tried),
+            Kind::Module(_, sound) => found_in_modules(*sound, tried),
         }
     }
 
     /// Whether many of its calls take long.
     pub fn is_slow(&self) -> bool {
-        self.check == "no_leak" || self.name == "hangs"
+        self.check == "no_leak" || self.name == "hangs" || matches!(self.kind, Kind::Published)
     }
 
     fn bench<'h>(&self, host: &'h Plain) -> Bench<'h, Plain> {
@@ -200,6 +226,11 @@ impl Faulty {
 
 fn worker(host: &str) -> Worker {
     crate::workers::faulty(host).worker()
+}
+
+/// A worker of the tool, with a host that it knows.
+fn tool(host: HostKind) -> Worker {
+    impatient(workers(host)).worker()
 }
 
 fn checks<L: Loader + Default + 'static>() -> impl Fn(&Opening) -> Option<Violation> + Sync {
@@ -258,6 +289,21 @@ fn process(host: &'static str, check: &'static str) -> Faulty {
         by_the_clock: false,
         subject: Subject::Puppet,
         kind: Kind::Process(host),
+    }
+}
+
+fn published(fault: &'static str, check: &'static str) -> Faulty {
+    Faulty {
+        name: fault.to_owned(),
+        kind: Kind::Published,
+        ..process("", check)
+    }
+}
+
+fn module<L: Loader + Default + 'static>() -> Faulty {
+    Faulty {
+        kind: Kind::Module(modules::check::<L>, modules::check::<Guarded>),
+        ..opening::<L>()
     }
 }
 
@@ -359,6 +405,16 @@ fn found_in_openings(
             panic!("a loader is tried with openings");
         };
         names(check(opening))
+    };
+    tried.iter().map(found).collect()
+}
+
+fn found_in_modules(check: CheckModule, tried: &[Tried]) -> Vec<Vec<String>> {
+    let found = |tried: &Tried| {
+        let Tried::Module(entropy) = tried else {
+            panic!("it is tried with modules");
+        };
+        names(check(entropy))
     };
     tried.iter().map(found).collect()
 }

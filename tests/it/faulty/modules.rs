@@ -1,0 +1,92 @@
+//! Hosts whom a module with much of something costs too much.
+
+use arbitrary::Unstructured;
+use cc_lb_fuzz::handshake::HandshakeError;
+use cc_lb_fuzz::host::{Guarded, Host, Loader, PluginHost, PluginSession};
+use cc_lb_fuzz::opening::ModuleTarget;
+use cc_lb_fuzz::oracle::Violation;
+use cc_lb_plugin_wire::handshake::HandshakeOffer;
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
+use wasmparser::{Parser, Payload};
+
+use crate::openings::modules::costly::Counts;
+
+/// What the counts of a module are drawn from.
+pub type Entropy = [u8; 64];
+
+/// What the index of a seed stands for.
+pub fn nth(seed: u64, index: u64) -> Entropy {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(index);
+    let mut entropy = [0; 64];
+    rng.fill_bytes(&mut entropy);
+    entropy
+}
+
+pub fn counts(entropy: &Entropy) -> Counts {
+    Counts::arbitrary(&mut Unstructured::new(entropy)).expect("they are made")
+}
+
+/// Says what is wrong with how a loader takes a module.
+pub fn check<L: Loader + Default>(entropy: &Entropy) -> Option<Violation> {
+    let target = ModuleTarget::new(L::default());
+    target.check(&counts(entropy).module()).err()
+}
+
+#[derive(Default)]
+pub struct CompilesForEachSession;
+
+impl Loader for CompilesForEachSession {
+    type Host = Uncompiled;
+
+    fn load(&self, wasm: &[u8], offer: &HandshakeOffer) -> Result<Uncompiled, HandshakeError> {
+        Ok(Uncompiled {
+            host: PluginHost::with_offer(wasm, offer)?,
+            wasm: wasm.to_vec(),
+            offer: offer.clone(),
+        })
+    }
+}
+
+/// A host that keeps the module as it is.
+pub struct Uncompiled {
+    host: PluginHost,
+    wasm: Vec<u8>,
+    offer: HandshakeOffer,
+}
+
+impl Host for Uncompiled {
+    type Session = PluginSession;
+
+    fn open(&self) -> Result<PluginSession, HandshakeError> {
+        PluginHost::with_offer(&self.wasm, &self.offer)?.open()
+    }
+
+    fn negotiated(&self, function: &str) -> Option<u32> {
+        self.host.negotiated(function)
+    }
+}
+
+/// While it loads the module, it has a copy of it for each export; not of those that would take more than the check looks
+/// for.
+#[derive(Default)]
+pub struct CopiesTheModuleForEachExport;
+
+impl Loader for CopiesTheModuleForEachExport {
+    type Host = PluginHost;
+
+    fn load(&self, wasm: &[u8], offer: &HandshakeOffer) -> Result<PluginHost, HandshakeError> {
+        const ENOUGH_BYTES: usize = 1200 << 20;
+        let sections = Parser::new(0).parse_all(wasm);
+        let exports = sections.filter_map(|section| match section.ok()? {
+            Payload::ExportSection(exports) => Some(exports.count() as usize),
+            _ => None,
+        });
+        let exports = exports.sum::<usize>().min(ENOUGH_BYTES / wasm.len());
+        let copies = vec![wasm.to_vec(); exports];
+        let loaded = Guarded.load(wasm, offer);
+        drop(std::hint::black_box(copies));
+        loaded
+    }
+}
