@@ -12,6 +12,7 @@ use crate::campaign::{Bench, Budget, CampaignError, Event, Plan, Summary, confir
 use crate::case::{Case, CaseError, ShrinkLimits, words};
 use crate::finding::{Finding, Told};
 use crate::host::{HandshakeError, PluginHost};
+use crate::line::{harmless, in_json};
 use crate::observation::{Depth, Subject};
 use crate::oracle::checks;
 use crate::report;
@@ -194,9 +195,9 @@ impl fmt::Display for Found {
             let stem = finding.name();
             let replay =
                 format!("cc-lb-fuzz replay {stem}.json --plugin PLUGIN, with this as {stem}.json:");
-            writeln!(f, "\n{}", report::finding_text(finding, &replay))?;
+            writeln!(f, "\n{}", harmless(&report::finding_text(finding, &replay)))?;
             let json = finding.case.to_json();
-            f.write_str(&json.unwrap_or_else(|error| error.to_string()))?;
+            f.write_str(&in_json(&json.unwrap_or_else(|error| error.to_string())))?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Bugs in this module look like a file that is empty or cut short, or a folder whose fault is noticed after the work.
 
 use std::fs::{File, Permissions};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -73,6 +73,22 @@ pub fn check_folder(folder: &Path) -> io::Result<()> {
             },
         }
     }
+}
+
+/// Reads a file, which may be larger than there is memory.
+///
+/// # Errors
+/// As [`write()`], and where it has more than so many bytes.
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if read as u64 > most {
+        return Err(io::Error::new(
+            ErrorKind::FileTooLarge,
+            format!("it has more than {most} bytes"),
+        ));
+    }
+    Ok(bytes)
 }
 
 /// The bytes without the mark that some editors put before a text.

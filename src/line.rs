@@ -14,18 +14,71 @@ pub fn is_printable(c: char) -> bool {
     matches!(c, '\'' | '"' | '\\') || c.escape_debug().len() == 1
 }
 
-/// Words, an error, a path in one line, with what is not printable as Rust writes it.
+/// So many bytes of foreign words are kept. A plugin may say a MiB in each call, and all of them are told, compared and sent
+/// from process to process.
+pub const WORDS_MAX_BYTES: usize = 4096;
+
+/// Words, an error, a path in one line, with what is not printable as Rust writes it. The end of long ones is left out, and
+/// how many bytes they have told instead.
 pub fn one_line(words: impl fmt::Display) -> String {
-    let text = words.to_string();
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_printable(c) {
-            line.push(c);
-        } else {
-            line.extend(c.escape_debug());
+    use fmt::Write as _;
+    let mut line = Line::default();
+    // Only who displays the words may fail: what came before is told then.
+    let _ = write!(line, "{words}");
+    line.told()
+}
+
+/// Words as they are, but for the end of long ones.
+pub fn shortened(words: &str) -> String {
+    match words.len() {
+        0..=WORDS_MAX_BYTES => words.to_owned(),
+        bytes => {
+            let end = words.floor_char_boundary(WORDS_MAX_BYTES);
+            left_out(&words[..end], bytes)
         }
     }
-    line
+}
+
+fn left_out(beginning: &str, bytes: usize) -> String {
+    format!("{beginning}… ({bytes} bytes)")
+}
+
+/// Words that become a line.
+#[derive(Default)]
+struct Line {
+    line: String,
+    /// The bytes of all words.
+    bytes: usize,
+    /// Whether some are left out.
+    is_full: bool,
+}
+
+impl Line {
+    fn told(self) -> String {
+        if self.is_full {
+            left_out(&self.line, self.bytes)
+        } else {
+            self.line
+        }
+    }
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, words: &str) -> fmt::Result {
+        self.bytes += words.len();
+        for c in words.chars() {
+            self.is_full |= self.line.len() + c.len_utf8() > WORDS_MAX_BYTES;
+            if self.is_full {
+                break;
+            }
+            if is_printable(c) {
+                self.line.push(c);
+            } else {
+                self.line.extend(c.escape_debug());
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The lines of a text, without what is not printable.
@@ -51,6 +104,20 @@ pub fn in_json(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_out_of_long_words_is_told() {
+        let long = "é".repeat(WORDS_MAX_BYTES);
+        let half = &long[..WORDS_MAX_BYTES];
+        assert_eq!(one_line(half), half);
+        assert_eq!(shortened(half), half);
+        for told in [one_line(&long), shortened(&long)] {
+            assert_eq!(told, format!("{half}… (8192 bytes)"));
+        }
+        let controls = one_line("\u{7f}".repeat(1 << 20));
+        assert!(controls.len() < WORDS_MAX_BYTES + 100, "{}", controls.len());
+        assert!(controls.ends_with("… (1048576 bytes)"), "{controls}");
+    }
 
     #[test]
     fn no_word_makes_a_line_of_its_own() {

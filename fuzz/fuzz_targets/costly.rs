@@ -3,6 +3,7 @@
 
 use arbitrary::Unstructured;
 use cc_lb_fuzz::host::guard;
+use serde::{Deserialize, Serialize};
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, DataSection, ElementSection, Elements, EntityType,
     ExportKind, ExportSection, Function, FunctionSection, GlobalSection, GlobalType, ImportSection,
@@ -11,7 +12,7 @@ use wasm_encoder::{
 };
 
 /// A thing that a module has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Of {
     Types,
     Parameters,
@@ -37,6 +38,12 @@ enum Of {
     Calls,
     CallsByPointer,
     Targets,
+    /// Instructions that take long to compile for their size.
+    Plain,
+    /// Values that stand on the stack meanwhile.
+    Standing,
+    /// The longest name of an export, in bytes.
+    ExportNameBytes,
     /// Bulk instructions in a line, the first of each kind.
     Fills,
     Copies,
@@ -51,14 +58,14 @@ const INSTRUCTIONS_MAX: u64 = guard::BLOCKS_MAX - 1;
 
 /// Each thing, and how many the guard lets through at most. Some less, for what each module has anyway, and for what a handshake
 /// adds: three types, three imports, and a function that is exported.
-const ALL: [(Of, u64); 29] = [
+const ALL: [(Of, u64); 32] = [
     (Of::Types, guard::TYPES_MAX as u64 - 3),
     (Of::Parameters, guard::PARAMETERS_MAX as u64),
     (Of::Results, guard::RESULTS_MAX as u64),
     (Of::Imports, guard::IMPORTS_MAX as u64 - 3),
     (Of::Functions, guard::FUNCTIONS_MAX as u64 - 4),
-    (Of::Callable, guard::CALLABLE_MAX as u64 - 2),
-    (Of::Exports, guard::EXPORTS_MAX as u64 - 2),
+    (Of::Callable, guard::CALLABLE_MAX as u64 - 3),
+    (Of::Exports, guard::EXPORTS_MAX as u64 - 3),
     (Of::NameBytes, 1 << 20),
     (Of::Globals, guard::GLOBALS_MAX as u64),
     (Of::ConstantInstructions, guard::CONSTANT_MAX),
@@ -78,6 +85,9 @@ const ALL: [(Of, u64); 29] = [
         INSTRUCTIONS_MAX / guard::BLOCKS_OF_A_CALL_BY_POINTER,
     ),
     (Of::Targets, INSTRUCTIONS_MAX - 3),
+    (Of::Plain, guard::FUNCTION_MAX_BYTES as u64 / 7),
+    (Of::Standing, 20_000),
+    (Of::ExportNameBytes, guard::EXPORT_NAME_MAX_BYTES as u64),
     (Of::Fills, INSTRUCTIONS_MAX),
     (Of::Copies, INSTRUCTIONS_MAX),
     (Of::Inits, INSTRUCTIONS_MAX),
@@ -87,7 +97,7 @@ const ALL: [(Of, u64); 29] = [
 ];
 
 /// How many of each thing a module has; few, where it is not told otherwise.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
     many: Vec<(Of, u64)>,
     /// Whether its code runs when it is instantiated, too.
@@ -230,6 +240,19 @@ impl Counts {
     }
 
     fn body(&self, code: &mut InstructionSink<'_>, imported: u32) {
+        for _ in 0..self.of(Of::Standing) {
+            code.i32_const(0);
+        }
+        self.inside(code, imported);
+        for _ in 0..self.of(Of::Standing) {
+            code.drop();
+        }
+    }
+
+    fn inside(&self, code: &mut InstructionSink<'_>, imported: u32) {
+        for _ in 0..self.of(Of::Plain) {
+            code.f32_const(0.0.into()).f32_nearest().drop();
+        }
         for _ in 0..self.of(Of::Blocks) {
             code.block(BlockType::Empty).end();
         }
@@ -349,6 +372,8 @@ impl Counts {
     fn exports(&self, imported: u32) -> ExportSection {
         let mut exports = ExportSection::new();
         exports.export("shape", ExportKind::Func, imported);
+        let long = self.of(Of::ExportNameBytes) as usize;
+        exports.export(&"x".repeat(long), ExportKind::Func, imported);
         for place in 0..self.of(Of::Callable) as u32 {
             exports.export(&format!("f{place}"), ExportKind::Func, imported + 3 + place);
         }

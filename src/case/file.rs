@@ -21,6 +21,9 @@ pub const FORMAT: u32 = 2;
 /// What a postcard file begins with; a byte with the format version follows.
 const MAGIC: &[u8; 4] = b"cclb";
 
+/// The largest file of a case, in bytes.
+const FILE_MAX_BYTES: u64 = 64 << 20;
+
 /// The most bytes that all texts of a case stand for which are written in short.
 const REPEATED_MAX_BYTES: usize = 64 << 20;
 
@@ -221,7 +224,7 @@ impl<R: Vocabulary> Case<R> {
     /// # Errors
     /// [`CaseError`], naming the file.
     pub fn read(path: &Path) -> Result<Self, CaseError> {
-        let bytes = std::fs::read(path).map_err(|source| CaseError::Read {
+        let bytes = files::read(path, FILE_MAX_BYTES).map_err(|source| CaseError::Read {
             path: path.to_owned(),
             source,
         })?;
@@ -278,6 +281,8 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, CaseError> {
 /// To read what is no file may take forever.
 fn check_is_file(path: &Path) -> Result<(), CaseError> {
     let what = match path.metadata() {
+        // Some of the system's have no size, and no end either.
+        Ok(found) if found.is_file() && found.len() == 0 => "empty",
         Ok(found) if found.is_file() => return Ok(()),
         Ok(found) if found.is_dir() => "a folder",
         Ok(_) => "no regular file",

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use cc_lb_fuzz::case::{Case, ShrinkLimits};
-use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::wire::Request;
 use clap::Args;
 
 use super::error::CliError;
-use super::output::{check_folder, print, tell};
+use super::output::{check_folder, finish, print, tell};
 use super::plugin::{PluginArgs, refused};
 
 #[derive(Args)]
@@ -34,9 +33,16 @@ pub fn minimize(args: &MinimizeArgs) -> Result<u8, CliError> {
     let told = |error| refused(error, plugin);
     // Whether what was found is more than limits.
     let mut found = None;
+    let mut failures = Vec::new();
     let findings = worker.findings(&case, ShrinkLimits::default());
     for finding in findings.map_err(told)? {
-        let finding = finding.map_err(told)?;
+        let finding = match finding {
+            Ok(finding) => finding,
+            Err(error) => {
+                failures.push(told(error));
+                break;
+            }
+        };
         let (_, told) = tell(
             &finding,
             None,
@@ -45,15 +51,11 @@ pub fn minimize(args: &MinimizeArgs) -> Result<u8, CliError> {
             &args.options,
             &found_on,
         );
-        told?;
+        failures.extend(told.err());
         found = Some(found == Some(true) || !finding.violation.is_limit());
     }
-    match found {
-        None => {
-            print("the case shows no finding\n")?;
-            Ok(exit_code::CLEAN)
-        }
-        Some(false) => Ok(exit_code::CLEAN),
-        Some(true) => Ok(exit_code::FINDINGS),
+    if found.is_none() && failures.is_empty() {
+        print("the case shows no finding\n")?;
     }
+    finish(found == Some(true), failures)
 }

@@ -6,6 +6,7 @@
 use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
+use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::files;
 use cc_lb_fuzz::finding::Finding;
 use cc_lb_fuzz::fingerprint::Fingerprint;
@@ -105,6 +106,17 @@ pub fn tell(
     };
     let printed = print_findings(&(report::finding_text(finding, &replay) + "\n"));
     (replay, written.and(printed))
+}
+
+/// How a command ends that found something or not, and failed in this or that: what was found goes first, and all else is told.
+pub fn finish(found: bool, mut failures: Vec<CliError>) -> Result<u8, CliError> {
+    let last = if found { None } else { failures.pop() };
+    failures.iter().for_each(|error| note(&error.to_string()));
+    match last {
+        Some(error) => Err(error),
+        None if found => Ok(exit_code::FINDINGS),
+        None => Ok(exit_code::CLEAN),
+    }
 }
 
 /// A folder to write to.

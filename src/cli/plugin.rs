@@ -156,8 +156,8 @@ pub fn refused(error: CampaignError, plugin: Option<&Path>) -> CliError {
     }
 }
 
-/// The longest text that is read as a module, in bytes: making a module of it takes some twenty times as much memory.
-const TEXT_MAX_BYTES: usize = 16 << 20;
+/// The longest text that is read as a module, in bytes: making a module of it takes up to a hundred times as much memory.
+const TEXT_MAX_BYTES: usize = 4 << 20;
 
 /// The module of a plugin.
 pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {

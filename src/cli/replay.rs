@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::line::one_line;
 use cc_lb_fuzz::report;
 use clap::Args;
 
 use super::cases;
 use super::error::CliError;
-use super::output::{print, print_findings};
+use super::output::{finish, print, print_findings};
 use super::plugin::{PluginArgs, refused};
 
 #[derive(Args)]
@@ -30,33 +29,40 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
     let mut worker = args.options.workers(plugin)?.worker();
     let in_full = cases.iter().map(|(file, _)| file).eq(&args.files);
     let (mut showing, mut limited) = (0, 0);
+    let mut failures = Vec::new();
     for (file, case) in &cases {
-        let replayed = worker.replay(case);
-        let (seen, violations) = replayed.map_err(|error| refused(error, plugin))?;
+        let (seen, violations) = match worker.replay(case) {
+            Ok(replayed) => replayed,
+            Err(error) => {
+                failures.push(refused(error, plugin));
+                break;
+            }
+        };
         let limits = violations.iter().filter(|found| found.is_limit()).count();
         showing += usize::from(limits < violations.len());
         limited += usize::from(limits > 0);
+        let mut text = String::new();
         if in_full {
             if cases.len() > 1 {
-                print(&format!("{}\n", one_line(file.display())))?;
+                text = one_line(file.display()) + "\n";
             }
-            print_findings(&report::replay_text(case, &seen, &violations))?;
+            text += &report::replay_text(case, &seen, &violations);
         } else {
-            print_findings(&report::replay_line(file, &seen, &violations))?;
+            text = report::replay_line(file, &seen, &violations);
+        }
+        if let Err(error) = print_findings(&text) {
+            failures.push(error);
+            break;
         }
     }
-    if !in_full {
+    if !in_full && failures.is_empty() {
         let limited = match limited {
             0 => String::new(),
             limited => format!(", {limited} a limit"),
         };
         let all = cases.len();
-        print(&format!(
-            "{showing} of {all} cases show a finding{limited}\n"
-        ))?;
+        let summary = format!("{showing} of {all} cases show a finding{limited}\n");
+        failures.extend(print(&summary).err());
     }
-    Ok(match showing {
-        0 => exit_code::CLEAN,
-        _ => exit_code::FINDINGS,
-    })
+    finish(showing > 0, failures)
 }

@@ -172,9 +172,12 @@ impl Either {
     }
 }
 
+/// The largest file of a state, in bytes.
+const STATE_MAX_BYTES: u64 = 256 << 20;
+
 /// The reason where it is none.
 fn read_file(file: &Path) -> Result<Either, String> {
-    let text = std::fs::read(file).map_err(|error| error.to_string())?;
+    let text = files::read(file, STATE_MAX_BYTES).map_err(|error| error.to_string())?;
     let no_state = |error: serde_json::Error| error.to_string();
     let FormatOnly { format } = serde_json::from_slice(&text).map_err(no_state)?;
     match format {

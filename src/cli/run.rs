@@ -22,7 +22,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
 use super::cases::{self, CaseFile};
 use super::error::CliError;
-use super::output::{self, note, print, tell};
+use super::output::{self, finish, print, tell};
 use super::plugin::{Deny, HostArg, PluginArgs, refused};
 use super::progress::Progress;
 use super::report::ReportFile;
@@ -158,18 +158,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     if summary.cases == 0 && may_end_early && failures.is_empty() {
         failures.push(CliError::NothingRan);
     }
-    match (found.load(Ordering::Relaxed), failures.pop()) {
-        (true, last) => {
-            failures.extend(last);
-            failures.iter().for_each(|error| note(&error.to_string()));
-            Ok(exit_code::FINDINGS)
-        }
-        (false, Some(last)) => {
-            failures.iter().for_each(|error| note(&error.to_string()));
-            Err(last)
-        }
-        (false, None) => Ok(exit_code::CLEAN),
-    }
+    finish(found.load(Ordering::Relaxed), failures)
 }
 
 /// How long after an end was asked for twice the process lives on, should something that is written to not take it.
@@ -318,7 +307,7 @@ impl RunArgs {
     /// What is fuzzed, in words.
     fn what(&self) -> String {
         match (&self.plugin, self.options.host) {
-            (Some(path), _) => path.display().to_string(),
+            (Some(path), _) => one_line(path.display()),
             (None, HostArg::Guarded) => "the host, with the puppet".to_owned(),
             (None, HostArg::Reference) => "the published host, with the puppet".to_owned(),
         }

@@ -8,6 +8,10 @@ pub const MODULE_MAX_BYTES: usize = 64 << 20;
 /// The most code in a module, in bytes: it bounds the time of compilation.
 pub const CODE_MAX_BYTES: usize = 2 << 20;
 
+/// The most code of one function, in bytes. Compiling takes up to 2 KB for each, and of one function at a time there is as much
+/// as there are processors.
+pub const FUNCTION_MAX_BYTES: usize = 256 << 10;
+
 /// The most memory that a plugin has, in pages of 64 KiB: 64 MiB.
 pub const MEMORY_MAX_PAGES: u64 = 1024;
 
@@ -41,6 +45,12 @@ pub const IMPORTS_MAX: u32 = 1_000;
 
 /// The most exports: their names are kept.
 pub const EXPORTS_MAX: u32 = 20_000;
+
+/// The longest name of an export, in bytes.
+pub const EXPORT_NAME_MAX_BYTES: usize = 1_000;
+
+/// The most bytes of the names of all exports: Extism copies them for each session.
+pub const EXPORT_NAMES_MAX_BYTES: u64 = 256 << 10;
 
 /// The most exported functions that a request can call. Extism's linker has an entry for each in every session.
 pub const CALLABLE_MAX: u32 = 512;
@@ -78,12 +88,12 @@ pub const NESTING_MAX: usize = 1_000;
 /// The most locals and parameters of all functions.
 pub const LOCALS_MAX: u64 = 1_000_000;
 
-/// The most locals and parameters of a function times its blocks, and of all functions: compiling it takes memory for each local
-/// in each block.
-pub const LOCALS_IN_BLOCKS_MAX: u64 = 8_000_000;
+/// The most values that a function has at its blocks, those of each block added: its locals and parameters, and what stands on
+/// the stack. Compiling it takes memory, or time, for each value in each block.
+pub const VALUES_IN_BLOCKS_MAX: u64 = 8_000_000;
 
-/// See [`LOCALS_IN_BLOCKS_MAX`].
-pub const LOCALS_IN_BLOCKS_OF_ALL_MAX: u64 = 40_000_000;
+/// The same of all functions.
+pub const VALUES_IN_BLOCKS_OF_ALL_MAX: u64 = 40_000_000;
 
 /// The most globals: each is initialised for each session.
 pub const GLOBALS_MAX: u32 = 10_000;

@@ -3,54 +3,34 @@
 //! A discrepancy here is a small module that takes the memory or the time of whoever opens it.
 
 use wasmparser::{
-    BlockType, ConstExpr, DataKind, ElementItems, ElementKind, FunctionBody, Operator, Payload,
+    ConstExpr, DataKind, ElementItems, ElementKind, FunctionBody, Operator, Payload, SubType,
     TableInit, TypeRef,
 };
 
 use super::bounds::{
-    BLOCKS_MAX, BLOCKS_OF_A_CALL_BY_POINTER, BLOCKS_OF_ALL_MAX, CODE_MAX_BYTES, CONSTANT_MAX,
-    COPIED_PAGES_MAX, DATA_MAX_BYTES, ELEMENTS_MAX, EXPORTS_MAX, FUNCTIONS_MAX, GLOBALS_MAX,
-    HANDED_ON_MAX, IMPORTS_MAX, LOCALS_IN_BLOCKS_MAX, LOCALS_IN_BLOCKS_OF_ALL_MAX, LOCALS_MAX,
-    MAPPED_MAX_BYTES, MEMORY_MAX_PAGES, NESTING_MAX, PARAMETERS_MAX, RESULTS_MAX, SEGMENTS_MAX,
-    SIGNATURES_MAX, TABLE_MAX_ENTRIES, TABLES_MAX, TYPES_MAX,
+    BLOCKS_MAX, BLOCKS_OF_ALL_MAX, CODE_MAX_BYTES, CONSTANT_MAX, COPIED_PAGES_MAX, DATA_MAX_BYTES,
+    ELEMENTS_MAX, EXPORT_NAME_MAX_BYTES, EXPORT_NAMES_MAX_BYTES, EXPORTS_MAX, FUNCTION_MAX_BYTES,
+    FUNCTIONS_MAX, GLOBALS_MAX, HANDED_ON_MAX, IMPORTS_MAX, LOCALS_MAX, MAPPED_MAX_BYTES,
+    MEMORY_MAX_PAGES, PARAMETERS_MAX, RESULTS_MAX, SEGMENTS_MAX, SIGNATURES_MAX, TABLE_MAX_ENTRIES,
+    TABLES_MAX, TYPES_MAX, VALUES_IN_BLOCKS_MAX, VALUES_IN_BLOCKS_OF_ALL_MAX,
 };
+use super::function_costs::{Arity, FunctionCosts, Signatures, arity};
 use super::rejection::Rejection;
-
-/// The number of parameters and of results.
-#[derive(Clone, Copy, Debug, Default)]
-struct Arity {
-    parameters: u64,
-    results: u64,
-}
 
 /// What the sections so far come to.
 #[derive(Debug, Default)]
 pub(super) struct Costs {
-    types: Vec<Arity>,
-    /// The type of each function.
-    functions: Vec<u32>,
+    signatures: Signatures,
     imported: usize,
     /// How many functions have been looked at.
     bodies: usize,
     constants: u64,
     handed_on: u64,
     /// The parameters and results of all types and functions.
-    signatures: u64,
+    signature_values: u64,
     blocks: u64,
     locals: u64,
-    locals_in_blocks: u64,
-}
-
-/// What a function has so far.
-#[derive(Default)]
-struct Function {
-    blocks: u64,
-    /// Calls, and what the runtime is called for.
-    calls: u64,
-    /// What a branch to each open block carries, and whether it is a loop or a condition.
-    open: Vec<(u64, bool)>,
-    /// How many loops and conditions are open.
-    depth: usize,
+    values_in_blocks: u64,
 }
 
 impl Costs {
@@ -68,20 +48,20 @@ impl Costs {
                 for (before, import) in section.clone().into_imports().enumerate() {
                     at_most("imports", before as u32 + 1, IMPORTS_MAX)?;
                     if let TypeRef::Func(ty) = import?.ty {
-                        self.functions.push(ty);
+                        self.signatures.functions.push(ty);
                     }
                 }
-                self.imported = self.functions.len();
+                self.imported = self.signatures.functions.len();
                 Ok(())
             }
             Payload::FunctionSection(section) => {
-                let imported = self.functions.len() as u32;
+                let imported = self.signatures.functions.len() as u32;
                 let functions = section.count().saturating_add(imported);
                 at_most("functions", functions, FUNCTIONS_MAX)?;
                 for ty in section.clone() {
                     let ty = ty?;
-                    self.functions.push(ty);
-                    self.add_signature(self.arity(ty))?;
+                    self.signatures.functions.push(ty);
+                    self.add_signature(self.signatures.arity(ty))?;
                 }
                 Ok(())
             }
@@ -115,7 +95,10 @@ impl Costs {
                 }
                 Ok(())
             }
-            Payload::ExportSection(section) => at_most("exports", section.count(), EXPORTS_MAX),
+            Payload::ExportSection(section) => {
+                at_most("exports", section.count(), EXPORTS_MAX)?;
+                add_exports(section.clone())
+            }
             Payload::ElementSection(section) => {
                 at_most("segments of tables", section.count(), SEGMENTS_MAX)?;
                 self.add_elements(section.clone())
@@ -136,26 +119,27 @@ impl Costs {
     fn add_types(&mut self, section: wasmparser::TypeSectionReader<'_>) -> Result<(), Rejection> {
         for ty in section.into_iter_err_on_gc_types() {
             let ty = ty?;
-            let (parameters, results) = (ty.params().len() as u64, ty.results().len() as u64);
+            let arity = arity(&ty);
+            let Arity {
+                parameters,
+                results,
+            } = arity;
             if parameters > u64::from(PARAMETERS_MAX) || results > u64::from(RESULTS_MAX) {
                 return Err(Rejection::Signature {
                     parameters,
                     results,
                 });
             }
-            let arity = Arity {
-                parameters,
-                results,
-            };
-            self.types.push(arity);
+            self.signatures.types.push(SubType::func(ty, false));
             self.add_signature(arity)?;
         }
         Ok(())
     }
 
     fn add_signature(&mut self, arity: Arity) -> Result<(), Rejection> {
-        self.signatures += arity.parameters + arity.results;
-        sum_at_most("parameters and results", self.signatures, SIGNATURES_MAX)
+        self.signature_values += arity.parameters + arity.results;
+        let values = self.signature_values;
+        sum_at_most("parameters and results", values, SIGNATURES_MAX)
     }
 
     fn add_elements(
@@ -224,143 +208,61 @@ impl Costs {
         Ok(())
     }
 
-    fn arity(&self, ty: u32) -> Arity {
-        self.types.get(ty as usize).copied().unwrap_or_default()
-    }
-
-    fn arity_of_function(&self, function: usize) -> Arity {
-        let ty = self.functions.get(function).copied();
-        ty.map(|ty| self.arity(ty)).unwrap_or_default()
-    }
-
-    fn arity_of_block(&self, ty: BlockType) -> Arity {
-        match ty {
-            BlockType::Empty => Arity::default(),
-            BlockType::Type(_) => Arity {
-                parameters: 0,
-                results: 1,
-            },
-            BlockType::FuncType(ty) => self.arity(ty),
-        }
-    }
-
     fn add_function(&mut self, body: &FunctionBody<'_>) -> Result<(), Rejection> {
-        let own = self.arity_of_function(self.imported + self.bodies);
+        let bytes = body.range().len() as u64;
+        let most = FUNCTION_MAX_BYTES as u64;
+        sum_at_most("bytes of code in one function", bytes, most)?;
+        let place = self.imported + self.bodies;
         self.bodies += 1;
-        let mut locals = own.parameters;
-        for group in body.get_locals_reader()? {
-            locals += u64::from(group?.0);
-        }
-        let mut function = Function {
-            blocks: 1,
-            open: vec![(own.results, false)],
-            ..Function::default()
-        };
-        for operator in body.get_operators_reader()? {
-            self.add_operator(&operator?, &mut function);
-            let depth = function.depth;
-            if depth > NESTING_MAX {
-                return Err(Rejection::Nesting { depth });
-            }
-        }
-        let blocks = function.blocks;
-        let product = locals.saturating_mul(blocks);
-        if product > LOCALS_IN_BLOCKS_MAX {
-            return Err(Rejection::Function { locals, blocks });
+        // The validator says which has none.
+        let ty = self.signatures.functions.get(place).copied();
+        let function = FunctionCosts::of(body, ty.unwrap_or(u32::MAX), &self.signatures)?;
+        let FunctionCosts {
+            locals,
+            blocks,
+            values,
+            ..
+        } = function;
+        if values > VALUES_IN_BLOCKS_MAX {
+            return Err(Rejection::Function {
+                locals,
+                blocks,
+                values,
+            });
         }
         let both = blocks + function.calls;
         sum_at_most("blocks and calls in one function", both, BLOCKS_MAX)?;
         self.blocks += both;
         self.locals += locals;
-        self.locals_in_blocks += product;
+        self.values_in_blocks += values;
+        self.handed_on += function.handed_on;
         sum_at_most("blocks and calls", self.blocks, BLOCKS_OF_ALL_MAX)?;
         sum_at_most("locals", self.locals, LOCALS_MAX)?;
-        let of_all = LOCALS_IN_BLOCKS_OF_ALL_MAX;
-        sum_at_most("locals in blocks", self.locals_in_blocks, of_all)?;
+        let of_all = VALUES_IN_BLOCKS_OF_ALL_MAX;
+        sum_at_most("values at blocks", self.values_in_blocks, of_all)?;
         let values = self.handed_on;
         if values > HANDED_ON_MAX {
             return Err(Rejection::HandedOn { values });
         }
         Ok(())
     }
-
-    /// Adds the blocks that an instruction is when it is compiled, and what it hands on beyond the first value.
-    fn add_operator(&mut self, operator: &Operator<'_>, function: &mut Function) {
-        let beyond_the_first = |values: u64| values.saturating_sub(1);
-        let carries = |open: &[(u64, bool)], depth: u32| {
-            let place = open.len().checked_sub(depth as usize + 1);
-            beyond_the_first(place.map_or(0, |place| open[place].0))
-        };
-        let (values, blocks) = match operator {
-            Operator::Block { blockty } => {
-                let results = self.arity_of_block(*blockty).results;
-                function.open.push((results, false));
-                (0, 1)
-            }
-            Operator::Loop { blockty } => {
-                let parameters = self.arity_of_block(*blockty).parameters;
-                function.open.push((parameters, true));
-                function.depth += 1;
-                (beyond_the_first(parameters), 5)
-            }
-            Operator::If { blockty } => {
-                let arity = self.arity_of_block(*blockty);
-                function.open.push((arity.results, true));
-                function.depth += 1;
-                (beyond_the_first(arity.parameters), 2)
-            }
-            Operator::Else => (0, 1),
-            Operator::End => {
-                let (results, is_deep) = function.open.pop().unwrap_or_default();
-                function.depth -= usize::from(is_deep);
-                (beyond_the_first(results), 0)
-            }
-            Operator::Br { relative_depth } | Operator::BrIf { relative_depth } => {
-                (carries(&function.open, *relative_depth), 1)
-            }
-            Operator::BrTable { targets } => {
-                let all = targets.targets().filter_map(Result::ok);
-                let all = all.chain([targets.default()]);
-                let values = all.map(|depth| carries(&function.open, depth)).sum();
-                (values, u64::from(targets.len()) + 1)
-            }
-            Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
-                let arity = self.arity_of_function(*function_index as usize);
-                (beyond_the_first(arity.results), 0)
-            }
-            Operator::CallIndirect { type_index, .. }
-            | Operator::ReturnCallIndirect { type_index, .. } => {
-                let values = beyond_the_first(self.arity(*type_index).results);
-                (values, BLOCKS_OF_A_CALL_BY_POINTER)
-            }
-            // What a garbage collector has to know of.
-            Operator::TableGet { .. } => (0, 6),
-            Operator::TableSet { .. } => (0, 10),
-            Operator::MemoryGrow { .. } | Operator::TableGrow { .. } => (0, 3),
-            _ => (0, 0),
-        };
-        self.handed_on += values;
-        function.blocks += blocks;
-        function.calls += u64::from(is_call(operator));
-    }
 }
 
-/// Whether an instruction is a call when it is compiled, and no more than that.
-fn is_call(operator: &Operator<'_>) -> bool {
-    matches!(
-        operator,
-        Operator::Call { .. }
-            | Operator::ReturnCall { .. }
-            | Operator::RefFunc { .. }
-            | Operator::DataDrop { .. }
-            | Operator::ElemDrop { .. }
-            | Operator::MemoryFill { .. }
-            | Operator::MemoryCopy { .. }
-            | Operator::MemoryInit { .. }
-            | Operator::TableFill { .. }
-            | Operator::TableCopy { .. }
-            | Operator::TableInit { .. }
-    )
+fn add_exports(section: wasmparser::ExportSectionReader<'_>) -> Result<(), Rejection> {
+    let at_most = |what, bytes, most| {
+        if bytes > most {
+            return Err(Rejection::ExportNames { what, bytes, most });
+        }
+        Ok(())
+    };
+    let mut names = 0;
+    for export in section {
+        let name = export?.name.len() as u64;
+        at_most("the name of an export", name, EXPORT_NAME_MAX_BYTES as u64)?;
+        names += name;
+        at_most("the names of exports", names, EXPORT_NAMES_MAX_BYTES)?;
+    }
+    Ok(())
 }
 
 /// The place that a constant expression says, where it is a number.

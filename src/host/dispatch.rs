@@ -24,7 +24,7 @@ use super::plugin::{Call, Compiled, Instance, Lease, Observed, PluginHost, Sourc
 use super::sorted::to_sorted;
 use super::{Host, Session};
 use crate::line::one_line;
-use crate::wire::VERSION_KEY;
+use crate::wire::{VERSION_KEY, values};
 
 /// The largest input of a guest, in bytes. Extism's kernel holds it, and zeroes it behind the call at 2.5 fuel a byte, all of
 /// which must be less than a call has.
@@ -33,6 +33,10 @@ pub const INPUT_MAX_BYTES: usize = 1 << 20;
 /// How deep lists and objects may be in each other in an answer: what serde_json follows. The size of an answer is bounded by
 /// what a call can allocate.
 pub const ANSWER_DEPTH_MAX: usize = 127;
+
+/// How many values an answer may have, one inside of the other. An object takes 640 bytes when it is read, for five of its
+/// text, and the time for them is beside that of the call; a call has no fuel to write so many headers.
+pub const ANSWER_VALUES_MAX: usize = 1 << 15;
 
 /// Opens a session, dispatches one request, and closes it.
 ///
@@ -77,7 +81,8 @@ pub fn run<F: WireFunction>(
 ///   the limits of the call.
 /// - What a plugin set before it trapped is not told: neither its error nor its output.
 /// - What a call leaves in Extism's memory is zeroed at no later call's expense, but for the last 16 KiB.
-/// - A request larger than [`INPUT_MAX_BYTES`] is a fallback without a call.
+/// - A request larger than [`INPUT_MAX_BYTES`] is a fallback without a call, an answer of more than [`ANSWER_VALUES_MAX`]
+///   values a fallback.
 /// - An answer that is set while an error stands, or before one is set, is lost, though the plugin takes the error back.
 /// - Start code (a start section, `_initialize`, `__wasm_call_ctors`, `hs_init`) runs where and in the order in which it
 ///   runs there, and what does not open there for its start exports is refused here. It runs once for an instance; the
@@ -228,6 +233,9 @@ pub fn seal<T: Serialize>(request: &T, version: u32) -> Result<String, Cause> {
 /// [`Decoding`], the step at which it turned out to be none.
 pub fn unseal<T: DeserializeOwned>(output: &[u8], version: u32) -> Result<T, Decoding> {
     let text = std::str::from_utf8(output).map_err(|_| Decoding::NotUtf8)?;
+    if has_too_many_values(output) {
+        return Err(Decoding::TooManyValues);
+    }
     let value = serde_json::from_str(text).map_err(|error| {
         let why = one_line(error);
         // There is no other sign of it.
@@ -256,6 +264,12 @@ pub fn unseal<T: DeserializeOwned>(output: &[u8], version: u32) -> Result<T, Dec
         let field = names::field(error.path(), &why);
         Decoding::NotResponse { field, why }
     })
+}
+
+/// Whether an answer has more than [`ANSWER_VALUES_MAX`] values.
+pub(crate) fn has_too_many_values(answer: &[u8]) -> bool {
+    // Nothing shorter does.
+    answer.len() > ANSWER_VALUES_MAX && values(answer) > ANSWER_VALUES_MAX
 }
 
 /// The text of a panic's payload.

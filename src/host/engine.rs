@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::guard::{TABLE_MAX_ENTRIES, TABLES_MAX};
+use super::guard::{MEMORY_MAX_PAGES, TABLE_MAX_ENTRIES, TABLES_MAX};
 
 /// A session has one instance at a time. There is room for a second one, should the first be still about to go.
 const INSTANCES: u32 = 2;
@@ -23,7 +23,7 @@ const MEMORIES: u32 = 5;
 const MEMORIES_OF_A_MODULE: u32 = 2;
 
 /// So many of the functions that were running when a call trapped are told. A recursion of half as many functions shows.
-const FRAMES_MAX: usize = 64;
+pub(super) const FRAMES_MAX: usize = 64;
 
 /// The same of a copy that is metered, which stops where it has been running for long.
 const METERED_FRAMES_MAX: usize = 256;
@@ -63,12 +63,13 @@ pub(super) fn pooled(is_metered: bool) -> Config {
     config
 }
 
-/// The same for a process that has no such room: each instance reserves what it needs, and takes longer to make and to run.
+/// The same for a process that has no such room: each instance reserves what it may need, and takes longer to make and to run.
 pub(super) fn small(is_metered: bool) -> Config {
     let mut config = Config::new();
     config
         .allocation_strategy(InstanceAllocationStrategy::OnDemand)
-        .memory_reservation(0)
+        // A memory that moves is copied as often as it grows, which no clock ends.
+        .memory_reservation(MEMORY_MAX_PAGES << 16)
         .memory_reservation_for_growth(GROWTH_BYTES)
         .memory_guard_size(0)
         .wasm_backtrace_max_frames(frames(is_metered));

@@ -8,10 +8,11 @@ use std::fmt;
 use thiserror::Error;
 
 use super::code::Code;
+use super::engine;
 use super::guard::ERROR_MARK;
 use super::names;
 use super::site::Frame;
-use crate::line::one_line;
+use crate::line::{one_line, shortened};
 
 /// The export by which the plugin's module is told from the others; nobody calls it.
 pub(super) const PLUGIN_MARK: &str = "cc-lb-fuzz:this-is-the-plugin";
@@ -75,7 +76,7 @@ pub enum Cause {
     /// A function of the host that the guest called failed, for instance on an invalid handle.
     #[error("a host function failed: {0}")]
     HostFunction(String),
-    /// The guest set an error. Guests say so when they refuse a request.
+    /// The guest set an error, of which the end is left out where it is long. Guests say so when they refuse a request.
     #[error("the guest set an error: {0:?}")]
     GuestError(String),
     /// The guest set an error that is not UTF-8.
@@ -135,6 +136,9 @@ pub enum Decoding {
         super::dispatch::ANSWER_DEPTH_MAX
     )]
     TooDeep,
+    /// More than [`ANSWER_VALUES_MAX`](super::dispatch::ANSWER_VALUES_MAX) values.
+    #[error("more than {} values", super::dispatch::ANSWER_VALUES_MAX)]
+    TooManyValues,
 }
 
 /// The kind of a trap: WebAssembly's own, named as in wasmtime's `Trap`.
@@ -212,9 +216,9 @@ impl Cause {
             Self::RequestUnserializable(_) | Self::RequestNotObject | Self::RequestTooLarge(_) => {
                 Stage::RequestEnvelope
             }
-            Self::Undecodable(Decoding::NotJson(_) | Decoding::TooDeep) => {
-                Stage::DeserializeResponse
-            }
+            Self::Undecodable(
+                Decoding::NotJson(_) | Decoding::TooDeep | Decoding::TooManyValues,
+            ) => Stage::DeserializeResponse,
             Self::Undecodable(Decoding::NotResponse { .. }) => Stage::ResponseDecode,
             // Extism's conversion to a string is part of the call.
             Self::Undecodable(Decoding::NotUtf8) => Stage::PluginCall,
@@ -326,11 +330,12 @@ impl Cause {
             };
         }
         // An error that passed through the guest's frames was not made by reading what it had set.
+        let frames = backtrace(error).map(|backtrace| backtrace.frames().len());
         if let Some(context) = context {
-            return Self::HostFunction(one_line(context.root_cause()));
+            return Self::of_host_function(&one_line(context.root_cause()), frames);
         }
-        if error.downcast_ref::<wasmtime::WasmBacktrace>().is_some() {
-            return Self::HostFunction(one_line(error.root_cause()));
+        if frames.is_some() {
+            return Self::of_host_function(&one_line(error.root_cause()), frames);
         }
         match error.downcast_ref::<String>() {
             Some(message) => Self::of_message(message),
@@ -338,11 +343,28 @@ impl Cause {
         }
     }
 
+    /// A host function's error. Extism asks the kernel for the length of an argument, and takes a trap there for a handle that is
+    /// none. The guard hands out no such handle but -1, so that what trapped there is the end of the stack, or the clock.
+    /// Source: `CurrentPlugin::memory_length` and pdk.rs of extism 1.30.0.
+    fn of_host_function(words: &str, frames: Option<usize>) -> Self {
+        const NO_BLOCK: u64 = u64::MAX;
+        let handle = words
+            .strip_prefix("invalid handle offset for ")
+            .and_then(|words| words.rsplit(": ").next()?.parse().ok());
+        match handle {
+            Some(NO_BLOCK) | None => Self::HostFunction(words.to_owned()),
+            Some(_) if frames.is_some_and(|frames| frames >= engine::FRAMES_MAX) => {
+                Self::Trap(TrapKind::StackOverflow)
+            }
+            Some(_) => Self::Timeout,
+        }
+    }
+
     /// What is told as text: an error of the guest's, which has the guard's mark, or Extism's own words.
     fn of_message(message: &str) -> Self {
         const NOT_UTF_8: &str = "unable to load error message from memory: ";
         if let Some(error) = message.strip_prefix(ERROR_MARK) {
-            return Self::GuestError(error.to_owned());
+            return Self::GuestError(shortened(error));
         }
         let code = message.strip_prefix("Returned non-zero exit code: ");
         match code.and_then(|code| code.parse().ok()) {
@@ -353,14 +375,17 @@ impl Cause {
     }
 }
 
+fn backtrace(error: &extism::Error) -> Option<&wasmtime::WasmBacktrace> {
+    let context = error.downcast_ref::<wasmtime::Error>();
+    error
+        .downcast_ref()
+        .or_else(|| context.and_then(|context| context.downcast_ref()))
+}
+
 /// The functions of the plugin that were running when a call ended abnormally, the innermost first. Those of the guard, the
 /// front and Extism's kernel are left out.
 pub(super) fn frames(error: &extism::Error, code: &Code) -> Vec<Frame> {
-    let context = error.downcast_ref::<wasmtime::Error>();
-    let backtrace = error
-        .downcast_ref::<wasmtime::WasmBacktrace>()
-        .or_else(|| context.and_then(|context| context.downcast_ref()));
-    let frames = backtrace.map_or(&[][..], |backtrace| backtrace.frames());
+    let frames = backtrace(error).map_or(&[][..], |backtrace| backtrace.frames());
     let of_the_plugin = |frame: &&wasmtime::FrameInfo| {
         let module = frame.module();
         module.get_export_index(PLUGIN_MARK).is_some()

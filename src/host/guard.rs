@@ -65,6 +65,13 @@ pub(super) const KERNEL: &str = "extism:host/env";
 /// What the error of a plugin begins with when it comes to the host: 16 letters, as `guard.wat` writes them.
 pub const ERROR_MARK: &str = "cc-lb-fuzz:error";
 
+/// What a plugin may use. No references of the host's: nobody hands out any, and the runtime collects garbage for them, so that
+/// a function that holds many takes gigabytes to compile.
+const FEATURES: WasmFeatures = WasmFeatures::WASM2
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .difference(WasmFeatures::GC_TYPES);
+
 /// A plugin made safe to run.
 pub(super) struct Guarded {
     /// The plugin's module.
@@ -141,8 +148,12 @@ pub(super) fn guard_module(wasm: &[u8], is_metered: bool) -> Result<Guarded, Rej
         costs.add(&payload)?;
         payloads.push(payload);
     }
-    let features = WasmFeatures::WASM2 | WasmFeatures::TAIL_CALL | WasmFeatures::EXTENDED_CONST;
-    let types = Validator::new_with_features(features).validate_all(wasm)?;
+    let types = Validator::new_with_features(FEATURES).validate_all(wasm);
+    let types = types.map_err(|error| match error.message() {
+        // There is no other sign of it.
+        "gc types are disallowed but found type which requires gc" => Rejection::HostReference,
+        _ => error.into(),
+    })?;
     let mut rewriter = Rewriter::default();
     let types = types.as_ref();
     let plugin = rewriter.module(wasm, payloads, &types)?;

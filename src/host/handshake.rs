@@ -21,6 +21,7 @@ use thiserror::Error;
 
 use super::failure::{Cause, Decoding};
 use super::plugin::Instance;
+use crate::line::one_line;
 
 /// The export that answers the handshake.
 pub const HANDSHAKE_EXPORT: &str = "cc_lb_handshake";
@@ -29,12 +30,12 @@ pub const HANDSHAKE_EXPORT: &str = "cc_lb_handshake";
 pub const ENVELOPE_VERSION: u32 = 1;
 
 /// Why a session could not be opened. The variants are the reference's; the texts are for people and may
-/// change.
+/// change. Names and reasons are as the plugin says them, and in one line where the error is displayed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
     /// The plugin could not be compiled or instantiated.
-    #[error("plugin instantiation failed: {reason}")]
+    #[error("plugin instantiation failed: {}", one_line(reason))]
     Instantiate {
         /// What the runtime said.
         reason: String,
@@ -43,7 +44,7 @@ pub enum HandshakeError {
     #[error("the plugin does not export {HANDSHAKE_EXPORT}")]
     MissingExport,
     /// The plugin's identity, or a field of its answer or of the offer, breaks a rule.
-    #[error("invalid identity field {field}: {reason}")]
+    #[error("invalid identity field {field}: {}", one_line(reason))]
     InvalidIdentity {
         /// The field.
         field: &'static str,
@@ -51,14 +52,15 @@ pub enum HandshakeError {
         reason: String,
     },
     /// A function is declared or chosen, but the module does not have it.
-    #[error("the plugin declares {name}, but does not implement it")]
+    #[error("the plugin declares {}, but does not implement it", one_line(name))]
     FunctionMissing {
         /// The function's name.
         name: String,
     },
     /// The plugin chose a version below the highest that both sides support.
     #[error(
-        "the plugin chose version {plugin_chose} of {function}, both sides support {host_offered_max}"
+        "the plugin chose version {plugin_chose} of {}, both sides support {host_offered_max}",
+        one_line(function)
     )]
     DowngradeAttempt {
         /// The function's name.
@@ -69,19 +71,22 @@ pub enum HandshakeError {
         plugin_chose: u32,
     },
     /// The plugin requires a capability that the host does not offer.
-    #[error("the plugin requires the capability {name}, which this host does not offer")]
+    #[error(
+        "the plugin requires the capability {}, which this host does not offer",
+        one_line(name)
+    )]
     MissingCapability {
         /// The capability's name.
         name: String,
     },
     /// The offer or the answer could not be written, read, or is too large.
-    #[error("handshake serialization failed: {reason}")]
+    #[error("handshake serialization failed: {}", one_line(reason))]
     Serialization {
         /// What failed.
         reason: String,
     },
     /// The call of the handshake failed: a trap, no fuel or time left, an error or exit code.
-    #[error("the handshake call failed: {reason}")]
+    #[error("the handshake call failed: {}", one_line(reason))]
     WasmTrap {
         /// Why it failed.
         reason: String,

@@ -22,6 +22,7 @@ pub mod dispatch;
 mod engine;
 pub mod failure;
 mod front;
+mod function_costs;
 pub mod guard;
 pub mod handshake;
 pub mod identity;

@@ -9,8 +9,8 @@ use wasm_encoder::reencode;
 
 use super::bounds::{
     BULK_MAX, CALLABLE_MAX, CODE_MAX_BYTES, CONSTANT_MAX, COPIED_PAGES_MAX, DATA_MAX_BYTES,
-    ELEMENTS_MAX, HANDED_ON_MAX, LOCALS_IN_BLOCKS_MAX, MAPPED_MAX_BYTES, MEMORY_MAX_PAGES,
-    MODULE_MAX_BYTES, NESTING_MAX, PARAMETERS_MAX, RESULTS_MAX, TABLE_MAX_ENTRIES,
+    ELEMENTS_MAX, HANDED_ON_MAX, MAPPED_MAX_BYTES, MEMORY_MAX_PAGES, MODULE_MAX_BYTES, NESTING_MAX,
+    PARAMETERS_MAX, RESULTS_MAX, TABLE_MAX_ENTRIES, VALUES_IN_BLOCKS_MAX,
 };
 use super::guard::{KERNEL, OWN};
 use super::start::StartError;
@@ -30,6 +30,23 @@ pub enum Rejection {
     TooLarge {
         /// Its size in bytes.
         size: usize,
+    },
+    /// It has references of the host's.
+    #[error(
+        "the module has a type `externref`; no host gives a plugin such a reference: leave out what is made for browsers"
+    )]
+    HostReference,
+    /// The names of its exports are too long.
+    #[error(
+        "the module has {bytes} bytes in {what}, {most} at most: export what a host calls alone, by short names"
+    )]
+    ExportNames {
+        /// In which of them, in words.
+        what: &'static str,
+        /// How many there are.
+        bytes: u64,
+        /// How many there may be.
+        most: u64,
     },
     /// It has too much code.
     #[error("the module has {size} bytes of code, {CODE_MAX_BYTES} at most: {OPTIMIZE}")]
@@ -99,14 +116,16 @@ pub enum Rejection {
     },
     /// A function takes too much memory to compile.
     #[error(
-        "a function has {locals} locals and {blocks} blocks; {LOCALS_IN_BLOCKS_MAX} at most of one times the other: it takes \
-         too much memory to compile: {OPTIMIZE}, or split the function"
+        "a function with {locals} locals has {values} values at its {blocks} blocks together, {VALUES_IN_BLOCKS_MAX} at most: it \
+         takes too much memory to compile: {OPTIMIZE}, or split the function"
     )]
     Function {
         /// Its locals, with its parameters.
         locals: u64,
         /// Its blocks, loops and branches.
         blocks: u64,
+        /// The locals, and what stands on the stack, at each of them.
+        values: u64,
     },
     /// Its loops and conditions are too deep inside of each other.
     #[error(

@@ -110,7 +110,9 @@ pub(super) fn of_answers(record: &CaseRecord) -> usize {
 const READERS: usize = 3;
 
 fn of_the_largest(record: &CaseRecord) -> usize {
-    let steps = record.steps.iter().map(|step| (&step.reaction, &step.call));
+    let steps = record
+        .distinct_steps()
+        .map(|(_, step)| (&step.reaction, &step.call));
     let probes = record.probes.iter().map(|p| (&p.reaction, &p.call));
     let read = steps.chain(probes).map(|(reaction, call)| {
         match (reaction.outcome(), &call.output) {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::host::{Call, Cause, DispatchOutcome, Frame};
-use crate::line::one_line;
+use crate::line::{one_line, shortened};
 use crate::puppet::Prediction;
 use crate::wire::Function;
 
@@ -45,8 +45,8 @@ pub type Outcome = DispatchOutcome<Value>;
 pub struct CaseRecord {
     /// Who answered.
     pub subject: Subject,
-    /// What a plugin's healthy calls were answered with when it was opened: it returns states there.
-    pub healthy_answers: Arc<[Value]>,
+    /// What a plugin's healthy calls came to when it was opened: it returns states there.
+    pub healthy: Arc<[Reaction]>,
     /// Each step, in order.
     pub steps: Vec<StepRecord>,
     /// Healthy calls that were made in between and behind.
@@ -116,7 +116,7 @@ impl CaseRecord {
     pub fn new(subject: Subject) -> Self {
         Self {
             subject,
-            healthy_answers: Arc::default(),
+            healthy: Arc::default(),
             steps: Vec::new(),
             probes: Vec::new(),
             fresh: Vec::new(),
@@ -128,6 +128,17 @@ impl CaseRecord {
             soak: None,
             death: None,
         }
+    }
+
+    /// The steps with their places, without those that repeat the one before to the byte. Of a thousand that are answered with
+    /// the same MiB, the first tells as much, and reading all of them takes longer than a worker may be silent.
+    pub(crate) fn distinct_steps(&self) -> impl Iterator<Item = (usize, &StepRecord)> {
+        let before = std::iter::once(None).chain(self.steps.iter().map(Some));
+        let steps = self.steps.iter().zip(before).enumerate();
+        steps.filter_map(|(place, (step, before))| {
+            let is_new = before.is_none_or(|before| !step.repeats(before));
+            is_new.then_some((place, step))
+        })
     }
 
     /// How many of the steps, and of the healthy calls behind them, the clock ended.
@@ -222,6 +233,27 @@ impl StepRecord {
         share_call(&mut self.call, &before.call)
     }
 
+    /// Whether it repeats the one before to the byte: what there is to say of its answer has been said of that.
+    fn repeats(&self, before: &Self) -> bool {
+        let is_kept_once = |one: &Option<Arc<[u8]>>, other: &Option<Arc<[u8]>>| match (one, other) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        let same_reaction = match (&self.reaction, &before.reaction) {
+            (Reaction::Outcome(one), Reaction::Outcome(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        // What the puppet must come to depends on the call before.
+        same_reaction
+            && self.prediction.is_none()
+            && self.place == before.place
+            && self.call.cause == before.call.cause
+            && self.met_the_wall() == before.met_the_wall()
+            && is_kept_once(&self.expected_input, &before.expected_input)
+            && is_kept_once(&self.call.input, &before.call.input)
+            && is_kept_once(&self.call.output, &before.call.output)
+    }
+
     /// The input that the guest must get, or did; `None` where the request does not serialize or was not negotiated.
     pub fn input(&self) -> Option<&[u8]> {
         let input = self.expected_input.as_ref();
@@ -248,7 +280,7 @@ fn fell_back_for_the_clock(reaction: &Reaction, call: &Call, elapsed: Duration) 
 pub struct StepSeen {
     /// The place of the step in its case.
     pub place: usize,
-    /// What the dispatch came to.
+    /// What the dispatch came to, without the end of a long answer.
     pub came_to: String,
     /// Why it fell back, where the host tells it.
     pub cause: Option<String>,
@@ -268,7 +300,7 @@ impl From<&StepRecord> for StepSeen {
     fn from(step: &StepRecord) -> Self {
         Self {
             place: step.place,
-            came_to: step.reaction.to_string(),
+            came_to: shortened(&step.reaction.to_string()),
             cause: step.call.cause.as_ref().map(ToString::to_string),
             frames: step.call.frames.iter().map(Frame::short_name).collect(),
             fuel: step.call.fuel,

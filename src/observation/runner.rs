@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::busy::Watch;
 use super::handouts;
@@ -17,7 +16,7 @@ use super::{CaseRecord, Memory, ProbeRecord, Reaction, StepRecord, memory, soak}
 use crate::case::{Case, Step};
 #[cfg(feature = "reference")]
 use crate::host::ReferenceHost;
-use crate::host::{Cause, DispatchOutcome, HandshakeError, Host, Session};
+use crate::host::{Cause, HandshakeError, Host, Session};
 use crate::puppet::{INPUT_MAX_BYTES, Op, predict};
 use crate::wire::{Function, Request, Vocabulary};
 
@@ -61,8 +60,8 @@ pub struct Runner<'h, H: Host, R = Request> {
     /// Whether the puppet may have grown the session's memory.
     grown: bool,
     healthy: Vec<Healthy<R>>,
-    /// See [`CaseRecord::healthy_answers`].
-    healthy_answers: Arc<[Value]>,
+    /// See [`CaseRecord::healthy`].
+    reactions: Arc<[Reaction]>,
     ear: Ear,
     /// Where a case runs alone, to tell what was the machine's and not the host's.
     watch: Option<Watch>,
@@ -114,15 +113,6 @@ struct Healthy<R> {
     reaction: Reaction,
 }
 
-impl<R> Healthy<R> {
-    fn answered(&self) -> Option<Value> {
-        match self.reaction.outcome() {
-            Some(DispatchOutcome::Ok(answer)) => Some(answer.clone()),
-            _ => None,
-        }
-    }
-}
-
 impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     /// Opens a session and learns what healthy calls come to.
     ///
@@ -136,7 +126,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             carried: 0,
             grown: false,
             healthy: Vec::new(),
-            healthy_answers: Arc::default(),
+            reactions: Arc::default(),
             ear: Ear::new(),
             watch: None,
             clock: Clock::default(),
@@ -162,11 +152,8 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             });
         }
         if subject == Subject::Plugin {
-            runner.healthy_answers = runner
-                .healthy
-                .iter()
-                .filter_map(Healthy::answered)
-                .collect();
+            let healthy = runner.healthy.iter();
+            runner.reactions = healthy.map(|healthy| healthy.reaction.clone()).collect();
         }
         Ok(runner)
     }

@@ -248,10 +248,29 @@ fn judge_steps(
     record: &CaseRecord,
     judge: impl Fn(&StepRecord) -> Option<String>,
 ) -> Vec<Violation> {
+    judge_some(check, record, record.steps.iter().enumerate(), judge)
+}
+
+/// The same of a check that reads what was said and answered: of steps that repeat each other the first tells all.
+fn judge_distinct_steps(
+    check: &dyn Oracle,
+    record: &CaseRecord,
+    judge: impl Fn(&StepRecord) -> Option<String>,
+) -> Vec<Violation> {
+    judge_some(check, record, record.distinct_steps(), judge)
+}
+
+fn judge_some<'r>(
+    check: &dyn Oracle,
+    record: &'r CaseRecord,
+    steps: impl Iterator<Item = (usize, &'r StepRecord)>,
+    judge: impl Fn(&StepRecord) -> Option<String>,
+) -> Vec<Violation> {
     let sound = no_poison::poisoned(record).map(|probe| probe.after).min();
-    let steps = record.steps.iter().take(sound.unwrap_or(usize::MAX));
+    let sound = sound.unwrap_or(usize::MAX);
+    let steps = steps.take_while(|(place, _)| *place < sound);
     let violations =
-        steps.filter_map(|step| Some(Violation::new(check, step.function, judge(step)?)));
+        steps.filter_map(|(_, step)| Some(Violation::new(check, step.function, judge(step)?)));
     violations.collect()
 }
 
@@ -261,6 +280,12 @@ fn plugin_steps(record: &CaseRecord) -> &[StepRecord] {
         Subject::Puppet => &[],
         Subject::Plugin => &record.steps,
     }
+}
+
+/// The same with their places, without those that repeat the one before.
+fn distinct_plugin_steps(record: &CaseRecord) -> impl Iterator<Item = (usize, &StepRecord)> {
+    let is_plugin = record.subject == Subject::Plugin;
+    record.distinct_steps().filter(move |_| is_plugin)
 }
 
 /// The healthy calls of a plugin.

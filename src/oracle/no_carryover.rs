@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
-use super::{Oracle, Violation, plugin_steps};
+use super::{Oracle, Violation, distinct_plugin_steps};
 use crate::case::MARKER;
 use crate::observation::{CaseRecord, StepRecord};
 
@@ -22,9 +22,7 @@ impl Oracle for NoCarryover {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        let mut found = plugin_steps(record)
-            .iter()
-            .filter_map(|step| self.judge(step));
+        let mut found = distinct_plugin_steps(record).filter_map(|(_, step)| self.judge(step));
         found.next().into_iter().collect()
     }
 }

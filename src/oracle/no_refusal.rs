@@ -1,7 +1,7 @@
 //! `no_refusal`: the plugin refuses nothing. Only where that is asked for: to refuse is a plugin's right, and a violation
 //! says which requests it makes use of it for.
 
-use super::{Oracle, Violation, plugin_steps};
+use super::{Oracle, Violation, distinct_plugin_steps};
 use crate::host::Cause;
 use crate::host::names::without_numbers;
 use crate::observation::CaseRecord;
@@ -19,14 +19,14 @@ impl Oracle for NoRefusal {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        let steps = plugin_steps(record).iter();
-        let refused = steps.filter_map(|step| match &step.call.cause {
-            Some(cause @ Cause::GuestError(error)) => {
-                let violation = Violation::new(self, step.function, cause.to_string());
-                Some(violation.with_class(without_numbers(error, CLASS_MAX_CHARS)))
-            }
-            _ => None,
-        });
+        let refused =
+            distinct_plugin_steps(record).filter_map(|(_, step)| match &step.call.cause {
+                Some(cause @ Cause::GuestError(error)) => {
+                    let violation = Violation::new(self, step.function, cause.to_string());
+                    Some(violation.with_class(without_numbers(error, CLASS_MAX_CHARS)))
+                }
+                _ => None,
+            });
         refused.take(1).collect()
     }
 }

@@ -7,7 +7,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
 
 use super::plugin_limit::unusual;
-use super::{Oracle, Violation, plugin_probes, plugin_steps};
+use super::{Oracle, Violation, distinct_plugin_steps, plugin_probes};
 use crate::case::tree;
 use crate::host::{Call, Cause, DispatchOutcome};
 use crate::observation::{CaseRecord, Reaction, StepRecord};
@@ -48,8 +48,8 @@ impl Oracle for PluginFault {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        let steps = plugin_steps(record).iter().enumerate();
-        let faults = steps.filter_map(|(place, step)| self.judge(record, place, step));
+        let faults = distinct_plugin_steps(record)
+            .filter_map(|(place, step)| self.judge(record, place, step));
         faults.chain(self.unanswered(record)).collect()
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::plugin_fault::{class, is_ordinary};
-use super::{LinearCost, Oracle, PluginFault, Violation, linear_cost, plugin_steps};
+use super::{LinearCost, Oracle, PluginFault, Violation, distinct_plugin_steps, linear_cost};
 use crate::host::{Cause, DispatchOutcome};
 use crate::observation::CaseRecord;
 use crate::wire::{Unusual, returns_state};
@@ -44,7 +44,7 @@ impl Oracle for NoLimit {
 
 fn limits(check: &dyn Oracle, record: &CaseRecord) -> Vec<Violation> {
     let mut found = Vec::new();
-    for (place, step) in plugin_steps(record).iter().enumerate() {
+    for (place, step) in distinct_plugin_steps(record) {
         let Some(cause @ (Cause::OutOfFuel | Cause::Timeout)) = &step.call.cause else {
             continue;
         };
@@ -80,13 +80,15 @@ pub(super) fn unusual(record: &CaseRecord, place: usize) -> Vec<Unusual> {
         return Vec::new();
     };
     let is_returned = |state: &Value| {
-        let before = record.steps[..place].iter();
-        let answers = before.filter_map(|step| match step.reaction.outcome() {
-            Some(DispatchOutcome::Ok(answer)) => Some(answer),
-            _ => None,
-        });
-        let mut answers = answers.chain(record.healthy_answers.iter());
-        answers.any(|answer| returns_state(answer, state))
+        let before = record
+            .distinct_steps()
+            .take_while(|(before, _)| *before < place);
+        let before = before.map(|(_, step)| &step.reaction);
+        let mut reactions = before.chain(record.healthy.iter());
+        reactions.any(|reaction| match reaction.outcome() {
+            Some(DispatchOutcome::Ok(answer)) => returns_state(answer, state),
+            _ => false,
+        })
     };
     step.function.unusual(input, &is_returned)
 }

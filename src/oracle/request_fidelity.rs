@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::decode::sound_response;
-use super::{Oracle, Violation, judge_steps, quote};
+use super::{Oracle, Violation, judge_distinct_steps, quote};
 use crate::host::DispatchOutcome;
 use crate::observation::{CaseRecord, StepRecord};
 use crate::puppet::Ending;
@@ -22,7 +22,7 @@ impl Oracle for RequestFidelity {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        judge_steps(self, record, judge)
+        judge_distinct_steps(self, record, judge)
     }
 }
 

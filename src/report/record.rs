@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::text::{case_text, count, title};
 use crate::campaign::{Distribution, Limit, Plan, Summary};
 use crate::finding::{Finding, Origin};
-use crate::line::in_json;
+use crate::line::{in_json, one_line};
 use crate::oracle::Severity;
 use crate::wire::Vocabulary;
 
@@ -186,7 +186,7 @@ impl Report {
         Self {
             format: REPORT_FORMAT,
             version: env!("CARGO_PKG_VERSION"),
-            subject: subject.into(),
+            subject: one_line(subject.into()),
             plugin: None,
             seed: plan.seed,
             from_case: summary.from,

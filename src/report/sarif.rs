@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::text::unexamined;
 use super::{FindingReport, Report, Status};
+use crate::line::in_json;
 use crate::oracle::{Severity, all_checks};
 
 /// What may not stand for itself in the path of a URI. A colon may, but not in the first part of a relative one.
@@ -73,7 +74,7 @@ pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
             "results": results,
         }],
     });
-    Ok(serde_json::to_string_pretty(&sarif)? + "\n")
+    Ok(in_json(&serde_json::to_string_pretty(&sarif)?) + "\n")
 }
 
 fn message(finding: &FindingReport) -> String {

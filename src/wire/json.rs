@@ -209,21 +209,41 @@ fn parse(text: &str) -> Result<Json, String> {
 /// How deep a JSON text is nested; of what is none, as deep as a parser follows it before it gives up, or more.
 pub(crate) fn nesting(json: &[u8]) -> usize {
     let (mut open, mut most) = (0usize, 0);
-    let (mut in_text, mut escaped) = (false, false);
-    for byte in json {
+    for byte in outside_of_texts(json) {
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b'[' | b'{' if !in_text => {
+            b'[' | b'{' => {
                 open += 1;
                 most = most.max(open);
             }
-            b']' | b'}' if !in_text => open = open.saturating_sub(1),
+            b']' | b'}' => open = open.saturating_sub(1),
             _ => {}
         }
     }
     most
+}
+
+/// How many values a JSON text has, one inside of the other, at most; of what is none, as many as a parser reads before it gives
+/// up, or more.
+pub(crate) fn values(json: &[u8]) -> usize {
+    // The first, those behind commas, and the first of each list and object.
+    1 + outside_of_texts(json)
+        .filter(|byte| b",[{".contains(byte))
+        .count()
+}
+
+/// The bytes of a JSON text without those of the texts in it.
+fn outside_of_texts(json: &[u8]) -> impl Iterator<Item = u8> {
+    let (mut in_text, mut escaped) = (false, false);
+    json.iter().copied().filter(move |byte| {
+        let is_outside = !in_text && *byte != b'"';
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            _ => {}
+        }
+        is_outside
+    })
 }
 
 fn nested(levels: usize) -> impl Iterator<Item = Value> {

@@ -47,7 +47,7 @@ pub use domain::{Domain, Kind};
 pub use fields::Part;
 pub use filter::Filter;
 pub use json::{Json, JsonObject};
-pub(crate) use json::{in_full, in_short, nesting};
+pub(crate) use json::{in_full, in_short, nesting, values};
 pub use list::List;
 pub use names::UnknownFunction;
 pub use normalize_error::NormalizeError;

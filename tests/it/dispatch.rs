@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cc_lb_fuzz::dispatch::{DispatchOutcome, FallbackPolicy, PluginSession, RunError, run};
-use cc_lb_fuzz::host::{Cause, Host, PluginHost, Stage};
+use cc_lb_fuzz::host::{Cause, Host, PluginHost, Stage, TrapKind};
 use cc_lb_fuzz::puppet;
 use cc_lb_plugin_wire::v1::shape::{ShapeFn, ShapeRequest, ShapeResponse};
 use cc_lb_plugin_wire::v1::sign::SignFn;
@@ -285,4 +285,44 @@ fn a_guest_has_no_wasi_no_files_and_no_network() {
         panic!("{:?}", observed.call);
     };
     assert!(reason.contains("not enabled"), "{reason}");
+}
+
+/// Extism asks its kernel for the length of an argument, for which there may be no stack left.
+#[test]
+fn a_stack_that_ends_inside_of_a_host_function_is_told_as_what_it_is() {
+    let mut guest = Guest::shape("");
+    guest.imports =
+        r#"(import "extism:host/env" "var_get" (func $var_get (param i64) (result i64)))"#
+            .to_owned();
+    let answer = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#;
+    guest.functions = format!(
+        r#"(func $down (param $more i64) (result i64)
+            (if (result i64) (i64.eqz (local.get $more))
+                (then (call $var_get (global.get $block)))
+                (else (call $down (i64.sub (local.get $more) (i64.const 1))))))
+        (func (export "shape") (result i32)
+            (global.set $block (call $alloc (i64.const 1)))
+            (call $store_u8 (global.get $block) (i32.const 107))
+            (drop (call $down (call $input_length)))
+            {} (i32.const 0))"#,
+        set_output(answer)
+    );
+    let mut session = PluginSession::new(&guest.wasm()).expect("it opens");
+    let mut cause = |more: usize| {
+        let mut request = ShapeFn::dry_run_request();
+        request.request.query = Some("q".repeat(more));
+        session.observe::<ShapeFn>(request).call.cause
+    };
+    let (mut answered, mut failing) = (0_usize, 100_000_usize);
+    while failing - answered > 1 {
+        let middle = answered.midpoint(failing);
+        match cause(middle) {
+            None => answered = middle,
+            Some(_) => failing = middle,
+        }
+    }
+    for more in failing..failing + 60 {
+        let cause = cause(more);
+        assert_eq!(cause, Some(Cause::Trap(TrapKind::StackOverflow)), "{more}");
+    }
 }

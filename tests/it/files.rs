@@ -412,3 +412,88 @@ fn a_folder_in_which_nothing_can_run_is_an_error_of_one_line() {
     }
     assert!(!folder.path().join("new").exists());
 }
+
+#[test]
+fn what_is_found_counts_though_it_cannot_be_written_or_printed() {
+    let folder = workshop();
+    assert_eq!(code(&tool(folder.path(), &RUN)), exit_code::FINDINGS);
+    let stored = names(&folder.path().join("artifacts"));
+    let case = stored.iter().find(|name| !name.starts_with('.'));
+    let case = Path::new("artifacts").join(case.expect("one is stored"));
+    let case = case.to_str().expect("it is a name");
+    let minimize = [
+        "minimize",
+        case,
+        "--plugin",
+        "plugin.wasm",
+        "--artifacts",
+        "smaller",
+    ];
+    assert_eq!(code(&tool(folder.path(), &minimize)), exit_code::FINDINGS);
+    for name in names(&folder.path().join("smaller")) {
+        let path = folder.path().join("smaller").join(name);
+        fs::remove_file(&path).expect("it is a file");
+        fs::create_dir(&path).expect("it can be made");
+    }
+    let minimized = tool(folder.path(), &minimize);
+    assert_eq!(code(&minimized), exit_code::FINDINGS);
+    assert!(text(&minimized.stdout).starts_with("finding: "));
+    assert!(text(&minimized.stderr).contains("cannot write"));
+    if Path::new("/dev/full").exists() {
+        let tool = cargo_bin("cc-lb-fuzz");
+        let replay = format!(
+            "{} replay {case} --plugin plugin.wasm > /dev/full",
+            tool.display()
+        );
+        let replayed = paste(folder.path(), &replay);
+        assert_eq!(code(&replayed), exit_code::FINDINGS);
+        assert!(text(&replayed.stderr).contains("the standard output"));
+    }
+}
+
+#[test]
+fn the_path_of_a_plugin_makes_no_line_of_its_own() {
+    let folder = folder();
+    let name = "x\nfinding: forged\n\n# forged\u{1b}[31m.wasm";
+    put(folder.path(), name, &traps_on_a_query());
+    let mut run = RUN.to_vec();
+    run[1] = name;
+    run.extend([
+        "--report",
+        "markdown=r.md",
+        "--report",
+        "junit=r.xml",
+        "--report",
+        "html=r.html",
+    ]);
+    let ran = tool(folder.path(), &run);
+    assert_eq!(code(&ran), exit_code::FINDINGS, "{}", text(&ran.stderr));
+    let reports = ["r.md", "r.xml", "r.html"].map(|report| {
+        let report = fs::read(folder.path().join(report));
+        text(&report.expect("it is written"))
+    });
+    for told in reports.into_iter().chain([text(&ran.stdout)]) {
+        let mut lines = told.lines();
+        assert!(
+            !lines.any(|line| line.starts_with("finding: forged") || line.starts_with("# forged"))
+        );
+        assert!(!told.contains('\u{1b}'), "{told}");
+    }
+}
+
+#[test]
+fn a_case_that_is_empty_or_has_no_end_is_skipped() {
+    let folder = workshop();
+    for (name, size, reason) in [
+        ("empty", 0, "is empty"),
+        ("endless", 3 << 30, "more than 67108864 bytes"),
+    ] {
+        let corpus = folder.path().join(name);
+        fs::create_dir(&corpus).expect("it can be made");
+        let case = fs::File::create(corpus.join("case.json")).expect("it can be made");
+        case.set_len(size).expect("it takes no room");
+        let replay = ["replay", name, "--plugin", "plugin.wasm"];
+        let said = text(&tool(folder.path(), &replay).stderr);
+        assert!(said.contains(reason), "{said}");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod again;
 mod agreement;
+mod answers;
 mod cases;
 mod check;
 mod cli;

@@ -61,7 +61,7 @@ fn answers_many_small_objects() -> Vec<u8> {
     let head = r#"{"_v":1,"signer_state":["#;
     let tail = "0]}";
     let entry = u64::from_le_bytes(*br#"{"a":0},"#);
-    let (first, entries) = (head.len(), 50_000);
+    let (first, entries) = (head.len(), 16_000);
     let last = first + 8 * entries;
     let length = last + tail.len();
     guest.functions = format!(

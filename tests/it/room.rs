@@ -50,6 +50,20 @@ fn a_plugin_runs_where_there_is_no_room_for_a_pool_of_instances() {
 
 #[test]
 #[cfg(target_os = "linux")]
+fn a_memory_that_grows_in_small_steps_takes_no_longer_there() {
+    let grow = "(drop (memory.grow (i32.const 17)))".repeat(59);
+    let functions = format!(r#"(func $grow (export "") {grow}) (start $grow)"#);
+    let output = limited(
+        "-v 4000000",
+        &plugin(&functions),
+        "run plugin.wasm --cases 4 --seed 1",
+    );
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(code(&output), exit_code::CLEAN, "{said}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
 fn the_published_host_which_needs_more_is_not_blamed_on_the_plugin() {
     let output = bounded(
         4_000_000,

@@ -131,10 +131,10 @@ impl Worker {
     }
 
     /// Runs a case alone and tells which features it reaches: see [`features`](crate::observation::features). The death
-    /// of the worker is one.
+    /// of the worker in a call is one.
     ///
     /// # Errors
-    /// As [`Worker::replay`].
+    /// As [`Worker::replay`], and where it dies while it opens the plugin: that says nothing of the case.
     pub fn reach(&mut self, case: &Case) -> Result<BTreeSet<String>, CampaignError> {
         let case = self.encode(case)?;
         let end = match self.ask(&Order::Reach { case })? {
@@ -142,11 +142,13 @@ impl Worker {
             Ok(_) => self.nonsense(),
             Err(end) => end,
         };
-        let function = end.death.function.unwrap_or_else(|| "opening".to_owned());
-        Ok(BTreeSet::from([format!(
-            "{function}: {}",
-            end.death.manner
-        )]))
+        match &end.death.function {
+            Some(function) => {
+                let manner = &end.death.manner;
+                Ok(BTreeSet::from([format!("{function}: {manner}")]))
+            }
+            None => Err(CampaignError::Died(end.death)),
+        }
     }
 
     /// What a stored case shows, confirmed, and shrunk within these limits, one finding after the other as they are asked

@@ -18,10 +18,18 @@ use cc_lb_fuzz::oracle::CHECKS;
 use cc_lb_fuzz::report::case_text;
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::{Faulty, Kind, Tried, all, modules};
+use super::{Faulty, Kind, Tried, all};
 
-/// The seeds that each fault is hunted with.
+/// The seeds that each fault is hunted with, and those by which modules are drawn: opening one takes seconds.
 const SEEDS: u64 = 20;
+const SEEDS_OF_MODULES: u64 = 4;
+
+fn seeds(faulty: &Faulty) -> u64 {
+    match faulty.kind {
+        Kind::Module(..) => SEEDS_OF_MODULES,
+        _ => SEEDS,
+    }
+}
 
 /// A fault that takes more cases is not caught.
 const CASES_MAX: u64 = 20_000;
@@ -47,24 +55,16 @@ pub fn read(faulty: &Faulty) -> Tried {
         .unwrap_or_else(|error| panic!("{}: {error}: hunt it anew", path.display()));
     match faulty.kind {
         Kind::Opening(_) => Tried::Opening(Opening::decode(&json).expect("it is an opening")),
-        Kind::Module(..) => Tried::Module(entropy(&json)),
+        Kind::Module(..) => Tried::Module(serde_json::from_slice(&json).expect("they are counts")),
         _ => Tried::Case(Case::decode(&json).expect("it is a case")),
     }
-}
-
-/// What a module is drawn from, which is kept as a list of numbers.
-fn entropy(json: &[u8]) -> modules::Entropy {
-    let bytes: Vec<u8> = serde_json::from_slice(json).expect("it is a list of bytes");
-    bytes
-        .try_into()
-        .expect("there are as many as there must be")
 }
 
 fn write(faulty: &Faulty, tried: &Tried) {
     let json = match tried {
         Tried::Case(case) => case.to_json().expect("it serializes"),
         Tried::Opening(opening) => opening.to_json().expect("it serializes"),
-        Tried::Module(entropy) => serde_json::to_string(&entropy[..]).expect("it serializes"),
+        Tried::Module(counts) => serde_json::to_string(&counts).expect("it serializes"),
     };
     let path = kept(faulty);
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
@@ -79,24 +79,24 @@ struct Row {
 }
 
 fn hunt(faulty: &Faulty) -> Row {
-    let mut counts: Vec<u64> = (1..=SEEDS)
+    let mut counts: Vec<u64> = (1..=seeds(faulty))
         .filter_map(|seed| Some(faulty.hunt(seed, CASES_MAX, NO_SHRINKING)?.0))
         .collect();
     counts.sort_unstable();
-    let mut seeds = 1..=SEEDS;
-    let shrunk = seeds.find_map(|seed| faulty.hunt(seed, CASES_MAX, ShrinkLimits::default()));
+    let mut all = 1..=seeds(faulty);
+    let shrunk = all.find_map(|seed| faulty.hunt(seed, CASES_MAX, ShrinkLimits::default()));
     let smallest = shrunk.map(|(_, tried)| {
         write(faulty, &tried);
         match tried {
             Tried::Case(case) => case_text(&case),
             Tried::Opening(opening) => opening_text(&opening),
-            Tried::Module(entropy) => format!("{:?}", modules::counts(&entropy)),
+            Tried::Module(counts) => format!("{counts:?}"),
         }
     });
     Row {
         caught: counts.len(),
         // Seeds that did not catch it stand behind all that did.
-        median: counts.get(SEEDS as usize / 2).copied(),
+        median: counts.get(seeds(faulty) as usize / 2).copied(),
         smallest: smallest.unwrap_or_default(),
     }
 }
@@ -174,7 +174,7 @@ fn kill_table() {
             Some(cases) if is_measured(faulty) => format!("about {}", leading(cases)),
             Some(cases) => cases.to_string(),
         };
-        let caught = format!("{}/{SEEDS}", row.caught);
+        let caught = format!("{}/{}", row.caught, seeds(faulty));
         let smallest = row.smallest.trim_end();
         table.add_row([&faulty.name, faulty.check, &caught, &median, smallest]);
     }

@@ -64,14 +64,14 @@ enum Kind {
 type CheckOpening = dyn Fn(&Opening) -> Option<Violation> + Sync;
 
 /// Says what is wrong with how a module was opened and called.
-type CheckModule = fn(&modules::Entropy) -> Option<Violation>;
+type CheckModule = fn(&modules::Counts) -> Option<Violation>;
 
 /// What is tried on a faulty host.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tried {
     Case(Case),
     Opening(Opening),
-    Module(modules::Entropy),
+    Module(modules::Counts),
 }
 
 /// All of them, in the order of the checks.
@@ -176,7 +176,7 @@ impl Faulty {
             Kind::Opening(check) => hunt_opening(check, seed, most, limits),
             Kind::Module(check, _) => {
                 let mut all = (0..most).map(|index| (index + 1, modules::nth(seed, index)));
-                let (count, found) = all.find(|(_, entropy)| check(entropy).is_some())?;
+                let (count, found) = all.find(|(_, counts)| check(counts).is_some())?;
                 Some((count, Tried::Module(found)))
             }
         }
@@ -411,10 +411,10 @@ fn found_in_openings(
 
 fn found_in_modules(check: CheckModule, tried: &[Tried]) -> Vec<Vec<String>> {
     let found = |tried: &Tried| {
-        let Tried::Module(entropy) = tried else {
+        let Tried::Module(counts) = tried else {
             panic!("it is tried with modules");
         };
-        names(check(entropy))
+        names(check(counts))
     };
     tried.iter().map(found).collect()
 }

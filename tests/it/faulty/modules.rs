@@ -10,28 +10,21 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use wasmparser::{Parser, Payload};
 
-use crate::openings::modules::costly::Counts;
-
-/// What the counts of a module are drawn from.
-pub type Entropy = [u8; 64];
+pub use crate::openings::modules::costly::Counts;
 
 /// What the index of a seed stands for.
-pub fn nth(seed: u64, index: u64) -> Entropy {
+pub fn nth(seed: u64, index: u64) -> Counts {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(index);
     let mut entropy = [0; 64];
     rng.fill_bytes(&mut entropy);
-    entropy
-}
-
-pub fn counts(entropy: &Entropy) -> Counts {
-    Counts::arbitrary(&mut Unstructured::new(entropy)).expect("they are made")
+    Counts::arbitrary(&mut Unstructured::new(&entropy)).expect("they are made")
 }
 
 /// Says what is wrong with how a loader takes a module.
-pub fn check<L: Loader + Default>(entropy: &Entropy) -> Option<Violation> {
+pub fn check<L: Loader + Default>(counts: &Counts) -> Option<Violation> {
     let target = ModuleTarget::new(L::default());
-    target.check(&counts(entropy).module()).err()
+    target.check(&counts.module()).err()
 }
 
 #[derive(Default)]

@@ -1,0 +1,148 @@
+//! Answers that cost much to read, to keep, to tell: a plugin may say a MiB in each call.
+
+use cc_lb_fuzz::campaign::{HostKind, Setup, Workers};
+use cc_lb_fuzz::case::Case;
+use cc_lb_fuzz::dispatch::{ANSWER_VALUES_MAX, DispatchOutcome, PluginSession};
+use cc_lb_fuzz::host::{Cause, Decoding};
+use cc_lb_fuzz::observation::Subject;
+use cc_lb_fuzz::oracle::WALL_SLACK;
+use cc_lb_plugin_wire::v1::build_signer::BuildSignerFn;
+use cc_lb_plugin_wire::wire_function::WireFunction as _;
+
+use crate::common::{Guest, accept, case, healthy, is_in_time, often};
+use crate::workers::setup;
+
+/// The most that a call can say, in bytes.
+const MOST_BYTES: usize = 1 << 20;
+
+/// A plugin whose signers, and what it does where one is turned away, come to these instructions with a text, which lies in
+/// `$block`.
+fn saying(text: &str, instructions: &str) -> Vec<u8> {
+    let length = text.len().next_multiple_of(8);
+    assert!(length <= MOST_BYTES);
+    let escaped: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+    let functions = ["build_signer", "on_unauthorized"];
+    let each = |one: &dyn Fn(&str) -> String, between: &str| functions.map(one).join(between);
+    let mut guest = Guest::shape("");
+    guest.handshake = accept(
+        &each(&|name| format!(r#""{name}":1"#), ","),
+        &each(&|name| format!(r#""{name}":[1]"#), ","),
+        &each(&|name| format!(r#""{name}""#), ","),
+        "",
+    );
+    let spaces = " ".repeat(length - text.len());
+    let exports = each(&|name| format!(r#"(export "{name}" (func $say))"#), "\n");
+    guest.functions = format!(
+        r#"(memory 17) (data (i32.const 0) "{escaped}{spaces}") {exports}
+        (func $say (result i32) (local $at i32)
+            (global.set $block (call $alloc (i64.const {length})))
+            (loop $more
+                (call $store_u64
+                    (i64.add (global.get $block) (i64.extend_i32_u (local.get $at)))
+                    (i64.load (local.get $at)))
+                (local.set $at (i32.add (local.get $at) (i32.const 8)))
+                (br_if $more (i32.lt_u (local.get $at) (i32.const {length}))))
+            {instructions})"#
+    );
+    guest.wasm()
+}
+
+/// A plugin that answers with this text.
+fn answering(text: &str) -> Vec<u8> {
+    let length = text.len();
+    let answer =
+        format!("(call $output_set (global.get $block) (i64.const {length})) (i32.const 0)");
+    saying(text, &answer)
+}
+
+/// A plugin that sets a text as its error.
+fn failing(text: &str) -> Vec<u8> {
+    saying(text, "(call $error_set (global.get $block)) (i32.const 1)")
+}
+
+/// The answer of `build_signer` with a state of objects in each other, so many times.
+fn states(times: usize) -> String {
+    const DEPTH: usize = 120;
+    let state = r#"{"":"#.repeat(DEPTH) + "0" + &"}".repeat(DEPTH);
+    let states = vec![state; times].join(",");
+    format!(r#"{{"_v":1,"signer_state":[{states}]}}"#)
+}
+
+/// How often such a state may be in an answer.
+const STATES_MAX: usize = ANSWER_VALUES_MAX / 121 - 1;
+
+fn replay(wasm: Vec<u8>, case: &Case) -> Vec<String> {
+    let program = assert_cmd::cargo::cargo_bin("cc-lb-fuzz");
+    let setup = Setup {
+        wasm,
+        subject: Subject::Plugin,
+        ..setup(HostKind::Guarded.name())
+    };
+    let workers = Workers::new(program, ["worker"], setup).expect("there is room");
+    let (seen, found) = workers.worker().replay(case).expect("it runs");
+    let told: usize = seen.iter().map(|step| step.came_to.len()).sum();
+    assert!(told < seen.len() * 5_000, "{told} bytes");
+    found.into_iter().map(|violation| violation.check).collect()
+}
+
+#[test]
+fn the_dearest_answer_is_read_within_the_time_of_a_call() {
+    let wasm = answering(&states(STATES_MAX));
+    let mut session = PluginSession::new(&wasm).expect("it opens");
+    let mut answered = false;
+    is_in_time(WALL_SLACK, || {
+        let observed = session.observe::<BuildSignerFn>(BuildSignerFn::dry_run_request());
+        match observed.outcome {
+            DispatchOutcome::Ok(_) => answered = true,
+            // On a busy machine any call may run into the clock.
+            _ => assert_eq!(observed.call.cause, Some(Cause::Timeout)),
+        }
+    });
+    assert!(answered);
+}
+
+#[test]
+fn an_answer_with_too_many_values_falls_back_in_time() {
+    let empty = "{},".repeat(340_000);
+    let empty = format!(r#"{{"_v":1,"signer_state":[{empty}{{}}]}}"#);
+    for answer in [states(STATES_MAX + 2), empty] {
+        let mut session = PluginSession::new(&answering(&answer)).expect("it opens");
+        is_in_time(WALL_SLACK, || {
+            let call = session
+                .observe::<BuildSignerFn>(BuildSignerFn::dry_run_request())
+                .call;
+            if call.cause != Some(Cause::Timeout) {
+                let expected = Cause::Undecodable(Decoding::TooManyValues);
+                assert_eq!(call.cause, Some(expected));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_plugin_that_always_says_as_much_as_it_can_harms_no_worker() {
+    let states = states(STATES_MAX);
+    let long = format!(
+        r#"{{"_v":1,"signer_state":"{}"}}"#,
+        "a".repeat(MOST_BYTES - 64)
+    );
+    let controls = "\u{7f}".repeat(MOST_BYTES);
+    let wrong = format!(r#"{{"_v":1,"{}":0}}"#, "\u{7f}".repeat(MOST_BYTES - 64));
+    // What it says, how often, and what there is to find.
+    let said = [
+        (answering(&states), 200, ""),
+        (answering(&long), 200, ""),
+        (answering(&wrong), 300, "plugin_fault"),
+        (failing(&controls), 1_200, ""),
+    ];
+    for (wasm, times, expected) in said {
+        let mut found = replay(wasm, &case([often(healthy("build_signer_v1"), times)]));
+        found.retain(|check| check != "within_wall");
+        found.dedup();
+        let expected: Vec<_> = [expected]
+            .into_iter()
+            .filter(|check| !check.is_empty())
+            .collect();
+        assert_eq!(found, expected, "{times} times");
+    }
+}
