@@ -85,7 +85,7 @@ const ALL: [(Of, u64); 32] = [
         INSTRUCTIONS_MAX / guard::BLOCKS_OF_A_CALL_BY_POINTER,
     ),
     (Of::Targets, INSTRUCTIONS_MAX - 3),
-    (Of::Plain, guard::FUNCTION_MAX_BYTES as u64 / 7),
+    (Of::Plain, (guard::FUNCTION_MAX_BYTES as u64 - 16) / 7),
     (Of::Standing, 20_000),
     (Of::ExportNameBytes, guard::EXPORT_NAME_MAX_BYTES as u64),
     (Of::Fills, INSTRUCTIONS_MAX),

@@ -45,6 +45,8 @@ fn arbitrary_module(u: &mut Unstructured<'_>) -> arbitrary::Result<Vec<u8>> {
         config.exceptions_enabled = false;
         config.threads_enabled = false;
         config.gc_enabled = false;
+        // With references of the host's, which no plugin has.
+        config.reference_types_enabled = false;
         config.memory64_enabled = false;
     }
     let mut module = Module::new(config, u)?;

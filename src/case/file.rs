@@ -21,8 +21,9 @@ pub const FORMAT: u32 = 2;
 /// What a postcard file begins with; a byte with the format version follows.
 const MAGIC: &[u8; 4] = b"cclb";
 
-/// The largest file of a case, in bytes.
+/// The largest file of a case, in bytes, and the most values in its JSON: reading one takes up to 640 bytes.
 const FILE_MAX_BYTES: u64 = 64 << 20;
+const VALUES_MAX: usize = 1 << 20;
 
 /// The most bytes that all texts of a case stand for which are written in short.
 const REPEATED_MAX_BYTES: usize = 64 << 20;
@@ -299,6 +300,11 @@ fn check_is_file(path: &Path) -> Result<(), CaseError> {
 fn decode_json<R: Vocabulary>(bytes: &[u8]) -> Result<Vec<Step<R>>, CaseError> {
     let bytes = without_byte_order_mark(bytes);
     let not_a_case = |error: serde_json::Error| CaseError::NotACase(error.to_string());
+    if wire::values(bytes) > VALUES_MAX {
+        return Err(CaseError::NotACase(format!(
+            "it has more than {VALUES_MAX} values"
+        )));
+    }
     if memchr::memmem::find(bytes, b"$repeat").is_some() {
         let value = serde_json::from_slice(bytes).map_err(not_a_case)?;
         if wire::repeated_bytes(&value) > REPEATED_MAX_BYTES {

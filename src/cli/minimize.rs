@@ -30,20 +30,20 @@ pub fn minimize(args: &MinimizeArgs) -> Result<u8, CliError> {
     check_folder(&args.artifacts)?;
     let workers = args.options.workers(plugin)?;
     let (mut worker, found_on) = (workers.worker(), workers.setup().fingerprint());
-    let told = |error| refused(error, plugin);
-    // Whether what was found is more than limits.
-    let mut found = None;
+    let refuse = |error| refused(error, plugin);
+    // What is found, and what of it is more than a limit.
+    let (mut shown, mut found) = (false, false);
     let mut failures = Vec::new();
     let findings = worker.findings(&case, ShrinkLimits::default());
-    for finding in findings.map_err(told)? {
+    for finding in findings.map_err(refuse)? {
         let finding = match finding {
             Ok(finding) => finding,
             Err(error) => {
-                failures.push(told(error));
+                failures.push(refuse(error));
                 break;
             }
         };
-        let (_, told) = tell(
+        let (_, written) = tell(
             &finding,
             None,
             &args.artifacts,
@@ -51,11 +51,12 @@ pub fn minimize(args: &MinimizeArgs) -> Result<u8, CliError> {
             &args.options,
             &found_on,
         );
-        failures.extend(told.err());
-        found = Some(found == Some(true) || !finding.violation.is_limit());
+        failures.extend(written.err());
+        shown = true;
+        found |= !finding.violation.is_limit();
     }
-    if found.is_none() && failures.is_empty() {
+    if !shown && failures.is_empty() {
         print("the case shows no finding\n")?;
     }
-    finish(found == Some(true), failures)
+    finish(found, failures)
 }

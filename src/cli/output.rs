@@ -108,7 +108,7 @@ pub fn tell(
     (replay, written.and(printed))
 }
 
-/// How a command ends that found something or not, and failed in this or that: what was found goes first, and all else is told.
+/// The exit code of a command. What was found outranks what failed; every failure is noted, but for one that is returned.
 pub fn finish(found: bool, mut failures: Vec<CliError>) -> Result<u8, CliError> {
     let last = if found { None } else { failures.pop() };
     failures.iter().for_each(|error| note(&error.to_string()));

@@ -8,8 +8,8 @@ pub const MODULE_MAX_BYTES: usize = 64 << 20;
 /// The most code in a module, in bytes: it bounds the time of compilation.
 pub const CODE_MAX_BYTES: usize = 2 << 20;
 
-/// The most code of one function, in bytes. Compiling takes up to 2 KB for each, and of one function at a time there is as much
-/// as there are processors.
+/// The most code of one function, in bytes. Compiling takes up to 2 KB for each, and as many functions are compiled at a time as
+/// there are processors. The interpreters of large languages have functions of half of it.
 pub const FUNCTION_MAX_BYTES: usize = 256 << 10;
 
 /// The most memory that a plugin has, in pages of 64 KiB: 64 MiB.
@@ -43,7 +43,7 @@ pub const BULK_MAX: u32 = 256;
 /// The most imports: Extism looks each of them up.
 pub const IMPORTS_MAX: u32 = 1_000;
 
-/// The most exports: their names are kept.
+/// The most exports. Their names have [`EXPORT_NAMES_MAX_BYTES`] together.
 pub const EXPORTS_MAX: u32 = 20_000;
 
 /// The longest name of an export, in bytes.

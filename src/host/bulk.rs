@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use wasm_encoder::{Encode as _, Function, InstructionSink, RawSection, SectionId, ValType};
-use wasmparser::{FunctionBody, Operator, Payload, RefType};
+use wasmparser::{FunctionBody, Operator, Payload};
 
 use super::bounds::BULK_MAX;
 use super::rejection::Rejection;
@@ -24,16 +24,9 @@ enum Form {
     MemoryFill,
     MemoryCopy,
     MemoryInit { segment: u32 },
-    TableFill { table: u32, of: Entry },
+    TableFill { table: u32 },
     TableCopy { to: u32, from: u32 },
     TableInit { segment: u32, table: u32 },
-}
-
-/// What a table has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Entry {
-    Function,
-    Host,
 }
 
 /// A bulk instruction in the module.
@@ -50,30 +43,43 @@ struct Found {
 pub(super) struct Bulk {
     forms: Vec<Form>,
     found: Vec<Found>,
-    tables: Vec<Entry>,
     types: u32,
     functions: u32,
 }
 
 /// The parameters of the added functions: their types come behind the module's own, in this order.
-const PARAMETERS: [[ValType; 3]; 3] = [
+const PARAMETERS: [[ValType; 3]; 2] = [
     [ValType::I32; 3],
     [ValType::I32, ValType::FUNCREF, ValType::I32],
-    [ValType::I32, ValType::EXTERNREF, ValType::I32],
 ];
 
 impl Form {
+    /// Of an instruction; `None` where it is no bulk instruction.
+    fn of(operator: &Operator<'_>) -> Option<Self> {
+        Some(match *operator {
+            Operator::MemoryFill { .. } => Self::MemoryFill,
+            Operator::MemoryCopy { .. } => Self::MemoryCopy,
+            Operator::MemoryInit { data_index, .. } => Self::MemoryInit {
+                segment: data_index,
+            },
+            Operator::TableFill { table } => Self::TableFill { table },
+            Operator::TableCopy {
+                dst_table,
+                src_table,
+            } => Self::TableCopy {
+                to: dst_table,
+                from: src_table,
+            },
+            Operator::TableInit { elem_index, table } => Self::TableInit {
+                segment: elem_index,
+                table,
+            },
+            _ => return None,
+        })
+    }
+
     fn ty(self) -> u32 {
-        match self {
-            Self::TableFill {
-                of: Entry::Function,
-                ..
-            } => 1,
-            Self::TableFill {
-                of: Entry::Host, ..
-            } => 2,
-            _ => 0,
-        }
+        u32::from(matches!(self, Self::TableFill { .. }))
     }
 
     /// The instruction.
@@ -82,7 +88,7 @@ impl Form {
             Self::MemoryFill => code.memory_fill(0),
             Self::MemoryCopy => code.memory_copy(0, 0),
             Self::MemoryInit { segment } => code.memory_init(0, segment),
-            Self::TableFill { table, .. } => code.table_fill(table),
+            Self::TableFill { table } => code.table_fill(table),
             Self::TableCopy { to, from } => code.table_copy(to, from),
             Self::TableInit { segment, table } => code.table_init(table, segment),
         };
@@ -180,14 +186,6 @@ impl Bulk {
                     bulk.functions += section.clone().into_imports().count() as u32;
                 }
                 Payload::FunctionSection(section) => bulk.functions += section.count(),
-                Payload::TableSection(section) => {
-                    for table in section.clone() {
-                        bulk.tables.push(match table?.ty.element_type {
-                            RefType::EXTERNREF => Entry::Host,
-                            _ => Entry::Function,
-                        });
-                    }
-                }
                 Payload::CodeSectionEntry(body) => bulk.find(body)?,
                 _ => {}
             }
@@ -204,7 +202,7 @@ impl Bulk {
         let mut operators = body.get_operators_reader()?;
         while !operators.eof() {
             let start = operators.original_position();
-            let Some(form) = self.form(&operators.read()?) else {
+            let Some(form) = Form::of(&operators.read()?) else {
                 continue;
             };
             let known = self.forms.iter().position(|known| *known == form);
@@ -219,32 +217,6 @@ impl Bulk {
             self.found.push(Found { range, form });
         }
         Ok(())
-    }
-
-    fn form(&self, operator: &Operator<'_>) -> Option<Form> {
-        Some(match *operator {
-            Operator::MemoryFill { .. } => Form::MemoryFill,
-            Operator::MemoryCopy { .. } => Form::MemoryCopy,
-            Operator::MemoryInit { data_index, .. } => Form::MemoryInit {
-                segment: data_index,
-            },
-            Operator::TableFill { table } => Form::TableFill {
-                table,
-                of: self.tables.get(table as usize).copied()?,
-            },
-            Operator::TableCopy {
-                dst_table,
-                src_table,
-            } => Form::TableCopy {
-                to: dst_table,
-                from: src_table,
-            },
-            Operator::TableInit { elem_index, table } => Form::TableInit {
-                segment: elem_index,
-                table,
-            },
-            _ => return None,
-        })
     }
 
     /// The section of types, functions or code of the module with what is added; `None` for any other, and where nothing is.

@@ -209,9 +209,10 @@ impl Costs {
     }
 
     fn add_function(&mut self, body: &FunctionBody<'_>) -> Result<(), Rejection> {
-        let bytes = body.range().len() as u64;
-        let most = FUNCTION_MAX_BYTES as u64;
-        sum_at_most("bytes of code in one function", bytes, most)?;
+        let bytes = body.range().len();
+        if bytes > FUNCTION_MAX_BYTES {
+            return Err(Rejection::LargeFunction { bytes });
+        }
         let place = self.imported + self.bodies;
         self.bodies += 1;
         // The validator says which has none.

@@ -34,8 +34,9 @@ pub const INPUT_MAX_BYTES: usize = 1 << 20;
 /// what a call can allocate.
 pub const ANSWER_DEPTH_MAX: usize = 127;
 
-/// How many values an answer may have, one inside of the other. An object takes 640 bytes when it is read, for five of its
-/// text, and the time for them is beside that of the call; a call has no fuel to write so many headers.
+/// How many values an answer may have, those inside of others too. An object of five bytes takes 640 when it is read, and the
+/// clock of the call does not bound that. A plugin that makes headers one by one runs out of fuel before; one that copies a text
+/// does not.
 pub const ANSWER_VALUES_MAX: usize = 1 << 15;
 
 /// Opens a session, dispatches one request, and closes it.

@@ -23,7 +23,7 @@ const MEMORIES: u32 = 5;
 const MEMORIES_OF_A_MODULE: u32 = 2;
 
 /// So many of the functions that were running when a call trapped are told. A recursion of half as many functions shows.
-pub(super) const FRAMES_MAX: usize = 64;
+const FRAMES_MAX: usize = 64;
 
 /// The same of a copy that is metered, which stops where it has been running for long.
 const METERED_FRAMES_MAX: usize = 256;
@@ -35,7 +35,8 @@ const KEPT_BYTES: usize = 1 << 14;
 /// lets through may need. Nothing is reserved for it.
 const INSTANCE_MAX_BYTES: usize = 1 << 28;
 
-/// By so much more than it needs a memory is reserved for growing, in bytes, where room is scarce.
+/// By so much more than it needs a memory is reserved for growing, in bytes, where room is scarce: that of Extism's kernel, which
+/// may become larger than a plugin's.
 const GROWTH_BYTES: u64 = 1 << 20;
 
 /// The configuration of a plugin's engine; Extism adds to it what it needs. It reserves 43 GB of addresses.

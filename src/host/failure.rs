@@ -8,7 +8,6 @@ use std::fmt;
 use thiserror::Error;
 
 use super::code::Code;
-use super::engine;
 use super::guard::ERROR_MARK;
 use super::names;
 use super::site::Frame;
@@ -77,7 +76,7 @@ pub enum Cause {
     #[error("a host function failed: {0}")]
     HostFunction(String),
     /// The guest set an error, of which the end is left out where it is long. Guests say so when they refuse a request.
-    #[error("the guest set an error: {0:?}")]
+    #[error("the guest set an error: \"{}\"", one_line(.0))]
     GuestError(String),
     /// The guest set an error that is not UTF-8.
     #[error("the guest set an error that is not UTF-8")]
@@ -300,13 +299,13 @@ impl Cause {
         }
     }
 
-    /// Reads the error of an `extism::Plugin::call`.
+    /// Reads the error of an `extism::Plugin::call`, of which it is known whether it took all the time that it had.
     ///
     /// Extism gives its own verdicts as messages made of `&'static str` ("timeout", "plugin ran out of
     /// fuel"), a trap as a [`wasmtime::Trap`], the error of a host function with the guest's backtrace, and everything that
     /// comes from the guest as a `String` that begins with the guard's mark. Source:
     /// `Plugin::raw_call` and `Plugin::call` of extism 1.30.0, plugin.rs.
-    pub(super) fn of_call(error: &extism::Error) -> Self {
+    pub(super) fn of_call(error: &extism::Error, time_is_over: bool) -> Self {
         // Where the guest had set an error too, the trap is the context of that error.
         let context = error.downcast_ref::<wasmtime::Error>();
         let trap = error
@@ -330,12 +329,11 @@ impl Cause {
             };
         }
         // An error that passed through the guest's frames was not made by reading what it had set.
-        let frames = backtrace(error).map(|backtrace| backtrace.frames().len());
         if let Some(context) = context {
-            return Self::of_host_function(&one_line(context.root_cause()), frames);
+            return Self::of_host_function(&one_line(context.root_cause()), time_is_over);
         }
-        if frames.is_some() {
-            return Self::of_host_function(&one_line(error.root_cause()), frames);
+        if backtrace(error).is_some() {
+            return Self::of_host_function(&one_line(error.root_cause()), time_is_over);
         }
         match error.downcast_ref::<String>() {
             Some(message) => Self::of_message(message),
@@ -344,19 +342,18 @@ impl Cause {
     }
 
     /// A host function's error. Extism asks the kernel for the length of an argument, and takes a trap there for a handle that is
-    /// none. The guard hands out no such handle but -1, so that what trapped there is the end of the stack, or the clock.
-    /// Source: `CurrentPlugin::memory_length` and pdk.rs of extism 1.30.0.
-    fn of_host_function(words: &str, frames: Option<usize>) -> Self {
+    /// none. The guard hands out no such handle but -1, so that what trapped there is the end of the stack, or the clock: it looks
+    /// for the end of the fuel by itself, before all else. Source: `CurrentPlugin::memory_length`, `Plugin::raw_call` and pdk.rs of
+    /// extism 1.30.0.
+    fn of_host_function(words: &str, time_is_over: bool) -> Self {
         const NO_BLOCK: u64 = u64::MAX;
         let handle = words
             .strip_prefix("invalid handle offset for ")
             .and_then(|words| words.rsplit(": ").next()?.parse().ok());
         match handle {
             Some(NO_BLOCK) | None => Self::HostFunction(words.to_owned()),
-            Some(_) if frames.is_some_and(|frames| frames >= engine::FRAMES_MAX) => {
-                Self::Trap(TrapKind::StackOverflow)
-            }
-            Some(_) => Self::Timeout,
+            Some(_) if time_is_over => Self::Timeout,
+            Some(_) => Self::Trap(TrapKind::StackOverflow),
         }
     }
 
@@ -404,10 +401,10 @@ mod tests {
     fn what_extism_is_not_known_to_say_is_a_failure_of_the_runtime() {
         let verdict = extism::Error::msg("a verdict that is new");
         let expected = Cause::Runtime("a verdict that is new".to_owned());
-        assert_eq!(Cause::of_call(&verdict), expected);
+        assert_eq!(Cause::of_call(&verdict, false), expected);
         let other = extism::Error::new(std::fmt::Error);
         assert_eq!(
-            Cause::of_call(&other),
+            Cause::of_call(&other, false),
             Cause::Runtime(std::fmt::Error.to_string())
         );
         assert!(expected.is_abnormal());
@@ -417,13 +414,24 @@ mod tests {
     fn an_interruption_is_the_clocks_whatever_extism_was_doing() {
         let interrupted = extism::Error::new(wasmtime::Trap::Interrupt);
         let resetting = interrupted.context("extism reset failed");
-        assert_eq!(Cause::of_call(&resetting), Cause::Timeout);
+        assert_eq!(Cause::of_call(&resetting, false), Cause::Timeout);
+    }
+
+    #[test]
+    fn a_handle_that_the_guard_gave_is_none_only_where_looking_it_up_trapped() {
+        let cause = |handle: u64, time_is_over| {
+            let words = format!("invalid handle offset for var key: {handle}");
+            Cause::of_host_function(&words, time_is_over)
+        };
+        assert_eq!(cause(4430, false), Cause::Trap(TrapKind::StackOverflow));
+        assert_eq!(cause(4430, true), Cause::Timeout);
+        assert!(matches!(cause(u64::MAX, false), Cause::HostFunction(_)));
     }
 
     #[test]
     fn a_trap_that_has_no_name_here_keeps_wasmtimes_words() {
         let trap = wasmtime::Trap::AtomicWaitNonSharedMemory;
-        let cause = Cause::of_call(&extism::Error::new(trap));
+        let cause = Cause::of_call(&extism::Error::new(trap), false);
         assert_eq!(cause, Cause::Trap(TrapKind::Other(trap.to_string())));
     }
 }

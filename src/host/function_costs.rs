@@ -90,7 +90,6 @@ impl FunctionCosts {
             walk.costs.locals += u64::from(group?.0);
         }
         walk.enter(BlockType::FuncType(ty), FrameKind::Block);
-        walk.height = 0;
         walk.add_blocks(1);
         for operator in body.get_operators_reader()? {
             let operator = operator?;

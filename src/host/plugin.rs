@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cc_lb_plugin_wire::augmented_metadata::AugmentedMetadata;
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
@@ -345,7 +345,14 @@ impl Instance {
     }
 
     fn call_once(&mut self, name: &str, input: &[u8]) -> Result<Vec<u8>, Cause> {
+        let start = Instant::now();
         let called = self.plugin.call::<&[u8], &[u8]>(name, input);
+        let times = if self.meter.is_some() {
+            METERED_TIMES
+        } else {
+            1
+        };
+        let time_is_over = start.elapsed() >= times * Duration::from_millis(HANDSHAKE_WALL_MS);
         called.map(<[u8]>::to_vec).map_err(|error| {
             let code = self.source.code();
             self.frames = failure::frames(&error, code);
@@ -354,7 +361,7 @@ impl Instance {
                 self.frames.retain(|frame| code.has(frame.function));
                 code.mark_helpers(&mut self.frames);
             }
-            Cause::of_call(&error)
+            Cause::of_call(&error, time_is_over)
         })
     }
 

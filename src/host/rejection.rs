@@ -9,8 +9,9 @@ use wasm_encoder::reencode;
 
 use super::bounds::{
     BULK_MAX, CALLABLE_MAX, CODE_MAX_BYTES, CONSTANT_MAX, COPIED_PAGES_MAX, DATA_MAX_BYTES,
-    ELEMENTS_MAX, HANDED_ON_MAX, MAPPED_MAX_BYTES, MEMORY_MAX_PAGES, MODULE_MAX_BYTES, NESTING_MAX,
-    PARAMETERS_MAX, RESULTS_MAX, TABLE_MAX_ENTRIES, VALUES_IN_BLOCKS_MAX,
+    ELEMENTS_MAX, FUNCTION_MAX_BYTES, HANDED_ON_MAX, MAPPED_MAX_BYTES, MEMORY_MAX_PAGES,
+    MODULE_MAX_BYTES, NESTING_MAX, PARAMETERS_MAX, RESULTS_MAX, TABLE_MAX_ENTRIES,
+    VALUES_IN_BLOCKS_MAX,
 };
 use super::guard::{KERNEL, OWN};
 use super::start::StartError;
@@ -20,7 +21,7 @@ use super::start::StartError;
 #[non_exhaustive]
 pub enum Rejection {
     /// It is no valid module, or uses a proposal that plugins may not.
-    #[error("not a valid WebAssembly 2.0 module: {0}")]
+    #[error("not a valid WebAssembly 2.0 module: {}", in_words(.0))]
     Invalid(#[from] wasmparser::BinaryReaderError),
     /// It is too large.
     #[error(
@@ -33,12 +34,13 @@ pub enum Rejection {
     },
     /// It has references of the host's.
     #[error(
-        "the module has a type `externref`; no host gives a plugin such a reference: leave out what is made for browsers"
+        "the module has a type `externref`; no host gives a plugin such a reference: build it without \
+         bindings for JavaScript"
     )]
     HostReference,
     /// The names of its exports are too long.
     #[error(
-        "the module has {bytes} bytes in {what}, {most} at most: export what a host calls alone, by short names"
+        "the module has {bytes} bytes in {what}, {most} at most: export only what a host calls, under short names"
     )]
     ExportNames {
         /// In which of them, in words.
@@ -127,6 +129,15 @@ pub enum Rejection {
         /// The locals, and what stands on the stack, at each of them.
         values: u64,
     },
+    /// A function is too large.
+    #[error(
+        "a function has {bytes} bytes of code, {FUNCTION_MAX_BYTES} at most: it takes too much memory to compile: split it, or keep \
+         the compiler from putting others into it (`#[inline(never)]`, `noinline`)"
+    )]
+    LargeFunction {
+        /// Its size in bytes.
+        bytes: usize,
+    },
     /// Its loops and conditions are too deep inside of each other.
     #[error(
         "a function has {depth} loops and conditions inside of each other, {NESTING_MAX} at most: it takes too long to compile: \
@@ -194,6 +205,13 @@ pub enum Rejection {
 /// What to do about code that is too much: that of a debug build is several times as much.
 pub(crate) const OPTIMIZE: &str = "build it with optimizations (`cargo build --release`, `zig build -Doptimize=ReleaseSmall`, \
                         `asc --optimize`)";
+
+/// Without the line breaks of numbers in a list.
+fn in_words(error: &wasmparser::BinaryReaderError) -> String {
+    let text = error.to_string();
+    let words: Vec<_> = text.split_whitespace().collect();
+    words.join(" ")
+}
 
 /// What to do about an import from this module.
 fn advice(module: &str) -> &'static str {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::host::{Call, Cause, DispatchOutcome, Frame};
-use crate::line::{one_line, shortened};
+use crate::line::{excerpt, one_line};
 use crate::puppet::Prediction;
 use crate::wire::Function;
 
@@ -248,6 +248,7 @@ impl StepRecord {
             && self.prediction.is_none()
             && self.place == before.place
             && self.call.cause == before.call.cause
+            && self.call.frames == before.call.frames
             && self.met_the_wall() == before.met_the_wall()
             && is_kept_once(&self.expected_input, &before.expected_input)
             && is_kept_once(&self.call.input, &before.call.input)
@@ -280,7 +281,7 @@ fn fell_back_for_the_clock(reaction: &Reaction, call: &Call, elapsed: Duration) 
 pub struct StepSeen {
     /// The place of the step in its case.
     pub place: usize,
-    /// What the dispatch came to, without the end of a long answer.
+    /// What the dispatch came to, of which the beginning where it is long.
     pub came_to: String,
     /// Why it fell back, where the host tells it.
     pub cause: Option<String>,
@@ -300,8 +301,8 @@ impl From<&StepRecord> for StepSeen {
     fn from(step: &StepRecord) -> Self {
         Self {
             place: step.place,
-            came_to: shortened(&step.reaction.to_string()),
-            cause: step.call.cause.as_ref().map(ToString::to_string),
+            came_to: excerpt(&step.reaction.to_string()),
+            cause: step.call.cause.as_ref().map(one_line),
             frames: step.call.frames.iter().map(Frame::short_name).collect(),
             fuel: step.call.fuel,
             elapsed: step.elapsed,

@@ -61,7 +61,7 @@ pub struct Runner<'h, H: Host, R = Request> {
     grown: bool,
     healthy: Vec<Healthy<R>>,
     /// See [`CaseRecord::healthy`].
-    reactions: Arc<[Reaction]>,
+    healthy_reactions: Arc<[Reaction]>,
     ear: Ear,
     /// Where a case runs alone, to tell what was the machine's and not the host's.
     watch: Option<Watch>,
@@ -126,7 +126,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             carried: 0,
             grown: false,
             healthy: Vec::new(),
-            reactions: Arc::default(),
+            healthy_reactions: Arc::default(),
             ear: Ear::new(),
             watch: None,
             clock: Clock::default(),
@@ -153,7 +153,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         }
         if subject == Subject::Plugin {
             let healthy = runner.healthy.iter();
-            runner.reactions = healthy.map(|healthy| healthy.reaction.clone()).collect();
+            runner.healthy_reactions = healthy.map(|healthy| healthy.reaction.clone()).collect();
         }
         Ok(runner)
     }

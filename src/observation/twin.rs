@@ -7,6 +7,7 @@ use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 use super::react::react;
 use super::{CaseRecord, Outcome, StepRecord, Subject};
 use crate::case::Case;
+use crate::host::dispatch::has_too_many_values;
 use crate::host::{HandshakeError, Host, ReferenceHost};
 use crate::puppet::Ending;
 use crate::wire::{Function, Vocabulary};
@@ -15,7 +16,8 @@ use crate::wire::{Function, Vocabulary};
 const ALLOCATES_MAX: u64 = 1 << 20;
 
 /// What the steps of a record come to on a fresh session of the published host; nothing for a case of the puppet with
-/// a step that may kill that host, or come to something else there for good reasons.
+/// a step that may kill that host, or come to something else there for good reasons; nothing where an answer has more values
+/// than are read here.
 pub(super) fn on_reference<R: Vocabulary>(
     host: &ReferenceHost,
     case: &Case<R>,
@@ -24,6 +26,10 @@ pub(super) fn on_reference<R: Vocabulary>(
 ) -> Result<Vec<Option<Outcome>>, HandshakeError> {
     let steps = &record.steps;
     if record.subject == Subject::Puppet && !steps.iter().all(is_comparable) {
+        return Ok(Vec::new());
+    }
+    let answers = steps.iter().filter_map(|step| step.call.output.as_deref());
+    if answers.into_iter().any(has_too_many_values) {
         return Ok(Vec::new());
     }
     let mut session = host.open()?;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Violation;
+use crate::host::failure::UNDECODABLE;
 
 /// A violation in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,6 +172,10 @@ impl Violation {
             "no_poison" => Advice {
                 explanation: "After this a healthy request is not answered any more, which a fresh session answers.",
                 advice: "Look for state that a failing call leaves behind: locks, counters, half-filled tables.",
+            },
+            "plugin_limit" | "no_limit" if self.class.starts_with(UNDECODABLE) => Advice {
+                explanation: "The answer has more values than are read here. The published host reads them, however long that takes.",
+                advice: "Nothing need be done; to be safe, bound what is answered.",
             },
             "plugin_limit" | "no_limit" => Advice {
                 explanation: "The plugin runs out of fuel or time on what no host sends: a limit, and no fault on real requests.",

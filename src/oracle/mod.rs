@@ -248,7 +248,7 @@ fn judge_steps(
     record: &CaseRecord,
     judge: impl Fn(&StepRecord) -> Option<String>,
 ) -> Vec<Violation> {
-    judge_some(check, record, record.steps.iter().enumerate(), judge)
+    judge_each(check, record, record.steps.iter().enumerate(), judge)
 }
 
 /// The same of a check that reads what was said and answered: of steps that repeat each other the first tells all.
@@ -257,10 +257,10 @@ fn judge_distinct_steps(
     record: &CaseRecord,
     judge: impl Fn(&StepRecord) -> Option<String>,
 ) -> Vec<Violation> {
-    judge_some(check, record, record.distinct_steps(), judge)
+    judge_each(check, record, record.distinct_steps(), judge)
 }
 
-fn judge_some<'r>(
+fn judge_each<'r>(
     check: &dyn Oracle,
     record: &'r CaseRecord,
     steps: impl Iterator<Item = (usize, &'r StepRecord)>,

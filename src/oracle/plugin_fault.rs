@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::plugin_limit::unusual;
 use super::{Oracle, Violation, distinct_plugin_steps, plugin_probes};
 use crate::case::tree;
-use crate::host::{Call, Cause, DispatchOutcome};
+use crate::host::{Call, Cause, Decoding, DispatchOutcome};
 use crate::observation::{CaseRecord, Reaction, StepRecord};
 use crate::wire::nesting;
 
@@ -138,6 +138,8 @@ fn broken_base64(json: &Value, but: &HashSet<&str>) -> Option<String> {
 pub(super) fn class(call: &Call) -> Option<String> {
     let cause = call.cause.as_ref()?;
     match cause {
+        // The host's bound, not the protocol's.
+        Cause::Undecodable(Decoding::TooManyValues) => None,
         Cause::Trap(_) | Cause::ExitCode(_) | Cause::HostFunction(_) => Some(cause.class()),
         Cause::OutOfFuel | Cause::Timeout => Some(cause.class()),
         Cause::ErrorNotUtf8 | Cause::Undecodable(_) => Some(cause.class()),

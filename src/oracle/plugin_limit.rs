@@ -5,14 +5,14 @@ use serde_json::Value;
 
 use super::plugin_fault::{class, is_ordinary};
 use super::{LinearCost, Oracle, PluginFault, Violation, distinct_plugin_steps, linear_cost};
-use crate::host::{Cause, DispatchOutcome};
+use crate::host::{Cause, Decoding, DispatchOutcome};
 use crate::observation::CaseRecord;
 use crate::wire::{Unusual, returns_state};
 
 /// The class of a cost that grows faster than the request.
 const LINEAR_COST: &str = "linear cost";
 
-/// Holds when no call of a plugin runs out of fuel or time at an ordinary size of request that says what no host sends, and
+/// Holds when no answer of a plugin has more values than are read here, no call of it runs out of fuel or time at an ordinary size of request that says what no host sends, and
 /// the cost of no such request grows faster than its size: what [`PluginFault`] and [`LinearCost`] find where all that
 /// differs from the dry-run sample is what hosts send. That is decided field by field: see [`Role`](crate::wire::Role).
 #[derive(Debug)]
@@ -45,8 +45,14 @@ impl Oracle for NoLimit {
 fn limits(check: &dyn Oracle, record: &CaseRecord) -> Vec<Violation> {
     let mut found = Vec::new();
     for (place, step) in distinct_plugin_steps(record) {
-        let Some(cause @ (Cause::OutOfFuel | Cause::Timeout)) = &step.call.cause else {
-            continue;
+        let cause = match &step.call.cause {
+            Some(cause @ (Cause::OutOfFuel | Cause::Timeout)) => cause,
+            Some(cause @ Cause::Undecodable(Decoding::TooManyValues)) => {
+                let violation = Violation::new(check, step.function, cause.to_string());
+                found.push(violation.with_class(cause.class()));
+                continue;
+            }
+            _ => continue,
         };
         let unusual = unusual(record, place);
         if !is_ordinary(step) || unusual.is_empty() {

@@ -9,7 +9,7 @@ use crate::observation::{CaseRecord, StepRecord};
 use crate::puppet::Ending;
 
 /// Holds when a call that the guest answered is `Ok(r)` exactly where the answer is a JSON object with the
-/// negotiated `_v`, and `r` equals it.
+/// negotiated `_v`, and `r` equals it. An answer with more values than this host reads may be a fallback.
 ///
 /// What the puppet answers is mostly foretold; any other answer is known where the host tells it. Answers
 /// that echo the input are left to `request_fidelity`.

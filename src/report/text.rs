@@ -6,13 +6,10 @@ use std::path::Path;
 
 use crate::case::{Case, Step, tree};
 use crate::finding::{Finding, Origin};
-use crate::line::one_line;
+use crate::line::{excerpt, one_line};
 use crate::observation::StepSeen;
 use crate::oracle::Violation;
 use crate::wire::{self, Vocabulary};
-
-/// The longest value that is shown of a request, in characters.
-const VALUE_MAX_CHARS: usize = 120;
 
 pub(super) fn count(n: u64, what: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
@@ -90,11 +87,11 @@ fn step_text<R: Vocabulary>(step: &Step<R>) -> String {
         };
         let value = wire::in_short(&value);
         let (field, value) = (one_line(field), one_line(value));
-        let _ = writeln!(text, "  {field} = {}", shorten(&value));
+        let _ = writeln!(text, "  {field} = {}", excerpt(&value));
     }
     if let Some(program) = &step.program {
         let program = serde_json::to_string(program).unwrap_or_default();
-        let _ = writeln!(text, "  program {}", shorten(&program));
+        let _ = writeln!(text, "  program {}", excerpt(&program));
     }
     text
 }
@@ -219,7 +216,7 @@ pub(super) fn title(check: &str, function: &str, class: &str) -> String {
 }
 
 fn seen_text(seen: &StepSeen) -> String {
-    let mut text = format!("came to {}\n", shorten(&one_line(&seen.came_to)));
+    let mut text = format!("came to {}\n", one_line(&seen.came_to));
     if let Some(cause) = &seen.cause {
         let _ = writeln!(text, "cause: {}", one_line(cause));
     }
@@ -238,13 +235,6 @@ fn seen_text(seen: &StepSeen) -> String {
         seen.output_bytes.unwrap_or(0),
     );
     text
-}
-
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(VALUE_MAX_CHARS) {
-        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
-        None => text.to_owned(),
-    }
 }
 
 pub(super) fn indent(text: &str, by: usize) -> String {

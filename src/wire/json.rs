@@ -23,6 +23,9 @@ const PLAIN_DEPTH: usize = 96;
 /// The deepest nesting that a case may hold.
 const MAX_DEPTH: usize = 512;
 
+/// How many values it may have: reading one takes up to 640 bytes.
+const MAX_VALUES: usize = 1 << 20;
+
 const TEXT_KEY: &str = "$json";
 
 const REPEAT_KEY: &str = "$repeat";
@@ -198,6 +201,9 @@ pub(super) fn depth(value: &Value) -> usize {
 fn parse(text: &str) -> Result<Json, String> {
     if nesting(text.as_bytes()) > MAX_DEPTH {
         return Err(format!("JSON nested deeper than {MAX_DEPTH} levels"));
+    }
+    if values(text.as_bytes()) > MAX_VALUES {
+        return Err(format!("JSON of more than {MAX_VALUES} values"));
     }
     let mut parser = serde_json::Deserializer::from_str(text);
     parser.disable_recursion_limit();

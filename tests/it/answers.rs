@@ -133,11 +133,12 @@ fn a_plugin_that_always_says_as_much_as_it_can_harms_no_worker() {
         (answering(&states), 200, ""),
         (answering(&long), 200, ""),
         (answering(&wrong), 300, "plugin_fault"),
-        (failing(&controls), 1_200, ""),
+        (failing(&controls), 300, ""),
     ];
     for (wasm, times, expected) in said {
         let mut found = replay(wasm, &case([often(healthy("build_signer_v1"), times)]));
         found.retain(|check| check != "within_wall");
+        found.sort();
         found.dedup();
         let expected: Vec<_> = [expected]
             .into_iter()

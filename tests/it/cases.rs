@@ -181,6 +181,19 @@ fn times_are_checked_before_anything_is_done_so_often() {
     }
 }
 
+#[test]
+fn a_case_with_more_values_than_there_is_room_for_is_refused() {
+    let objects = "{},".repeat(1 << 20);
+    for repeat in ["{}", r#"{"$repeat":[]}"#] {
+        let json = format!(r#"{{"format":2,"steps":[{objects}{repeat}]}}"#);
+        let error = Case::<Request>::decode(json.as_bytes()).expect_err("it is too large");
+        assert_eq!(
+            error.to_string(),
+            "not a case: it has more than 1048576 values"
+        );
+    }
+}
+
 /// A number for what the cases of a seed say, in the readable form and in the compact one.
 fn number_of(plan: &Plan, indices: impl Iterator<Item = u64>) -> String {
     let cases = Cases::<Request>::of(plan);

@@ -311,7 +311,11 @@ fn a_stack_that_ends_inside_of_a_host_function_is_told_as_what_it_is() {
     let mut cause = |more: usize| {
         let mut request = ShapeFn::dry_run_request();
         request.request.query = Some("q".repeat(more));
-        session.observe::<ShapeFn>(request).call.cause
+        // On a busy machine any call may run into the clock.
+        let mut causes = (0..20).map(|_| session.observe::<ShapeFn>(request.clone()).call.cause);
+        causes
+            .find(|cause| *cause != Some(Cause::Timeout))
+            .flatten()
     };
     let (mut answered, mut failing) = (0_usize, 100_000_usize);
     while failing - answered > 1 {

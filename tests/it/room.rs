@@ -50,7 +50,7 @@ fn a_plugin_runs_where_there_is_no_room_for_a_pool_of_instances() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_memory_that_grows_in_small_steps_takes_no_longer_there() {
+fn a_memory_that_grows_in_small_steps_is_not_copied_at_each_of_them() {
     let grow = "(drop (memory.grow (i32.const 17)))".repeat(59);
     let functions = format!(r#"(func $grow (export "") {grow}) (start $grow)"#);
     let output = limited(

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Instant;
 
-use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, rlim_t, setrlimit};
 
 use super::protocol::{Answer, Hello, Opened, Order, Place, receive, send};
 use super::{HostKind, OPENING_TIME_MAX, Setup, WORKER_MEMORY_MAX};
@@ -69,13 +69,6 @@ impl Child {
         // Deaths are expected; nobody looks at the remains.
         let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
         let time = getrlimit(Resource::RLIMIT_CPU).ok();
-        if let Some((most, hard)) = time {
-            let _ = setrlimit(
-                Resource::RLIMIT_CPU,
-                most.min(OPENING_TIME_MAX.as_secs()),
-                hard,
-            );
-        }
         let hello = receive(&mut io::stdin().lock())?;
         let hello = hello.ok_or_else(|| io::Error::other("nothing on the standard input"))?;
         let (sender, orders) = mpsc::channel();
@@ -89,11 +82,27 @@ impl Child {
             }
             std::process::exit(0);
         });
-        Ok(Self {
+        let child = Self {
             hello,
             orders,
             time,
-        })
+        };
+        child.bound_time();
+        Ok(child)
+    }
+
+    /// Lets the process take [`OPENING_TIME_MAX`] of the processor from now on.
+    fn bound_time(&self) {
+        let Some((most, hard)) = self.time else {
+            return;
+        };
+        let used = getrusage(UsageWho::RUSAGE_SELF);
+        let used = used.map_or(0, |used| {
+            let seconds = used.user_time().tv_sec() + used.system_time().tv_sec();
+            seconds.unsigned_abs()
+        });
+        let soon = used + OPENING_TIME_MAX.as_secs();
+        let _ = setrlimit(Resource::RLIMIT_CPU, most.min(soon), hard);
     }
 
     /// What it is to run.
@@ -117,9 +126,12 @@ impl Child {
     }
 
     fn obey(&self, host: &impl Host) -> io::Result<()> {
-        // So many sessions are open at a time, each on a copy of its own, which is compiled now. What is wrong with one is told
-        // when it is needed.
-        drop((host.open(), host.open()));
+        // Two sessions are open at a time, each on a copy of its own: the second is compiled now, as the first was. What is wrong
+        // with one is told when it is needed.
+        if self.setup().host == HostKind::Guarded.name() {
+            self.bound_time();
+            drop((host.open(), host.open()));
+        }
         // From now on there are calls, each of which has limits of its own.
         if let Some((most, hard)) = self.time {
             let _ = setrlimit(Resource::RLIMIT_CPU, most, hard);
@@ -197,6 +209,8 @@ fn do_as_told<H: Host>(
     order: Order,
     whereabouts: &Whereabouts,
 ) -> Result<Answer, CampaignError> {
+    // Until the first call: a session may be opened before.
+    whereabouts.tell(whereabouts.at.get().case, None);
     match order {
         Order::Run { plan, cases, time } => {
             let deadline = time.and_then(|time| Instant::now().checked_add(time));

@@ -27,6 +27,9 @@ const LAST_SILENCE: Duration = Duration::from_secs(2);
 /// How often it is looked whether a worker has answered, shows a sign of life, or is to be waited for at all.
 const POLL: Duration = Duration::from_millis(50);
 
+/// How one ends that opened sessions before, and does not any more.
+pub(super) const NO_SESSION: &str = "no session";
+
 /// How the standard library words that there is no memory left.
 const OUT_OF_MEMORY: &str = "memory allocation of ";
 
@@ -96,7 +99,7 @@ impl End {
 
     /// Whether it may be the machine's fault: then it shows again, or is nothing.
     pub(super) fn is_by_chance(&self) -> bool {
-        self.from_outside || ["silence", "no session"].contains(&&self.death.manner[..])
+        self.from_outside || ["silence", NO_SESSION].contains(&&self.death.manner[..])
     }
 }
 

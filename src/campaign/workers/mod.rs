@@ -42,8 +42,8 @@ pub use worker::Worker;
 /// it does not get.
 pub const WORKER_MEMORY_MAX: u64 = 1 << 30;
 
-/// The most time of the processor that a worker may take to load a plugin, where the system bounds it: what is compiled in
-/// parallel adds up.
+/// The most time of the processor that a worker may take to load a plugin, and as much to compile the second copy of it that
+/// it needs, where the system bounds it: what is compiled in parallel adds up.
 pub const OPENING_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How to start workers, and what they run.

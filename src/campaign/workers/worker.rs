@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::living::{End, Living, NoAnswer};
+use super::living::{End, Living, NO_SESSION, NoAnswer};
 use super::protocol::{Answer, Opened, Order, Place};
 use super::{HostKind, Workers};
 use crate::campaign::{
@@ -21,6 +21,9 @@ use crate::wire::Request;
 
 /// What is wrong with a worker that the plugin has spoiled, or that is none.
 const UNASKED: &str = "it answered what it was not asked";
+
+/// How one ends that answers what it is not asked.
+const NONSENSE: &str = "nonsense";
 
 /// How often a worker may be killed from outside at the same work, or not come up again, before that counts.
 const KILLS: u32 = 4;
@@ -64,7 +67,7 @@ impl Worker {
     }
 
     /// What the plugin and the host agreed on, `None` where the host does not keep it. A process of its own is asked, which only
-    /// loads the plugin.
+    /// loads the plugin and opens sessions.
     ///
     /// # Errors
     /// [`CampaignError`] where it cannot be started, cannot load the plugin, or dies.
@@ -142,12 +145,13 @@ impl Worker {
             Ok(_) => self.nonsense(),
             Err(end) => end,
         };
+        let manner = &end.death.manner;
+        let is_of_the_case = !end.from_outside && ![NO_SESSION, NONSENSE].contains(&&manner[..]);
         match &end.death.function {
-            Some(function) => {
-                let manner = &end.death.manner;
+            Some(function) if is_of_the_case => {
                 Ok(BTreeSet::from([format!("{function}: {manner}")]))
             }
-            None => Err(CampaignError::Died(end.death)),
+            _ => Err(CampaignError::Died(end.death)),
         }
     }
 
@@ -256,7 +260,7 @@ impl Worker {
         let setup = &self.workers.setup;
         let is_refused = setup.host == HostKind::Guarded.name() && setup.subject == Subject::Plugin;
         let cost = end.cost().filter(|_| is_refused)?;
-        Some(format!("it takes {cost} to compile: {OPTIMIZE}"))
+        Some(format!("it takes {cost} to compile and start: {OPTIMIZE}"))
     }
 
     /// Gives an order and waits for the answer or the end. What was killed from outside is tried again.
@@ -272,9 +276,7 @@ impl Worker {
             let answer = match self.live()? {
                 Ok(living) => match living.ask(order, silence, &interrupt) {
                     // It has opened sessions before: the plugin left it no memory for one more.
-                    Ok(Answer::Refused(reason)) => {
-                        Err(End::of("no session", reason, living.place()))
-                    }
+                    Ok(Answer::Refused(reason)) => Err(End::of(NO_SESSION, reason, living.place())),
                     Ok(answer) => Ok(answer),
                     Err(NoAnswer::Died(end)) => Err(end),
                     Err(NoAnswer::Interrupted) => {
@@ -308,7 +310,7 @@ impl Worker {
     /// The end of a worker that does not answer what it is asked: the plugin has spoiled it.
     fn nonsense(&mut self) -> End {
         let place = self.living.take().map(|living| living.place());
-        End::of("nonsense", String::new(), place.unwrap_or(Place::OPENING))
+        End::of(NONSENSE, String::new(), place.unwrap_or(Place::OPENING))
     }
 
     fn violations_of(&self, end: &End) -> Vec<Violation> {

@@ -60,7 +60,7 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
         steps: impl Iterator<Item = Cow<'c, Step<R>>>,
     ) -> CaseRecord {
         let mut record = CaseRecord::new(self.subject);
-        record.healthy = Arc::clone(&self.reactions);
+        record.healthy = Arc::clone(&self.healthy_reactions);
         record.steps.reserve(dispatches);
         self.clock = Clock::default();
         let mut long = Long {

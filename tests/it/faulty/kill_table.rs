@@ -4,7 +4,7 @@
 //! cargo test --release kill_table -- --ignored --nocapture
 //! ```
 //!
-//! prints it and keeps the cases. That takes minutes, so the other tests here run what was kept.
+//! prints it and keeps the cases. That takes the better part of an hour, so the other tests here run what was kept.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -79,12 +79,12 @@ struct Row {
 }
 
 fn hunt(faulty: &Faulty) -> Row {
-    let mut counts: Vec<u64> = (1..=seeds(faulty))
+    let seeds = seeds(faulty);
+    let mut counts: Vec<u64> = (1..=seeds)
         .filter_map(|seed| Some(faulty.hunt(seed, CASES_MAX, NO_SHRINKING)?.0))
         .collect();
     counts.sort_unstable();
-    let mut all = 1..=seeds(faulty);
-    let shrunk = all.find_map(|seed| faulty.hunt(seed, CASES_MAX, ShrinkLimits::default()));
+    let shrunk = (1..=seeds).find_map(|seed| faulty.hunt(seed, CASES_MAX, ShrinkLimits::default()));
     let smallest = shrunk.map(|(_, tried)| {
         write(faulty, &tried);
         match tried {
@@ -96,7 +96,7 @@ fn hunt(faulty: &Faulty) -> Row {
     Row {
         caught: counts.len(),
         // Seeds that did not catch it stand behind all that did.
-        median: counts.get(seeds(faulty) as usize / 2).copied(),
+        median: counts.get(seeds as usize / 2).copied(),
         smallest: smallest.unwrap_or_default(),
     }
 }
@@ -155,7 +155,7 @@ fn hunt_all(faults: &[Faulty]) -> Vec<Row> {
 }
 
 #[test]
-#[ignore = "takes minutes in a release build; it is one command, above"]
+#[ignore = "takes the better part of an hour in a release build; it is one command, above"]
 fn kill_table() {
     let only = std::env::var("CC_LB_FUZZ_FAULT").ok();
     let mut faults = all();
