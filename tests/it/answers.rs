@@ -121,7 +121,7 @@ fn an_answer_with_too_many_values_falls_back_in_time() {
 
 #[test]
 fn a_plugin_that_always_says_as_much_as_it_can_harms_no_worker() {
-    let states = states(STATES_MAX);
+    let (states, more) = (states(STATES_MAX), states(STATES_MAX + 2));
     let long = format!(
         r#"{{"_v":1,"signer_state":"{}"}}"#,
         "a".repeat(MOST_BYTES - 64)
@@ -131,6 +131,7 @@ fn a_plugin_that_always_says_as_much_as_it_can_harms_no_worker() {
     // What it says, how often, and what there is to find.
     let said = [
         (answering(&states), 200, ""),
+        (answering(&more), 3, "plugin_limit"),
         (answering(&long), 200, ""),
         (answering(&wrong), 300, "plugin_fault"),
         (failing(&controls), 300, ""),
