@@ -75,7 +75,7 @@ pub enum Cause {
     /// A function of the host that the guest called failed, for instance on an invalid handle.
     #[error("a host function failed: {0}")]
     HostFunction(String),
-    /// The guest set an error, of which the end is left out where it is long. Guests say so when they refuse a request.
+    /// The guest set an error, without its middle where it is long. Guests say so when they refuse a request.
     #[error("the guest set an error: \"{}\"", one_line(.0))]
     GuestError(String),
     /// The guest set an error that is not UTF-8.

@@ -37,8 +37,15 @@ fn corpus_of<const N: usize>(folder: &Path, cases: [(&str, Case<Request>); N]) -
 #[test]
 fn no_seed_of_the_corpus_is_redundant() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/dispatch");
-    let corpus = corpus.display().to_string();
-    let stats = text(&tool(folder().path(), &["corpus", "stats", &corpus]).stdout);
+    let folder = folder();
+    // A fuzzer that was run here leaves others, without such a name.
+    for name in names(&corpus) {
+        if name.ends_with(".json") {
+            let copied = fs::copy(corpus.join(&name), folder.path().join(&name));
+            copied.expect("there is room");
+        }
+    }
+    let stats = text(&tool(folder.path(), &["corpus", "stats", "."]).stdout);
     assert!(
         stats.trim_end().ends_with(" 0 cases could go"),
         "each reaches something of its own: {stats}"

@@ -72,16 +72,13 @@ pub fn faulty(host: &str) -> Workers {
 
 /// The same, with what they run.
 pub fn faulty_with(setup: Setup) -> Workers {
-    let workers = Workers::new(example(), ["worker"], setup);
-    impatient(workers.expect("there is room"))
-}
-
-/// Workers that are given up after two seconds of silence.
-pub fn impatient(workers: Workers) -> Workers {
-    workers.with_patience(Patience {
+    let patience = Patience {
         dispatch: Duration::from_secs(2),
         ..Patience::default()
-    })
+    };
+    Workers::new(example(), ["worker"], setup)
+        .expect("there is room")
+        .with_patience(patience)
 }
 
 /// What the checks find in a case: the check and the class of each.

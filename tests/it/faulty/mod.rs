@@ -29,7 +29,7 @@ mod requests;
 mod sessions;
 mod shrinking;
 
-use crate::workers::{impatient, workers};
+use crate::workers::workers;
 use openings::nth_opening;
 use plain::{Fault, MakesFault, Plain};
 
@@ -230,7 +230,7 @@ fn worker(host: &str) -> Worker {
 
 /// A worker of the tool, with a host that it knows.
 fn tool(host: HostKind) -> Worker {
-    impatient(workers(host)).worker()
+    workers(host).worker()
 }
 
 fn checks<L: Loader + Default + 'static>() -> impl Fn(&Opening) -> Option<Violation> + Sync {
