@@ -22,7 +22,7 @@ use super::{Faulty, Kind, Tried, all};
 
 /// The seeds that each fault is hunted with, and those by which modules are drawn: opening one takes seconds.
 const SEEDS: u64 = 20;
-const SEEDS_OF_MODULES: u64 = 4;
+const SEEDS_OF_MODULES: u64 = 2;
 
 fn seeds(faulty: &Faulty) -> u64 {
     match faulty.kind {
