@@ -130,11 +130,11 @@ fn a_plugin_that_always_says_as_much_as_it_can_harms_no_worker() {
     let wrong = format!(r#"{{"_v":1,"{}":0}}"#, "\u{7f}".repeat(MOST_BYTES - 64));
     // What it says, how often, and what there is to find.
     let said = [
-        (answering(&states), 200, ""),
+        (answering(&states), 60, ""),
         (answering(&more), 3, "plugin_limit"),
-        (answering(&long), 200, ""),
-        (answering(&wrong), 300, "plugin_fault"),
-        (failing(&controls), 300, ""),
+        (answering(&long), 150, ""),
+        (answering(&wrong), 180, "plugin_fault"),
+        (failing(&controls), 200, ""),
     ];
     for (wasm, times, expected) in said {
         let mut found = replay(wasm, &case([often(healthy("build_signer_v1"), times)]));
