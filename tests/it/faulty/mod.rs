@@ -17,6 +17,8 @@ use cc_lb_fuzz::opening::{HANDSHAKE_SOUND, Opening, OpeningTarget};
 use cc_lb_fuzz::oracle::Violation;
 use cc_lb_fuzz::puppet;
 use cc_lb_fuzz::wire::Request;
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
 
 mod answers;
 mod calls;
@@ -378,6 +380,15 @@ fn names(found: impl IntoIterator<Item = Violation>) -> Vec<String> {
     let mut names: Vec<_> = found.map(|violation| violation.check).collect();
     names.dedup();
     names
+}
+
+/// What the index of a seed is drawn from.
+fn entropy<const BYTES: usize>(seed: u64, index: u64) -> [u8; BYTES] {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(index);
+    let mut entropy = [0; BYTES];
+    rng.fill_bytes(&mut entropy);
+    entropy
 }
 
 fn hunt_opening(

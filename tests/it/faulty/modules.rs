@@ -6,18 +6,13 @@ use cc_lb_fuzz::host::{Guarded, Host, Loader, PluginHost, PluginSession};
 use cc_lb_fuzz::opening::ModuleTarget;
 use cc_lb_fuzz::oracle::Violation;
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
-use chacha20::ChaCha8Rng;
-use chacha20::rand_core::{Rng, SeedableRng};
 use wasmparser::{Parser, Payload};
 
 pub use crate::openings::modules::costly::Counts;
 
 /// What the index of a seed stands for.
 pub fn nth(seed: u64, index: u64) -> Counts {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(index);
-    let mut entropy = [0; 64];
-    rng.fill_bytes(&mut entropy);
+    let entropy = super::entropy::<64>(seed, index);
     Counts::arbitrary(&mut Unstructured::new(&entropy)).expect("they are made")
 }
 

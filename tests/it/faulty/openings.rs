@@ -199,11 +199,6 @@ impl Session for WrongSession {
 /// The opening that an index of a seed stands for.
 pub fn nth_opening(seed: u64, index: u64) -> Opening {
     use arbitrary::{Arbitrary as _, Unstructured};
-    use chacha20::ChaCha8Rng;
-    use chacha20::rand_core::{Rng, SeedableRng};
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(index);
-    let mut entropy = [0; 512];
-    rng.fill_bytes(&mut entropy);
+    let entropy = super::entropy::<512>(seed, index);
     Opening::arbitrary(&mut Unstructured::new(&entropy)).expect("it is made")
 }
