@@ -160,7 +160,7 @@ pub fn all() -> Vec<Faulty> {
         opening::<HasFunctionsInTheNextVersion>(),
         opening::<AnswersForWhatWasNotNegotiated>(),
         module::<CompilesForEachSession>(),
-        module::<CopiesTheModuleForEachExport>(),
+        module::<TakesAMegabyteForEachExport>(),
     ]
 }
 
