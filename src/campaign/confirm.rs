@@ -159,15 +159,14 @@ fn of_other_sessions<R: Vocabulary, L: Lab<R>>(
         origin: Origin::History,
         minimal: false,
     };
+    if known.told.has_finding(&finding) {
+        return Ok(Some(Confirmed::Known));
+    }
     lab.begin_afresh();
     if changes(lab, &finding.case)?.is_none() {
         finding.origin = Origin::Unreproduced;
     }
-    Ok(Some(if known.told.has_finding(&finding) {
-        Confirmed::Known
-    } else {
-        Confirmed::Finding(Box::new(finding))
-    }))
+    Ok(Some(Confirmed::Finding(Box::new(finding))))
 }
 
 /// A limit as the fault that it is where the same case shows it with what hosts send: then no unusual value has to do with
