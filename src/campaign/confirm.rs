@@ -9,9 +9,7 @@ use crate::case::{Case, MAX_STEPS, Numbers, ShrinkLimits, Step};
 use crate::finding::{Finding, Origin, Told, is_healthy_call};
 use crate::host::Site;
 use crate::observation::Subject;
-use crate::oracle::{
-    NoCrash, NoDrift, NoPoison, OTHER_SESSIONS, Oracle as _, PluginFault, Violation,
-};
+use crate::oracle::{NoDrift, Oracle as _, PluginFault, Violation};
 use crate::puppet::{MEANS, Program};
 use crate::wire::Vocabulary;
 
@@ -61,19 +59,6 @@ pub fn confirm<R: Vocabulary>(
     known: &Known,
     limits: ShrinkLimits,
 ) -> Result<Confirmed<R>, CampaignError> {
-    match of_other_sessions(lab, suspect, known)? {
-        Some(confirmed) => Ok(confirmed),
-        None => of_its_own(lab, suspect, known, limits),
-    }
-}
-
-/// The same of what no other session has to do with.
-fn of_its_own<R: Vocabulary>(
-    lab: &mut impl Lab<R>,
-    suspect: &Suspect<'_, R>,
-    known: &Known,
-    limits: ShrinkLimits,
-) -> Result<Confirmed<R>, CampaignError> {
     if let Some((violation, history)) = as_fault(suspect, lab.subject()) {
         let suspect = Suspect {
             violation: &violation,
@@ -81,7 +66,7 @@ fn of_its_own<R: Vocabulary>(
             by_chance: true,
         };
         // What is known is the fault of a call that needs no others.
-        if let Confirmed::Finding(finding) = of_its_own(lab, &suspect, known, limits)? {
+        if let Confirmed::Finding(finding) = confirm(lab, &suspect, known, limits)? {
             return Ok(Confirmed::Finding(finding));
         }
     }
@@ -132,43 +117,6 @@ fn of_its_own<R: Vocabulary>(
     })))
 }
 
-/// What is the matter where a fresh session is not what it was when the host was opened: then nothing that is seen says what
-/// comes of its own case. It is told once, with what led to it, for no case by itself may show it.
-fn of_other_sessions<R: Vocabulary, L: Lab<R>>(
-    lab: &mut L,
-    suspect: &Suspect<'_, R>,
-    known: &Known,
-) -> Result<Option<Confirmed<R>>, CampaignError> {
-    let violation = suspect.violation;
-    // A death says more, and what is measured has another cause.
-    let is_told_otherwise = violation.measured || violation.check == NoCrash.name();
-    let Some(last) = suspect.history.last().filter(|_| !is_told_otherwise) else {
-        return Ok(None);
-    };
-    let changes = |lab: &mut L, case: &Case<R>| {
-        let mut found = lab.judge(case, NoPoison.name())?.into_iter();
-        let changed = found.find(|violation| violation.class == OTHER_SESSIONS);
-        Ok::<_, CampaignError>(changed)
-    };
-    let Some(violation) = changes(lab, last)? else {
-        return Ok(None);
-    };
-    let mut finding = Finding {
-        violation,
-        case: joined(suspect.history, MAX_STEPS),
-        origin: Origin::History,
-        minimal: false,
-    };
-    if known.told.has_finding(&finding) {
-        return Ok(Some(Confirmed::Known));
-    }
-    lab.begin_afresh();
-    if changes(lab, &finding.case)?.is_none() {
-        finding.origin = Origin::Unreproduced;
-    }
-    Ok(Some(Confirmed::Finding(Box::new(finding))))
-}
-
 /// A limit as the fault that it is where the same case shows it with what hosts send: then no unusual value has to do with
 /// it. `None` where it does not, and where the violation is no limit.
 fn as_no_limit<R: Vocabulary>(
@@ -193,7 +141,7 @@ fn as_no_limit<R: Vocabulary>(
             history: &[usual],
             by_chance: true,
         };
-        let confirmed = of_its_own(lab, &suspect, known, limits)?;
+        let confirmed = confirm(lab, &suspect, known, limits)?;
         if !matches!(confirmed, Confirmed::No) {
             return Ok(Some(confirmed));
         }

@@ -85,7 +85,7 @@ impl Plan {
             budget: Budget::Cases(cases),
             menu: Menu::puppet::<R>(),
             // What its requests are matters little beside what they tell it to do.
-            phases: vec![Phase::Seeds, Phase::Random, Phase::Extremes],
+            phases: vec![Phase::Seeds, Phase::Random],
         }
     }
 
@@ -93,7 +93,7 @@ impl Plan {
     pub fn plugin<R: Vocabulary>(seed: u64, cases: u64) -> Self {
         Self {
             menu: Menu::plugin::<R>(),
-            phases: Phase::OF_PLUGINS.into(),
+            phases: Phase::ALL.into(),
             ..Self::puppet::<R>(seed, cases)
         }
     }

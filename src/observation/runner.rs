@@ -9,17 +9,15 @@ use serde::{Deserialize, Serialize};
 use super::busy::Watch;
 use super::handouts;
 use super::knocks::Ear;
-use super::react::{
-    Sealing, Seen, healthy_answer, healthy_input, healthy_reaction, react, react_sealed,
-};
+use super::react::{Seen, guest_input, healthy_answer, healthy_reaction, react};
 #[cfg(feature = "reference")]
 use super::twin::on_reference;
 use super::{CaseRecord, Memory, ProbeRecord, Reaction, StepRecord, memory, soak};
 use crate::case::{Case, Step};
 #[cfg(feature = "reference")]
 use crate::host::ReferenceHost;
-use crate::host::{Call, Cause, HandshakeError, Host, Session as _};
-use crate::puppet::{INPUT_MAX_BYTES, Program, predict};
+use crate::host::{Cause, HandshakeError, Host, Session};
+use crate::puppet::{INPUT_MAX_BYTES, Op, predict};
 use crate::wire::{Function, Request, Vocabulary};
 
 mod place;
@@ -61,8 +59,6 @@ pub struct Runner<'h, H: Host, R = Request> {
     carried: u64,
     /// Whether the puppet may have grown the session's memory.
     grown: bool,
-    /// How many dispatches the session has seen.
-    calls: u32,
     healthy: Vec<Healthy<R>>,
     /// See [`CaseRecord::healthy`].
     healthy_reactions: Arc<[Reaction]>,
@@ -111,8 +107,6 @@ struct Healthy<R> {
     function: &'static Function,
     version: u32,
     step: Step<R>,
-    /// The input of the healthy call; `None` where its request does not serialize.
-    input: Option<Arc<[u8]>>,
     /// The puppet's healthy answer.
     answer: Vec<u8>,
     /// What the healthy call comes to on a fresh session.
@@ -131,7 +125,6 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             session: host.open()?,
             carried: 0,
             grown: false,
-            calls: 0,
             healthy: Vec::new(),
             healthy_reactions: Arc::default(),
             ear: Ear::new(),
@@ -153,7 +146,6 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
                 place,
                 function,
                 version,
-                input: healthy_input(&step, version),
                 step,
                 answer: healthy_answer(function, version),
                 reaction,
@@ -213,7 +205,6 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         self.session = self.host.open()?;
         self.carried = 0;
         self.grown = false;
-        self.calls = 0;
         Ok(())
     }
 
@@ -326,25 +317,8 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
                 record.apart.push(seen.reaction);
             }
             self.clock.tell(&mut record);
-            record.elsewhere = self.elsewhere()?;
         }
         Ok(record)
-    }
-
-    /// A healthy call of each function on a fresh session. What two of them do not agree on is no matter of what was before.
-    fn elsewhere(&mut self) -> Result<Vec<ProbeRecord>, HandshakeError> {
-        let mut first = self.healthy_calls()?;
-        if first.iter().any(|probe| probe.reaction != probe.fresh) {
-            let mut again = self.healthy_calls()?.into_iter();
-            first.retain(|probe| again.next().is_some_and(|a| a.reaction == probe.reaction));
-        }
-        Ok(first)
-    }
-
-    fn healthy_calls(&mut self) -> Result<Vec<ProbeRecord>, HandshakeError> {
-        self.renew()?;
-        let places = 0..self.healthy.len();
-        Ok(places.map(|place| self.probe(place, 0)).collect())
     }
 
     /// The same, of some times that in which the clock ended the fewest calls: on a busy machine it may end any.
@@ -398,27 +372,23 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         let function = request.function();
         self.beat(function);
         let healthy = self.healthy.iter().find(|h| h.function == function);
-        let version = healthy.map(|healthy| healthy.version);
-        // What is sent back is made otherwise than the host makes it.
-        let sealing = if program.is_some_and(Program::echoes) {
-            Sealing::Tree
-        } else {
-            Sealing::Host
+        let is_told = H::Session::TELLS_INPUT && program.is_none();
+        let expected_input = match healthy {
+            Some(healthy) if !is_told => guest_input(program, &request, healthy.version),
+            _ => None,
         };
-        let knocking = program.is_some_and(Program::knocks);
+        let expected = expected_input.as_ref();
+        if expected.is_some_and(|input| input.len() > INPUT_MAX_BYTES) {
+            return None;
+        }
+        let knocking = program.is_some_and(|program| program.0.contains(&Op::Knock));
         let mark = self.watch.as_ref().map(Watch::mark);
-        let session = &mut self.session;
-        let dispatch = || match version {
-            Some(version) => react_sealed(request, version, sealing, INPUT_MAX_BYTES, session),
-            None => (None, Some(react(request, session))),
-        };
-        let ((expected_input, seen), knocks) = if knocking {
-            self.ear.listen(dispatch)
+        let (seen, knocks) = if knocking {
+            let (seen, knocks) = self.ear.listen(|| react(request, &mut self.session));
+            (seen, Some(knocks))
         } else {
-            (dispatch(), None)
+            (react(request, &mut self.session), None)
         };
-        let seen = seen?;
-        self.calls += 1;
         let watched = self.watch.as_ref().zip(mark);
         let busy = watched.map_or(Duration::ZERO, |(watch, mark)| watch.since(&mark));
         self.clock.note(&seen);
@@ -433,13 +403,12 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         let mut record = StepRecord {
             place,
             function,
-            version,
-            expected_input: expected_input.map(|input| share_input(input, &seen.call)),
+            version: healthy.map(|healthy| healthy.version),
+            expected_input: expected_input.map(Arc::from),
             reaction: seen.reaction,
             call: seen.call,
             elapsed: seen.elapsed,
             busy,
-            calls: self.calls,
             knocks,
             guest_memory,
             prediction: None,
@@ -468,7 +437,6 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         let healthy = &self.healthy[negotiated];
         let mark = self.watch.as_ref().map(Watch::mark);
         let seen = react(healthy.step.told(), &mut self.session);
-        self.calls += 1;
         let watched = self.watch.as_ref().zip(mark);
         let busy = watched.map_or(Duration::ZERO, |(watch, mark)| watch.since(&mark));
         self.clock.note(&seen);
@@ -476,7 +444,6 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         ProbeRecord {
             function: healthy.function,
             after,
-            expected_input: healthy.input.clone(),
             reaction: seen.reaction,
             call: seen.call,
             fresh: healthy.reaction.clone(),
@@ -501,13 +468,5 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             reactions.push(now.reaction);
         }
         Ok(reactions)
-    }
-}
-
-/// The input that the guest must get, kept once where the host tells that it got just that.
-fn share_input(expected: Vec<u8>, call: &Call) -> Arc<[u8]> {
-    match &call.input {
-        Some(told) if **told == *expected => Arc::clone(told),
-        _ => expected.into(),
     }
 }

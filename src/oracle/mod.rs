@@ -49,7 +49,6 @@ pub use no_drift::NoDrift;
 pub use no_leak::{NoLeak, ROUND_MAX_BYTES};
 pub use no_panic::NoPanic;
 pub use no_poison::NoPoison;
-pub(crate) use no_poison::OTHER_SESSIONS;
 pub use no_refusal::NoRefusal;
 pub use no_retry::NoRetry;
 pub(crate) use plugin_fault::is_shown_by;
@@ -267,10 +266,7 @@ fn judge_each<'r>(
     steps: impl Iterator<Item = (usize, &'r StepRecord)>,
     judge: impl Fn(&StepRecord) -> Option<String>,
 ) -> Vec<Violation> {
-    let sound = match no_poison::changed_elsewhere(record) {
-        Some(_) => Some(0),
-        None => no_poison::poisoned(record).map(|probe| probe.after).min(),
-    };
+    let sound = no_poison::poisoned(record).map(|probe| probe.after).min();
     let sound = sound.unwrap_or(usize::MAX);
     let steps = steps.take_while(|(place, _)| *place < sound);
     let violations =

@@ -12,13 +12,11 @@
 
 use std::fmt::Debug;
 
-use arbitrary::Unstructured;
 use cc_lb_plugin_wire::wire_function::{FallbackPolicy, WireFunction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-mod answers;
 mod body;
 mod build_signer;
 mod common;
@@ -46,7 +44,7 @@ pub use common::{
 };
 pub(crate) use domain::weighted;
 pub use domain::{Domain, Kind};
-pub use fields::{Items, Part};
+pub use fields::Part;
 pub use filter::Filter;
 pub use json::{Json, JsonObject};
 pub(crate) use json::{in_full, in_short, nesting, values};
@@ -85,16 +83,6 @@ pub trait Generates<F: WireFunction>: Clone + Debug + Serialize + DeserializeOwn
     /// Those of `arbitrary`.
     fn near(fields: usize, u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Option<Self>> {
         let _ = (fields, u);
-        Ok(None)
-    }
-
-    /// An arbitrary response, for the puppet to answer with, where the type knows how. Without it what is answered is near
-    /// the dry-run response.
-    ///
-    /// # Errors
-    /// Those of `arbitrary`.
-    fn response(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Option<F::Response>> {
-        let _ = u;
         Ok(None)
     }
 
@@ -148,14 +136,6 @@ macro_rules! generates {
                 $crate::wire::fields::with_some_renewed(dry_run, fields, u).map(Some)
             }
 
-            fn response(
-                u: &mut arbitrary::Unstructured<'_>,
-            ) -> arbitrary::Result<
-                Option<<$function as cc_lb_plugin_wire::wire_function::WireFunction>::Response>,
-            > {
-                $crate::wire::answers::Answer::arbitrary_answer(u).map(Some)
-            }
-
             fn parts(&mut self, show: &mut dyn FnMut($crate::wire::Part<'_>)) -> bool {
                 $crate::wire::fields::Fields::parts(self, show);
                 true
@@ -187,8 +167,6 @@ pub struct Function {
     /// What a request says, read from JSON; `None` where it is none.
     values: fn(Map<String, Value>) -> Option<Vec<FieldValue>>,
     dry_run_request: fn() -> Result<Value, serde_json::Error>,
-    /// An arbitrary response as JSON; `None` where its type does not know how.
-    response: fn(&mut Unstructured<'_>) -> arbitrary::Result<Option<Value>>,
 }
 
 impl Function {
@@ -204,11 +182,10 @@ impl Function {
             dry_run_response: || serde_json::to_value(F::dry_run_response()),
             values: |request| Some(vec![whole(request.into())]),
             dry_run_request: || serde_json::to_value(F::dry_run_request()),
-            response: |_| Ok(None),
         }
     }
 
-    /// The same, whose requests have the roles, and whose responses are drawn, as their generated form says.
+    /// The same, whose requests have the roles that their generated form says.
     #[must_use]
     pub const fn with_roles<F: WireFunction, G: Generates<F>>(self) -> Self {
         Self {
@@ -218,7 +195,6 @@ impl Function {
                 G::values(request, &mut |value| all.push(value));
                 Some(all)
             },
-            response: |u| Ok(G::response(u)?.and_then(|it| serde_json::to_value(it).ok())),
             ..self
         }
     }
@@ -261,17 +237,6 @@ impl Function {
     /// Where it does not serialize.
     pub fn dry_run_response(&self) -> Result<Value, serde_json::Error> {
         (self.dry_run_response)()
-    }
-
-    /// An arbitrary response of the function as JSON, without `_v`: the dry-run response, where there is no other.
-    ///
-    /// # Errors
-    /// Those of `arbitrary`.
-    pub(crate) fn response(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
-        let drawn = (self.response)(u)?;
-        Ok(drawn
-            .or_else(|| self.dry_run_response().ok())
-            .unwrap_or_default())
     }
 }
 
