@@ -109,7 +109,7 @@ fn on_the_published_host(name: &str, case: &Case) -> (Vec<StepSeen>, Vec<Violati
 
 fn there(name: &str, length: usize) -> There {
     let mut steps = vec![healthy("shape_v1")];
-    // A second each.
+    // Seconds each, on a slow machine.
     let rounds = if name == "fills_in_a_line" { 1 } else { ROUNDS };
     for _ in 0..rounds {
         steps.extend([long(length), healthy("shape_v1"), healthy("shape_v1")]);
