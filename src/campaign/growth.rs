@@ -1,5 +1,7 @@
 //! Requests that grow in one field: for what is too large for a plugin, and for what it costs on the way there.
 
+use std::collections::BTreeSet;
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 
@@ -32,6 +34,11 @@ pub(super) enum Growth {
 
 /// What texts are made of that grow: what is split there, matched or unescaped takes longest for such.
 const PARTS: [&str; 7] = ["a", "/", "/a", "a,", "%2f", "€", "\"\\"];
+
+/// What the texts of items are made of, and those in base64, which are letters too: there are many such texts, so that of
+/// each one kind of part is tried.
+const ITEM_PART: &str = "a";
+const ITEM_PART_BASE64: &str = "YWFh";
 
 impl Growth {
     /// What is counted.
@@ -90,12 +97,28 @@ pub(super) struct Growing {
     items: Vec<Value>,
     /// The shortest item of each kind that the list may have.
     shortest: Vec<Value>,
+    /// The texts of the items that have to stay as they are.
+    fixed: BTreeSet<String>,
+    /// Where in the only item of the list the text is that grows, as a JSON pointer; `None` where none of an item does.
+    inner: Option<String>,
 }
 
 impl Growing {
+    /// A field without what only lists have.
+    fn of(path: &str, growth: Growth) -> Self {
+        Self {
+            path: path.to_owned(),
+            growth,
+            items: Vec::new(),
+            shortest: Vec::new(),
+            fixed: BTreeSet::new(),
+            inner: None,
+        }
+    }
+
     /// Those of a function's request, in the order of their paths; lists are made of what is in lists of other requests.
     pub(super) fn all<R: Vocabulary>(sample: &Value, donors: &[Value]) -> Vec<Self> {
-        // Of a list that grows, its items need not.
+        // Of a list that grows, its items need not; what grows in one of them comes with the list.
         let mut paths = tree::paths(sample, |_| true);
         paths.retain(|path| !tree::is_in_a_list(path));
         paths.sort();
@@ -105,42 +128,65 @@ impl Growing {
                 Some(Value::String(_)) if path.ends_with("base64") => {
                     &[Growth::Bytes, Growth::Text, Growth::Messages, Growth::Page]
                 }
-                Some(Value::Array(_)) => &[Growth::Items],
+                Some(Value::Array(_)) => {
+                    all.extend(Self::of_list::<R>(sample, donors, &path));
+                    &[]
+                }
                 Some(Value::Object(_) | Value::Null) if takes_any_json::<R>(sample, &path) => {
                     &[Growth::Fields, Growth::Levels]
                 }
                 _ => &[],
             };
-            all.extend(growths.iter().map(|growth| {
-                let (items, shortest) = match growth {
-                    Growth::Items => (
-                        items::of_every_kind(donors, &path),
-                        items::shortest_of_each_kind(donors, &path),
-                    ),
-                    _ => (Vec::new(), Vec::new()),
-                };
-                Self {
-                    path: path.clone(),
-                    growth: *growth,
-                    items,
-                    shortest,
-                }
-            }));
+            all.extend(growths.iter().map(|growth| Self::of(&path, *growth)));
         }
         all
     }
 
-    /// A text that grows, of each kind of part.
-    pub(super) fn text(path: &str) -> impl Iterator<Item = Self> {
-        PARTS.into_iter().map(|part| Self {
-            path: path.to_owned(),
-            growth: Growth::Parts(part),
-            items: Vec::new(),
-            shortest: Vec::new(),
-        })
+    /// A list, and the texts of its items.
+    fn of_list<R: Vocabulary>(sample: &Value, donors: &[Value], path: &str) -> Vec<Self> {
+        let items = items::of_every_kind(donors, path);
+        let shortest = items::shortest_of_each_kind(donors, path);
+        let texts = Self::of_items::<R>(sample, path, &items);
+        let both = [&items[..], &shortest[..]].concat();
+        let list = Self {
+            fixed: items::fixed_texts::<R>(sample, path, &both),
+            items,
+            shortest,
+            ..Self::of(path, Growth::Items)
+        };
+        std::iter::once(list).chain(texts).collect()
     }
 
-    /// Whether it is a text.
+    /// Each text of these items that can grow, in a list of one item: what goes over a text again and again is as slow in
+    /// one as in many.
+    fn of_items<R: Vocabulary>(sample: &Value, list: &str, items: &[Value]) -> Vec<Self> {
+        let texts = items::texts(items).into_iter().map(|(item, path)| {
+            let part = if path.ends_with("base64") {
+                ITEM_PART_BASE64
+            } else {
+                ITEM_PART
+            };
+            Self {
+                items: vec![item.clone()],
+                inner: Some(path),
+                ..Self::of(list, Growth::Parts(part))
+            }
+        });
+        let grows = |text: &Self| {
+            let (least, _) = text.growth.ends();
+            text.request::<R>(sample, least).is_some()
+        };
+        texts.filter(grows).collect()
+    }
+
+    /// A text that grows, of each kind of part.
+    pub(super) fn text(path: &str) -> impl Iterator<Item = Self> {
+        PARTS
+            .into_iter()
+            .map(move |part| Self::of(path, Growth::Parts(part)))
+    }
+
+    /// Whether it is a text, of an item too.
     pub(super) fn is_text(&self) -> bool {
         matches!(self.growth, Growth::Parts(_))
     }
@@ -188,7 +234,7 @@ impl Growing {
                 let items = self.items.iter().cycle().take(size);
                 items
                     .enumerate()
-                    .map(|(n, item)| numbered(item, n))
+                    .map(|(n, item)| items::numbered(item, n, &self.fixed))
                     .collect()
             }
             Growth::Parts(part) => part.repeat(size).into(),
@@ -205,8 +251,18 @@ impl Growing {
             }
         };
         let mut root = sample.clone();
-        *root.pointer_mut(&self.path)? = grown;
+        *root.pointer_mut(&self.path)? = self.in_its_item(grown);
         serde_json::from_value(root).ok()
+    }
+
+    /// What grew, as it is in the request: a list of one item, where it is a text of that.
+    fn in_its_item(&self, grown: Value) -> Value {
+        let (Some(path), Some(item)) = (&self.inner, self.items.first()) else {
+            return grown;
+        };
+        let mut item = item.clone();
+        tree::place(&mut item, path, grown);
+        Value::Array(vec![item])
     }
 
     /// The request at sizes of which each is about twice the one before. One of them is the largest that is ordinary, so
@@ -257,22 +313,102 @@ impl Growing {
     }
 }
 
-/// The item with a number in what it is called, or in its first text where nothing is a name: what a plugin looks for in
-/// a list is seldom its first item.
-fn numbered(item: &Value, number: usize) -> Value {
-    let mut item = item.clone();
-    let mut texts = tree::paths(&item, Value::is_string);
-    texts.retain(|path| !path.ends_with("base64"));
-    let is_name = |path: &String| ["id", "name"].iter().any(|end| path.ends_with(end));
-    if texts.iter().any(is_name) {
-        texts.retain(is_name);
-    } else {
-        texts.truncate(1);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::values::donors;
+    use crate::wire::Request;
+
+    /// What grows in the dry-run requests of all functions, each with that request.
+    fn all() -> impl Iterator<Item = (Value, Growing)> {
+        (0..Request::functions().len()).flat_map(|place| {
+            let sample = serde_json::to_value(Request::dry_run(place)).expect("it serializes");
+            let donors: Vec<_> = donors::<Request>(place).collect();
+            let all = Growing::all::<Request>(&sample, &donors).into_iter();
+            all.map(move |growing| (sample.clone(), growing))
+        })
     }
-    for path in texts {
-        if let Some(Value::String(text)) = item.pointer_mut(&path) {
-            *text += &format!("-{number}");
+
+    /// The items of a list of this request, which reads back.
+    fn items_of(request: &Request, path: &str) -> Vec<Value> {
+        let json = serde_json::to_value(request).expect("it serializes");
+        let items = json.pointer(path).and_then(Value::as_array).cloned();
+        let back = serde_json::from_value::<Request>(json);
+        assert!(back.is_ok_and(|back| back == *request), "{path}");
+        items.expect("it is a list")
+    }
+
+    /// Asserts that these requests, which are of these sizes, begin small, double, and go on as far as is tried.
+    fn assert_doubles(growing: &Growing, requests: &[Request], sizes: &[u64]) {
+        let (least, most) = growing.growth.ends();
+        let is_beyond = |request: &&Request| share_of_ordinary(*request) > 1.0;
+        let beyond = requests.iter().filter(is_beyond).count() as u64;
+        assert_eq!(beyond, u64::from(most.ilog2()), "{growing:?} {sizes:?}");
+        let begins = sizes.first().is_some_and(|first| *first < 2 * least);
+        let doubles = sizes.windows(2).all(|pair| pair[1] / 2 == pair[0]);
+        assert!(begins && doubles, "{growing:?} {sizes:?}");
+    }
+
+    #[test]
+    fn every_list_of_every_function_doubles_beyond_what_is_ordinary_and_each_request_reads_back() {
+        let mut lists = BTreeSet::new();
+        for (sample, list) in all().filter(|(_, growing)| growing.list().is_some()) {
+            lists.insert(list.path.clone());
+            for growing in list.and_of_one_kind() {
+                let requests = growing.doubling::<Request>(&sample);
+                let items = |request: &Request| items_of(request, &growing.path).len() as u64;
+                let sizes: Vec<u64> = requests.iter().map(items).collect();
+                assert_doubles(&growing, &requests, &sizes);
+            }
+        }
+        let expected = [
+            "/filter_v3/candidates",
+            "/filter_v3/headers",
+            "/observe_v1/events",
+            "/observe_v2/events",
+            "/shape_v1/request/headers",
+            "/shape_v2/request/headers",
+            "/sign_v1/shaped/headers",
+            "/sign_v2/shaped/headers",
+        ];
+        assert_eq!(lists, BTreeSet::from(expected.map(str::to_owned)));
+    }
+
+    #[test]
+    fn every_list_of_every_function_can_be_as_long_as_any_that_is_tried() {
+        for (sample, list) in all().filter(|(_, growing)| growing.list().is_some()) {
+            let longest = list.request::<Request>(&sample, list.growth.most());
+            assert!(longest.is_some(), "{}", list.path);
         }
     }
-    item
+
+    #[test]
+    fn every_text_of_an_item_doubles_in_a_list_of_one_item() {
+        let mut texts = BTreeSet::new();
+        for (sample, growing) in all() {
+            let Some(inner) = &growing.inner else {
+                continue;
+            };
+            texts.insert(format!("{}{inner}", growing.path));
+            let requests = growing.doubling::<Request>(&sample);
+            let parts = requests.iter().map(|request| {
+                let items = items_of(request, &growing.path);
+                assert_eq!(items.len(), 1, "{inner}");
+                // Long texts are written in short.
+                items[0].pointer(inner)?["$repeat"][1].as_u64()
+            });
+            let sizes: Option<Vec<u64>> = parts.collect();
+            assert_doubles(&growing, &requests, &sizes.expect("it is a long text"));
+        }
+        for text in [
+            "/filter_v3/candidates/name",
+            "/observe_v1/events/error/message",
+            "/observe_v2/events/request_started/downstream_user_agent",
+            "/shape_v1/request/headers/name",
+            "/sign_v2/shaped/headers/value_base64",
+        ] {
+            assert!(texts.contains(text), "{text}: {texts:?}");
+        }
+        assert!(!texts.contains("/observe_v1/events/upstream_chosen/upstream"));
+    }
 }

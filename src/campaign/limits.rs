@@ -72,7 +72,10 @@ pub fn limits<H: Host, R: Vocabulary>(
             continue;
         };
         let donors: Vec<_> = donors::<R>(place).collect();
-        for growing in &Growing::all::<R>(&sample, &donors) {
+        // The texts of items are many, and what they cost is for a campaign to find.
+        let mut all = Growing::all::<R>(&sample, &donors);
+        all.retain(|growing| !growing.is_text());
+        for growing in &all {
             let field = Field::<R> {
                 sample: &sample,
                 growing,

@@ -202,7 +202,8 @@ fn edges() -> impl Iterator<Item = Value> {
     others.into_iter().chain(long).chain(texts).chain(numbers)
 }
 
-fn reads_back<R: Vocabulary>(sample: &Value, path: &str, value: Value) -> bool {
+/// Whether the sample with this value at the path is still a request.
+pub(super) fn reads_back<R: Vocabulary>(sample: &Value, path: &str, value: Value) -> bool {
     let mut root = sample.clone();
     tree::place(&mut root, path, value);
     serde_json::from_value::<R>(root).is_ok()
