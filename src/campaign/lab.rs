@@ -1,5 +1,6 @@
 //! Labs: where cases run.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,6 +16,9 @@ use crate::wire::{Request, Vocabulary};
 
 /// How often a violation of a check that measures must show, on fresh sessions, to count.
 pub(super) const MEASURED_REPEATS: usize = 3;
+
+/// So many violations of a case that read the same are each located: it takes a run of the case.
+const LOCATED_ALIKE_MAX: usize = 8;
 
 /// Where cases run: in this process ([`Bench`]), or in a [worker](super::Workers).
 pub trait Lab<R> {
@@ -50,7 +54,7 @@ pub trait Lab<R> {
     }
 
     /// Where in the plugin a violation is that a case shows, by a run of a copy that is metered; `None` where that cannot be
-    /// told.
+    /// told. Of the places of one that has a site it is that, if the case shows it there.
     ///
     /// # Errors
     /// As [`Lab::judge`].
@@ -204,20 +208,49 @@ impl<'h, H: Host, R: Vocabulary> Bench<'h, H, R> {
             let again = self.runner.run_alone(case, depth)?;
             Ok::<_, HandshakeError>(self.check(&again))
         })?;
-        let mut located = Vec::with_capacity(found.len());
-        for violation in found {
-            let site = if violation.can_be_located() {
-                let shows = |record: &CaseRecord, place| is_shown_by(&violation, record, place);
-                self.runner.locate(case, &shows)?
-            } else {
-                None
-            };
-            located.push(match site {
+        let located = self.locate_each(case, found)?;
+        Ok((record, located))
+    }
+
+    /// The same violations with their places in the plugin, where these can be told. Two that read the same may be at two
+    /// places: each is looked for at its own step.
+    fn locate_each(
+        &mut self,
+        case: &Case<R>,
+        found: Vec<Violation>,
+    ) -> Result<Vec<Violation>, HandshakeError> {
+        let mut sites: HashMap<String, Vec<Option<Site>>> = HashMap::new();
+        let located = found.into_iter().map(|violation| {
+            if !violation.can_be_located() {
+                return Ok(violation);
+            }
+            let alike = sites.entry(violation.key()).or_default();
+            let earlier = alike.len();
+            if earlier < LOCATED_ALIKE_MAX {
+                alike.push(self.locate_nth(case, &violation, earlier)?);
+            }
+            Ok(match alike.last().cloned().flatten() {
                 Some(site) => violation.with_site(Some(site)),
                 None => violation,
-            });
-        }
-        Ok((record, located))
+            })
+        });
+        located.collect()
+    }
+
+    /// Where it is that a case shows a violation behind so many others that read the same.
+    fn locate_nth(
+        &mut self,
+        case: &Case<R>,
+        violation: &Violation,
+        earlier: usize,
+    ) -> Result<Option<Site>, HandshakeError> {
+        let is_shown = |record: &CaseRecord, place: usize| is_shown_by(violation, record, place);
+        let shows = |record: &CaseRecord, place: usize| {
+            let places = record.distinct_steps().map(|(place, _)| place);
+            is_shown(record, place)
+                && places.filter(|p| is_shown(record, *p)).nth(earlier) == Some(place)
+        };
+        self.runner.locate(case, &shows)
     }
 }
 
@@ -241,8 +274,17 @@ impl<H: Host, R: Vocabulary> Lab<R> for Bench<'_, H, R> {
         case: &Case<R>,
         violation: &Violation,
     ) -> Result<Option<Site>, CampaignError> {
-        let shows = |record: &CaseRecord, place| is_shown_by(violation, record, place);
-        Ok(self.runner.locate(case, &shows)?)
+        let mut first = None;
+        for earlier in 0..LOCATED_ALIKE_MAX {
+            let Some(site) = self.locate_nth(case, violation, earlier)? else {
+                break;
+            };
+            if violation.site.as_deref().is_none_or(|own| *own == site) {
+                return Ok(Some(site));
+            }
+            first = first.or(Some(site));
+        }
+        Ok(first)
     }
 
     fn subject(&self) -> Subject {

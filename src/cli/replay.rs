@@ -48,7 +48,7 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
             }
             text += &report::replay_text(case, &seen, &violations);
         } else {
-            text = report::replay_line(file, &seen, &violations);
+            text = report::replay_line((file, case), &seen, &violations);
         }
         if let Err(error) = print_findings(&text) {
             failures.push(error);

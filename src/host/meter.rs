@@ -19,6 +19,7 @@ use wasmparser::{BinaryReaderError, FunctionBody, Operator, Parser, Payload};
 
 use super::code::Code;
 use super::guard::{self, GUARD, Guarded, Rejection};
+use super::names;
 use super::site::{Frame, Site, SiteKind};
 
 /// The name under which Extism links the meter of a plugin that is metered.
@@ -296,15 +297,17 @@ impl Meter {
     }
 }
 
-/// The innermost function, or loop of it, that was running for the last part of the ticks. Of a function that is running
-/// more than once only the innermost knows when its loops were entered. Where the site is running more than once, it is the
-/// recursion.
+/// The innermost function, or loop of it, that was running for the last part of the ticks and is not of a language's runtime.
+/// Of a function that is running more than once only the innermost knows when its loops were entered. Where the site is running
+/// more than once, it is the recursion.
 fn lasting(running: &[Running<'_>], entered: &HashMap<u32, u64>, ticks: u64) -> Option<Site> {
     let latest = ticks - ticks / LASTING;
-    let deepest = running
-        .iter()
-        .rposition(|running| running.since <= latest)?;
-    let site = &running[deepest];
+    let has_lasted = |running: &Running<'_>| running.since <= latest;
+    let deepest = running.iter().rposition(has_lasted)?;
+    // What copies memory, or a panic that never returns, is where many bugs end.
+    let is_own = |running: &Running<'_>| !names::is_of_a_language(&running.frame.name);
+    let own = running[..=deepest].iter().rposition(is_own);
+    let site = &running[own.unwrap_or(deepest)];
     let same = |other: &Running<'_>| other.frame.function == site.frame.function;
     let (first, last) = (
         running.iter().position(same)?,

@@ -10,8 +10,8 @@ use crate::case::Step;
 use crate::host::{Call, Cause, Frame, Host, Session, Site, SiteKind, Stop};
 use crate::wire::{Function, Vocabulary};
 
-/// The most steps of a case that are run again, each time.
-const STEPS_MAX: usize = 64;
+/// The most steps of a case that are run again, each time: a second or two of a plugin that takes its time.
+const STEPS_MAX: usize = 512;
 
 /// How often it is tried to stop where the fuel ended.
 const TRIES: usize = 5;

@@ -1,11 +1,10 @@
 //! Findings, cases and replays as plain text.
 
-use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::case::{Case, Step, tree};
-use crate::finding::{Finding, Origin};
+use crate::finding::{Finding, Origin, Told, is_healthy_call};
 use crate::line::{excerpt, one_line};
 use crate::observation::StepSeen;
 use crate::oracle::Violation;
@@ -133,7 +132,7 @@ pub fn replay_text<R: Vocabulary>(
             }
         }
     }
-    let violations = distinct(violations);
+    let violations = distinct(case, violations);
     for violation in &violations {
         let (word, name) = (word(violation), name(violation));
         let _ = writeln!(text, "{word}: {name}\n  {}", violation.detail);
@@ -175,8 +174,12 @@ fn word(violation: &Violation) -> &'static str {
 }
 
 /// A replay in a line: the file, whether its case holds, and what the checks find.
-pub fn replay_line(file: &Path, seen: &[StepSeen], violations: &[Violation]) -> String {
-    let names: Vec<_> = distinct(violations).into_iter().map(name).collect();
+pub fn replay_line<R: Vocabulary>(
+    (file, case): (&Path, &Case<R>),
+    seen: &[StepSeen],
+    violations: &[Violation],
+) -> String {
+    let names: Vec<_> = distinct(case, violations).iter().map(name).collect();
     let file = one_line(file.display());
     if names.is_empty() {
         let steps = count(seen.len() as u64, "step");
@@ -191,13 +194,22 @@ pub fn replay_line(file: &Path, seen: &[StepSeen], violations: &[Violation]) -> 
     }
 }
 
-/// The first of those that are the same finding: a session that is poisoned shows it at each healthy call behind it.
-fn distinct(violations: &[Violation]) -> Vec<&Violation> {
-    let mut told = HashSet::new();
-    violations
-        .iter()
-        .filter(|violation| told.insert(violation.key()))
-        .collect()
+/// The first of those that are the same finding: a session that is poisoned shows it at each healthy call behind it. A fault
+/// behind other calls says more than the healthy call that it breaks.
+fn distinct<R: Vocabulary>(case: &Case<R>, violations: &[Violation]) -> Vec<Violation> {
+    let mut told = Told::default();
+    let (healthy, others): (Vec<_>, Vec<_>) = violations.iter().partition(|v| is_healthy_call(v));
+    let mut is_new = |violation: &Violation| {
+        let finding = Finding {
+            violation: violation.clone(),
+            case: case.clone(),
+            origin: Origin::Case,
+            minimal: false,
+        };
+        told.tell(finding).is_some()
+    };
+    let in_order = others.into_iter().chain(healthy);
+    in_order.filter(|v| is_new(v)).cloned().collect()
 }
 
 fn name(violation: &Violation) -> String {

@@ -11,6 +11,7 @@ use cc_lb_fuzz::wire::{Method, Query, Request};
 use cc_lb_plugin_wire::v1::shape::ShapeFn;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
+use crate::cli::{folder, text, tool};
 use crate::common::{Guest, accept, case, healthy, set_output};
 
 const HEALTHY: &str = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#;
@@ -415,5 +416,58 @@ fn a_copy_that_is_metered_counts_the_fuel_of_the_plugin() {
     assert!(
         fuel.abs_diff(metering.fuel) < fuel / 50,
         "{fuel}: {metering:?}"
+    );
+}
+
+#[test]
+fn where_the_fuel_ends_in_a_helper_of_many_it_ended_for_their_callers() {
+    let spends = [
+        ("rust_begin_unwind", "(loop $more (br $more))"),
+        ("memset", "(loop $more (br_if $more (i32.const 1)))"),
+    ];
+    for (helper, body) in spends {
+        let functions = format!(
+            "(func ${helper} {body})
+             (func $bug_one (call ${helper}) (nop)) (func $bug_two (call ${helper}) (nop))"
+        );
+        let wasm = two_ways("(call $bug_one)", "(call $bug_two)", &functions);
+        let expected = ["out of fuel in bug_one", "out of fuel in bug_two"];
+        assert_eq!(labels(&wasm), expected, "{helper}");
+    }
+}
+
+#[test]
+fn two_faults_of_one_stored_case_that_read_the_same_are_two() {
+    let functions = "(func $first (loop $more (br $more))) (func $second (loop $more (br $more)))";
+    let wasm = two_ways("(call $first)", "(call $second)", functions);
+    let both = check_plugin(&wasm).case(case(queried_and_put())).cases(0);
+    let both = found(both);
+    let expected = ["out of fuel in first", "out of fuel in second"];
+    assert_eq!(labels_of(&both), expected);
+    assert!(both.iter().all(|finding| finding.case.steps.len() == 1));
+}
+
+#[test]
+fn a_replay_tells_a_fault_behind_others_and_the_healthy_call_that_it_breaks_as_one() {
+    let breaks = format!(
+        "(if {PUT} (then (global.set $broken (i32.const 1)) {} (return (i32.const 0))))
+         (if (global.get $broken) (then (return (i32.const 5))))",
+        set_output(HEALTHY)
+    );
+    let wasm = shape(&breaks, "(global $broken (mut i32) (i32.const 0))");
+    let folder = folder();
+    std::fs::write(folder.path().join("plugin.wasm"), wasm).expect("there is room");
+    let [_, put] = queried_and_put();
+    let written = case([put, healthy("shape_v1")]).write(&folder.path().join("case.json"));
+    written.expect("it can be written");
+    let replay = tool(
+        folder.path(),
+        &["replay", "case.json", "--plugin", "plugin.wasm"],
+    );
+    let printed = text(&replay.stdout);
+    assert!(printed.ends_with("\n1 finding\n"), "{printed}");
+    assert!(
+        printed.contains("finding: plugin_fault in shape (exit code 5)"),
+        "{printed}"
     );
 }
