@@ -175,11 +175,13 @@ impl Reaction {
         }
     }
 
-    /// It is kept once where it is the same as another.
-    fn share(&mut self, other: &Self) {
-        if self == other {
+    /// It is kept once where it is the same as another; whether it is.
+    fn share(&mut self, other: &Self) -> bool {
+        let is_same = self == other;
+        if is_same {
             self.clone_from(other);
         }
+        is_same
     }
 }
 
@@ -226,11 +228,12 @@ pub struct StepRecord {
 }
 
 impl StepRecord {
-    /// What it was told, answered and came to is kept once where it is the same as before; whether the answer is.
+    /// What it was told, answered and came to is kept once where it is the same as before; whether that holds of what it
+    /// answered and came to. Of a host that tells no answers only the latter says anything.
     fn share(&mut self, before: &Self) -> bool {
         share(&mut self.expected_input, &before.expected_input);
-        self.reaction.share(&before.reaction);
-        share_call(&mut self.call, &before.call)
+        let same_reaction = self.reaction.share(&before.reaction);
+        share_call(&mut self.call, &before.call) && same_reaction
     }
 
     /// Whether it repeats the one before to the byte: what there is to say of its answer has been said of that.
@@ -334,8 +337,8 @@ pub struct ProbeRecord {
 impl ProbeRecord {
     /// As [`StepRecord::share`].
     fn share(&mut self, before: &Self) -> bool {
-        self.reaction.share(&before.reaction);
-        share_call(&mut self.call, &before.call)
+        let same_reaction = self.reaction.share(&before.reaction);
+        share_call(&mut self.call, &before.call) && same_reaction
     }
 
     /// Whether it fell back for the clock, which any call may.
@@ -356,4 +359,35 @@ fn share(one: &mut Option<Arc<[u8]>>, other: &Option<Arc<[u8]>>) -> bool {
         one.clone_from(other);
     }
     is_same
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::wire::{Request, Vocabulary as _};
+
+    fn answered(text: &str) -> ProbeRecord {
+        let reaction = Reaction::Outcome(Arc::new(DispatchOutcome::Ok(Value::from(text))));
+        ProbeRecord {
+            function: &Request::functions()[0],
+            after: 0,
+            fresh: reaction.clone(),
+            reaction,
+            call: Call::default(),
+            elapsed: Duration::ZERO,
+            busy: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn of_a_host_that_tells_no_answer_what_differs_is_not_kept_once() {
+        let before = answered("one");
+        assert!(answered("one").share(&before));
+        assert!(!answered("other").share(&before));
+        let mut told = answered("other");
+        told.call.output = Some(b"other".as_slice().into());
+        assert!(!told.share(&before));
+    }
 }
