@@ -36,6 +36,9 @@ const SHRINK_TIME: Duration = Duration::from_secs(20);
 /// The most different violations that are left open with their cases. The others are counted.
 const OPEN_MAX: usize = 64;
 
+/// A busy machine may end any call by the clock, but not one of the same function in so many sessions.
+const OFTEN: u64 = 3;
+
 /// Whether something is wrong for sure: neither a clock nor another measurement had a say in it.
 fn is_certain(violation: &Violation, by_chance: bool) -> bool {
     !violation.is_by_chance() && !by_chance && !violation.is_limit()
@@ -60,6 +63,8 @@ struct Open {
     violation: Violation,
     /// See [`is_certain`].
     certain: bool,
+    /// In how many sessions it was seen.
+    times: u64,
 }
 
 /// The state of a campaign.
@@ -208,8 +213,14 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         violation: &Violation,
     ) {
         self.leave_from(from);
-        let certain = self.count_unexamined(violation, stopped.by_chance);
         let key = violation.key();
+        let times = 1 + self.open.get(&key).map_or(0, |open| open.times);
+        let is_seen_often = times >= OFTEN && !violation.measured && !violation.is_limit();
+        let certain = is_seen_often || is_certain(violation, stopped.by_chance);
+        self.count_unexamined(certain);
+        if let Some(open) = self.open.get_mut(&key) {
+            open.times = times;
+        }
         let is_surer = |open: &Open| certain && !open.certain;
         if certain && self.open.len() >= OPEN_MAX && !self.open.contains_key(&key) {
             let unsure = self.open.iter().find(|(_, open)| !open.certain);
@@ -224,6 +235,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
                 case: stopped.case,
                 violation: violation.clone(),
                 certain,
+                times,
             };
             self.open.insert(key, open);
         }
@@ -242,18 +254,17 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
             if self.is_known(&violation) || !seen.insert(violation.key()) {
                 continue;
             }
-            let certain = self.count_unexamined(&violation, by_chance);
+            let certain = is_certain(&violation, by_chance);
+            self.count_unexamined(certain);
             let finding = unexamined(violation, case.clone(), certain);
             (self.emit)(Event::Finding(&finding));
         }
     }
 
-    /// Counts a violation that nobody has looked into; whether it [is certain](is_certain).
-    fn count_unexamined(&mut self, violation: &Violation, by_chance: bool) -> bool {
-        let certain = is_certain(violation, by_chance);
+    /// Counts a violation that nobody has looked into.
+    fn count_unexamined(&mut self, certain: bool) {
         self.summary.unexamined += 1;
         self.summary.unexamined_for_sure += u64::from(certain);
-        certain
     }
 
     /// Emits what was left open, but for what was found elsewhere meanwhile.

@@ -70,14 +70,17 @@ impl ReportFile {
                 reason: "it is a folder".to_owned(),
             });
         }
-        if let Some(folder) = self.path.parent()
-            && folder != Path::new("")
-        {
-            make_folder(folder)?;
-        }
+        self.make_folder()?;
         match self.stream() {
             Some(_) => Ok(()),
             None => files::check(&self.path).map_err(|error| self.failed(&error)),
+        }
+    }
+
+    fn make_folder(&self) -> Result<(), CliError> {
+        match self.path.parent() {
+            Some(folder) if folder != Path::new("") => make_folder(folder),
+            _ => Ok(()),
         }
     }
 
@@ -113,6 +116,8 @@ impl ReportFile {
             Format::Sarif => sarif(report).map_err(|error| error.to_string()),
         };
         let text = text.map_err(|reason| self.failed(&reason))?;
+        // It was there before the run.
+        self.make_folder()?;
         let written = match self.stream() {
             Some(mut stream) => stream
                 .write_all(text.as_bytes())

@@ -38,7 +38,7 @@ pub(super) const NO_ANSWER: &str = "no answer";
 /// refusal.
 ///
 /// Not every host tells why a call fell back. There a fault is told only of the dry-run request, which every plugin must
-/// answer: where it fell back on a fresh session, and again.
+/// answer: where it fell back on a fresh session.
 #[derive(Debug)]
 pub struct PluginFault;
 
@@ -55,17 +55,25 @@ impl Oracle for PluginFault {
 }
 
 impl PluginFault {
-    /// The dry-run requests that are not answered, each function's once.
+    /// The dry-run requests that are not answered, each function's once: on a fresh session, which was tried again and again.
     fn unanswered(&self, record: &CaseRecord) -> Vec<Violation> {
         let fell_back =
             |reaction: &Reaction| matches!(reaction.outcome(), Some(DispatchOutcome::Fallback(_)));
         let mut found: Vec<Violation> = Vec::new();
         for probe in plugin_probes(record) {
             let is_told = found.iter().any(|v| v.function == probe.function.name);
-            let is_unexplained = probe.call.cause.is_none() && fell_back(&probe.reaction);
+            // A host that tells the input tells the cause.
+            let is_unexplained = probe.call.cause.is_none() && probe.call.input.is_none();
             if is_unexplained && fell_back(&probe.fresh) && !is_told {
-                let detail = "the dry-run request is not answered, on a fresh session either; this host does not tell why";
-                let violation = Violation::new(self, probe.function, detail.to_owned());
+                let here = if fell_back(&probe.reaction) {
+                    ", nor on this one"
+                } else {
+                    "; it is behind other requests"
+                };
+                let detail = format!(
+                    "the dry-run request is not answered on a fresh session{here}; this host does not tell why"
+                );
+                let violation = Violation::new(self, probe.function, detail);
                 found.push(violation.with_class(NO_ANSWER));
             }
         }

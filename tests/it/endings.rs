@@ -168,3 +168,56 @@ fn a_run_goes_on_though_its_program_is_removed() {
     assert_eq!(code(&output), exit_code::FINDINGS, "{printed}");
     assert!(printed.contains("in 300 cases"), "{printed}");
 }
+
+#[test]
+fn a_report_is_written_though_its_folder_is_removed_in_between() {
+    let folder = workshop(&traps());
+    let mut run = Command::new(cargo_bin("cc-lb-fuzz"));
+    run.current_dir(folder.path());
+    run.args([
+        "run",
+        "plugin.wasm",
+        "--cases",
+        "200",
+        "--seed",
+        "1",
+        "--quiet",
+    ]);
+    run.args(["--report", "junit=reports/out.xml"]);
+    run.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let run = run.spawn().expect("it starts");
+    wait_for(folder.path(), "reports");
+    std::fs::remove_dir(folder.path().join("reports")).expect("it is empty");
+    let output = run.wait_with_output().expect("it ends");
+    assert_eq!(
+        code(&output),
+        exit_code::FINDINGS,
+        "{}",
+        text(&output.stderr)
+    );
+    let report = read(folder.path(), "reports/out.xml");
+    assert!(report.contains("plugin_fault"), "{report}");
+}
+
+#[test]
+fn a_plugin_that_always_runs_out_of_time_is_told_for_sure_in_a_short_run_too() {
+    let mut guest = Guest::shape("");
+    // A loop that takes far more time than fuel.
+    let fill = "(memory.fill (i32.const 0) (i32.const 0) (i32.const 0x100000))";
+    guest.functions = format!(
+        r#"(memory 16) (func (export "shape") (result i32) (loop $more {fill} (br $more)) (i32.const 0))"#
+    );
+    let folder = workshop(&guest.wasm());
+    let run = begin(
+        folder.path(),
+        &["plugin.wasm", "--time", "6s", "--seed", "1"],
+    );
+    let output = run.wait_with_output().expect("it ends");
+    assert_eq!(
+        code(&output),
+        exit_code::FINDINGS,
+        "{}",
+        text(&output.stdout)
+    );
+    all_tell(folder.path(), "plugin_fault", &output);
+}

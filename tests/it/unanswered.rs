@@ -169,3 +169,24 @@ fn what_a_busy_machine_did_not_answer_once_is_no_fault_of_the_plugin() {
         assert_eq!(found, [], "{busy} sessions did not answer");
     }
 }
+
+/// A plugin that is not there yet when it is called first.
+fn exits_at_first() -> Vec<u8> {
+    let mut guest = Guest::shape("");
+    let at_first = "(if (i32.eqz (global.get $ready)) (then (global.set $ready (i32.const 1)) (return (i32.const 3))))";
+    guest.functions = format!(
+        r#"(global $ready (mut i32) (i32.const 0))
+           (func (export "shape") (result i32) {at_first} {} (i32.const 0))"#,
+        set_output(ANSWER)
+    );
+    guest.wasm()
+}
+
+#[test]
+fn a_plugin_that_does_not_answer_the_first_request_of_a_session_is_told() {
+    let host = quiet(&exits_at_first(), 0);
+    let found = findings::<_, Request>(&host, Subject::Plugin, &Plan::plugin::<Request>(1, 16));
+    let found = found.expect("it opens");
+    let keys: Vec<_> = found.iter().map(|finding| finding.key()).collect();
+    assert_eq!(keys, ["plugin_fault-shape-no answer-"], "{found:#?}");
+}
