@@ -257,6 +257,15 @@ pub enum CampaignError {
         /// What the plugin negotiated.
         negotiated: Vec<&'static str>,
     },
+    /// None of the functions that the cases of a corpus call is one that the plugin negotiated.
+    #[error(
+        "no case of the corpus calls a function that the plugin negotiated; it has: {}",
+        or_none(negotiated)
+    )]
+    NoFunctionsInCorpus {
+        /// What the plugin negotiated.
+        negotiated: Vec<&'static str>,
+    },
     /// The host of a worker opens no session.
     #[error("cannot open a session: {reason}")]
     Refused {

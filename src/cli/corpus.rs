@@ -1,7 +1,7 @@
 //! `corpus`: folders of cases that stay small.
 
 use std::borrow::Borrow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use cc_lb_fuzz::campaign::{Entry, Worker, reached, redundant};
@@ -94,9 +94,13 @@ impl Reach<'_> {
         seeds.collect()
     }
 
-    /// The cases of a corpus.
+    /// The cases of a corpus. A link and the file that it leads to are one.
     fn corpus(&mut self, folder: &Path) -> Result<Vec<Seed>, CliError> {
-        self.seeds(cases::of_folder(folder)?)
+        let mut files = cases::of_folder(folder)?;
+        files.sort_by_key(|(path, _)| path.is_symlink());
+        let mut known = HashSet::new();
+        files.retain(|(path, _)| path.canonicalize().map_or(true, |file| known.insert(file)));
+        self.seeds(files)
     }
 }
 

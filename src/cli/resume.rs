@@ -44,8 +44,25 @@ impl Identity {
     }
 
     /// Each campaign has a file of its own, wherever its plugin lies and however that is typed.
-    fn file(&self, artifacts: &Path) -> PathBuf {
-        artifacts.join(format!("{FILE}-{}.json", self.fingerprint.short()))
+    fn file(&self, artifacts: &Path, seed: u64) -> PathBuf {
+        artifacts.join(format!("{FILE}-{}-{seed}.json", self.fingerprint.short()))
+    }
+
+    /// The files of campaigns as this one, whatever their seeds are, the latest first.
+    fn files(&self, artifacts: &Path) -> Vec<PathBuf> {
+        // Without a seed in their names there were those of earlier versions.
+        let name = format!("{FILE}-{}", self.fingerprint.short());
+        let mut files = states_in(artifacts);
+        files.retain(|file| {
+            let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+            stem.strip_prefix(&name)
+                .is_some_and(|seed| seed.is_empty() || seed.starts_with('-'))
+        });
+        files.sort_by_key(|file| {
+            let written = file.metadata().and_then(|file| file.modified());
+            std::cmp::Reverse(written.ok())
+        });
+        files
     }
 }
 
@@ -116,7 +133,7 @@ pub struct Keeper {
 impl Keeper {
     pub fn new(artifacts: &Path, this: &Identity, state: State) -> Self {
         Self {
-            file: this.file(artifacts),
+            file: this.file(artifacts, state.seed),
             made: (!artifacts.exists()).then(|| artifacts.to_owned()),
             state,
             written: Instant::now(),
@@ -142,14 +159,7 @@ impl Keeper {
             self.write(summary);
             return;
         }
-        // One with the same flags and another seed may run beside it, or may have been killed before.
-        let own = read_file(&self.file).is_ok_and(|state| match state {
-            Either::Now(state) => state.seed == self.state.seed,
-            Either::Before(_) => false,
-        });
-        if own {
-            let _ = std::fs::remove_file(&self.file);
-        }
+        let _ = std::fs::remove_file(&self.file);
         // Only if there is nothing else in it.
         if let Some(folder) = &self.made {
             let _ = std::fs::remove_dir(folder);
@@ -193,45 +203,40 @@ fn read_file(file: &Path) -> Result<Either, String> {
     }
 }
 
-/// The state of the campaign that was interrupted or killed, where it is one as this.
+/// The state of the campaign that was interrupted or killed, where it is one as this; of several that which was written last.
 pub fn read(artifacts: &Path, this: &Identity) -> Result<State, CliError> {
     let nothing = |path: &Path, reason: String| CliError::Resume {
         path: path.to_owned(),
         reason,
     };
-    let file = this.file(artifacts);
-    if file.exists() {
-        return match read_file(&file).map_err(|reason| nothing(&file, reason))? {
-            Either::Now(state) if state.fingerprint == this.fingerprint.to_string() => Ok(state),
-            other => Err(nothing(&file, another(other.what()))),
-        };
-    }
     let before = artifacts.join(format!("{FILE}.json"));
-    if before.exists() {
-        return match read_file(&before).map_err(|reason| nothing(&before, reason))? {
-            Either::Before(state) if is_of(&state, this) => {
-                let state = State {
-                    done: state.done,
-                    ..State::new(this, state.seed)
-                };
-                // From here on it is as any other; if that fails, it stays what it is.
-                if state.write(&file).is_ok() {
-                    let _ = std::fs::remove_file(&before);
-                }
-                Ok(state)
-            }
-            other => Err(nothing(&before, another(other.what()))),
-        };
+    let file = match this.files(artifacts).into_iter().next() {
+        Some(file) => file,
+        None if before.exists() => before,
+        None => return Err(nothing(artifacts, others(artifacts))),
+    };
+    let state = match read_file(&file).map_err(|reason| nothing(&file, reason))? {
+        Either::Now(state) if state.fingerprint == this.fingerprint.to_string() => state,
+        Either::Before(state) if is_of(&state, this) => State {
+            done: state.done,
+            ..State::new(this, state.seed)
+        },
+        other => return Err(nothing(&file, another(other.what()))),
+    };
+    // From here on it is as any other; if that fails, it stays what it is.
+    let own = this.file(artifacts, state.seed);
+    if own != file && state.write(&own).is_ok() {
+        let _ = std::fs::remove_file(&file);
     }
-    Err(nothing(artifacts, others(artifacts)))
+    Ok(state)
 }
 
 fn another(what: &str) -> String {
     format!("it is of another one: {what}")
 }
 
-/// Which other campaigns could go on.
-fn others(artifacts: &Path) -> String {
+/// The files of states in a folder, in the order of their names.
+fn states_in(artifacts: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(artifacts).into_iter().flatten().flatten();
     let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
     files.retain(|file| {
@@ -239,7 +244,12 @@ fn others(artifacts: &Path) -> String {
         name.starts_with(FILE) && name.ends_with(".json")
     });
     files.sort();
-    let mut what: Vec<_> = files
+    files
+}
+
+/// Which other campaigns could go on.
+fn others(artifacts: &Path) -> String {
+    let mut what: Vec<_> = states_in(artifacts)
         .iter()
         .map(|file| match read_file(file) {
             Ok(state) => state.what().to_owned(),

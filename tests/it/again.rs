@@ -220,3 +220,58 @@ fn what_cannot_be_printed_is_kept_and_what_cannot_be_written_leaves_the_rest() {
     let artifacts = Case::<Request>::read_folder(&folder.path().join("artifacts"));
     assert!(!artifacts.expect("it is there").cases.is_empty());
 }
+
+#[test]
+fn a_corpus_that_calls_nothing_of_the_plugin_is_told_and_runs_nothing() {
+    let folder = workshop();
+    let corpus = folder.path().join("elsewhere");
+    std::fs::create_dir(&corpus).expect("it can be made");
+    let written = case([healthy("observe_v1")]).write(&corpus.join("observe.json"));
+    written.expect("it can be written");
+    let (code, printed) = run_seeds(folder.path(), &["--corpus", "elsewhere"]);
+    assert_eq!(code, exit_code::COULD_NOT_RUN, "{printed}");
+    let told = "no case of the corpus calls a function that the plugin negotiated; it has: shape_v1, shape_v2";
+    assert!(printed.contains(told), "{printed}");
+    // Beside one that does it is as any other.
+    let (code, printed) = run_seeds(
+        folder.path(),
+        &["--corpus", "elsewhere", "--corpus", "corpus"],
+    );
+    assert_eq!(code, exit_code::FINDINGS, "{printed}");
+}
+
+#[test]
+fn a_campaign_of_another_seed_takes_nothing_from_one_that_was_interrupted() {
+    let folder = workshop();
+    let artifacts = folder.path().join("artifacts");
+    std::fs::create_dir(&artifacts).expect("it can be made");
+    let flags = ["run", "plugin.wasm", "--function", "shape_v2", "--quiet"];
+    let mut campaign = std::process::Command::new(cargo_bin("cc-lb-fuzz"));
+    campaign.current_dir(folder.path()).args(flags);
+    campaign.args(["--seed", "11", "--cases", "500000"]);
+    let mut campaign = campaign.spawn().expect("it starts");
+    let states = || -> Vec<String> {
+        let entries = std::fs::read_dir(&artifacts)
+            .into_iter()
+            .flatten()
+            .flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with(".campaign")).collect()
+    };
+    let start = Instant::now();
+    while states().is_empty() && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    campaign.kill().expect("it is killed");
+    campaign.wait().expect("it ends");
+    assert_eq!(states().len(), 1);
+    let other = [&flags[..4], &["--seed", "22", "--cases", "64"]].concat();
+    tool(folder.path(), &other);
+    assert_eq!(states().len(), 1, "it is still there");
+    let rest = tool(
+        folder.path(),
+        &[&flags[..4], &["--resume", "--cases", "64"]].concat(),
+    );
+    let printed = text(&rest.stdout);
+    assert!(printed.contains("seed 11"), "{printed}");
+}

@@ -116,3 +116,15 @@ fn a_corpus_does_not_lose_a_file_that_is_no_case() {
     assert_eq!(names(&corpus).len(), 2);
     assert!(corpus.join("rubbish").exists());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_case_of_the_corpus_is_not_a_case_more() {
+    let folder = folder();
+    let corpus = corpus_of(folder.path(), [("z.json", case([healthy("shape_v1")]))]);
+    std::os::unix::fs::symlink("z.json", corpus.join("a.json")).expect("it can be made");
+    let output = tool(folder.path(), &["corpus", "min", "corpus"]);
+    let printed = text(&output.stdout);
+    assert_eq!(printed, "1 of 1 cases left\n");
+    assert!(corpus.join("a.json").exists(), "it still leads to a case");
+}

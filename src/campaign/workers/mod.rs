@@ -23,12 +23,12 @@ use super::engine::{lock, work};
 use super::lab::Interruptible;
 use super::ledger::Ledger;
 use super::{CampaignError, Cases, Confirmed, Event, Interrupt, Plan, Summary, confirm_all};
-use crate::case::{Case, ShrinkLimits};
+use crate::case::Case;
 use crate::finding::Origin;
 use crate::fingerprint::Fingerprint;
 use crate::observation::Subject;
 use crate::oracle::Violation;
-use crate::wire::Request;
+use crate::wire::{Request, Vocabulary as _};
 
 mod child;
 mod living;
@@ -219,7 +219,10 @@ impl Workers {
     ) -> Result<Summary, CampaignError> {
         let mut first = self.worker();
         let plan = match first.opened() {
-            Ok(Some(of)) => plan.of_opened::<Request>(&of.negotiated, of.objects)?,
+            Ok(Some(of)) => {
+                self.check_corpus(&of.negotiated)?;
+                plan.of_opened::<Request>(&of.negotiated, of.objects)?
+            }
             // It dies while it opens the plugin, which the first case will show.
             Ok(None) => plan.clone(),
             Err(CampaignError::Interrupted) => {
@@ -241,6 +244,21 @@ impl Workers {
             self.run_plan(first, count, &ledger)
         });
         Ledger::close(ledger, worked)
+    }
+
+    /// A corpus of which the plugin has no function would run, and say nothing.
+    fn check_corpus(&self, negotiated: &[usize]) -> Result<(), CampaignError> {
+        let label = |place: &usize| Request::functions()[*place].label;
+        let negotiated: Vec<_> = negotiated.iter().map(label).collect();
+        let corpus = self.first.iter().filter(|(_, is_shrunk)| *is_shrunk);
+        let mut steps = corpus.flat_map(|(case, _)| &case.steps).peekable();
+        let is_none = steps.peek().is_none();
+        let mut labels = steps.map(|step| step.request.function().label);
+        if is_none || labels.any(|label| negotiated.contains(&label)) {
+            Ok(())
+        } else {
+            Err(CampaignError::NoFunctionsInCorpus { negotiated })
+        }
     }
 
     /// Runs what comes before the cases of a plan.
@@ -275,7 +293,8 @@ impl Workers {
         by_chance: bool,
         ledger: &Mutex<Ledger<Request, E>>,
     ) -> Result<(), CampaignError> {
-        let mut limits = ShrinkLimits::default();
+        // A corpus may be large: as to what the plan's cases show, the time that was asked for bounds it.
+        let mut limits = lock(ledger).time_to_shrink(false).unwrap_or_default();
         if !is_shrunk {
             limits.candidates = 0;
         }
