@@ -112,7 +112,7 @@ fn compile(wasm: &[u8], cache: Option<&Path>) -> Result<extism::CompiledPlugin, 
     let builder = extism::PluginBuilder::new(manifest)
         .with_wasi(false)
         .with_fuel_limit(HANDSHAKE_FUEL);
-    let settings = cache.map(cache_settings).transpose();
+    let settings = cache.and_then(cache_settings).transpose();
     let builder = match settings.map_err(instantiate)? {
         Some(settings) => builder.with_cache_config(settings),
         None => builder.with_cache_disabled(),
@@ -121,17 +121,27 @@ fn compile(wasm: &[u8], cache: Option<&Path>) -> Result<extism::CompiledPlugin, 
     compiled.map_err(|error| instantiate(engine::explain(format!("{error:#}"))))
 }
 
-/// The file that tells wasmtime to keep compiled code in this folder.
-fn cache_settings(folder: &Path) -> Result<PathBuf, String> {
+/// The file that tells wasmtime to keep compiled code in this folder. There is none where the folder's path is not UTF-8, as
+/// TOML is: then nothing is kept, and whoever needs the plugin compiles it.
+fn cache_settings(folder: &Path) -> Option<Result<PathBuf, String>> {
     let settings = folder.join("cache.toml");
-    if !settings.exists() {
-        // One of its own: wasmtime removes what it does not know. A JSON string is one of TOML, too.
-        let directory =
-            serde_json::to_string(&folder.join("compiled")).map_err(|error| error.to_string())?;
-        std::fs::write(&settings, format!("[cache]\ndirectory = {directory}\n"))
-            .map_err(|error| error.to_string())?;
+    // One of its own: wasmtime removes what it does not know.
+    let directory = folder.join("compiled");
+    let directory = toml_string(directory.to_str()?);
+    if settings.exists() {
+        return Some(Ok(settings));
     }
-    Ok(settings)
+    let written = directory.and_then(|directory| {
+        let text = format!("[cache]\ndirectory = {directory}\n");
+        std::fs::write(&settings, text).map_err(|error| error.to_string())
+    });
+    Some(written.map(|()| settings))
+}
+
+/// A JSON string is one of TOML too, but for the one control character that JSON does not escape.
+fn toml_string(text: &str) -> Result<String, String> {
+    let json = serde_json::to_string(text).map_err(|error| error.to_string())?;
+    Ok(json.replace('\u{7f}', "\\u007F"))
 }
 
 fn refused(error: HandshakeExecutionError) -> HandshakeError {

@@ -37,10 +37,10 @@ pub fn names(folder: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// Runs what a user would paste.
+/// Runs what a user would paste, in the shell that every system has.
 pub fn paste(folder: &Path, line: &str) -> Output {
-    let mut bash = Command::new("bash");
-    let pasted = bash.current_dir(folder).arg("-c").arg(line).output();
+    let mut sh = Command::new("sh");
+    let pasted = sh.current_dir(folder).arg("-c").arg(line).output();
     pasted.expect("it runs")
 }
 
@@ -216,11 +216,12 @@ fn what_the_disk_has_no_room_for_leaves_what_was_there_and_nothing_cut_short() {
     let long = case(vec![healthy("shape_v1"); 200]);
     long.write(&folder.path().join("long.json"))
         .expect("it can be written");
-    // No file may grow beyond so many KiB; the signal that says so is ignored.
+    // No file may grow beyond so many KiB, which are two blocks each; the signal that says so is ignored.
     let full = |most: u32, command: &str| {
         let program = cargo_bin("cc-lb-fuzz");
         let line = format!(
-            "trap '' XFSZ; ulimit -f {most}; exec {} {command}",
+            "trap '' XFSZ; ulimit -f {}; exec {} {command}",
+            2 * most,
             program.display()
         );
         let ended = paste(folder.path(), &line);

@@ -105,3 +105,31 @@ fn a_plugin_that_takes_too_much_memory_to_open_is_refused_in_one_line_by_every_c
         assert_eq!(said.lines().count(), 1, "{command}: {said}");
     }
 }
+
+/// A plugin whose start code calls itself to a depth. Each call takes about 48 bytes of the stack.
+fn goes_down(levels: u32) -> Vec<u8> {
+    plugin(&format!(
+        r#"(func $down (param i32)
+            (if (local.get 0) (then (call $down (i32.sub (local.get 0) (i32.const 1))))))
+        (func $start (call $down (i32.const {levels})))
+        (start $start)"#
+    ))
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_plugin_has_its_stack_however_little_the_process_was_given() {
+    let run = |levels| {
+        // Half of what the runtime lets a plugin use.
+        let arguments = "run plugin.wasm --cases 4 --seed 1";
+        let output = limited("-s 256", &goes_down(levels), arguments);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        (code(&output), said)
+    };
+    let (ended, said) = run(8_000);
+    assert_eq!(ended, exit_code::CLEAN, "{said}");
+    // And no more.
+    let (ended, said) = run(40_000);
+    assert_eq!(ended, exit_code::COULD_NOT_RUN, "{said}");
+    assert!(said.contains("the guest trapped: stack overflow"), "{said}");
+}

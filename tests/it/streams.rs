@@ -86,7 +86,7 @@ fn a_long_run_goes_on_when_the_reader_of_its_progress_is_gone() {
 
 #[test]
 fn a_printed_command_runs_whatever_its_paths_are_made_of() {
-    let words: [&[u8]; 7] = [
+    let words: [&[u8]; 9] = [
         b"plain",
         b"a b",
         b"it's $HOME\\n `x` !! \"q\" *",
@@ -94,6 +94,8 @@ fn a_printed_command_runs_whatever_its_paths_are_made_of() {
         b"\xff\x80\x1b[2J7",
         "e\u{301} \u{202e}\u{feff}\u{9b}\u{2028}\u{fffd}€".as_bytes(),
         b"-x=y",
+        b"-\t%s 100%!'\\\x81\x88\x7f",
+        b"line\n\n",
     ];
     for word in words {
         let outer = folder();
@@ -212,6 +214,25 @@ fn a_temporary_folder_that_is_missing_is_what_the_error_is_about() {
             && error.ends_with("; set TMPDIR to a folder that can be written to\n"),
         "{error}"
     );
+}
+
+#[test]
+fn a_temporary_folder_may_have_any_name() {
+    let folder = workshop();
+    for name in [&b"\xff"[..], b"\x7f\t\n\"\\"] {
+        let name = OsStr::from_bytes(name);
+        let temporary = folder.path().join(name);
+        fs::create_dir(&temporary).expect("it can be made");
+        for host in ["guarded", "reference"] {
+            let mut run = Command::new(cargo_bin("cc-lb-fuzz"));
+            run.current_dir(folder.path()).args(RUN);
+            let run = run.args(["--host", host]).env("TMPDIR", &temporary);
+            let ended = run.output().expect("it runs");
+            let told = text(&ended.stdout) + &text(&ended.stderr);
+            assert_ne!(code(&ended), exit_code::COULD_NOT_RUN, "{name:?} {told}");
+            assert!(told.contains(" in 60 cases, "), "{name:?} {told}");
+        }
+    }
 }
 
 #[test]

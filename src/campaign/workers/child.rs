@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt;
+use std::panic::resume_unwind;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver};
@@ -23,6 +24,11 @@ use crate::host::{Guarded, Host, Loader};
 use crate::observation::{Depth, StepSeen, features};
 use crate::oracle::checks;
 use crate::wire::{Request, Vocabulary};
+
+/// The stack of the thread that a plugin runs on, in bytes. The main thread's is only as large as the system was told
+/// (`ulimit -s`), and the runtime lets a plugin use 512 KiB of whichever stack there is, be they there or not. The rest is more
+/// than any host needs; what nobody writes to takes no memory.
+const STACK_BYTES: usize = 16 << 20;
 
 /// Does what a worker does, until its parent is gone. A program that is started as a worker calls this first and
 /// exits with what it returns.
@@ -112,11 +118,23 @@ impl Child {
 
     /// Says that it cannot.
     pub fn refuse(self, reason: String) -> ExitCode {
-        exit(send(&mut io::stdout(), &Answer::Refused(reason)))
+        refuse(reason)
     }
 
-    /// Runs the plugin on a loader's host, and does as it is told.
-    pub fn serve(self, loader: &impl Loader) -> ExitCode {
+    /// Runs the plugin on a loader's host, and does as it is told. It does so on a thread of its own, with a stack that is as
+    /// large wherever it is started.
+    pub fn serve(self, loader: &(impl Loader + Sync)) -> ExitCode {
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+            match thread.spawn_scoped(scope, move || self.serve_here(loader)) {
+                // Its words were said when it panicked.
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                Err(error) => refuse(format!("there is no thread to run it on: {error}")),
+            }
+        })
+    }
+
+    fn serve_here(self, loader: &impl Loader) -> ExitCode {
         let setup = self.setup();
         let loaded = loader.load(&setup.wasm, &build_offer(&setup.capabilities));
         match loaded {
@@ -248,6 +266,10 @@ fn do_as_told<H: Host>(
             Ok(Answer::Limits(limits))
         }
     }
+}
+
+fn refuse(reason: String) -> ExitCode {
+    exit(send(&mut io::stdout(), &Answer::Refused(reason)))
 }
 
 fn exit(result: io::Result<()>) -> ExitCode {

@@ -135,8 +135,8 @@ impl Living {
         })?;
         let hello = Hello {
             setup: workers.setup.clone(),
-            folder: workers.folder.path().to_owned(),
-            place: place.path().to_owned(),
+            folder: workers.folder.path().into(),
+            place: place.path().into(),
         };
         // One that is dead already says so when it is heard.
         let _ = orders.send(frame(&hello)?);

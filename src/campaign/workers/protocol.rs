@@ -2,9 +2,9 @@
 //! standard input and output.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Range;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -16,14 +16,15 @@ use crate::host::{Agreed, Site};
 use crate::observation::StepSeen;
 use crate::oracle::Violation;
 
-/// The first frame to a worker.
+/// The first frame to a worker. Its paths are the system's texts, which may be any: of what has the type of a path, serde takes
+/// only what is UTF-8.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Hello {
     pub(super) setup: Setup,
     /// A folder for what the next worker need not do again.
-    pub(super) folder: PathBuf,
+    pub(super) folder: OsString,
     /// The file into which the worker writes where it is: see [`Place`].
-    pub(super) place: PathBuf,
+    pub(super) place: OsString,
 }
 
 /// What a worker is to do. Each order has one answer.
