@@ -48,7 +48,7 @@ pub enum CliError {
     #[error("there is no campaign to resume in {}: {reason}", path.display())]
     Resume { path: PathBuf, reason: String },
     #[error("cannot listen for Ctrl-C: {0}")]
-    Signal(ctrlc::Error),
+    Signal(std::io::Error),
     #[error("cannot write the report {}: {reason}", path.display())]
     Report { path: PathBuf, reason: String },
     #[error(transparent)]

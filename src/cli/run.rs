@@ -19,6 +19,8 @@ use cc_lb_fuzz::report::{self, FindingReport, LimitReport, Report};
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::cases::{self, CaseFile};
 use super::error::CliError;
@@ -164,24 +166,42 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
 /// How long after an end was asked for twice the process lives on, should something that is written to not take it.
 const LAST_WRITES: Duration = Duration::from_secs(30);
 
-/// Ctrl-C and SIGTERM end the campaign: the first soon, the second at once. Whatever was found is told either way.
+/// Ctrl-C, SIGTERM and the end of the terminal end the campaign: the first soon, the second at once. Whatever was found is told
+/// either way. What is ignored already, as by `nohup`, stays so.
 fn listen_for_signals(interrupt: Interrupt, found: Arc<AtomicBool>) -> Result<(), CliError> {
-    ctrlc::set_handler(move || {
-        if interrupt.is_requested() {
-            let found = Arc::clone(&found);
-            std::thread::spawn(move || {
-                std::thread::sleep(LAST_WRITES);
-                let code = if found.load(Ordering::Relaxed) {
-                    exit_code::FINDINGS
-                } else {
-                    exit_code::COULD_NOT_RUN
-                };
-                std::process::exit(code.into());
-            });
+    let ignored = ignored_signals();
+    let asked = [SIGINT, SIGTERM, SIGHUP].into_iter();
+    let asked = asked.filter(|signal| ignored & (1 << (signal - 1)) == 0);
+    let mut signals = Signals::new(asked).map_err(CliError::Signal)?;
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if interrupt.is_requested() {
+                end_at_last(Arc::clone(&found));
+            }
+            interrupt.request();
         }
-        interrupt.request();
-    })
-    .map_err(CliError::Signal)
+    });
+    Ok(())
+}
+
+/// The signals that this process was started to ignore, a bit each from the first on; none where the system does not tell.
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or_default()
+}
+
+fn end_at_last(found: Arc<AtomicBool>) {
+    std::thread::spawn(move || {
+        std::thread::sleep(LAST_WRITES);
+        let code = if found.load(Ordering::Relaxed) {
+            exit_code::FINDINGS
+        } else {
+            exit_code::COULD_NOT_RUN
+        };
+        std::process::exit(code.into());
+    });
 }
 
 /// The file that has the case of a finding already.

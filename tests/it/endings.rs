@@ -221,3 +221,26 @@ fn a_plugin_that_always_runs_out_of_time_is_told_for_sure_in_a_short_run_too() {
     );
     all_tell(folder.path(), "plugin_fault", &output);
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_that_the_run_was_started_to_ignore_ends_nothing() {
+    let folder = workshop(
+        &Guest::shape(r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#).wasm(),
+    );
+    let program = cargo_bin("cc-lb-fuzz");
+    let line = format!(
+        "trap '' HUP; exec {} run plugin.wasm --time 3s --seed 1",
+        program.display()
+    );
+    let mut run = Command::new("sh");
+    run.current_dir(folder.path()).args(["-c", &line]);
+    let run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let run = run.expect("it starts");
+    std::thread::sleep(Duration::from_secs(1));
+    signal(&run, Signal::SIGHUP);
+    let output = run.wait_with_output().expect("it ends");
+    let printed = text(&output.stdout);
+    assert_eq!(code(&output), exit_code::CLEAN, "{printed}");
+    assert!(!printed.contains("interrupted"), "{printed}");
+}
