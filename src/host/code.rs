@@ -4,7 +4,7 @@
 //!
 //! A discrepancy here is a frame by another function's name, or a helper that is taken for the bug.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -13,8 +13,10 @@ use wasmparser::{
     Payload, TypeRef,
 };
 
+use super::cycles;
 use super::names;
-use super::site::Frame;
+use super::returns::returns;
+use super::site::{Frame, SiteFunction};
 
 /// How often the functions are looked at again because of what was learned of those that they call. Each time the callers of
 /// functions that only abort are found out, so this is how long a chain of such may be.
@@ -31,6 +33,8 @@ const ANYWHERE: u8 = 2;
 pub(super) struct Code {
     functions: Vec<Known>,
     names: HashMap<u32, Named>,
+    /// Of each function that calls itself by way of others, those others and itself.
+    cycles: HashMap<u32, Arc<[SiteFunction]>>,
 }
 
 /// What is known of a function.
@@ -169,11 +173,14 @@ impl Code {
     }
 
     fn count_callers(&mut self, bodies: &[FunctionBody<'_>]) -> Result<(), BinaryReaderError> {
-        for body in bodies {
+        let imported = self.functions.len() - bodies.len().min(self.functions.len());
+        let mut calls = Vec::new();
+        for (body, caller) in bodies.iter().zip(imported as u32..) {
             for operator in body.get_operators_reader()? {
                 match operator? {
                     Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
                         self.is_called_from(1, function_index);
+                        calls.push((caller, function_index));
                     }
                     Operator::RefFunc { function_index } => {
                         self.is_called_from(ANYWHERE, function_index)
@@ -181,6 +188,14 @@ impl Code {
                     _ => {}
                 }
             }
+        }
+        for cycle in cycles::of(calls) {
+            let functions = cycle.iter().map(|function| self.frame(*function, None));
+            let functions: BTreeSet<_> = functions.map(|frame| frame.site_function()).collect();
+            let functions: Arc<[_]> = functions.into_iter().collect();
+            let members = cycle.into_iter();
+            self.cycles
+                .extend(members.map(|function| (function, Arc::clone(&functions))));
         }
         Ok(())
     }
@@ -210,65 +225,11 @@ impl Code {
         Ok(())
     }
 
-    /// Whether the end of a function can be reached, or a return, where calls of functions that only abort do not return.
     fn returns(&self, body: &FunctionBody<'_>) -> Result<bool, BinaryReaderError> {
-        let only_aborts = |function: u32| {
+        returns(body, |function| {
             let known = self.functions.get(function as usize);
             known.is_some_and(|known| known.only_aborts)
-        };
-        let mut blocks = vec![Block::function()];
-        let mut reachable = true;
-        for operator in body.get_operators_reader()? {
-            match operator? {
-                Operator::Block { .. } => blocks.push(Block::new(false, reachable)),
-                Operator::Loop { .. } => blocks.push(Block::new(true, reachable)),
-                Operator::If { .. } => blocks.push(Block {
-                    falls_through: true,
-                    ..Block::new(false, reachable)
-                }),
-                Operator::Else => {
-                    if let Some(block) = blocks.last_mut() {
-                        block.end_is_reached |= reachable;
-                        block.falls_through = false;
-                        reachable = block.entered;
-                    }
-                }
-                Operator::End => {
-                    let Some(block) = blocks.pop() else { break };
-                    reachable |= block.end_is_reached || (block.falls_through && block.entered);
-                }
-                Operator::Unreachable => reachable = false,
-                Operator::Call { function_index } if only_aborts(function_index) => {
-                    reachable = false;
-                }
-                Operator::ReturnCall { function_index } if only_aborts(function_index) => {
-                    reachable = false;
-                }
-                Operator::Return
-                | Operator::ReturnCall { .. }
-                | Operator::ReturnCallIndirect { .. }
-                    if reachable =>
-                {
-                    return Ok(true);
-                }
-                Operator::Br { relative_depth } if reachable => {
-                    branch(&mut blocks, relative_depth);
-                    reachable = false;
-                }
-                Operator::BrIf { relative_depth } if reachable => {
-                    branch(&mut blocks, relative_depth);
-                }
-                Operator::BrTable { targets } if reachable => {
-                    for target in targets.targets() {
-                        branch(&mut blocks, target?);
-                    }
-                    branch(&mut blocks, targets.default());
-                    reachable = false;
-                }
-                _ => {}
-            }
-        }
-        Ok(reachable)
+        })
     }
 
     /// Whether the module has a function of this number; those behind its own are of the guard.
@@ -293,6 +254,7 @@ impl Code {
             id,
             offset: offset.and_then(|offset| u32::try_from(offset).ok()),
             is_helper: false,
+            cycle: self.cycles.get(&function).cloned(),
             has_parameters: known.has_parameters,
             has_many_callers: known.callers == ANYWHERE,
         }
@@ -319,40 +281,6 @@ impl Code {
         for frame in &mut innermost[..helpers] {
             frame.is_helper = true;
         }
-    }
-}
-
-/// A block of a function's code that is open.
-struct Block {
-    is_loop: bool,
-    /// Whether its beginning can be reached.
-    entered: bool,
-    /// Whether something branches to its end.
-    end_is_reached: bool,
-    /// Whether its beginning leads to its end: an `if` without an `else`.
-    falls_through: bool,
-}
-
-impl Block {
-    fn new(is_loop: bool, entered: bool) -> Self {
-        Self {
-            is_loop,
-            entered,
-            end_is_reached: false,
-            falls_through: false,
-        }
-    }
-
-    fn function() -> Self {
-        Self::new(false, true)
-    }
-}
-
-/// A branch out of so many blocks; to a loop it leads to its beginning.
-fn branch(blocks: &mut [Block], depth: u32) {
-    let target = blocks.len().checked_sub(depth as usize + 1);
-    if let Some(block) = target.and_then(|target| blocks.get_mut(target)) {
-        block.end_is_reached |= !block.is_loop;
     }
 }
 

@@ -18,6 +18,7 @@ mod bounds;
 mod bulk;
 mod code;
 mod costs;
+mod cycles;
 pub mod dispatch;
 mod engine;
 pub mod failure;
@@ -34,6 +35,7 @@ mod pool;
 #[cfg(feature = "reference")]
 mod reference;
 mod rejection;
+mod returns;
 mod site;
 mod sorted;
 mod start;

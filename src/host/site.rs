@@ -24,6 +24,8 @@ pub struct Frame {
     pub id: u64,
     /// The instruction, in bytes from the beginning of the function's body.
     pub offset: Option<u32>,
+    /// The functions that call each other, of which it is one; `None` where it calls but itself, or nobody, directly.
+    pub cycle: Option<Arc<[SiteFunction]>>,
     /// Whether nothing can be made of it: it belongs to a language's runtime, or only aborts, and for many.
     pub is_helper: bool,
     /// Whether the function has parameters.
@@ -38,7 +40,7 @@ impl Frame {
         names::printable(&self.name)
     }
 
-    fn site_function(&self) -> SiteFunction {
+    pub(super) fn site_function(&self) -> SiteFunction {
         SiteFunction {
             name: self.short_name(),
             id: self.id,
@@ -71,7 +73,7 @@ pub enum SiteKind {
 }
 
 /// A function of a site.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SiteFunction {
     /// Its name, as long as it is printed.
     pub name: String,
@@ -103,17 +105,33 @@ impl Site {
             let same = frames.iter().filter(|other| other.id == frame.id);
             same.count() > 1
         };
-        Self::recursion(frames.iter().filter(again))
+        // The frames may not be enough for a long one to come round.
+        let long = || {
+            Self::recursion(
+                frames
+                    .iter()
+                    .find(|frame| frame.cycle.is_some())
+                    .into_iter(),
+            )
+        };
+        Self::recursion(frames.iter().filter(again)).or_else(long)
     }
 
-    /// These functions, in an order that is always the same.
+    /// The recursion that these functions were running in, in an order that is always the same: all that call each other, of
+    /// which another request may run others; where they do so by way of a table, these.
     pub(crate) fn recursion<'f>(frames: impl Iterator<Item = &'f Frame>) -> Option<Self> {
-        let functions: BTreeSet<_> = frames.map(|frame| (frame.short_name(), frame.id)).collect();
-        let functions: Vec<_> = functions
-            .into_iter()
-            .map(|(name, id)| SiteFunction { name, id })
-            .collect();
-        (!functions.is_empty()).then_some(Self {
+        let frames: Vec<_> = frames.collect();
+        let cycle = frames.first()?.cycle.as_ref();
+        let is_one = frames.iter().all(|frame| frame.cycle.as_ref() == cycle);
+        let functions = match cycle.filter(|_| is_one) {
+            Some(cycle) => cycle.to_vec(),
+            None => {
+                let functions: BTreeSet<_> =
+                    frames.iter().map(|frame| frame.site_function()).collect();
+                functions.into_iter().collect()
+            }
+        };
+        Some(Self {
             kind: SiteKind::Recursion,
             functions,
             offset: None,

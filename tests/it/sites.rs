@@ -471,3 +471,29 @@ fn a_replay_tells_a_fault_behind_others_and_the_healthy_call_that_it_breaks_as_o
         "{printed}"
     );
 }
+
+#[test]
+fn a_recursion_is_one_whichever_of_its_functions_were_running() {
+    // As a parser of values, of which some are lists and others objects.
+    let functions = "
+        (func $value (param i32) (if (local.get 0) (then (call $list)) (else (call $object))))
+        (func $list (call $value (i32.const 1)))
+        (func $object (call $value (i32.const 0)))";
+    let wasm = two_ways("(call $list)", "(call $object)", functions);
+    assert_eq!(
+        labels(&wasm),
+        ["trap: stack overflow in list, object, value"]
+    );
+}
+
+#[test]
+fn two_recursions_of_more_functions_than_the_runtime_tells_are_two() {
+    let ring = |name: &str| {
+        let call = |n: u32| format!("(func ${name}{n} (call ${name}{}))", (n + 1) % 70);
+        (0..70).map(call).collect::<String>()
+    };
+    let functions = ring("a") + &ring("b");
+    let found = labels(&two_ways("(call $a0)", "(call $b0)", &functions));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_ne!(found[0], found[1]);
+}
