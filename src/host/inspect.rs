@@ -145,7 +145,8 @@ impl Inspection {
             let names: Vec<_> = start_code.iter().map(Start::name).collect();
             let names = names.join(", ");
             changes.push(format!(
-                "runs the start code ({names}) as a call, with the limits of any other"
+                "runs the start code ({names}) as a call, with the limits of any other; on the published host it must ask \
+                 for no configuration, variable or log, and its fuel is taken off that of a session's first request"
             ));
         }
         changes
