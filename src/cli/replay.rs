@@ -50,9 +50,9 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
         } else {
             text = report::replay_line((file, case), &seen, &violations);
         }
-        if let Err(error) = print_findings(&text) {
-            failures.push(error);
-            break;
+        // Where it cannot be printed, the exit code still says what the others show.
+        if failures.is_empty() {
+            failures.extend(print_findings(&text).err());
         }
     }
     if !in_full && failures.is_empty() {

@@ -18,7 +18,7 @@ pub(super) fn count(n: u64, what: &str) -> String {
 /// So many violations that nobody looked into, in words; `None` where there are none.
 pub(super) fn unexamined(violations: u64) -> Option<String> {
     let number = count(violations, "violation");
-    (violations > 0).then(|| format!("{number} more, which there was no time to look into"))
+    (violations > 0).then(|| format!("{number} that there was no time to look into"))
 }
 
 /// A finding: its check, function and class, what was seen, its case, and the command that replays it.
