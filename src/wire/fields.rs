@@ -119,7 +119,7 @@ impl Fields for Json {
 impl Fields for JsonObject {
     fn parts(&mut self, show: &mut dyn FnMut(Part<'_>)) {
         show(Part::Object(&mut self.0));
-        self.0.values_mut().for_each(|value| parts_of(value, show));
+        parts_of_fields(&mut self.0, show);
     }
 
     fn values(&self, path: &str, show: &mut dyn FnMut(FieldValue)) {
@@ -131,12 +131,21 @@ impl Fields for JsonObject {
     }
 }
 
+/// In the order of their names, whatever order the object keeps.
+fn parts_of_fields(fields: &mut Map<String, Value>, show: &mut dyn FnMut(Part<'_>)) {
+    let mut fields: Vec<_> = fields.iter_mut().collect();
+    fields.sort_unstable_by_key(|(name, _)| *name);
+    fields
+        .into_iter()
+        .for_each(|(_, value)| parts_of(value, show));
+}
+
 fn parts_of(json: &mut Value, show: &mut dyn FnMut(Part<'_>)) {
     show(Part::Json(json));
     match json {
         Value::String(text) => show(Part::Text(text)),
         Value::Array(items) => items.iter_mut().for_each(|value| parts_of(value, show)),
-        Value::Object(fields) => fields.values_mut().for_each(|value| parts_of(value, show)),
+        Value::Object(fields) => parts_of_fields(fields, show),
         _ => {}
     }
 }
