@@ -42,7 +42,8 @@ pub enum Origin {
     Stored,
     /// The cases that the session had seen, joined: there was no time to look into it.
     Unexamined {
-        /// Whether something is wrong for sure: neither a clock nor another measurement had a say in it.
+        /// Whether something is wrong for sure: neither a clock nor another measurement had a say in it, or it was a clock
+        /// in several sessions.
         certain: bool,
     },
 }

@@ -162,7 +162,7 @@ fn settle<R: Vocabulary, E: FnMut(Event<'_, R>)>(
             let is_measured = stopped.violations.iter().any(|found| found.measured);
             if looked.is_err() {
                 let mut ledger = lock(ledger);
-                ledger.leave_open(part.from, &stopped);
+                ledger.leave_open(part.from, &stopped, |_| true);
                 ledger.put_back(parts);
                 return looked;
             }
@@ -186,7 +186,7 @@ fn look_into_measured<R: Vocabulary, E: FnMut(Event<'_, R>)>(
         if let Err(error) = look_into(lab, ledger, from, &stopped, true) {
             let mut ledger = lock(ledger);
             for (from, stopped) in std::iter::once((from, stopped)).chain(measured) {
-                ledger.leave_open(from, &stopped);
+                ledger.leave_open(from, &stopped, |found| found.measured);
             }
             return Err(error);
         }

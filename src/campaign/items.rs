@@ -140,6 +140,8 @@ pub(super) fn texts(items: &[Value]) -> Vec<(&Value, String)> {
     let mut all = Vec::new();
     for item in items {
         let mut texts = tree::paths(item, Value::is_string);
+        // Whatever order the keys of objects are kept in.
+        texts.sort_unstable();
         texts.retain(|path| seen.insert(anywhere(path)));
         all.extend(texts.into_iter().map(|path| (item, path)));
     }
@@ -166,7 +168,7 @@ pub(super) fn fixed_texts<R: Vocabulary>(
     fixed
 }
 
-/// The item with a number in what it is called, or in its first text where nothing is a name: what a plugin looks for in
+/// The item with a number in what it is called, or in one of its texts where nothing is a name: what a plugin looks for in
 /// a list is seldom its first item. Texts that are fixed have none: an item without any other is the same each time.
 pub(super) fn numbered(item: &Value, number: usize, fixed: &BTreeSet<String>) -> Value {
     let mut texts = tree::paths(item, Value::is_string);
@@ -175,7 +177,7 @@ pub(super) fn numbered(item: &Value, number: usize, fixed: &BTreeSet<String>) ->
     if texts.iter().any(is_name) {
         texts.retain(is_name);
     } else {
-        texts.truncate(1);
+        texts = texts.into_iter().max().into_iter().collect();
     }
     let mut item = item.clone();
     for path in texts {
@@ -233,12 +235,11 @@ mod tests {
             json!({ "name": "a", "limits": [{ "kind": "b" }, { "kind": "c" }] }),
             json!({ "name": "d", "reason": "e" }),
         ];
-        let mut texts = texts(&items);
-        texts.sort_by(|one, other| one.1.cmp(&other.1));
+        let texts = texts(&items);
         let of = |item: usize, path: &str| (&items[item], path.to_owned());
         assert_eq!(
             texts,
-            [of(0, "/limits/1/kind"), of(0, "/name"), of(1, "/reason")]
+            [of(0, "/limits/0/kind"), of(0, "/name"), of(1, "/reason")]
         );
     }
 }

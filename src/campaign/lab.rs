@@ -244,13 +244,12 @@ impl<'h, H: Host, R: Vocabulary> Bench<'h, H, R> {
         violation: &Violation,
         earlier: usize,
     ) -> Result<Option<Site>, HandshakeError> {
-        let is_shown = |record: &CaseRecord, place: usize| is_shown_by(violation, record, place);
-        let shows = |record: &CaseRecord, place: usize| {
+        let shown = |record: &CaseRecord| {
             let places = record.distinct_steps().map(|(place, _)| place);
-            is_shown(record, place)
-                && places.filter(|p| is_shown(record, *p)).nth(earlier) == Some(place)
+            let mut shown = places.filter(|place| is_shown_by(violation, record, *place));
+            shown.nth(earlier)
         };
-        self.runner.locate(case, &shows)
+        self.runner.locate(case, &shown)
     }
 }
 
@@ -276,13 +275,12 @@ impl<H: Host, R: Vocabulary> Lab<R> for Bench<'_, H, R> {
     ) -> Result<Option<Site>, CampaignError> {
         let mut first = None;
         for earlier in 0..LOCATED_ALIKE_MAX {
-            let Some(site) = self.locate_nth(case, violation, earlier)? else {
-                break;
-            };
-            if violation.site.as_deref().is_none_or(|own| *own == site) {
-                return Ok(Some(site));
+            let site = self.locate_nth(case, violation, earlier)?;
+            let is_any = violation.site.is_none();
+            if is_any || (site.is_some() && site.as_ref() == violation.site.as_deref()) {
+                return Ok(site);
             }
-            first = first.or(Some(site));
+            first = first.or(site);
         }
         Ok(first)
     }

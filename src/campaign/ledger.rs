@@ -39,7 +39,7 @@ const OPEN_MAX: usize = 64;
 /// A busy machine may end any call by the clock, but not one of the same function in so many sessions.
 const OFTEN: u64 = 3;
 
-/// Whether something is wrong for sure: neither a clock nor another measurement had a say in it.
+/// Whether something is wrong for sure, be it seen once: neither a clock nor another measurement had a say in it.
 fn is_certain(violation: &Violation, by_chance: bool) -> bool {
     !violation.is_by_chance() && !by_chance && !violation.is_limit()
 }
@@ -61,10 +61,12 @@ struct Open {
     /// The case that showed it.
     case: u64,
     violation: Violation,
-    /// See [`is_certain`].
+    /// Whether it is so for sure: [it is](is_certain) in one session, or was seen in [several](OFTEN).
     certain: bool,
-    /// In how many sessions it was seen.
+    /// In how many sessions it was seen and left open.
     times: u64,
+    /// The first case of the last of them.
+    last: u64,
 }
 
 /// The state of a campaign.
@@ -149,11 +151,11 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         for part in std::mem::take(&mut ledger.waiting).into_values().flatten() {
             ledger.count(&part.block);
             if let Some(stopped) = &part.block.stopped {
-                ledger.leave_open(part.from, stopped);
+                ledger.leave_open(part.from, stopped, |_| true);
             }
         }
         for (from, stopped) in std::mem::take(&mut ledger.measured) {
-            ledger.leave_open(from, &stopped);
+            ledger.leave_open(from, &stopped, |found| found.measured);
         }
         ledger.emit_open();
         ledger.tell_where_to_resume();
@@ -196,9 +198,14 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
         self.failed = true;
     }
 
-    /// Leaves all violations of the end of a session open.
-    pub(super) fn leave_open(&mut self, from: u64, stopped: &Stopped) {
-        for violation in &stopped.violations {
+    /// Leaves those violations of the end of a session open that nobody has looked into.
+    pub(super) fn leave_open(
+        &mut self,
+        from: u64,
+        stopped: &Stopped,
+        is_open: impl Fn(&Violation) -> bool,
+    ) {
+        for violation in stopped.violations.iter().filter(|found| is_open(found)) {
             if !self.is_known(violation) {
                 self.leave_violation_open(from, stopped, violation);
             }
@@ -214,13 +221,10 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
     ) {
         self.leave_from(from);
         let key = violation.key();
-        let times = 1 + self.open.get(&key).map_or(0, |open| open.times);
+        let times = self.times_open(&key, from);
         let is_seen_often = times >= OFTEN && !violation.measured && !violation.is_limit();
         let certain = is_seen_often || is_certain(violation, stopped.by_chance);
         self.count_unexamined(certain);
-        if let Some(open) = self.open.get_mut(&key) {
-            open.times = times;
-        }
         let is_surer = |open: &Open| certain && !open.certain;
         if certain && self.open.len() >= OPEN_MAX && !self.open.contains_key(&key) {
             let unsure = self.open.iter().find(|(_, open)| !open.certain);
@@ -236,10 +240,20 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
                 violation: violation.clone(),
                 certain,
                 times,
+                last: from,
             };
             self.open.insert(key, open);
         }
         self.tell_where_to_resume();
+    }
+
+    /// In how many sessions such a violation was left open, that which began with this case included.
+    fn times_open(&mut self, key: &str, from: u64) -> u64 {
+        self.open.get_mut(key).map_or(1, |open| {
+            open.times += u64::from(open.last != from);
+            open.last = from;
+            open.times
+        })
     }
 
     /// Emits what a stored case showed and nobody could look into. Where to resume is not moved: such cases always run.

@@ -57,7 +57,7 @@ pub struct RunArgs {
     /// Run the cases that lie in this folder itself first, those in the folder of artifacts too; repeatable
     #[arg(long, value_name = "DIR")]
     corpus: Vec<PathBuf>,
-    /// Go on with the campaign that was interrupted or killed, with the same flags
+    /// Go on with the campaign that was interrupted or killed last, with the same flags
     #[arg(long, conflicts_with = "seed")]
     resume: bool,
     /// Write a report, such as html=report.html; repeatable. Formats: html, json, junit, markdown, sarif
@@ -167,11 +167,12 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
 const LAST_WRITES: Duration = Duration::from_secs(30);
 
 /// Ctrl-C, SIGTERM and the end of the terminal end the campaign: the first soon, the second at once. Whatever was found is told
-/// either way. What is ignored already, as by `nohup`, stays so.
+/// either way. The end of the terminal stays ignored where it is already, as by `nohup`.
 fn listen_for_signals(interrupt: Interrupt, found: Arc<AtomicBool>) -> Result<(), CliError> {
-    let ignored = ignored_signals();
-    let asked = [SIGINT, SIGTERM, SIGHUP].into_iter();
-    let asked = asked.filter(|signal| ignored & (1 << (signal - 1)) == 0);
+    let mut asked = vec![SIGINT, SIGTERM];
+    if ignored_signals() & (1 << (SIGHUP - 1)) == 0 {
+        asked.push(SIGHUP);
+    }
     let mut signals = Signals::new(asked).map_err(CliError::Signal)?;
     std::thread::spawn(move || {
         for _ in signals.forever() {

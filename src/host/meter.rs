@@ -309,12 +309,11 @@ fn lasting(running: &[Running<'_>], entered: &HashMap<u32, u64>, ticks: u64) -> 
     let own = running[..=deepest].iter().rposition(is_own);
     let site = &running[own.unwrap_or(deepest)];
     let same = |other: &Running<'_>| other.frame.function == site.frame.function;
-    let (first, last) = (
-        running.iter().position(same)?,
-        running.iter().rposition(same)?,
-    );
+    let first = running.iter().position(same)?;
+    let last = running.iter().rposition(same)?;
     if first < last {
-        return Site::recursion(running[first..last].iter().map(|running| running.frame));
+        let frames = running[first..last].iter().map(|running| running.frame);
+        return Site::recursion(SiteKind::LastingRecursion, frames);
     }
     let lasts = |number: &u32| entered.get(number).is_some_and(|at| *at <= latest);
     let loops = site.loops.iter().take_while(|(number, _)| lasts(number));

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::names;
 
+/// So many frames are as many as the runtime tells, or nearly so: the guard's own are among those.
+const MANY_FRAMES: usize = 48;
+
 /// The most functions of a recursion that are named.
 const NAMED_MAX: usize = 4;
 
@@ -64,8 +67,10 @@ pub struct Site {
 pub enum SiteKind {
     /// The instruction that trapped, or called what did.
     Trap,
-    /// Functions that call each other, too deep or for too long.
+    /// Functions that call each other, too deep.
     Recursion,
+    /// Functions that call each other, and were running when there was no fuel or time left.
+    LastingRecursion,
     /// A loop, or a function, that was running when there was no fuel or time left, and had been for long.
     Running,
     /// The instruction that set the answer, or called what did.
@@ -105,21 +110,31 @@ impl Site {
             let same = frames.iter().filter(|other| other.id == frame.id);
             same.count() > 1
         };
-        // The frames may not be enough for a long one to come round.
-        let long = || {
-            Self::recursion(
-                frames
-                    .iter()
-                    .find(|frame| frame.cycle.is_some())
-                    .into_iter(),
-            )
+        Self::recursion(SiteKind::Recursion, frames.iter().filter(again))
+            .or_else(|| Self::of_long_recursion(frames))
+    }
+
+    /// The same where the frames are not enough for it to come round: most of them are of it.
+    fn of_long_recursion(frames: &[Frame]) -> Option<Self> {
+        let of_one = |cycle: &Arc<[SiteFunction]>| {
+            let same = frames
+                .iter()
+                .filter(|other| other.cycle.as_ref() == Some(cycle));
+            2 * same.count() > frames.len()
         };
-        Self::recursion(frames.iter().filter(again)).or_else(long)
+        let own = frames
+            .iter()
+            .find(|frame| frame.cycle.as_ref().is_some_and(of_one));
+        let is_deep = frames.len() >= MANY_FRAMES;
+        Self::recursion(SiteKind::Recursion, own.filter(|_| is_deep).into_iter())
     }
 
     /// The recursion that these functions were running in, in an order that is always the same: all that call each other, of
     /// which another request may run others; where they do so by way of a table, these.
-    pub(crate) fn recursion<'f>(frames: impl Iterator<Item = &'f Frame>) -> Option<Self> {
+    pub(crate) fn recursion<'f>(
+        kind: SiteKind,
+        frames: impl Iterator<Item = &'f Frame>,
+    ) -> Option<Self> {
         let frames: Vec<_> = frames.collect();
         let cycle = frames.first()?.cycle.as_ref();
         let is_one = frames.iter().all(|frame| frame.cycle.as_ref() == cycle);
@@ -132,7 +147,7 @@ impl Site {
             }
         };
         Some(Self {
-            kind: SiteKind::Recursion,
+            kind,
             functions,
             offset: None,
         })
@@ -140,7 +155,10 @@ impl Site {
 
     /// Whether it shows only when a call is made once more, on a copy of the plugin that is looked into.
     pub(crate) fn is_located_later(&self) -> bool {
-        matches!(self.kind, SiteKind::Running | SiteKind::Answer)
+        match self.kind {
+            SiteKind::Trap | SiteKind::Recursion => false,
+            SiteKind::Running | SiteKind::LastingRecursion | SiteKind::Answer => true,
+        }
     }
 
     /// Sites with equal keys are one.
@@ -167,7 +185,9 @@ impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.names();
         match (self.kind, self.offset) {
-            (SiteKind::Recursion, _) => write!(f, "in the recursion of {names}"),
+            (SiteKind::Recursion | SiteKind::LastingRecursion, _) => {
+                write!(f, "in the recursion of {names}")
+            }
             (SiteKind::Running, Some(at)) => write!(f, "in {names}, in the loop at {at:#x}"),
             (SiteKind::Answer, Some(at)) => write!(f, "set in {names}, at {at:#x}"),
             (SiteKind::Trap, Some(at)) => write!(f, "in {names}, at {at:#x}"),

@@ -10,7 +10,7 @@ use crate::case::Step;
 use crate::host::{Call, Cause, Frame, Host, Session, Site, SiteKind, Stop};
 use crate::wire::{Function, Vocabulary};
 
-/// The most steps of a case that are run again, each time: a second or two of a plugin that takes its time.
+/// The most steps of a case that are run again, each time.
 const STEPS_MAX: usize = 512;
 
 /// How often it is tried to stop where the fuel ended.

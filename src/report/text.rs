@@ -1,5 +1,6 @@
 //! Findings, cases and replays as plain text.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -197,8 +198,15 @@ pub fn replay_line<R: Vocabulary>(
 /// The first of those that are the same finding: a session that is poisoned shows it at each healthy call behind it. A fault
 /// behind other calls says more than the healthy call that it breaks.
 fn distinct<R: Vocabulary>(case: &Case<R>, violations: &[Violation]) -> Vec<Violation> {
+    let mut keys = HashSet::new();
+    let of_each_key = violations.iter().filter(|found| keys.insert(found.key()));
+    let (healthy, others): (Vec<_>, Vec<_>) = of_each_key.partition(|found| is_healthy_call(found));
+    // Whether it has one dispatch or more is all that matters of the case.
+    let steps = (0..case.dispatches().min(2)).map(|_| Step::healthy(0));
+    let case = Case::<R> {
+        steps: steps.collect(),
+    };
     let mut told = Told::default();
-    let (healthy, others): (Vec<_>, Vec<_>) = violations.iter().partition(|v| is_healthy_call(v));
     let mut is_new = |violation: &Violation| {
         let finding = Finding {
             violation: violation.clone(),

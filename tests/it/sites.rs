@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use cc_lb_fuzz::case::Step;
 use cc_lb_fuzz::check::{CheckError, PluginCheck};
 use cc_lb_fuzz::check_plugin;
-use cc_lb_fuzz::finding::Finding;
+use cc_lb_fuzz::finding::{Finding, Origin};
 use cc_lb_fuzz::host::{Host, PluginHost, Session};
 use cc_lb_fuzz::wire::{Method, Query, Request};
 use cc_lb_plugin_wire::v1::shape::ShapeFn;
@@ -95,6 +95,8 @@ fn labels(wasm: &[u8]) -> Vec<String> {
 }
 
 fn labels_of(found: &[Finding]) -> Vec<String> {
+    let is_shown = |finding: &Finding| finding.origin != Origin::Unreproduced;
+    assert!(found.iter().all(is_shown), "{found:#?}");
     for of_finding in [Finding::key, Finding::name] {
         let all: HashSet<String> = found.iter().map(of_finding).collect();
         assert_eq!(all.len(), found.len(), "{found:#?}");
@@ -460,11 +462,8 @@ fn a_replay_tells_a_fault_behind_others_and_the_healthy_call_that_it_breaks_as_o
     let [_, put] = queried_and_put();
     let written = case([put, healthy("shape_v1")]).write(&folder.path().join("case.json"));
     written.expect("it can be written");
-    let replay = tool(
-        folder.path(),
-        &["replay", "case.json", "--plugin", "plugin.wasm"],
-    );
-    let printed = text(&replay.stdout);
+    let replay = ["replay", "case.json", "--plugin", "plugin.wasm"];
+    let printed = text(&tool(folder.path(), &replay).stdout);
     assert!(printed.ends_with("\n1 finding\n"), "{printed}");
     assert!(
         printed.contains("finding: plugin_fault in shape (exit code 5)"),

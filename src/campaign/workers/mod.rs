@@ -209,7 +209,7 @@ impl Workers {
     /// The plan's functions that the plugin did not negotiate are left out.
     ///
     /// # Errors
-    /// [`CampaignError`] where the host opens no session, no function is left, or no worker can be started;
+    /// [`CampaignError`] where the host opens no session, no function is left, the corpus calls none, or no worker can be started;
     /// [`CampaignError::Ended`] where that happens in mid-run. Everything that was seen until then was emitted.
     pub fn run(
         &self,
@@ -294,8 +294,9 @@ impl Workers {
         ledger: &Mutex<Ledger<Request, E>>,
     ) -> Result<(), CampaignError> {
         // A corpus may be large: as to what the plan's cases show, the time that was asked for bounds it.
-        let mut limits = lock(ledger).time_to_shrink(false).unwrap_or_default();
-        if !is_shrunk {
+        let time = lock(ledger).time_to_shrink(false);
+        let mut limits = time.unwrap_or_default();
+        if !is_shrunk || time.is_none() {
             limits.candidates = 0;
         }
         let mut lab = Interruptible {

@@ -8,21 +8,21 @@ use crate::observation::{CaseRecord, memory};
 use crate::wire::Vocabulary;
 
 impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
-    /// Where in the plugin the first step is that shows something, by a run of a copy that is metered; `None` where that
-    /// cannot be told.
+    /// Where in the plugin a step is, by a run of a copy that is metered; `shown` says which step of the record. `None` where
+    /// that cannot be told, or there is no such step.
     ///
     /// # Errors
     /// [`HandshakeError`] where the host opens no session.
     pub fn locate(
         &mut self,
         case: &Case<R>,
-        shows: &dyn Fn(&CaseRecord, usize) -> bool,
+        shown: &dyn Fn(&CaseRecord) -> Option<usize>,
     ) -> Result<Option<Site>, HandshakeError> {
         if self.subject == Subject::Puppet {
             return Ok(None);
         }
         let record = self.run_alone(case, Depth::Light)?;
-        let Some(shown) = (0..record.steps.len()).find(|place| shows(&record, *place)) else {
+        let Some(shown) = shown(&record) else {
             return Ok(None);
         };
         let steps = calls_of_one_instance(case, &record, shown);
