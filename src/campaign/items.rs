@@ -140,7 +140,7 @@ pub(super) fn texts(items: &[Value]) -> Vec<(&Value, String)> {
     let mut all = Vec::new();
     for item in items {
         let mut texts = tree::paths(item, Value::is_string);
-        // Whatever order the keys of objects are kept in.
+        // Paths come with the last first.
         texts.sort_unstable();
         texts.retain(|path| seen.insert(anywhere(path)));
         all.extend(texts.into_iter().map(|path| (item, path)));
@@ -177,7 +177,7 @@ pub(super) fn numbered(item: &Value, number: usize, fixed: &BTreeSet<String>) ->
     if texts.iter().any(is_name) {
         texts.retain(is_name);
     } else {
-        texts = texts.into_iter().max().into_iter().collect();
+        texts.truncate(1);
     }
     let mut item = item.clone();
     for path in texts {

@@ -248,17 +248,16 @@ impl Workers {
 
     /// A corpus of which the plugin has no function would run, and say nothing.
     fn check_corpus(&self, negotiated: &[usize]) -> Result<(), CampaignError> {
-        let label = |place: &usize| Request::functions()[*place].label;
-        let negotiated: Vec<_> = negotiated.iter().map(label).collect();
         let corpus = self.first.iter().filter(|(_, is_shrunk)| *is_shrunk);
-        let mut steps = corpus.flat_map(|(case, _)| &case.steps).peekable();
-        let is_none = steps.peek().is_none();
-        let mut labels = steps.map(|step| step.request.function().label);
-        if is_none || labels.any(|label| negotiated.contains(&label)) {
-            Ok(())
-        } else {
-            Err(CampaignError::NoFunctionsInCorpus { negotiated })
+        let steps = corpus.flat_map(|(case, _)| &case.steps);
+        let called: BTreeSet<_> = steps.map(|step| step.request.place()).collect();
+        if called.is_empty() || negotiated.iter().any(|place| called.contains(place)) {
+            return Ok(());
         }
+        let label = |place: &usize| Request::functions()[*place].label;
+        Err(CampaignError::NoFunctionsInCorpus {
+            negotiated: negotiated.iter().map(label).collect(),
+        })
     }
 
     /// Runs what comes before the cases of a plan.
