@@ -15,26 +15,14 @@ const WAITS_AT_THE_END: u32 = 4;
 
 /// Watches the machine while calls are measured.
 pub(super) struct Watch {
-    /// What the watching thread has seen since the beginning of a call.
-    sights: Arc<Sights>,
-    /// How many processors the machine has, this process or not: all threads of it are counted.
-    processors: u64,
+    /// The longest that the watching thread overslept, in microseconds.
+    overslept: Arc<AtomicU64>,
     /// Dropped to end the thread.
     _awake: Sender<()>,
 }
 
-/// What the watching thread sees.
-#[derive(Default)]
-struct Sights {
-    /// The longest that it overslept, in microseconds.
-    overslept: AtomicU64,
-    /// How often it looked, and how many threads were running then or ready to, together.
-    looks: AtomicU64,
-    running: AtomicU64,
-}
-
 /// The beginning of a call.
-pub(super) struct Mark(Waited, Instant);
+pub(super) struct Mark(Waited);
 
 /// For how long a thread has been ready to run and did not, and how often it ran, since it began.
 #[derive(Default)]
@@ -45,84 +33,42 @@ struct Waited {
 
 impl Watch {
     pub(super) fn start() -> Self {
-        let sights = Arc::new(Sights::default());
+        let overslept = Arc::new(AtomicU64::new(0));
         let (awake, asleep) = mpsc::channel::<()>();
         std::thread::spawn({
-            let sights = Arc::clone(&sights);
+            let overslept = Arc::clone(&overslept);
             move || loop {
                 let start = Instant::now();
                 match asleep.recv_timeout(NAP) {
                     Err(RecvTimeoutError::Timeout) => {
                         let late = start.elapsed().saturating_sub(NAP).as_micros();
                         let late = u64::try_from(late).unwrap_or(u64::MAX);
-                        sights.overslept.fetch_max(late, Ordering::Relaxed);
-                        if let Some(running) = running() {
-                            sights.looks.fetch_add(1, Ordering::Relaxed);
-                            sights.running.fetch_add(running, Ordering::Relaxed);
-                        }
+                        overslept.fetch_max(late, Ordering::Relaxed);
                     }
                     _ => break,
                 }
             }
         });
         Self {
-            sights,
-            processors: processors(),
+            overslept,
             _awake: awake,
         }
     }
 
     pub(super) fn mark(&self) -> Mark {
-        for sight in [
-            &self.sights.overslept,
-            &self.sights.looks,
-            &self.sights.running,
-        ] {
-            sight.store(0, Ordering::Relaxed);
-        }
-        Mark(waited(), Instant::now())
+        self.overslept.store(0, Ordering::Relaxed);
+        Mark(waited())
     }
 
     /// By how much a call since then may have been seen to end too late: how late timers were at most, and what this
-    /// thread waited at the end of the call; or what it took longer for as many threads as wanted to run, if that is more.
+    /// thread waited at the end of the call.
     pub(super) fn since(&self, mark: &Mark) -> Duration {
-        let overslept = Duration::from_micros(self.sights.overslept.load(Ordering::Relaxed));
+        let overslept = Duration::from_micros(self.overslept.load(Ordering::Relaxed));
         let now = waited();
         let time = now.time.saturating_sub(mark.0.time);
         let runs = now.runs.wrapping_sub(mark.0.runs).max(1);
-        let waited = overslept + time / runs * WAITS_AT_THE_END.min(runs);
-        waited.max(mark.1.elapsed().mul_f64(self.share_of_others()))
+        overslept + time / runs * WAITS_AT_THE_END.min(runs)
     }
-
-    /// The share of the time that others had, where more threads wanted to run than there are processors.
-    fn share_of_others(&self) -> f64 {
-        let looks = self.sights.looks.load(Ordering::Relaxed);
-        let running = self.sights.running.load(Ordering::Relaxed);
-        // The watching thread is one of them.
-        let others = running.saturating_sub(looks);
-        let room = self.processors * looks;
-        if others > room {
-            1.0 - room as f64 / others as f64
-        } else {
-            0.0
-        }
-    }
-}
-
-/// How many processors the machine has: this process may be bound to fewer.
-fn processors() -> u64 {
-    // A line for all of them, and one for each. Source: Documentation/filesystems/proc.rst of Linux.
-    let told = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let lines = told.lines().filter(|line| line.starts_with("cpu")).count();
-    (lines as u64).saturating_sub(1).max(1)
-}
-
-/// How many threads of the machine are running, or ready to; `None` where the system does not tell.
-fn running() -> Option<u64> {
-    // The fourth field: running threads, a slash, all threads. Source: Documentation/filesystems/proc.rst of Linux.
-    let told = std::fs::read_to_string("/proc/loadavg").ok()?;
-    let (running, _) = told.split_whitespace().nth(3)?.split_once('/')?;
-    running.parse().ok()
 }
 
 /// Nothing where the system does not tell.
@@ -157,7 +103,7 @@ mod tests {
             while start.elapsed() < time {}
         };
         let time = Duration::from_millis(400);
-        let processors = processors();
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         std::thread::scope(|scope| {
             for _ in 0..4 * processors {
                 scope.spawn(|| work(time));

@@ -4,8 +4,8 @@
 //! cargo test --release kill_table -- --ignored --nocapture
 //! ```
 //!
-//! prints it and keeps it, in `kill-table.txt`, and the cases. That takes hours, so the other tests here run what was kept.
-//! `CC_LB_FUZZ_FAULT` names one fault to hunt alone, `CC_LB_FUZZ_SEEDS` says with how many seeds.
+//! prints it and keeps it, in `kill-table.txt`, and the cases. That takes the better part of an hour, so the other tests here
+//! run what was kept.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -26,16 +26,10 @@ const SEEDS: u64 = 20;
 const SEEDS_OF_MODULES: u64 = 2;
 
 fn seeds(faulty: &Faulty) -> u64 {
-    let most = match faulty.kind {
+    match faulty.kind {
         Kind::Module(..) => SEEDS_OF_MODULES,
         _ => SEEDS,
-    };
-    seeds_asked_for().map_or(most, |seeds| seeds.min(most))
-}
-
-fn seeds_asked_for() -> Option<u64> {
-    let seeds = std::env::var("CC_LB_FUZZ_SEEDS").ok()?;
-    Some(seeds.parse().expect("it is a number"))
+    }
 }
 
 /// A fault that takes more cases is not caught.
@@ -211,7 +205,7 @@ fn kill_table() {
         rows.len()
     );
     println!("{text}");
-    if only.is_none() && seeds_asked_for().is_none() {
+    if only.is_none() {
         std::fs::write(TABLE, text).expect("it can be written");
     }
     assert!(!rows.is_empty(), "there is no such fault");
