@@ -15,7 +15,6 @@ use super::{CampaignError, Event, Plan, Summary};
 use crate::finding::Finding;
 use crate::host::Host;
 use crate::observation::Subject;
-use crate::oracle::{NoCrash, Oracle as _};
 use crate::wire::Vocabulary;
 
 /// Runs a campaign on a host in this process and tells what happens.
@@ -241,12 +240,7 @@ fn look_into<R: Vocabulary, E: FnMut(Event<'_, R>)>(
         if is_no {
             ledger.forget_located(violation);
         }
-        if is_no && violation.check == NoCrash.name() {
-            // Somebody else killed it, or it hung: what it would have found is not known.
-            ledger.leave_violation_open(from, stopped, violation);
-        } else {
-            ledger.take_down(confirmed);
-        }
+        ledger.take_down(confirmed);
     }
     Ok(())
 }

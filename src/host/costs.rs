@@ -10,10 +10,9 @@ use wasmparser::{
 use super::bounds::{
     BLOCKS_MAX, BLOCKS_OF_ALL_MAX, CODE_MAX_BYTES, CONSTANT_MAX, COPIED_PAGES_MAX, DATA_MAX_BYTES,
     ELEMENTS_MAX, EXPORT_NAME_MAX_BYTES, EXPORT_NAMES_MAX_BYTES, EXPORTS_MAX, FUNCTION_MAX_BYTES,
-    FUNCTIONS_MAX, GLOBALS_MAX, GLOBALS_OF_RENEWAL_MAX, HANDED_ON_MAX, IMPORTS_MAX, LOCALS_MAX,
-    MAPPED_MAX_BYTES, MEMORY_MAX_PAGES, PARAMETERS_MAX, RENEWAL_MAX_PERCENT, RESULTS_MAX,
-    SEGMENTS_MAX, SIGNATURES_MAX, TABLE_MAX_ENTRIES, TABLES_MAX, TYPES_MAX, VALUES_IN_BLOCKS_MAX,
-    VALUES_IN_BLOCKS_OF_ALL_MAX,
+    FUNCTIONS_MAX, GLOBALS_MAX, HANDED_ON_MAX, IMPORTS_MAX, LOCALS_MAX, MAPPED_MAX_BYTES,
+    MEMORY_MAX_PAGES, PARAMETERS_MAX, RESULTS_MAX, SEGMENTS_MAX, SIGNATURES_MAX, TABLE_MAX_ENTRIES,
+    TABLES_MAX, TYPES_MAX, VALUES_IN_BLOCKS_MAX, VALUES_IN_BLOCKS_OF_ALL_MAX,
 };
 use super::function_costs::{Arity, FunctionCosts, Signatures, arity};
 use super::rejection::Rejection;
@@ -32,8 +31,6 @@ pub(super) struct Costs {
     blocks: u64,
     locals: u64,
     values_in_blocks: u64,
-    /// What instantiating it takes, in hundredths of percent: see [`RENEWAL_MAX_PERCENT`].
-    renewal: u64,
 }
 
 impl Costs {
@@ -93,7 +90,6 @@ impl Costs {
             }
             Payload::GlobalSection(section) => {
                 at_most("globals", section.count(), GLOBALS_MAX)?;
-                self.add_renewal(section.count().into(), GLOBALS_OF_RENEWAL_MAX)?;
                 for global in section.clone() {
                     self.add_constant(&global?.init_expr)?;
                 }
@@ -150,7 +146,7 @@ impl Costs {
         &mut self,
         section: wasmparser::ElementSectionReader<'_>,
     ) -> Result<(), Rejection> {
-        let (mut entries, segments) = (0, section.count());
+        let mut entries = 0;
         for element in section {
             let element = element?;
             if let ElementKind::Active { offset_expr, .. } = element.kind {
@@ -169,9 +165,7 @@ impl Costs {
         if entries > ELEMENTS_MAX {
             return Err(Rejection::Elements { entries });
         }
-        self.add_renewal(segments.into(), SEGMENTS_MAX.into())?;
-        // That of one entry is in that of its segment.
-        self.add_renewal(entries.saturating_sub(segments.into()), ELEMENTS_MAX)
+        Ok(())
     }
 
     fn add_data(&mut self, section: wasmparser::DataSectionReader<'_>) -> Result<(), Rejection> {
@@ -195,19 +189,6 @@ impl Costs {
         if !is_mapped && pages > COPIED_PAGES_MAX {
             return Err(Rejection::Scattered { pages });
         }
-        if is_mapped {
-            return Ok(());
-        }
-        self.add_renewal(pages, COPIED_PAGES_MAX)
-    }
-
-    /// Adds so many of what takes all the time that there is to instantiate a module when there are `most`.
-    fn add_renewal(&mut self, count: u64, most: u64) -> Result<(), Rejection> {
-        self.renewal += count * 10_000 / most;
-        let percent = self.renewal / 100;
-        if percent > RENEWAL_MAX_PERCENT {
-            return Err(Rejection::Renewal { percent });
-        }
         Ok(())
     }
 
@@ -219,13 +200,12 @@ impl Costs {
             operator?;
             instructions += 1;
         }
-        let more = u64::saturating_sub(instructions, SHORTEST);
-        self.constants += more;
+        self.constants += u64::saturating_sub(instructions, SHORTEST);
         let instructions = self.constants;
         if instructions > CONSTANT_MAX {
             return Err(Rejection::Constants { instructions });
         }
-        self.add_renewal(more, CONSTANT_MAX)
+        Ok(())
     }
 
     fn add_function(&mut self, body: &FunctionBody<'_>) -> Result<(), Rejection> {

@@ -86,17 +86,19 @@ fn replay(wasm: Vec<u8>, case: &Case) -> Vec<String> {
 }
 
 #[test]
-fn the_dearest_answer_is_read_within_what_a_dispatch_may_take_beyond_its_call() {
+fn the_dearest_answer_is_read_within_the_time_of_a_call() {
     let wasm = answering(&states(STATES_MAX));
     let mut session = PluginSession::new(&wasm).expect("it opens");
-    // On a busy machine any call may run into the clock, and take long.
-    let in_time = (0..50).any(|_| {
+    let mut answered = false;
+    is_in_time(WALL_SLACK, || {
         let observed = session.observe::<BuildSignerFn>(BuildSignerFn::dry_run_request());
-        let answered = matches!(observed.outcome, DispatchOutcome::Ok(_));
-        assert!(answered || observed.call.cause == Some(Cause::Timeout));
-        answered && observed.call.time <= WALL_SLACK
+        match observed.outcome {
+            DispatchOutcome::Ok(_) => answered = true,
+            // On a busy machine any call may run into the clock.
+            _ => assert_eq!(observed.call.cause, Some(Cause::Timeout)),
+        }
     });
-    assert!(in_time);
+    assert!(answered);
 }
 
 #[test]

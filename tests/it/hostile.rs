@@ -325,8 +325,6 @@ fn a_module_that_costs_too_much_is_refused_with_a_reason() {
             ),
             3,
         ),
-        "(table 65536 funcref) (func $f) ".to_owned()
-            + &many("(elem (i32.const 0) func $f $f) ", 12_000),
         "(global externref (ref.null extern))".to_owned(),
         format!(r#"(func (export "{}"))"#, many("n", 1_001)),
         numbered(300, &|n| format!(r#"(export "{n:01000}" (memory 0))"#)) + "(memory 1)",

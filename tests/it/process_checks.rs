@@ -61,7 +61,7 @@ fn answers_many_small_objects() -> Vec<u8> {
     let head = r#"{"_v":1,"signer_state":["#;
     let tail = "0]}";
     let entry = u64::from_le_bytes(*br#"{"a":0},"#);
-    let (first, entries) = (head.len(), 4_000);
+    let (first, entries) = (head.len(), 16_000);
     let last = first + 8 * entries;
     let length = last + tail.len();
     guest.functions = format!(
@@ -121,8 +121,7 @@ fn a_host_that_dies_while_limits_are_measured_is_told_with_the_function() {
     let died = workers.worker().limits(&[0]).expect_err("it dies");
     let said = died.to_string();
     assert_eq!(said, "the process died of SIGABRT in a call of shape_v1");
-    let (_, agreed) = workers.worker().inspect().expect("it is a module");
-    let agreed = agreed.expect("it opens");
+    let agreed = workers.worker().agreed().expect("it opens");
     assert_eq!(agreed, None, "this host does not keep it");
 }
 

@@ -5,8 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cc_lb_fuzz::campaign::{
     Budget, CASES_PER_SESSION, CampaignError, Event, HostKind, Interrupt, Patience, Phase, Plan,
@@ -255,36 +254,6 @@ fn workers_that_are_killed_from_outside_lose_nothing() {
     assert_eq!(keys, [""; 0]);
     assert_eq!(disturbed.cases, undisturbed.cases);
     assert_same(&counts(&disturbed), &counts(&undisturbed));
-}
-
-#[test]
-fn a_campaign_is_not_clean_whose_workers_somebody_kills() {
-    let doomed = Workers::new(example(), ["worker", "--doomed"], setup("sound"));
-    let doomed = doomed.expect("there is room");
-    let plan = Plan {
-        budget: Budget::Time(Duration::from_secs(1)),
-        ..plan(7, 0)
-    };
-    let (is_over, mut told) = (AtomicBool::new(false), 0);
-    let ended = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let begin = Instant::now();
-            while !is_over.load(Ordering::Relaxed) && begin.elapsed() < Duration::from_secs(60) {
-                kill_one("--doomed");
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        });
-        let ended = doomed.run(&plan, NonZeroUsize::MIN, &mut |event| {
-            told += u64::from(matches!(event, Event::Finding(_)));
-        });
-        is_over.store(true, Ordering::Relaxed);
-        ended
-    });
-    // Or it does not open the plugin again.
-    if let Ok(summary) = ended {
-        let is_told = told > 0 || summary.unexamined_for_sure > 0;
-        assert!(is_told, "{summary:?}");
-    }
 }
 
 #[test]
