@@ -4,8 +4,8 @@
 //! cargo test --release kill_table -- --ignored --nocapture
 //! ```
 //!
-//! prints it and keeps it, in `kill-table.txt`, and the cases. That takes the better part of an hour, so the other tests here
-//! run what was kept.
+//! prints it and keeps the cases; what a seed comes to on every machine is a snapshot. That takes the better part of an hour,
+//! so the other tests here run what was kept.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use cc_lb_fuzz::oracle::CHECKS;
 use cc_lb_fuzz::report::case_text;
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::{Faulty, Kind, Tried, all};
+use super::{Faulty, Kind, Shows, Tried, all};
 
 /// The seeds that each fault is hunted with, and those by which modules are drawn: opening one takes seconds.
 const SEEDS: u64 = 20;
@@ -43,18 +43,11 @@ const NO_SHRINKING: ShrinkLimits = ShrinkLimits {
 };
 
 /// A case is shrunk to the end, however busy the machine is.
-fn to_the_end() -> ShrinkLimits {
-    ShrinkLimits {
-        time: Duration::from_secs(600),
-        ..ShrinkLimits::default()
-    }
-}
-
-/// The table as it was made last: how many cases it takes where the clock has a say is not the same everywhere.
-const TABLE: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/tests/it/faulty/kill-table.txt"
-);
+const TO_THE_END: ShrinkLimits = ShrinkLimits {
+    candidates: 20_000,
+    time: Duration::from_secs(600),
+    numbers: Numbers::Least,
+};
 
 /// The file of the smallest case for a fault.
 fn kept(faulty: &Faulty) -> PathBuf {
@@ -99,7 +92,7 @@ fn hunt(faulty: &Faulty) -> Row {
         .filter_map(|seed| Some(faulty.hunt(seed, CASES_MAX, NO_SHRINKING)?.0))
         .collect();
     counts.sort_unstable();
-    let shrunk = (1..=seeds).find_map(|seed| faulty.hunt(seed, CASES_MAX, to_the_end()));
+    let shrunk = (1..=seeds).find_map(|seed| faulty.hunt(seed, CASES_MAX, TO_THE_END));
     let smallest = shrunk.map(|(_, tried)| {
         write(faulty, &tried);
         match tried {
@@ -114,18 +107,6 @@ fn hunt(faulty: &Faulty) -> Row {
         median: counts.get(seeds as usize / 2).copied(),
         smallest: smallest.unwrap_or_default(),
     }
-}
-
-/// Whether it takes a measurement to find it: whether and when that is so is then not quite the same on another machine.
-fn is_measured(faulty: &Faulty) -> bool {
-    let mut checks = CHECKS.iter();
-    faulty.by_the_clock || checks.any(|of| of.name() == faulty.check && of.is_measurement())
-}
-
-/// A number to its first digit.
-fn leading(number: u64) -> u64 {
-    let power = 10_u64.pow(number.checked_ilog10().unwrap_or(0));
-    (number + power / 2) / power * power
 }
 
 /// How an opening differs from a sound one.
@@ -169,29 +150,19 @@ fn hunt_all(faults: &[Faulty]) -> Vec<Row> {
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-#[test]
-#[ignore = "takes the better part of an hour in a release build; it is one command, above"]
-fn kill_table() {
-    let only = std::env::var("CC_LB_FUZZ_FAULT").ok();
-    let mut faults = all();
-    faults.retain(|faulty| only.as_ref().is_none_or(|only| faulty.name == *only));
-    // Hosts that panic do so thousands of times.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| ()));
-    let rows = hunt_all(&faults);
-    std::panic::set_hook(hook);
+/// The table, with the results of those faults for which `is_told` says so.
+fn table(faults: &[Faulty], rows: &[Row], is_told: impl Fn(&Faulty) -> bool) -> String {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(["fault", "check", "seeds", "cases (median)", "smallest case"]);
-    for (faulty, row) in faults.iter().zip(&rows) {
-        let median = match row.median {
-            None => "none".to_owned(),
-            Some(cases) if is_measured(faulty) => format!("about {}", leading(cases)),
-            Some(cases) => cases.to_string(),
-        };
+    for (faulty, row) in faults.iter().zip(rows) {
+        let median = row
+            .median
+            .map_or("none".to_owned(), |cases| cases.to_string());
         let caught = format!("{}/{}", row.caught, seeds(faulty));
         let smallest = row.smallest.trim_end();
-        table.add_row([&faulty.name, faulty.check, &caught, &median, smallest]);
+        let results = [&caught, &median, smallest].map(|of| if is_told(faulty) { of } else { "-" });
+        table.add_row([&faulty.name, faulty.check].into_iter().chain(results));
     }
     for column in [2, 3] {
         let column = table.column_mut(column).expect("it is there");
@@ -199,17 +170,35 @@ fn kill_table() {
     }
     let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
     let caught = rows.iter().filter(|row| row.median.is_some()).count();
-    let text: String = lines.collect();
-    let text = format!(
-        "{text}\n{caught} of {} faults caught by their own checks\n",
-        rows.len()
-    );
-    println!("{text}");
+    let total = rows.len();
+    lines.collect::<String>()
+        + &format!("\n{caught} of {total} faults caught by their own checks\n")
+}
+
+#[test]
+#[ignore = "takes the better part of an hour in a release build; it is one command, above"]
+fn kill_table() {
+    let only = std::env::var("CC_LB_FUZZ_FAULT").ok();
+    let mut faults = all();
+    faults.retain(|faulty| only.as_ref().is_none_or(|only| faulty.name == *only));
+    assert!(!faults.is_empty(), "there is no such fault");
+    // Hosts that panic do so thousands of times.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let rows = hunt_all(&faults);
+    std::panic::set_hook(hook);
+    println!("{}", table(&faults, &rows, |_| true));
+    let missed: Vec<&str> = faults
+        .iter()
+        .zip(&rows)
+        .filter(|(_, row)| row.median.is_none())
+        .map(|(faulty, _)| &*faulty.name)
+        .collect();
+    assert_eq!(missed, [""; 0], "not caught");
     if only.is_none() {
-        std::fs::write(TABLE, text).expect("it can be written");
+        let same_everywhere = |faulty: &Faulty| faulty.shows == Shows::TheSameEverywhere;
+        insta::assert_snapshot!("kill_table", table(&faults, &rows, same_everywhere));
     }
-    assert!(!rows.is_empty(), "there is no such fault");
-    assert_eq!(caught, rows.len());
 }
 
 #[test]
@@ -217,7 +206,11 @@ fn every_fault_is_caught_by_its_own_check_and_the_sound_host_by_none() {
     for faulty in all() {
         let tried = [read(&faulty)];
         // On a busy machine it may take some tries to measure anything; all else shows at once.
-        let tries = if is_measured(&faulty) { 5 } else { 1 };
+        let tries = if faulty.shows == Shows::InAMeasurement {
+            5
+        } else {
+            1
+        };
         let own = (0..tries).any(|_| {
             let found = faulty.found(&tried).concat();
             found.iter().any(|check| check == faulty.check)
@@ -243,7 +236,7 @@ fn every_check_has_a_fault_that_it_catches_and_no_case_is_kept_for_nothing() {
         ];
         assert!(own.contains(check.name()) || of_plugins.contains(&check.name()));
     }
-    let table = include_str!("kill-table.txt");
+    let table = include_str!("snapshots/it__faulty__kill_table__kill_table.snap");
     for faulty in &faults {
         let row = format!("| {} ", faulty.name);
         assert!(table.contains(&row), "{} was never hunted", faulty.name);

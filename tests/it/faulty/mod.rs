@@ -14,7 +14,7 @@ use cc_lb_fuzz::handshake::build_offer;
 use cc_lb_fuzz::host::{Guarded, Loader, ReferenceHost};
 use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::opening::{HANDSHAKE_SOUND, Opening, OpeningTarget};
-use cc_lb_fuzz::oracle::Violation;
+use cc_lb_fuzz::oracle::{CHECKS, Violation};
 use cc_lb_fuzz::puppet;
 use cc_lb_fuzz::wire::Request;
 use chacha20::ChaCha8Rng;
@@ -41,11 +41,21 @@ pub struct Faulty {
     pub name: String,
     /// The check that must catch it.
     pub check: &'static str,
-    /// Whether it shows by the clock only, which on a busy machine says nothing.
-    by_the_clock: bool,
+    shows: Shows,
     /// Who answers its campaigns.
     subject: Subject,
     kind: Kind,
+}
+
+/// What a machine has to do with when a fault shows.
+#[derive(PartialEq)]
+enum Shows {
+    /// Nothing: a seed comes to the same on every machine.
+    TheSameEverywhere,
+    /// Some calls are ended by the clock or by the fuel, whichever is first on a machine.
+    WhereTheClockEndsACall,
+    /// It takes a measurement of time or memory, which on a busy machine says nothing.
+    InAMeasurement,
 }
 
 /// What is faulty.
@@ -89,11 +99,11 @@ pub fn all() -> Vec<Faulty> {
         dispatch::<SkipsFailingSigners>("fallback_policy"),
         dispatch::<UsesThePolicyOfTheFunctionBefore>("fallback_policy"),
         dispatch::<ReadsThePolicyFromASetting>("fallback_policy"),
-        dispatch::<PassesThroughWhatTimesOut>("fallback_policy"),
+        clocked::<PassesThroughWhatTimesOut>("fallback_policy"),
         dispatch::<IgnoresExitCodes>("fallback_policy"),
         dispatch::<IgnoresGuestErrors>("fallback_policy"),
         dispatch::<AnswersForTraps>("fallback_policy"),
-        dispatch::<AnswersForTimeouts>("fallback_policy"),
+        clocked::<AnswersForTimeouts>("fallback_policy"),
         dispatch::<LeavesTheVersionUnchecked>("sound_ok"),
         dispatch::<AcceptsAMissingVersion>("sound_ok"),
         dispatch::<AcceptsALaterVersion>("sound_ok"),
@@ -128,19 +138,19 @@ pub fn all() -> Vec<Faulty> {
         dispatch::<KeepsFieldsOfTheRequestBefore>("request_fidelity"),
         dispatch::<KeepsTheInstanceAfterATrap>("no_poison"),
         dispatch::<FuelsASessionOnce>("no_poison"),
-        dispatch::<LeavesTheTimerArmed>("no_poison"),
-        by_the_clock::<WaitsOutTheTimeBehindATrap>("no_poison"),
+        clocked::<LeavesTheTimerArmed>("no_poison"),
+        measured::<WaitsOutTheTimeBehindATrap>("no_poison"),
         dispatch::<ClosesAfterATrap>("no_poison"),
         dispatch::<ClosesAfterTwelveFailures>("no_poison"),
         dispatch::<LosesObserveAfterSignFailed>("no_poison"),
         dispatch::<ForgetsAFunctionThatAnsweredRubbish>("no_poison"),
         dispatch::<LosesWildCallsAfterAGuestError>("no_poison"),
         dispatch::<RetriesOnce>("no_retry"),
-        dispatch::<RetriesTimeouts>("no_retry"),
+        clocked::<RetriesTimeouts>("no_retry"),
         dispatch::<RetriesTrapsOnAFreshInstance>("no_retry"),
         dispatch::<AsksAgainForAnEmptyAnswer>("no_retry"),
-        dispatch::<HasNoFuelLimit>("within_fuel"),
-        dispatch::<GivesTwiceTheFuel>("within_fuel"),
+        clocked::<HasNoFuelLimit>("within_fuel"),
+        clocked::<GivesTwiceTheFuel>("within_fuel"),
         dispatch::<WaitsThreeTimesAsLong>("within_wall"),
         dispatch::<RecoversSlowly>("within_wall"),
         dispatch::<LooksForTheAnswerFromTheStart>("within_wall"),
@@ -261,16 +271,34 @@ fn dispatch<T: Fault + Default + 'static>(check: &'static str) -> Faulty {
     Faulty {
         name: words::<T>(),
         check,
-        by_the_clock: false,
+        shows: shows(check),
         subject: Subject::Puppet,
         kind: Kind::Dispatch(|| Box::new(T::default())),
     }
 }
 
-/// One that shows by the clock only.
-fn by_the_clock<T: Fault + Default + 'static>(check: &'static str) -> Faulty {
+/// How what a check finds shows.
+fn shows(check: &str) -> Shows {
+    let mut checks = CHECKS.iter();
+    if checks.any(|of| of.name() == check && of.is_measurement()) {
+        Shows::InAMeasurement
+    } else {
+        Shows::TheSameEverywhere
+    }
+}
+
+/// One that shows in calls that take all their fuel or all their time.
+fn clocked<T: Fault + Default + 'static>(check: &'static str) -> Faulty {
     Faulty {
-        by_the_clock: true,
+        shows: Shows::WhereTheClockEndsACall,
+        ..dispatch::<T>(check)
+    }
+}
+
+/// One that shows in a measurement, though its check judges others.
+fn measured<T: Fault + Default + 'static>(check: &'static str) -> Faulty {
+    Faulty {
+        shows: Shows::InAMeasurement,
         ..dispatch::<T>(check)
     }
 }
@@ -288,7 +316,7 @@ fn process(host: &'static str, check: &'static str) -> Faulty {
     Faulty {
         name: host.to_owned(),
         check,
-        by_the_clock: false,
+        shows: shows(check),
         subject: Subject::Puppet,
         kind: Kind::Process(host),
     }
@@ -304,6 +332,7 @@ fn published(fault: &'static str, check: &'static str) -> Faulty {
 
 fn module<L: Loader + Default + 'static>() -> Faulty {
     Faulty {
+        shows: Shows::InAMeasurement,
         kind: Kind::Module(modules::check::<L>, modules::check::<Guarded>),
         ..opening::<L>()
     }
@@ -313,7 +342,7 @@ fn opening<L: Loader + Default + 'static>() -> Faulty {
     Faulty {
         name: words::<L>(),
         check: HANDSHAKE_SOUND,
-        by_the_clock: false,
+        shows: Shows::TheSameEverywhere,
         subject: Subject::Plugin,
         kind: Kind::Opening(Box::new(checks::<L>())),
     }
