@@ -25,14 +25,18 @@ pub struct ShrinkLimits {
     pub numbers: Numbers,
 }
 
-impl Default for ShrinkLimits {
+impl ShrinkLimits {
     /// 20,000 candidates, 20 seconds.
+    pub const DEFAULT: Self = Self {
+        candidates: 20_000,
+        time: Duration::from_secs(20),
+        numbers: Numbers::Least,
+    };
+}
+
+impl Default for ShrinkLimits {
     fn default() -> Self {
-        Self {
-            candidates: 20_000,
-            time: Duration::from_secs(20),
-            numbers: Numbers::Least,
-        }
+        Self::DEFAULT
     }
 }
 

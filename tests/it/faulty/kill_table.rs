@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cc_lb_fuzz::case::{Case, Numbers, ShrinkLimits};
+use cc_lb_fuzz::case::{Case, ShrinkLimits};
 use cc_lb_fuzz::opening::Opening;
 use cc_lb_fuzz::oracle::CHECKS;
 use cc_lb_fuzz::report::case_text;
@@ -38,15 +38,13 @@ const CASES_MAX: u64 = 20_000;
 /// To tell whether a fault is caught, nothing need be shrunk.
 const NO_SHRINKING: ShrinkLimits = ShrinkLimits {
     candidates: 0,
-    time: Duration::ZERO,
-    numbers: Numbers::Least,
+    ..ShrinkLimits::DEFAULT
 };
 
 /// A case is shrunk to the end, however busy the machine is.
 const TO_THE_END: ShrinkLimits = ShrinkLimits {
-    candidates: 20_000,
     time: Duration::from_secs(600),
-    numbers: Numbers::Least,
+    ..ShrinkLimits::DEFAULT
 };
 
 /// The file of the smallest case for a fault.
