@@ -43,7 +43,7 @@ pub enum Origin {
     /// The cases that the session had seen, joined: there was no time to look into it.
     Unexamined {
         /// Whether something is wrong for sure: neither a clock nor another measurement had a say in it, or it was a clock
-        /// in several sessions.
+        /// in several sessions, or a worker died, be it that somebody killed it.
         certain: bool,
     },
 }

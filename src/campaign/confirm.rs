@@ -9,7 +9,7 @@ use crate::case::{Case, MAX_STEPS, Numbers, ShrinkLimits, Step};
 use crate::finding::{Finding, Origin, Told, is_healthy_call};
 use crate::host::Site;
 use crate::observation::Subject;
-use crate::oracle::{NoDrift, Oracle as _, PluginFault, Violation};
+use crate::oracle::{NoCrash, NoDrift, Oracle as _, PluginFault, Violation};
 use crate::puppet::{MEANS, Program};
 use crate::wire::Vocabulary;
 
@@ -26,7 +26,7 @@ pub enum Confirmed<R> {
     Finding(Box<Finding<R>>),
     /// It shows with nothing but the operations that a finding is known for.
     Known,
-    /// It does not show again, and chance had a say in it: the machine may have been busy.
+    /// It does not show again, and chance had a say in it: the machine may have been busy. No death of a worker is that.
     No,
 }
 
@@ -106,7 +106,9 @@ pub fn confirm<R: Vocabulary>(
             return Ok(confirmed);
         }
     }
-    if suspect.violation.is_by_chance() || suspect.by_chance {
+    let by_chance = suspect.violation.is_by_chance() || suspect.by_chance;
+    // A death is one whoever caused it: what the case would have shown is not known.
+    if by_chance && suspect.violation.check != NoCrash.name() {
         return Ok(Confirmed::No);
     }
     Ok(Confirmed::Finding(Box::new(Finding {

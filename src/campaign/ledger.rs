@@ -15,7 +15,7 @@ use super::interrupt::Interrupt;
 use super::{Budget, CampaignError, Cases, Event, FunctionStats, Plan, Summary};
 use crate::case::{Case, MAX_STEPS, ShrinkLimits, tree};
 use crate::finding::{Finding, Origin, Told};
-use crate::oracle::Violation;
+use crate::oracle::{NoCrash, Oracle as _, Violation};
 use crate::wire::Vocabulary;
 
 /// How much longer than its time a campaign looks into what it found: half of its time, within these bounds.
@@ -39,9 +39,10 @@ const OPEN_MAX: usize = 64;
 /// A busy machine may end any call by the clock, but not one of the same function in so many sessions.
 const OFTEN: u64 = 3;
 
-/// Whether something is wrong for sure, be it seen once: neither a clock nor another measurement had a say in it.
+/// Whether something is wrong for sure, be it seen once: neither a clock nor another measurement had a say, or a worker died.
 fn is_certain(violation: &Violation, by_chance: bool) -> bool {
-    !violation.is_by_chance() && !by_chance && !violation.is_limit()
+    let died = violation.check == NoCrash.name();
+    died || !violation.is_by_chance() && !by_chance && !violation.is_limit()
 }
 
 /// The finding that a violation is which nobody has looked into.

@@ -185,8 +185,8 @@ pub struct Summary {
     pub unconfirmed: u64,
     /// Violations that there was no time to look into.
     pub unexamined: u64,
-    /// Those of them in which neither a clock nor another measurement had a say, or a clock in several sessions: something
-    /// is wrong.
+    /// Those of them in which neither a clock nor another measurement had a say, or a clock in several sessions, or that are
+    /// the death of a worker: something is wrong.
     pub unexamined_for_sure: u64,
     /// Whether it was ended early: from outside, or by an error.
     pub interrupted: bool,

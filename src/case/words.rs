@@ -19,9 +19,15 @@ const WORDS_MAX: usize = 1024;
 /// The most words that are numbers in the code: many numbers are printable by chance.
 const NUMBERS_MAX: usize = 256;
 
-/// The most constants and pieces of data that are looked at: a module may be made of nothing else.
+/// The most constants and pieces of data that are looked at, and functions: a module may be made of nothing else. Words are
+/// found before anybody has looked whether it is a plugin.
 const CONSTANTS_MAX: usize = 1 << 16;
 const DATA_MAX: usize = 256;
+const FUNCTIONS_MAX: usize = 16_000;
+
+/// The most bytes of data, and of code.
+const DATA_MAX_BYTES: usize = 8 << 20;
+const CODE_MAX_BYTES: usize = 2 << 20;
 
 /// An address and its length are this close to each other, in constants.
 const NEAR: usize = 4;
@@ -55,6 +61,9 @@ struct Module {
     functions: Vec<Vec<Constant>>,
     /// How many these are.
     constants: usize,
+    /// The bytes of data and of code.
+    data_bytes: usize,
+    code_bytes: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -69,6 +78,10 @@ impl Module {
             Payload::DataSection(section) => {
                 for data in section.into_iter().take(DATA_MAX) {
                     let data = data.map_err(drop)?;
+                    self.data_bytes += data.data.len();
+                    if self.data_bytes > DATA_MAX_BYTES {
+                        return Err(());
+                    }
                     let start = match data.kind {
                         DataKind::Passive => None,
                         DataKind::Active { offset_expr, .. } => {
@@ -87,6 +100,10 @@ impl Module {
                 }
             }
             Payload::CodeSectionEntry(body) => {
+                self.code_bytes += body.range().len();
+                if self.code_bytes > CODE_MAX_BYTES || self.functions.len() == FUNCTIONS_MAX {
+                    return Err(());
+                }
                 let operators = body.get_operators_reader().map_err(drop)?;
                 let constants = operators.into_iter().filter_map(|operator| match operator {
                     Ok(Operator::I32Const { value }) => Some(Constant::Small(value)),

@@ -61,7 +61,7 @@ pub fn with_config(
         return Ok(arguments);
     }
     let first = arguments.get(1).and_then(|argument| argument.to_str());
-    if matches!(first, Some("worker" | "help")) {
+    if matches!(first, Some("worker" | "assemble" | "help")) {
         return Ok(arguments);
     }
     let place = match place_of_command(tool, &arguments) {

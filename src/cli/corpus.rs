@@ -187,11 +187,17 @@ fn telling<F: AsRef<str>>(features: &[F]) -> &str {
         .unwrap_or_default()
 }
 
+/// How much of what a case shows its file is named for, in characters.
+const FILE_WORDS_MAX: usize = 80;
+
 /// A file that is not there yet, named for what its case shows.
 fn free_path(folder: &Path, feature: &str) -> PathBuf {
     let words = feature.split(|c: char| !c.is_ascii_alphanumeric());
     let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
-    let name = words.join("-").to_lowercase();
+    let mut name = words.join("-").to_lowercase();
+    // A function of a plugin may have any name. All of it is ASCII.
+    name.truncate(FILE_WORDS_MAX);
+    let name = name.trim_end_matches('-').to_owned();
     let names = std::iter::once(name.clone()).chain((2..).map(|n| format!("{name}-{n}")));
     let mut paths = names.map(|name| folder.join(name + ".json"));
     paths.find(|path| !path.exists()).unwrap_or_default()

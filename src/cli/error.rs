@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use cc_lb_fuzz::campaign::CampaignError;
 use cc_lb_fuzz::case::CaseError;
-use cc_lb_fuzz::host::guard::Rejection;
 use cc_lb_fuzz::observation::Death;
 use cc_lb_fuzz::wire::UnknownFunction;
 use thiserror::Error;
@@ -20,8 +19,6 @@ pub enum CliError {
     NotWasm { path: PathBuf, reason: String },
     #[error("{} cannot be opened: {reason}", path.display())]
     Plugin { path: PathBuf, reason: String },
-    #[error("{} is no plugin: {source}", path.display())]
-    Rejected { path: PathBuf, source: Rejection },
     #[error("{}: {death}; behind the guard no plugin should do that: please report it, as SECURITY.md says", path.display())]
     Died { path: PathBuf, death: Death },
     #[error("cannot start this program again: {0}")]

@@ -25,6 +25,7 @@ mod resume;
 mod run;
 mod shell;
 mod show;
+mod text;
 
 use error::CliError;
 
@@ -75,6 +76,9 @@ enum Command {
     /// What campaigns start: runs cases for its parent
     #[command(hide = true)]
     Worker,
+    /// What reads a plugin that is a text: makes a module of the standard input
+    #[command(hide = true)]
+    Assemble,
 }
 
 pub fn main() -> ExitCode {
@@ -108,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Limits(args) => limits::limits(&args),
         Command::Completions { shell } => completions(shell),
         Command::Worker => return campaign::serve(),
+        Command::Assemble => return text::assemble(),
     };
     result.map_or_else(|error| could_not_run(&error.to_string()), ExitCode::from)
 }

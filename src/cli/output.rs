@@ -10,7 +10,7 @@ use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::files;
 use cc_lb_fuzz::finding::Finding;
 use cc_lb_fuzz::fingerprint::Fingerprint;
-use cc_lb_fuzz::line::harmless;
+use cc_lb_fuzz::line::{harmless, shortened};
 use cc_lb_fuzz::report;
 
 use super::config;
@@ -21,7 +21,8 @@ use super::shell::quote_path;
 /// A line for people beside what is printed, whatever its parts are made of; to the standard error, which may be closed.
 pub fn note(message: &str) {
     let words: Vec<_> = message.split_whitespace().collect();
-    let line = harmless(&words.join(" "));
+    // Some of them may be anybody's.
+    let line = shortened(&harmless(&words.join(" ")));
     let _ = writeln!(io::stderr(), "cc-lb-fuzz: {line}");
 }
 

@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 
 use super::error::CliError;
 use super::shell::quote;
+use super::text;
 
 /// What every command that runs a plugin may be told, behind whatever commands it has.
 #[derive(Args, Default)]
@@ -156,9 +157,6 @@ pub fn refused(error: CampaignError, plugin: Option<&Path>) -> CliError {
     }
 }
 
-/// The longest text that is read as a module, in bytes: making a module of it takes up to a hundred times as much memory.
-const TEXT_MAX_BYTES: usize = 4 << 20;
-
 /// The module of a plugin.
 pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     let mut bytes = Vec::new();
@@ -178,18 +176,12 @@ pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     if !is_text && !is_binary {
         return Err(no_module("it does not begin with \\0asm".to_owned()));
     }
-    if !is_binary && bytes.len() > TEXT_MAX_BYTES {
-        return Err(no_module(format!(
-            "its text has more than {TEXT_MAX_BYTES} bytes; give the module itself"
-        )));
-    }
     let wasm = if is_binary {
         bytes
     } else {
         // Without the mark that some editors put before it.
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        let wasm = wat::parse_bytes(text).map_err(|error| no_module(error.to_string()))?;
-        wasm.into_owned()
+        text::module_of(text, &this_program()?).map_err(no_module)?
     };
     if wasm.get(4..8) == Some(&[0x0d, 0, 1, 0]) {
         return Err(no_module(

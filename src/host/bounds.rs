@@ -98,6 +98,14 @@ pub const VALUES_IN_BLOCKS_OF_ALL_MAX: u64 = 40_000_000;
 /// The most globals: each is initialised for each session.
 pub const GLOBALS_MAX: u32 = 10_000;
 
+/// What is done for each session takes so much time at most, in percent of what it takes where there is as much of one thing as
+/// may be: pages of data that are copied, entries of tables, their segments, constant expressions, globals. A tenth is for what
+/// goes with that one thing.
+pub const RENEWAL_MAX_PERCENT: u64 = 110;
+
+/// So many globals would take as long as the most of another thing.
+pub const GLOBALS_OF_RENEWAL_MAX: u64 = 40_000;
+
 /// The most segments of data, and of entries of tables.
 pub const SEGMENTS_MAX: u32 = 20_000;
 

@@ -10,9 +10,10 @@ use wasmparser::{
 use super::bounds::{
     BLOCKS_MAX, BLOCKS_OF_ALL_MAX, CODE_MAX_BYTES, CONSTANT_MAX, COPIED_PAGES_MAX, DATA_MAX_BYTES,
     ELEMENTS_MAX, EXPORT_NAME_MAX_BYTES, EXPORT_NAMES_MAX_BYTES, EXPORTS_MAX, FUNCTION_MAX_BYTES,
-    FUNCTIONS_MAX, GLOBALS_MAX, HANDED_ON_MAX, IMPORTS_MAX, LOCALS_MAX, MAPPED_MAX_BYTES,
-    MEMORY_MAX_PAGES, PARAMETERS_MAX, RESULTS_MAX, SEGMENTS_MAX, SIGNATURES_MAX, TABLE_MAX_ENTRIES,
-    TABLES_MAX, TYPES_MAX, VALUES_IN_BLOCKS_MAX, VALUES_IN_BLOCKS_OF_ALL_MAX,
+    FUNCTIONS_MAX, GLOBALS_MAX, GLOBALS_OF_RENEWAL_MAX, HANDED_ON_MAX, IMPORTS_MAX, LOCALS_MAX,
+    MAPPED_MAX_BYTES, MEMORY_MAX_PAGES, PARAMETERS_MAX, RENEWAL_MAX_PERCENT, RESULTS_MAX,
+    SEGMENTS_MAX, SIGNATURES_MAX, TABLE_MAX_ENTRIES, TABLES_MAX, TYPES_MAX, VALUES_IN_BLOCKS_MAX,
+    VALUES_IN_BLOCKS_OF_ALL_MAX,
 };
 use super::function_costs::{Arity, FunctionCosts, Signatures, arity};
 use super::rejection::Rejection;
@@ -31,6 +32,8 @@ pub(super) struct Costs {
     blocks: u64,
     locals: u64,
     values_in_blocks: u64,
+    /// What instantiating it takes, in millionths of a percent: see [`RENEWAL_MAX_PERCENT`].
+    renewal: u64,
 }
 
 impl Costs {
@@ -90,6 +93,7 @@ impl Costs {
             }
             Payload::GlobalSection(section) => {
                 at_most("globals", section.count(), GLOBALS_MAX)?;
+                self.add_renewal(section.count().into(), GLOBALS_OF_RENEWAL_MAX)?;
                 for global in section.clone() {
                     self.add_constant(&global?.init_expr)?;
                 }
@@ -146,26 +150,31 @@ impl Costs {
         &mut self,
         section: wasmparser::ElementSectionReader<'_>,
     ) -> Result<(), Rejection> {
-        let mut entries = 0;
+        let (mut entries, mut active, mut segments) = (0, 0, 0);
         for element in section {
             let element = element?;
+            let count = match &element.items {
+                ElementItems::Functions(items) => items.count(),
+                ElementItems::Expressions(_, items) => items.count(),
+            };
+            entries += u64::from(count);
             if let ElementKind::Active { offset_expr, .. } = element.kind {
+                segments += 1;
+                // That of one entry is in that of its segment.
+                active += u64::from(count.saturating_sub(1));
                 self.add_constant(&offset_expr)?;
             }
-            match element.items {
-                ElementItems::Functions(items) => entries += u64::from(items.count()),
-                ElementItems::Expressions(_, items) => {
-                    entries += u64::from(items.count());
-                    for item in items {
-                        self.add_constant(&item?)?;
-                    }
+            if let ElementItems::Expressions(_, items) = element.items {
+                for item in items {
+                    self.add_constant(&item?)?;
                 }
             }
         }
         if entries > ELEMENTS_MAX {
             return Err(Rejection::Elements { entries });
         }
-        Ok(())
+        self.add_renewal(segments, SEGMENTS_MAX.into())?;
+        self.add_renewal(active, ELEMENTS_MAX)
     }
 
     fn add_data(&mut self, section: wasmparser::DataSectionReader<'_>) -> Result<(), Rejection> {
@@ -189,6 +198,20 @@ impl Costs {
         if !is_mapped && pages > COPIED_PAGES_MAX {
             return Err(Rejection::Scattered { pages });
         }
+        if is_mapped {
+            return Ok(());
+        }
+        self.add_renewal(pages, COPIED_PAGES_MAX)
+    }
+
+    /// Adds so many of what takes all the time that there is to instantiate a module when there are `most`.
+    fn add_renewal(&mut self, count: u64, most: u64) -> Result<(), Rejection> {
+        const PERCENT: u64 = 1_000_000;
+        self.renewal += count * 100 * PERCENT / most;
+        let percent = self.renewal / PERCENT;
+        if percent > RENEWAL_MAX_PERCENT {
+            return Err(Rejection::Renewal { percent });
+        }
         Ok(())
     }
 
@@ -200,12 +223,13 @@ impl Costs {
             operator?;
             instructions += 1;
         }
-        self.constants += u64::saturating_sub(instructions, SHORTEST);
+        let more = u64::saturating_sub(instructions, SHORTEST);
+        self.constants += more;
         let instructions = self.constants;
         if instructions > CONSTANT_MAX {
             return Err(Rejection::Constants { instructions });
         }
-        Ok(())
+        self.add_renewal(more, CONSTANT_MAX)
     }
 
     fn add_function(&mut self, body: &FunctionBody<'_>) -> Result<(), Rejection> {

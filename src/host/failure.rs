@@ -347,9 +347,14 @@ impl Cause {
     /// extism 1.30.0.
     fn of_host_function(words: &str, time_is_over: bool) -> Self {
         const NO_BLOCK: u64 = u64::MAX;
-        let handle = words
-            .strip_prefix("invalid handle offset for ")
-            .and_then(|words| words.rsplit(": ").next()?.parse().ok());
+        // With HTTP in the build, and without.
+        let handle = [
+            "invalid handle offset for ",
+            "http_request input is invalid: ",
+        ]
+        .iter()
+        .find_map(|beginning| words.strip_prefix(beginning))
+        .and_then(|words| words.rsplit(": ").next()?.parse().ok());
         match handle {
             Some(NO_BLOCK) | None => Self::HostFunction(words.to_owned()),
             Some(_) if time_is_over => Self::Timeout,

@@ -19,7 +19,7 @@ use wasm_encoder::{
     ExportKind, ExportSection, ImportSection, MemorySection, MemoryType, Module, RawSection,
     TableSection, TableType,
 };
-use wasmparser::{ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures};
+use wasmparser::{Encoding, ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures};
 
 pub use super::bounds::*;
 use super::bulk::Bulk;
@@ -146,7 +146,17 @@ pub(super) fn guard_module(wasm: &[u8], is_metered: bool) -> Result<Guarded, Rej
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload?;
         costs.add(&payload)?;
-        payloads.push(payload);
+        match payload {
+            // Of these there may be millions.
+            Payload::CustomSection(_) => {}
+            // What no module has: the validator says so.
+            Payload::UnknownSection { .. }
+            | Payload::Version {
+                encoding: Encoding::Component,
+                ..
+            } => break,
+            payload => payloads.push(payload),
+        }
     }
     let types = Validator::new_with_features(FEATURES).validate_all(wasm);
     let types = types.map_err(|error| match error.message() {
@@ -221,7 +231,7 @@ impl Rewriter {
                 }
                 // Now an export. Nothing else is needed to run; names least, for the runtime would demangle those of what
                 // trapped, and a few bytes may stand for gigabytes.
-                Payload::StartSection { .. } | Payload::CustomSection(_) => {}
+                Payload::StartSection { .. } => {}
                 other => {
                     if let Some((id, range)) = other.as_section() {
                         match bulk.section(wasm, id, range.clone()) {

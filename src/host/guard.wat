@@ -354,14 +354,21 @@
   (func (export "http_headers") (result i64)
     (if (call $is_full) (then (return (i64.const 0))))
     (call $take_in (call $host_http_headers)))
-  (func (export "http_request") (param $request i64) (param $body i64) (result i64)
-    (if (call $is_full) (then (return (i64.const 0))))
-    (call $take_in
-      (call $host_http_request
-        (call $hand_out (local.get $request))
-        (call $hand_out (local.get $body))))
-    (call $free (local.get $request))
-    (call $free (local.get $body)))
+  ;; No plugin reaches anything, so that what it asks for is handed to nobody: Extism would read it as JSON, for longer than fuel
+  ;; or time bound. What is asked for in its place is {"url":"http://plugin.invalid/"}, which every host refuses.
+  (func (export "http_request") (param i64 i64) (result i64)
+    (local $block i64)
+    (local.set $block (call $leave (i64.const 32)))
+    (call $kernel_store_u64
+      (i64.add (local.get $block) (i64.const 0)) (i64.const 0x223a226c7275227b))
+    (call $kernel_store_u64
+      (i64.add (local.get $block) (i64.const 8)) (i64.const 0x702f2f3a70747468))
+    (call $kernel_store_u64
+      (i64.add (local.get $block) (i64.const 16)) (i64.const 0x6e692e6e6967756c))
+    (call $kernel_store_u64
+      (i64.add (local.get $block) (i64.const 24)) (i64.const 0x7d222f64696c6176))
+    (drop (call $host_http_request (local.get $block) (i64.const 0)))
+    (unreachable))
   (func (export "var_set") (param $key i64) (param $value i64)
     (call $host_var_set (call $hand_out (local.get $key)) (call $hand_out (local.get $value)))
     (call $free (local.get $key))

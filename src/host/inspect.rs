@@ -2,29 +2,31 @@
 //!
 //! A discrepancy here is a module described as what it is not.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use cc_lb_plugin_wire::identity::PluginIdentity;
+use serde::{Deserialize, Serialize};
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
 use super::guard::{self, Guarded, MEMORY_MAX_PAGES, Rejection, TABLE_MAX_ENTRIES};
-use super::identity::{IdentityReadError, read_identity};
+use super::identity::read_identity;
 use super::start::Start;
 
 /// A module's description.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Inspection {
     /// The size of the module in bytes.
     pub size: usize,
     /// The size of its code in bytes.
     pub code: usize,
-    /// The identity that it carries.
-    pub identity: Result<PluginIdentity, IdentityReadError>,
+    /// The identity that it carries, or why it has none.
+    pub identity: Result<PluginIdentity, String>,
     /// What it imports: the module and the name, in its order.
     pub imports: Vec<(String, String)>,
     /// What it exports: the kind and the name, in its order.
-    pub exports: Vec<(&'static str, String)>,
+    pub exports: Vec<(Cow<'static, str>, String)>,
     /// Its memories, in pages of 64 KiB.
     pub memories: Vec<Extent>,
     /// Its tables, in entries.
@@ -34,7 +36,7 @@ pub struct Inspection {
 }
 
 /// The extent of a memory or a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
     /// What there is at the start.
     pub minimum: u64,
@@ -60,7 +62,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, Rejection> {
     let mut found = Inspection {
         size: wasm.len(),
         code: 0,
-        identity: read_identity(wasm),
+        identity: read_identity(wasm).map_err(|error| error.to_string()),
         imports: Vec::new(),
         exports: Vec::new(),
         memories: Vec::new(),
@@ -95,7 +97,7 @@ impl Inspection {
                         ExternalKind::Global => "global",
                         ExternalKind::Tag => "tag",
                     };
-                    self.exports.push((kind, export.name.to_owned()));
+                    self.exports.push((kind.into(), export.name.to_owned()));
                 }
             }
             Payload::MemorySection(section) => {

@@ -10,8 +10,8 @@ use wasm_encoder::reencode;
 use super::bounds::{
     BULK_MAX, CALLABLE_MAX, CODE_MAX_BYTES, CONSTANT_MAX, COPIED_PAGES_MAX, DATA_MAX_BYTES,
     ELEMENTS_MAX, FUNCTION_MAX_BYTES, HANDED_ON_MAX, MAPPED_MAX_BYTES, MEMORY_MAX_PAGES,
-    MODULE_MAX_BYTES, NESTING_MAX, PARAMETERS_MAX, RESULTS_MAX, TABLE_MAX_ENTRIES,
-    VALUES_IN_BLOCKS_MAX,
+    MODULE_MAX_BYTES, NESTING_MAX, PARAMETERS_MAX, RENEWAL_MAX_PERCENT, RESULTS_MAX,
+    TABLE_MAX_ENTRIES, VALUES_IN_BLOCKS_MAX,
 };
 use super::guard::{KERNEL, OWN};
 use super::start::StartError;
@@ -174,6 +174,16 @@ pub enum Rejection {
     Constants {
         /// The instructions of all of them.
         instructions: u64,
+    },
+    /// It takes too long to instantiate, for all together that there is of it.
+    #[error(
+        "the module takes too long to instantiate for each session: its copied data, entries of tables, segments, globals and \
+         constant expressions together come to {percent} % of the most of any one of them, {RENEWAL_MAX_PERCENT} % at most: \
+         {OPTIMIZE}"
+    )]
+    Renewal {
+        /// How much they take, as far as it was looked.
+        percent: u64,
     },
     /// Its bulk instructions name too many segments and tables.
     #[error(

@@ -7,7 +7,10 @@ use comfy_table::{Table, presets};
 use super::table::plain;
 use crate::host::Agreed;
 use crate::host::inspect::Inspection;
-use crate::line::one_line;
+use crate::line::{excerpt, one_line};
+
+/// How much stands in a line beside its heading, in characters, unless one piece is longer.
+const LINE_CHARS: usize = 84;
 
 /// The description of a plugin; `agreed` is what the handshake agreed on, where it did.
 pub fn inspection_text(found: &Inspection, agreed: Option<&Agreed>) -> String {
@@ -21,19 +24,21 @@ pub fn inspection_text(found: &Inspection, agreed: Option<&Agreed>) -> String {
     if let Some(agreed) = agreed {
         let functions = agreed.functions.iter();
         let functions: Vec<_> = functions
-            .map(|(name, version)| format!("{name} {version}"))
+            .map(|(function, version)| format!("{} {version}", name(function)))
             .collect();
         rows.push(("functions", list(&functions)));
-        let capabilities: Vec<_> = agreed.capabilities.iter().collect();
+        let capabilities = agreed.capabilities.iter();
+        let capabilities: Vec<_> = capabilities.map(|it| name(it)).collect();
         rows.push(("capabilities", list(&capabilities)));
     }
-    let imports: Vec<_> = found.imports.iter().map(|(_, name)| name).collect();
+    let imports = found.imports.iter();
+    let imports: Vec<_> = imports.map(|(_, import)| name(import)).collect();
     rows.push(("imports", list(&imports)));
     let exports = found.exports.iter();
     let exports: Vec<_> = exports
-        .map(|(kind, name)| match *kind {
-            "function" => name.clone(),
-            kind => format!("{name} ({kind})"),
+        .map(|(kind, export)| match &**kind {
+            "function" => name(export),
+            kind => format!("{} ({kind})", name(export)),
         })
         .collect();
     rows.push(("exports", list(&exports)));
@@ -44,7 +49,9 @@ pub fn inspection_text(found: &Inspection, agreed: Option<&Agreed>) -> String {
         rows.push(("tables", list(&found.tables) + " entries"));
     }
     if !found.changes.is_empty() {
-        rows.push(("the guard", found.changes.join("; ")));
+        let changes = found.changes.join("; ");
+        let words: Vec<_> = changes.split(' ').map(str::to_owned).collect();
+        rows.push(("the guard", lines(&words, " ")));
     }
     text(&rows)
 }
@@ -55,26 +62,55 @@ fn identity(found: &Inspection) -> String {
             "{} {}, envelope {}",
             identity.plugin_name, identity.plugin_version, identity.abi_envelope
         )),
-        Err(error) => error.to_string(),
+        Err(reason) => reason.clone(),
     }
 }
 
+/// What there is of something, in lines that read well.
 fn list<T: Display>(items: &[T]) -> String {
-    let items = items.iter().map(one_line);
-    let items: Vec<_> = items.collect();
+    let items: Vec<_> = items.iter().map(ToString::to_string).collect();
     if items.is_empty() {
         "none".to_owned()
     } else {
-        items.join(", ")
+        lines(&items, ", ")
     }
+}
+
+/// A name in one piece, without its end where it is long. One that is not plain is quoted: none begins a line as words of ours.
+fn name(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    if !name.is_empty() && name.chars().all(is_plain) {
+        excerpt(name)
+    } else {
+        format!("\"{}\"", excerpt(&one_line(name).replace('"', "\\\"")))
+    }
+}
+
+/// Pieces, as many in a line as there is room for. None is broken.
+fn lines(pieces: &[String], between: &str) -> String {
+    let mut text = String::new();
+    let mut line = 0;
+    for piece in pieces {
+        let length = piece.chars().count();
+        if !text.is_empty() {
+            text += between.trim_end();
+            if line + between.len() + length > LINE_CHARS {
+                text.push('\n');
+                line = 0;
+            } else {
+                text.push(' ');
+                line += between.len();
+            }
+        }
+        text += piece;
+        line += length;
+    }
+    text
 }
 
 fn text(rows: &[(&str, String)]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
-    // A width that reads well; the same wherever it is printed.
-    table.set_width(100);
     for (name, value) in rows {
         table.add_row([*name, value.as_str()]);
     }

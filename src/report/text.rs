@@ -151,7 +151,7 @@ fn came_to_the_same(one: &StepSeen, other: &StepSeen) -> bool {
 /// Why a step, or the rest of its times, left no record.
 fn passed_over(dispatched: usize) -> &'static str {
     match dispatched {
-        0 => "  passed over: the input is too large\n",
+        0 => "  passed over: its input is too large, or the answers before it are\n",
         _ => "  passed over: calls before it say enough\n",
     }
 }

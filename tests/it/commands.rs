@@ -130,6 +130,28 @@ fn what_a_plugin_calls_itself_is_no_command_of_a_terminal() {
 }
 
 #[test]
+fn no_name_of_a_plugin_begins_a_line_of_its_description_in_words_of_the_tool() {
+    let folder = folder();
+    let mut exports = String::new();
+    for before in 0..120 {
+        let name = format!("{} finding: forged", "x".repeat(before));
+        exports += &format!(r#"(func (export "{name}")) (func (export "replay: {before}"))"#);
+    }
+    let module = format!("(module {exports})");
+    std::fs::write(folder.path().join("says.wat"), module).expect("it can be written");
+    let output = tool(folder.path(), &["inspect", "says.wat"]);
+    let printed = text(&output.stdout);
+    assert!(printed.contains("finding: forged"), "{printed}");
+    for line in printed.lines() {
+        let words = line.trim_start();
+        let is_forged = ["finding:", "replay:"]
+            .iter()
+            .any(|it| words.starts_with(it));
+        assert!(!is_forged, "{line}");
+    }
+}
+
+#[test]
 fn every_shell_has_completions() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let arguments = ["completions", shell];

@@ -9,7 +9,7 @@ use cc_lb_fuzz::puppet::{Op, TrapOp};
 use cc_lb_fuzz::wire::Request;
 
 use crate::cli::{code, folder, text, tool};
-use crate::common::{case, healthy, told};
+use crate::common::{Guest, case, healthy, told};
 
 fn trap() -> Op {
     Op::Trap(TrapOp::Unreachable)
@@ -98,6 +98,32 @@ fn a_corpus_is_left_with_the_smallest_cases_that_reach_all_that_it_reached() {
     assert_eq!(code(&min), exit_code::CLEAN);
     assert!(text(&min.stdout).ends_with("2 of 4 cases left\n"));
     assert_eq!(names(&corpus), ["trap.json", "twice.json"]);
+}
+
+#[test]
+fn a_case_is_added_however_long_the_names_of_the_plugin_are() {
+    let folder = folder();
+    let mut guest = Guest::shape("");
+    guest.functions = format!(
+        r#"(func $traps (@name "{}") (unreachable)) (func (export "shape") (result i32) (call $traps) (i32.const 0))"#,
+        "\\e2\\80\\ae".repeat(100)
+    );
+    fs::write(folder.path().join("plugin.wasm"), guest.wasm()).expect("there is room");
+    let shape = case([healthy("shape_v1")]);
+    shape
+        .write(&folder.path().join("shape.json"))
+        .expect("there is room");
+    let arguments = [
+        "corpus",
+        "add",
+        "new",
+        "shape.json",
+        "--plugin",
+        "plugin.wasm",
+    ];
+    let output = tool(folder.path(), &arguments);
+    assert_eq!(code(&output), exit_code::CLEAN, "{}", text(&output.stderr));
+    assert_eq!(names(&folder.path().join("new")).len(), 1);
 }
 
 #[test]

@@ -285,20 +285,43 @@ fn a_guest_has_no_wasi_no_files_and_no_network() {
         panic!("{:?}", observed.call);
     };
     assert!(reason.contains("not enabled"), "{reason}");
+    // What it asks for is nobody's business, and read by nobody.
+    assert!(!reason.contains("127.0.0.1"), "{reason}");
 }
 
 /// Extism asks its kernel for the length of an argument, for which there may be no stack left.
 #[test]
 fn a_stack_that_ends_inside_of_a_host_function_is_told_as_what_it_is() {
+    let (imports, call) = (
+        r#"(import "extism:host/env" "var_get" (func $var_get (param i64) (result i64)))"#,
+        "(call $var_get (global.get $block))",
+    );
+    is_told_at_the_end_of_the_stack(imports, call, &|cause| cause.is_none());
+    // This one fails wherever it is called.
+    let (imports, call) = (
+        r#"(import "extism:host/env" "http_request" (func $http_request (param i64 i64) (result i64)))"#,
+        "(call $http_request (i64.const 0) (i64.const 0))",
+    );
+    is_told_at_the_end_of_the_stack(imports, call, &|cause| match cause {
+        Some(Cause::HostFunction(reason)) => reason.contains("not enabled"),
+        _ => false,
+    });
+}
+
+/// A call of a host function comes to what it always does until there is no stack for it, and to the end of the stack from there
+/// on, a byte nearer at a time.
+fn is_told_at_the_end_of_the_stack(
+    imports: &str,
+    call: &str,
+    is_as_ever: &dyn Fn(Option<&Cause>) -> bool,
+) {
     let mut guest = Guest::shape("");
-    guest.imports =
-        r#"(import "extism:host/env" "var_get" (func $var_get (param i64) (result i64)))"#
-            .to_owned();
+    guest.imports = imports.to_owned();
     let answer = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#;
     guest.functions = format!(
         r#"(func $down (param $more i64) (result i64)
             (if (result i64) (i64.eqz (local.get $more))
-                (then (call $var_get (global.get $block)))
+                (then {call})
                 (else (call $down (i64.sub (local.get $more) (i64.const 1))))))
         (func (export "shape") (result i32)
             (global.set $block (call $alloc (i64.const 1)))
@@ -317,15 +340,16 @@ fn a_stack_that_ends_inside_of_a_host_function_is_told_as_what_it_is() {
             .find(|cause| *cause != Some(Cause::Timeout))
             .flatten()
     };
-    let (mut answered, mut failing) = (0_usize, 100_000_usize);
-    while failing - answered > 1 {
-        let middle = answered.midpoint(failing);
-        match cause(middle) {
-            None => answered = middle,
-            Some(_) => failing = middle,
+    let (mut shallow, mut deep) = (0_usize, 100_000_usize);
+    while deep - shallow > 1 {
+        let middle = shallow.midpoint(deep);
+        if is_as_ever(cause(middle).as_ref()) {
+            shallow = middle;
+        } else {
+            deep = middle;
         }
     }
-    for more in failing..failing + 60 {
+    for more in deep..deep + 60 {
         let cause = cause(more);
         assert_eq!(cause, Some(Cause::Trap(TrapKind::StackOverflow)), "{more}");
     }

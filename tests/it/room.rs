@@ -106,6 +106,37 @@ fn a_plugin_that_takes_too_much_memory_to_open_is_refused_in_one_line_by_every_c
     }
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn a_text_that_takes_too_long_to_read_is_refused_in_one_line_by_every_command() {
+    // Each label is looked for among all of them.
+    let labels = 100_000;
+    let text_of = format!(
+        "(module (func loop $z {} br_table {}))",
+        "loop ".repeat(labels),
+        "$z ".repeat(labels)
+    );
+    let folder = folder();
+    std::fs::write(folder.path().join("plugin.wat"), text_of).expect("it can be written");
+    let tool = assert_cmd::cargo::cargo_bin("cc-lb-fuzz");
+    for command in ["inspect", "limits", "run --cases 4"] {
+        // A second of the processor, where it would have ten.
+        let script = format!(
+            "ulimit -S -t 1; exec {} {command} plugin.wat",
+            tool.display()
+        );
+        let output = Command::new("sh")
+            .current_dir(folder.path())
+            .args(["-c", &script])
+            .output()
+            .expect("there is a shell");
+        let said = text(&output.stderr);
+        assert_eq!(code(&output), exit_code::COULD_NOT_RUN, "{command}: {said}");
+        assert!(said.contains("of the processor that there are"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{command}: {said}");
+    }
+}
+
 /// A plugin whose start code calls itself to a depth. Each call takes about 48 bytes of the stack.
 fn goes_down(levels: u32) -> Vec<u8> {
     plugin(&format!(

@@ -20,6 +20,7 @@ use crate::exit_code;
 #[cfg(feature = "reference")]
 use crate::host::Reference;
 use crate::host::handshake::build_offer;
+use crate::host::inspect::inspect;
 use crate::host::{Guarded, Host, Loader};
 use crate::observation::{Depth, StepSeen, features};
 use crate::oracle::checks;
@@ -58,6 +59,7 @@ pub fn serve() -> ExitCode {
 
 /// A worker that was told what to run.
 pub struct Child {
+    setup: Setup,
     hello: Hello,
     orders: Receiver<Order>,
     /// How much time of the processor it may take once the plugin is loaded, and the most that this may be, as the system says.
@@ -75,8 +77,9 @@ impl Child {
         // Deaths are expected; nobody looks at the remains.
         let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
         let time = getrlimit(Resource::RLIMIT_CPU).ok();
-        let hello = receive(&mut io::stdin().lock())?;
-        let hello = hello.ok_or_else(|| io::Error::other("nothing on the standard input"))?;
+        let nothing = || io::Error::other("nothing on the standard input");
+        let setup = receive(&mut io::stdin().lock())?.ok_or_else(nothing)?;
+        let hello = receive(&mut io::stdin().lock())?.ok_or_else(nothing)?;
         let (sender, orders) = mpsc::channel();
         // Apart, so that a worker in a plugin that never ends notices that its parent is gone.
         std::thread::spawn(move || {
@@ -89,6 +92,7 @@ impl Child {
             std::process::exit(0);
         });
         let child = Self {
+            setup,
             hello,
             orders,
             time,
@@ -113,7 +117,7 @@ impl Child {
 
     /// What it is to run.
     pub fn setup(&self) -> &Setup {
-        &self.hello.setup
+        &self.setup
     }
 
     /// Says that it cannot.
@@ -136,6 +140,15 @@ impl Child {
 
     fn serve_here(self, loader: &impl Loader) -> ExitCode {
         let setup = self.setup();
+        if self.hello.inspects {
+            let found = inspect(&setup.wasm).map_err(|rejection| rejection.to_string());
+            let is_over = found.is_err();
+            let told = send(&mut io::stdout(), &Answer::Inspected(found));
+            if is_over || told.is_err() {
+                return exit(told);
+            }
+            self.bound_time();
+        }
         let loaded = loader.load(&setup.wasm, &build_offer(&setup.capabilities));
         match loaded {
             Ok(host) => exit(self.obey(&host)),

@@ -40,7 +40,7 @@ const WORDS_MAX: usize = 4096;
 pub(super) struct Living {
     process: std::process::Child,
     /// What is sent here is written to its standard input, when it reads it.
-    orders: Sender<Vec<u8>>,
+    orders: Sender<Arc<[u8]>>,
     answers: Receiver<Answer>,
     place: NamedTempFile,
     words: Arc<Mutex<Vec<u8>>>,
@@ -104,7 +104,8 @@ impl End {
 }
 
 impl Living {
-    pub(super) fn spawn(workers: &Workers) -> io::Result<Self> {
+    /// `inspects` says whether it describes the plugin first.
+    pub(super) fn spawn(workers: &Workers, inspects: bool) -> io::Result<Self> {
         let place = NamedTempFile::new_in(&*workers.folder)?;
         place
             .as_file()
@@ -134,12 +135,14 @@ impl Living {
             move || keep_the_last(errors, &words)
         })?;
         let hello = Hello {
-            setup: workers.setup.clone(),
+            inspects,
             folder: workers.folder.path().into(),
             place: place.path().into(),
         };
-        // One that is dead already says so when it is heard.
-        let _ = orders.send(frame(&hello)?);
+        for told in [Arc::clone(&workers.setup_frame), frame(&hello)?.into()] {
+            // One that is dead already says so when it is heard.
+            let _ = orders.send(told);
+        }
         Ok(Self {
             process,
             orders,
@@ -163,7 +166,7 @@ impl Living {
     ) -> Result<Answer, NoAnswer> {
         match frame(order) {
             // One that is dead already says so when it is heard.
-            Ok(order) => drop(self.orders.send(order)),
+            Ok(order) => drop(self.orders.send(order.into())),
             Err(error) => {
                 let end = End::of("no order", error.to_string(), self.place());
                 return Err(NoAnswer::Died(end));
@@ -281,7 +284,7 @@ fn manner(status: &ExitStatus) -> String {
     }
 }
 
-fn write_all(mut input: impl Write, frames: &Receiver<Vec<u8>>) {
+fn write_all(mut input: impl Write, frames: &Receiver<Arc<[u8]>>) {
     while let Ok(frame) = frames.recv() {
         if input
             .write_all(&frame)

@@ -51,7 +51,9 @@ pub const OPENING_TIME_MAX: Duration = Duration::from_secs(10);
 pub struct Workers {
     program: PathBuf,
     arguments: Vec<String>,
-    setup: Setup,
+    /// One for all of them, and as it is told to each: a module may be large.
+    setup: Arc<Setup>,
+    setup_frame: Arc<[u8]>,
     patience: Patience,
     interrupt: Interrupt,
     /// Where they keep what the next one need not do again.
@@ -133,7 +135,7 @@ impl Workers {
     /// Workers that are this program, started with these arguments: it must call [`serve`] then.
     ///
     /// # Errors
-    /// Those of making a temporary folder.
+    /// Those of making a temporary folder, and a module that is far too large for a plugin.
     pub fn new(
         program: impl Into<PathBuf>,
         arguments: impl IntoIterator<Item = impl Into<String>>,
@@ -142,7 +144,8 @@ impl Workers {
         Ok(Self {
             program: program.into(),
             arguments: arguments.into_iter().map(Into::into).collect(),
-            setup,
+            setup_frame: protocol::frame(&setup)?.into(),
+            setup: Arc::new(setup),
             patience: Patience::default(),
             interrupt: Interrupt::new(),
             folder: Arc::new(tempfile::tempdir()?),

@@ -10,17 +10,18 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::Setup;
 use crate::campaign::{Block, Limit, Plan};
+use crate::host::inspect::Inspection;
 use crate::host::{Agreed, Site};
 use crate::observation::StepSeen;
 use crate::oracle::Violation;
 
-/// The first frame to a worker. Its paths are the system's texts, which may be any: of what has the type of a path, serde takes
-/// only what is UTF-8.
+/// The second frame to a worker, behind the [`Setup`], which is the same for all. Its paths are the system's texts, which may be
+/// any: of what has the type of a path, serde takes only what is UTF-8.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Hello {
-    pub(super) setup: Setup,
+    /// Whether it describes the plugin first, which it may not be able to load.
+    pub(super) inspects: bool,
     /// A folder for what the next worker need not do again.
     pub(super) folder: OsString,
     /// The file into which the worker writes where it is: see [`Place`].
@@ -51,7 +52,9 @@ pub(super) enum Order {
 /// What a worker answers.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Answer {
-    /// It has loaded the plugin, and what was agreed on, where the host keeps it. Told once, before all else.
+    /// What the plugin's module says of itself, or why it is none. Told once, before all else, where that is asked for.
+    Inspected(Result<Inspection, String>),
+    /// It has loaded the plugin, and what was agreed on, where the host keeps it. Told once.
     Loaded(Option<Agreed>),
     /// It has opened sessions of the plugin. Told once, behind that.
     Opened(Opened),
@@ -124,13 +127,15 @@ const FRAME_MAX_BYTES: u32 = 128 << 20;
 /// A frame's bytes.
 pub(super) fn frame(content: &impl Serialize) -> io::Result<Vec<u8>> {
     let invalid = |error: postcard::Error| io::Error::new(ErrorKind::InvalidData, error);
-    let content = postcard::to_stdvec(content).map_err(invalid)?;
-    let length = u32::try_from(content.len()).map_err(io::Error::other)?;
+    const LENGTH_BYTES: usize = size_of::<u32>();
+    let mut frame = postcard::to_extend(content, vec![0; LENGTH_BYTES]).map_err(invalid)?;
+    let length = u32::try_from(frame.len() - LENGTH_BYTES).map_err(io::Error::other)?;
     if length > FRAME_MAX_BYTES {
         let reason = format!("{length} bytes for a worker; {FRAME_MAX_BYTES} at most");
         return Err(io::Error::new(ErrorKind::InvalidData, reason));
     }
-    Ok([&length.to_le_bytes()[..], &content].concat())
+    frame[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+    Ok(frame)
 }
 
 /// Writes a frame.

@@ -19,6 +19,8 @@ use crate::observation::{CaseRecord, StepSeen, Subject};
 use crate::oracle::{CHECKS, Oracle, Violation, WithinMemory, check_all};
 use crate::wire::Request;
 
+mod look;
+
 /// What is wrong with a worker that the plugin has spoiled, or that is none.
 const UNASKED: &str = "it answered what it was not asked";
 
@@ -66,23 +68,11 @@ impl Worker {
         Ok(self.opened()?.map(|opened| opened.negotiated))
     }
 
-    /// What the plugin and the host agreed on, `None` where the host does not keep it. A process of its own is asked, which only
-    /// loads the plugin and opens sessions.
-    ///
-    /// # Errors
-    /// [`CampaignError`] where it cannot be started, cannot load the plugin, or dies.
-    pub fn agreed(&self) -> Result<Option<Agreed>, CampaignError> {
-        match self.load()? {
-            Ok((_, agreed)) => Ok(agreed),
-            Err(end) => Err(CampaignError::Died(end.death)),
-        }
-    }
-
     /// Finds the limits of those of these functions, by their places, that the plugin negotiated: see
     /// [`limits`](crate::campaign::limits()). From then on the worker waits for nothing once an end was asked for.
     ///
     /// # Errors
-    /// As [`Worker::agreed`], and where the plugin negotiated none of them.
+    /// As [`Worker::inspect`], and where the plugin negotiated none of them.
     pub fn limits(&mut self, functions: &[usize]) -> Result<Vec<Limit>, CampaignError> {
         self.interrupt = self.interrupt.at_once();
         let negotiated = match self.live()? {
@@ -175,10 +165,10 @@ impl Worker {
             .map_err(|error| self.error(error.to_string()))
     }
 
-    /// The living worker, started if there is none, or its end. Where the plugin was opened before, it is tried
-    /// again: the machine may be busy.
+    /// The living worker, started if there is none, or its end. Where the plugin was opened before, or somebody killed the
+    /// process, it is tried again: the machine may be busy.
     fn live(&mut self) -> Result<Result<&mut Living, End>, CampaignError> {
-        let mut tries = if self.opened { KILLS } else { 1 };
+        let mut tries = KILLS;
         while self.living.is_none() {
             tries -= 1;
             match self.start() {
@@ -186,7 +176,9 @@ impl Worker {
                     self.living = Some(living);
                     self.opened = true;
                 }
-                Ok(Err(end)) if tries == 0 && !self.opened => return Ok(Err(end)),
+                Ok(Err(end)) if !self.opened && (tries == 0 || !end.from_outside) => {
+                    return Ok(Err(end));
+                }
                 Ok(Err(end)) if tries == 0 => {
                     return Err(self.error(format!(
                         "it does not open the plugin again: {}",
@@ -194,7 +186,7 @@ impl Worker {
                     )));
                 }
                 Err(CampaignError::Interrupted) => return Err(CampaignError::Interrupted),
-                Err(error) if tries == 0 => return Err(error),
+                Err(error) if tries == 0 || !self.opened => return Err(error),
                 _ => std::thread::sleep(Duration::from_millis(100)),
             }
         }
@@ -216,10 +208,13 @@ impl Worker {
     }
 
     fn start_one(&self) -> Result<Result<Living, End>, CampaignError> {
-        let mut living = match self.load()? {
-            Ok((living, _)) => living,
-            Err(end) => return Ok(Err(end)),
-        };
+        let mut living = self.spawn(false)?;
+        if let Err(end) = self.hear_loaded(&mut living)? {
+            return match self.too_dear(&end) {
+                Some(reason) => Err(CampaignError::Refused { reason }),
+                None => Ok(Err(end)),
+            };
+        }
         match self.hear(&mut living)? {
             Ok(Answer::Opened(opened)) => {
                 living.opened = opened;
@@ -230,17 +225,21 @@ impl Worker {
         }
     }
 
-    /// A process that has loaded the plugin, and what was agreed on.
-    fn load(&self) -> Result<Result<(Living, Option<Agreed>), End>, CampaignError> {
-        let living = Living::spawn(&self.workers);
-        let mut living = living.map_err(|error| self.error(error.to_string()))?;
-        match self.hear(&mut living)? {
-            Ok(Answer::Loaded(agreed)) => Ok(Ok((living, agreed))),
+    /// A process that loads the plugin.
+    fn spawn(&self, inspects: bool) -> Result<Living, CampaignError> {
+        let living = Living::spawn(&self.workers, inspects);
+        living.map_err(|error| self.error(error.to_string()))
+    }
+
+    /// What was agreed on, from a process that loads the plugin.
+    fn hear_loaded(
+        &self,
+        living: &mut Living,
+    ) -> Result<Result<Option<Agreed>, End>, CampaignError> {
+        match self.hear(living)? {
+            Ok(Answer::Loaded(agreed)) => Ok(Ok(agreed)),
             Ok(_) => Err(self.error(UNASKED.to_owned())),
-            Err(end) => match self.too_dear(&end) {
-                Some(reason) => Err(CampaignError::Refused { reason }),
-                None => Ok(Err(end)),
-            },
+            Err(end) => Ok(Err(end)),
         }
     }
 
@@ -285,7 +284,8 @@ impl Worker {
                         return Err(CampaignError::Interrupted);
                     }
                 },
-                Err(end) => Err(end),
+                // That was tried again and again.
+                Err(end) => return Ok(Err(end)),
             };
             match answer {
                 Ok(answer) => return Ok(Ok(answer)),
