@@ -18,8 +18,9 @@ pub const MEMORY_MAX_PAGES: u64 = 1024;
 /// The most bytes of data: Extism copies the whole module for each session, and behind each call that ends abnormally.
 pub const DATA_MAX_BYTES: u64 = 8 << 20;
 
-/// Up to there the runtime maps the data of a plugin, all of which is where it says: it costs nothing then.
-pub const MAPPED_MAX_BYTES: u64 = 16 << 20;
+/// Up to there the runtime maps the data of a plugin, all of which is where it says: it costs nothing then. An image that ends on
+/// the page behind, or is 16 MiB, is not mapped.
+pub const MAPPED_MAX_BYTES: u64 = (16 << 20) - (64 << 10);
 
 /// The most pages of 4 KiB that have data in them which is not mapped: each is copied for each session.
 pub const COPIED_PAGES_MAX: u64 = 1_000;
@@ -32,6 +33,9 @@ pub const TABLES_MAX: u32 = 16;
 
 /// The most entries that a plugin puts into its tables when it is instantiated, which takes time for each session.
 pub const ELEMENTS_MAX: u64 = 1 << 15;
+
+/// An entry that is an expression takes so many times as long as one that is a function's number: none is known before.
+pub const EXPRESSION_TIMES: u64 = 4;
 
 /// The most functions, with those that are imported. The call that takes the place of a bulk instruction has two bytes for the
 /// number of the function that it calls, which is less than 16,384 then; there is room for [`BULK_MAX`] such functions.

@@ -9,11 +9,11 @@ use wasmparser::{
 
 use super::bounds::{
     BLOCKS_MAX, BLOCKS_OF_ALL_MAX, CODE_MAX_BYTES, CONSTANT_MAX, COPIED_PAGES_MAX, DATA_MAX_BYTES,
-    ELEMENTS_MAX, EXPORT_NAME_MAX_BYTES, EXPORT_NAMES_MAX_BYTES, EXPORTS_MAX, FUNCTION_MAX_BYTES,
-    FUNCTIONS_MAX, GLOBALS_MAX, GLOBALS_OF_RENEWAL_MAX, HANDED_ON_MAX, IMPORTS_MAX, LOCALS_MAX,
-    MAPPED_MAX_BYTES, MEMORY_MAX_PAGES, PARAMETERS_MAX, RENEWAL_MAX_PERCENT, RESULTS_MAX,
-    SEGMENTS_MAX, SIGNATURES_MAX, TABLE_MAX_ENTRIES, TABLES_MAX, TYPES_MAX, VALUES_IN_BLOCKS_MAX,
-    VALUES_IN_BLOCKS_OF_ALL_MAX,
+    ELEMENTS_MAX, EXPORT_NAME_MAX_BYTES, EXPORT_NAMES_MAX_BYTES, EXPORTS_MAX, EXPRESSION_TIMES,
+    FUNCTION_MAX_BYTES, FUNCTIONS_MAX, GLOBALS_MAX, GLOBALS_OF_RENEWAL_MAX, HANDED_ON_MAX,
+    IMPORTS_MAX, LOCALS_MAX, MAPPED_MAX_BYTES, MEMORY_MAX_PAGES, PARAMETERS_MAX,
+    RENEWAL_MAX_PERCENT, RESULTS_MAX, SEGMENTS_MAX, SIGNATURES_MAX, TABLE_MAX_ENTRIES, TABLES_MAX,
+    TYPES_MAX, VALUES_IN_BLOCKS_MAX, VALUES_IN_BLOCKS_OF_ALL_MAX,
 };
 use super::function_costs::{Arity, FunctionCosts, Signatures, arity};
 use super::rejection::Rejection;
@@ -153,15 +153,16 @@ impl Costs {
         let (mut entries, mut active, mut segments) = (0, 0, 0);
         for element in section {
             let element = element?;
-            let count = match &element.items {
-                ElementItems::Functions(items) => items.count(),
-                ElementItems::Expressions(_, items) => items.count(),
+            let (count, times) = match &element.items {
+                ElementItems::Functions(items) => (items.count(), 1),
+                ElementItems::Expressions(_, items) => (items.count(), EXPRESSION_TIMES),
             };
-            entries += u64::from(count);
+            let count = u64::from(count);
+            entries += count;
             if let ElementKind::Active { offset_expr, .. } = element.kind {
                 segments += 1;
                 // That of one entry is in that of its segment.
-                active += u64::from(count.saturating_sub(1));
+                active += (times * count).saturating_sub(1);
                 self.add_constant(&offset_expr)?;
             }
             if let ElementItems::Expressions(_, items) = element.items {

@@ -23,7 +23,7 @@ use super::names;
 use super::plugin::{Call, Compiled, Instance, Lease, Observed, PluginHost, Source};
 use super::sorted::to_sorted;
 use super::{Host, Session};
-use crate::line::one_line;
+use crate::line::{WORDS_MAX_BYTES, one_line, shortened};
 use crate::wire::{VERSION_KEY, values};
 
 /// The largest input of a guest, in bytes. Extism's kernel holds it, and zeroes it behind the call at 2.5 fuel a byte, all of
@@ -182,7 +182,12 @@ impl PluginSession {
         }
         let instance = match &mut self.instance {
             Some(instance) => instance,
-            none => none.insert(self.lease.instance()?),
+            none => {
+                let start = Instant::now();
+                let instance = self.lease.instance();
+                call.renewal = start.elapsed();
+                none.insert(instance?)
+            }
         };
         let input = call.input.insert(input.into_bytes().into());
         let output = instance.call_metered(F::NAME, input, self.stop);
@@ -260,11 +265,33 @@ pub fn unseal<T: DeserializeOwned>(output: &[u8], version: u32) -> Result<T, Dec
             actual: sealed,
         });
     }
-    serde_path_to_error::deserialize(Value::Object(answer)).map_err(|error| {
+    let answer = Value::Object(answer);
+    // What is wrong is worded with all of a text, and nothing bounds how long that takes.
+    if output.len() > WORDS_MAX_BYTES {
+        response::<T>(with_short_texts(&answer))?;
+    }
+    response(answer)
+}
+
+fn response<T: DeserializeOwned>(answer: Value) -> Result<T, Decoding> {
+    serde_path_to_error::deserialize(answer).map_err(|error| {
         let why = one_line(error.inner());
         let field = names::field(error.path(), &why);
         Decoding::NotResponse { field, why }
     })
+}
+
+/// The same but for the middles of long texts: as far as types go it is a response where the other is.
+fn with_short_texts(answer: &Value) -> Value {
+    match answer {
+        Value::String(text) => shortened(text).into(),
+        Value::Array(items) => items.iter().map(with_short_texts).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, value)| (shortened(key), with_short_texts(value)))
+            .collect(),
+        other => other.clone(),
+    }
 }
 
 /// Whether an answer has more than [`ANSWER_VALUES_MAX`] values.

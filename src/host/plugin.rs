@@ -434,6 +434,8 @@ pub struct Call {
     pub fuel: Option<u64>,
     /// From the request's arrival to the outcome.
     pub time: Duration,
+    /// How much of that it took to make the instance that an abnormal end before had taken away, with its start code.
+    pub renewal: Duration,
     /// The guest's input; `None` where the guest was not called.
     pub input: Option<Arc<[u8]>>,
     /// What the guest set as its output, whether it is a sound answer or not.

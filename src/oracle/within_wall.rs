@@ -6,6 +6,7 @@ use std::time::Duration;
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 
 use super::{Oracle, Violation, judge_steps};
+use crate::host::Call;
 use crate::observation::CaseRecord;
 
 /// What a dispatch may take beyond `HANDSHAKE_WALL_MS`: for JSON, for waking the thread that keeps the
@@ -21,15 +22,18 @@ pub fn may_be_busy(violation: &Violation, record: &CaseRecord) -> bool {
     violation.check == WithinWall.name() && record.slowest <= BUSY_WALL_MAX
 }
 
-/// Holds when no dispatch, of a step or of a healthy call behind one, took longer than the limit and [`WALL_SLACK`].
+/// Holds when no dispatch, of a step or of a healthy call behind one, took longer than the limit and [`WALL_SLACK`]. What
+/// it takes to make an instance anew has a limit of its own.
 #[derive(Debug)]
 pub struct WithinWall;
 
 /// How long a dispatch took, if that is too long.
-fn over(elapsed: Duration, busy: Duration) -> Option<String> {
+fn over(elapsed: Duration, busy: Duration, call: &Call) -> Option<String> {
     let limit = Duration::from_millis(HANDSHAKE_WALL_MS) + WALL_SLACK;
+    // Start code has the time of a call.
+    let renewal = call.renewal.min(limit);
     // On a busy machine the clock goes on while nothing does.
-    (elapsed.saturating_sub(busy) > limit).then(|| {
+    (elapsed.saturating_sub(busy + renewal) > limit).then(|| {
         let (took, limit) = (elapsed.as_millis(), limit.as_millis());
         format!("{took} ms; the limit is {limit} ms")
     })
@@ -42,12 +46,12 @@ impl Oracle for WithinWall {
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
         let mut found = judge_steps(self, record, |step| {
-            let over = over(step.elapsed, step.busy)?;
+            let over = over(step.elapsed, step.busy, &step.call)?;
             Some(format!("the dispatch took {over}"))
         });
         // What a call leaves to be done is done by the healthy call behind it.
         found.extend(record.probes.iter().filter_map(|probe| {
-            let over = over(probe.elapsed, probe.busy)?;
+            let over = over(probe.elapsed, probe.busy, &probe.call)?;
             let detail = format!("behind step {} the healthy call took {over}", probe.after);
             Some(Violation::new(self, probe.function, detail))
         }));

@@ -3,10 +3,12 @@
 use cc_lb_fuzz::campaign::{HostKind, Setup, Workers};
 use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::dispatch::{ANSWER_VALUES_MAX, DispatchOutcome, PluginSession};
+use cc_lb_fuzz::host::dispatch::unseal;
 use cc_lb_fuzz::host::{Cause, Decoding};
 use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::oracle::WALL_SLACK;
 use cc_lb_plugin_wire::v1::build_signer::BuildSignerFn;
+use cc_lb_plugin_wire::v1::shape::ShapeResponse;
 use cc_lb_plugin_wire::wire_function::WireFunction as _;
 
 use crate::common::{Guest, accept, case, healthy, is_in_time, often};
@@ -115,6 +117,21 @@ fn an_answer_with_too_many_values_falls_back_in_time() {
             }
         });
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_long_text_is_worded_with_a_part_of_it() {
+    // To write a character that is not printable takes long.
+    let text = "\u{1fffd}".repeat(250_000);
+    let answer = format!(r#"{{"_v":1,"url":"","method":"","headers":"{text}","body_base64":""}}"#);
+    let refused = unseal::<ShapeResponse>(answer.as_bytes(), 1);
+    let Err(Decoding::NotResponse { why, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    let (_, left_out) = why.split_once("… (").expect("it is told in short");
+    let (bytes, _) = left_out.split_once(" bytes)").expect("it says how long");
+    let bytes: usize = bytes.parse().expect("it is a number");
+    assert!(bytes < 10_000, "{bytes}");
 }
 
 #[test]

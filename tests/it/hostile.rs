@@ -360,6 +360,20 @@ fn a_module_that_costs_too_much_is_refused_with_a_reason() {
 }
 
 #[test]
+fn a_long_name_is_not_read_through_at_each_trap() {
+    let mut guest = misbehaves("", "(call $deep (i32.const 100))");
+    guest.functions += &format!(
+        r#"(func $deep (@name "<{}") (param $more i32)
+            (if (local.get $more)
+                (then (call $deep (i32.sub (local.get $more) (i32.const 1))) (drop (memory.size))))
+            (unreachable))"#,
+        " ".repeat(3 << 20)
+    );
+    let trap = Cause::Trap(TrapKind::Unreachable);
+    assert_eq!(survives(&guest), [trap.clone(), trap.clone(), trap]);
+}
+
+#[test]
 fn a_module_may_have_all_that_is_allowed_at_once() {
     let mut guest = misbehaves("", "(unreachable)");
     let numbered =

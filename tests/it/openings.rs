@@ -96,7 +96,7 @@ fn modules_that_have_much_of_anything_harm_no_host() {
     let target = ModuleTarget::new(Guarded);
     let mut calls = 0;
     let mut rng = ChaCha8Rng::seed_from_u64(2);
-    for _ in 0..cases(24) {
+    for _ in 0..cases(12) {
         let mut input = [0; 64];
         rng.fill_bytes(&mut input);
         let counts = Counts::arbitrary(&mut Unstructured::new(&input)).expect("they are made");
