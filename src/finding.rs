@@ -6,9 +6,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::case::Case;
 use crate::fingerprint::Fingerprint;
-use crate::oracle::{Advice, BEHIND_OTHERS, NoPoison, Oracle as _, PluginFault, Violation};
+use crate::oracle::{
+    Advice, BEHIND_OTHERS, NoCrash, NoPoison, Oracle as _, PluginFault, Violation,
+};
 use crate::puppet::{HALF_WAY, MEANS, Program};
-use crate::wire::Request;
+use crate::wire::{Request, Vocabulary};
 
 /// How many characters of a finding's key its name begins with: one is to be read, and pasted.
 const NAME_WORDS_MAX: usize = 80;
@@ -92,6 +94,11 @@ impl<R> Finding<R> {
     /// which function has to do with it. What was not looked into is no finding yet.
     fn is_about_nothing_else(&self) -> Option<String> {
         match self.origin {
+            // How a process died says what it died of.
+            Origin::Unreproduced if self.violation.check == NoCrash.name() => {
+                let Violation { check, class, .. } = &self.violation;
+                Some(format!("{check}-{class}-unreproduced"))
+            }
             Origin::Unreproduced => Some(format!("{}-unreproduced", self.violation.check)),
             Origin::Unexamined { .. } => {
                 Some(format!("{}-unexamined", key_of_plain(&self.violation)))
@@ -104,10 +111,18 @@ impl<R> Finding<R> {
     pub fn name(&self) -> String {
         named(&self.words(), Fingerprint::of_text(&self.key()))
     }
+}
 
-    /// A name for the finding's file, without an ending: the same words, and a number of its key and of what it was found on. Findings of other plugins, and of other versions of one, have files of their own.
+impl<R: Vocabulary> Finding<R> {
+    /// A name for the finding's file, without an ending: the same words, and a number of its key and of what it was found on.
+    /// Findings of other plugins, and of other versions of one, have files of their own, and so has each case that did not show
+    /// again what it showed.
     pub fn file_stem(&self, found_on: &Fingerprint) -> String {
-        named(&self.words(), found_on.with(&self.key()))
+        let mut number = found_on.with(&self.key());
+        if self.origin == Origin::Unreproduced {
+            number = number.with(&self.case.to_json().unwrap_or_default());
+        }
+        named(&self.words(), number)
     }
 }
 

@@ -3,11 +3,14 @@
 //! A discrepancy here is a command that does not do what its help says.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use cc_lb_fuzz::campaign;
 use cc_lb_fuzz::exit_code;
 use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
+use signal_hook::consts::SIGXFSZ;
+use signal_hook::flag;
 
 mod cases;
 mod config;
@@ -82,6 +85,8 @@ enum Command {
 }
 
 pub fn main() -> ExitCode {
+    // A file that may not become larger is as a full disk: an error of writing it, and no end.
+    let _ = flag::register(SIGXFSZ, Arc::default());
     let arguments = std::env::args_os().collect();
     let cli = match config::with_config(&Cli::command(), arguments) {
         Ok(arguments) => match Cli::try_parse_from(arguments) {

@@ -181,7 +181,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     } else {
         // Without the mark that some editors put before it.
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        text::module_of(text, &this_program()?).map_err(no_module)?
+        text::module_of(path, text, &this_program()?)?
     };
     if wasm.get(4..8) == Some(&[0x0d, 0, 1, 0]) {
         return Err(no_module(

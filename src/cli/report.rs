@@ -62,6 +62,11 @@ impl ReportFile {
         matches!(self.format, Format::Html | Format::Json)
     }
 
+    /// Whether it would take the place of another one.
+    pub fn overwrites(&self, other: &Self) -> bool {
+        self.path == other.path && self.stream().is_none()
+    }
+
     /// Makes its folder. What cannot be written is told before the work, not behind it.
     pub fn prepare(&self) -> Result<(), CliError> {
         if self.path.is_dir() {
@@ -84,7 +89,7 @@ impl ReportFile {
         }
     }
 
-    fn failed(&self, reason: &dyn std::fmt::Display) -> CliError {
+    pub fn failed(&self, reason: &dyn std::fmt::Display) -> CliError {
         CliError::Report {
             path: self.path.clone(),
             reason: reason.to_string(),

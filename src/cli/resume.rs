@@ -126,14 +126,22 @@ pub struct Keeper {
     /// The folder, where it was not there before.
     made: Option<PathBuf>,
     state: State,
+    /// How far an earlier campaign of the same seed came that was interrupted, until this one writes.
+    before: Option<u64>,
     /// When it was written, or the start.
     written: Instant,
 }
 
 impl Keeper {
     pub fn new(artifacts: &Path, this: &Identity, state: State) -> Self {
+        let file = this.file(artifacts, state.seed);
+        let before = match read_file(&file) {
+            Ok(Either::Now(before)) if before.fingerprint == state.fingerprint => Some(before.done),
+            _ => None,
+        };
         Self {
-            file: this.file(artifacts, state.seed),
+            file,
+            before,
             made: (!artifacts.exists()).then(|| artifacts.to_owned()),
             state,
             written: Instant::now(),
@@ -149,8 +157,17 @@ impl Keeper {
     }
 
     fn write(&mut self, summary: &Summary) {
+        if self.is_behind(summary) {
+            return;
+        }
+        self.before = None;
         self.state.done = summary.resume_at;
         let _ = self.state.write(&self.file);
+    }
+
+    /// Whether an earlier one came further: its state stays.
+    fn is_behind(&self, summary: &Summary) -> bool {
+        self.before.is_some_and(|before| before > summary.resume_at)
     }
 
     /// At the end there is nothing to go on with; an interrupted campaign writes where it is.
@@ -159,7 +176,9 @@ impl Keeper {
             self.write(summary);
             return;
         }
-        let _ = std::fs::remove_file(&self.file);
+        if !self.is_behind(summary) {
+            let _ = std::fs::remove_file(&self.file);
+        }
         // Only if there is nothing else in it.
         if let Some(folder) = &self.made {
             let _ = std::fs::remove_dir(folder);

@@ -240,7 +240,14 @@ impl RunArgs {
     /// What cannot be written is told before an hour of work, not behind it.
     fn check_places(&self) -> Result<(), CliError> {
         output::check_folder(&self.artifacts)?;
-        self.reports.iter().try_for_each(ReportFile::prepare)
+        for (place, report) in self.reports.iter().enumerate() {
+            report.prepare()?;
+            let mut before = self.reports[..place].iter();
+            if before.any(|other| report.overwrites(other)) {
+                return Err(report.failed(&"another one is written to it"));
+            }
+        }
+        Ok(())
     }
 
     /// The cases of corpora.

@@ -4,10 +4,11 @@
 //! A discrepancy here is a text that takes the memory or the time of whoever reads it.
 
 use std::borrow::Cow;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use cc_lb_fuzz::campaign::{OPENING_TIME_MAX, WORKER_MEMORY_MAX};
@@ -15,7 +16,8 @@ use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::line::shortened;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
-use tempfile::tempfile;
+
+use super::error::CliError;
 
 /// The longest text that is read as a module, in bytes.
 const TEXT_MAX_BYTES: usize = 4 << 20;
@@ -23,77 +25,131 @@ const TEXT_MAX_BYTES: usize = 4 << 20;
 /// How long a process may take that reads a text: of that, [`OPENING_TIME_MAX`] is work.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often a process that somebody kills is started anew.
+const KILLS: u32 = 4;
+
 /// How often it is looked whether it is done.
 const POLL: Duration = Duration::from_millis(2);
 
 /// The stack of the thread that reads a text, in bytes: it may be as deep as the reader follows.
 const STACK_BYTES: usize = 16 << 20;
 
-/// The module that a text is; what is wrong with it, where it is none or takes too much. `program` is this program.
-pub fn module_of(text: &[u8], program: &Path) -> Result<Vec<u8>, String> {
+/// The module that the text of a plugin at a path is. `program` is this program.
+pub fn module_of(path: &Path, text: &[u8], program: &Path) -> Result<Vec<u8>, CliError> {
+    let no_module = |reason| {
+        Err(CliError::NotWasm {
+            path: path.to_owned(),
+            reason,
+        })
+    };
     if text.len() > TEXT_MAX_BYTES {
-        return Err(format!(
+        return no_module(format!(
             "its text has more than {TEXT_MAX_BYTES} bytes; give the module itself"
         ));
     }
-    let made = assembled(text, program);
-    let (status, module, said) =
-        made.map_err(|error| format!("cannot have another process read it: {error}"))?;
+    let Assembled {
+        status,
+        module,
+        said,
+    } = assembled_at_last(text, program).map_err(CliError::Program)?;
     let dear = |what: String| {
-        Err(format!(
+        no_module(format!(
             "reading its text takes more {what}; give the module itself"
         ))
     };
-    let signal = status.and_then(|status| Signal::try_from(status.signal()?).ok());
-    match (status.and_then(|status| status.code()), signal) {
+    let Some(status) = status else {
+        return dear(format!("than {} s", PATIENCE.as_secs()));
+    };
+    let signal = status.signal().map(Signal::try_from);
+    match (status.code(), signal) {
         (Some(0), _) => Ok(module),
-        (Some(code), _) if code == i32::from(exit_code::COULD_NOT_RUN) => Err(said),
-        (_, Some(Signal::SIGXCPU)) => {
+        (Some(code), _) if code == i32::from(exit_code::COULD_NOT_RUN) => no_module(said),
+        (_, Some(Ok(Signal::SIGXCPU))) => {
             let seconds = OPENING_TIME_MAX.as_secs();
             dear(format!(
                 "than the {seconds} s of the processor that there are"
             ))
         }
-        (_, Some(Signal::SIGABRT)) if said.contains("memory allocation of ") => {
+        (_, Some(Ok(Signal::SIGABRT))) if said.contains("memory allocation of ") => {
             let most = WORKER_MEMORY_MAX >> 20;
             dear(format!("memory than there is, {most} MiB at most"))
         }
-        _ => match status {
-            Some(status) => Err(format!(
-                "the process that reads its text ended with {status}"
-            )),
-            None => dear(format!("than {} s", PATIENCE.as_secs())),
-        },
+        _ => no_module(format!(
+            "the process that reads its text ended with {status}"
+        )),
     }
 }
 
-/// What a process that reads a text came to, `None` where it came to no end; what it made of the text, and what it said.
-fn assembled(text: &[u8], program: &Path) -> io::Result<(Option<ExitStatus>, Vec<u8>, String)> {
-    let (mut input, mut output, mut errors) = (tempfile()?, tempfile()?, tempfile()?);
-    input.write_all(text)?;
-    input.rewind()?;
+/// What a process that reads a text came to.
+struct Assembled {
+    /// `None` where it came to no end.
+    status: Option<ExitStatus>,
+    module: Vec<u8>,
+    said: String,
+}
+
+/// The same of another one where somebody killed it, a few times.
+fn assembled_at_last(text: &[u8], program: &Path) -> io::Result<Assembled> {
+    let mut kills = 0;
+    loop {
+        let made = assembled(text, program)?;
+        let signal = made.status.and_then(|status| status.signal());
+        if signal != Some(Signal::SIGKILL as i32) || kills == KILLS {
+            return Ok(made);
+        }
+        kills += 1;
+    }
+}
+
+fn assembled(text: &[u8], program: &Path) -> io::Result<Assembled> {
     let mut process = Command::new(program)
         .arg("assemble")
-        .stdin(input)
-        .stdout(output.try_clone()?)
-        .stderr(errors.try_clone()?)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()?;
+    let (input, output, errors) = (
+        process.stdin.take(),
+        process.stdout.take(),
+        process.stderr.take(),
+    );
+    std::thread::scope(|scope| {
+        // One that ends early does not read all of it.
+        scope.spawn(move || input.map(|mut input| input.write_all(text)));
+        let module = scope.spawn(move || all_of(output));
+        let said = scope.spawn(move || all_of(errors));
+        let status = wait(&mut process);
+        if !matches!(status, Ok(Some(_))) {
+            process.kill()?;
+            process.wait()?;
+        }
+        let joined = |thread: ScopedJoinHandle<'_, Vec<u8>>| thread.join().unwrap_or_default();
+        Ok(Assembled {
+            status: status?,
+            module: joined(module),
+            said: String::from_utf8_lossy(&joined(said)).into_owned(),
+        })
+    })
+}
+
+fn wait(process: &mut Child) -> io::Result<Option<ExitStatus>> {
     let begin = Instant::now();
-    let mut status = process.try_wait()?;
-    while status.is_none() && begin.elapsed() < PATIENCE {
+    loop {
+        let status = process.try_wait()?;
+        if status.is_some() || begin.elapsed() > PATIENCE {
+            return Ok(status);
+        }
         std::thread::sleep(POLL);
-        status = process.try_wait()?;
     }
-    if status.is_none() {
-        process.kill()?;
-        process.wait()?;
+}
+
+/// What comes until it is closed.
+fn all_of(stream: Option<impl Read>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(mut stream) = stream {
+        let _ = stream.read_to_end(&mut bytes);
     }
-    let (mut module, mut said) = (Vec::new(), Vec::new());
-    output.rewind()?;
-    output.read_to_end(&mut module)?;
-    errors.rewind()?;
-    errors.read_to_end(&mut said)?;
-    Ok((status, module, String::from_utf8_lossy(&said).into_owned()))
+    bytes
 }
 
 /// Does what [`module_of`] starts: makes a module of the text on the standard input, within the bounds of a worker.

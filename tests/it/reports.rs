@@ -144,6 +144,22 @@ fn what_does_not_show_again_is_one_finding_of_its_check() {
     assert_ne!(other.key(), finding(Origin::Case, false).key());
 }
 
+#[test]
+fn deaths_that_do_not_show_again_are_as_many_as_their_manners_and_each_case_is_kept() {
+    let died = |manner: &str| {
+        let mut finding = finding(Origin::Unreproduced, false);
+        finding.violation.check = "no_crash".to_owned();
+        finding.violation.class = manner.to_owned();
+        finding
+    };
+    assert_ne!(died("SIGKILL").key(), died("SIGABRT").key());
+    let found_on = Fingerprint::of_text("plugin.wasm");
+    let (one, mut other) = (died("SIGKILL"), died("SIGKILL"));
+    other.case.steps.extend(other.case.steps.clone());
+    assert_eq!(one.key(), other.key());
+    assert_ne!(one.file_stem(&found_on), other.file_stem(&found_on));
+}
+
 fn report() -> Report {
     let plan = Plan::plugin::<Request>(7, 1_000);
     let mut report = Report::new("my_plugin.wasm", &plan, &summary());

@@ -137,6 +137,15 @@ fn a_text_that_takes_too_long_to_read_is_refused_in_one_line_by_every_command() 
     }
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn a_worker_may_take_more_of_the_processor_than_the_shell_gives_a_process() {
+    let run = "run plugin.wasm --time 5s --workers 1 --seed 1 --quiet";
+    let output = limited("-S -t 2", &plugin(""), run);
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(code(&output), exit_code::CLEAN, "{said}");
+}
+
 /// A plugin whose start code calls itself to a depth. Each call takes about 48 bytes of the stack.
 fn goes_down(levels: u32) -> Vec<u8> {
     plugin(&format!(

@@ -159,7 +159,7 @@ fn a_campaign_comes_to_the_same_with_any_number_of_workers() {
 #[test]
 fn a_campaign_goes_on_behind_every_death_and_tells_it_once() {
     let aborting = faulty("aborts");
-    let plan = plan(1, 40);
+    let plan = plan(1, 24);
     let mut findings: Vec<Finding> = Vec::new();
     let summary = aborting.run(&plan, NonZeroUsize::MIN, &mut |event| {
         if let Some(finding) = shown(event) {
@@ -167,7 +167,7 @@ fn a_campaign_goes_on_behind_every_death_and_tells_it_once() {
         }
     });
     let summary = summary.expect("it runs");
-    assert_eq!(summary.cases, 40);
+    assert_eq!(summary.cases, 24);
     // A trap by an operation, by a program that is none, and by a function of Extism.
     assert!((1..=6).contains(&findings.len()), "{findings:#?}");
     for finding in &findings {

@@ -163,9 +163,9 @@ impl Child {
             self.bound_time();
             drop((host.open(), host.open()));
         }
-        // From now on there are calls, each of which has limits of its own.
-        if let Some((most, hard)) = self.time {
-            let _ = setrlimit(Resource::RLIMIT_CPU, most, hard);
+        // From now on there are calls, each of which has limits of its own. How many one process makes is nobody's business.
+        if let Some((_, hard)) = self.time {
+            let _ = setrlimit(Resource::RLIMIT_CPU, hard, hard);
         }
         send(&mut io::stdout(), &Answer::Loaded(host.agreed()))?;
         let setup = self.setup();

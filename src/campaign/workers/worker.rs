@@ -77,7 +77,7 @@ impl Worker {
         self.interrupt = self.interrupt.at_once();
         let negotiated = match self.live()? {
             Ok(living) => &living.opened.negotiated,
-            Err(end) => return Err(CampaignError::Died(end.death)),
+            Err(end) => return Err(self.end_of_load(end)),
         };
         let functions = of_negotiated::<Request>(functions, negotiated)?;
         let end = match self.ask(&Order::Limits { functions })? {
@@ -90,7 +90,12 @@ impl Worker {
 
     /// What it learned of the plugin; `None` where it dies while it opens it.
     pub(super) fn opened(&mut self) -> Result<Option<Opened>, CampaignError> {
-        Ok(self.live()?.ok().map(|living| living.opened.clone()))
+        match self.live()? {
+            Ok(living) => Ok(Some(living.opened.clone())),
+            // That says nothing of the plugin.
+            Err(end) if end.from_outside => Err(self.killed()),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Runs a case alone and tells what was seen, nothing where the worker died, and what the checks find.
@@ -110,17 +115,28 @@ impl Worker {
         &mut self,
         case: &Case,
     ) -> Result<(Vec<StepSeen>, Vec<Violation>, bool), CampaignError> {
-        let case = self.encode(case)?;
-        let end = match self.ask(&Order::Replay { case })? {
-            Ok(Answer::Replayed(seen, violations)) => {
-                self.retire_if(&violations);
-                let by_chance = violations.iter().any(Violation::is_by_chance);
-                return Ok((seen, violations, by_chance));
-            }
-            Ok(_) => self.nonsense(),
-            Err(end) => end,
+        let order = Order::Replay {
+            case: self.encode(case)?,
         };
-        Ok((Vec::new(), self.violations_of(&end), end.is_by_chance()))
+        let mut deaths = Vec::new();
+        loop {
+            let end = match self.ask(&order)? {
+                Ok(Answer::Replayed(seen, violations)) => {
+                    self.retire_if(&violations);
+                    let all = [deaths, violations].concat();
+                    let by_chance = all.iter().any(Violation::is_by_chance);
+                    return Ok((seen, all, by_chance));
+                }
+                Ok(_) => self.nonsense(),
+                Err(end) => end,
+            };
+            let is_first = deaths.is_empty();
+            deaths = self.violations_of(&end);
+            // What the case shows otherwise is seen when the machine does not stand still.
+            if !is_first || !end.is_by_chance() {
+                return Ok((Vec::new(), deaths, end.is_by_chance()));
+            }
+        }
     }
 
     /// Runs a case alone and tells which features it reaches: see [`features`](crate::observation::features). The death
@@ -300,6 +316,11 @@ impl Worker {
         }
     }
 
+    /// Somebody else, or a limit of the system, ended its processes each time.
+    fn killed(&self) -> CampaignError {
+        self.error("it is killed again and again".to_owned())
+    }
+
     fn error(&self, reason: String) -> CampaignError {
         CampaignError::Worker {
             program: self.workers.program.clone(),
@@ -339,10 +360,11 @@ impl Worker {
     /// becomes of these, the death is in the block.
     fn mourn(&mut self, plan: &Plan, cases: Range<u64>, end: &End) -> Block {
         // A plugin that was never opened has no cases worth trying.
-        let case = if self.opened {
-            end.place.case.clamp(cases.start, cases.end - 1)
-        } else {
-            cases.end - 1
+        let case = match self.opened {
+            true => end.place.case.clamp(cases.start, cases.end - 1),
+            // Somebody else did that, and the others may have a worker.
+            false if end.from_outside => cases.start,
+            false => cases.end - 1,
         };
         let mut block = Block::of(plan);
         let mut violations = self.violations_of(end);
@@ -426,6 +448,7 @@ impl Lab<Request> for Worker {
         match self.ask(&order)? {
             Ok(Answer::Located(site)) => return Ok(site),
             Ok(_) => drop(self.nonsense()),
+            Err(end) if end.is_by_chance() => return Ok(None),
             Err(_) => {}
         }
         self.workers.cannot_locate.store(true, Ordering::Relaxed);

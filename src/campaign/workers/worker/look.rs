@@ -46,9 +46,10 @@ impl Worker {
     }
 
     /// The end of a process that did not come to run the plugin.
-    fn end_of_load(&self, end: End) -> CampaignError {
+    pub(super) fn end_of_load(&self, end: End) -> CampaignError {
         match self.too_dear(&end) {
             Some(reason) => CampaignError::Refused { reason },
+            None if end.from_outside => self.killed(),
             None => CampaignError::Died(end.death),
         }
     }
