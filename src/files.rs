@@ -146,6 +146,20 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// The file that is replaced where a path is written to, by one name whatever the path is; `None` for what is written in place, such
+/// as a device, and where there is no such folder.
+pub fn replaced(path: &Path) -> Option<PathBuf> {
+    match path.metadata() {
+        Ok(found) if !found.is_file() => None,
+        Ok(_) => path.canonicalize().ok(),
+        Err(_) => {
+            let file = behind_links(path);
+            let folder = folder_of(&file).canonicalize().ok()?;
+            Some(folder.join(file.file_name()?))
+        }
+    }
+}
+
 /// What a link to a file that is not there yet stands for.
 fn behind_links(path: &Path) -> PathBuf {
     let mut path = path.to_owned();

@@ -64,7 +64,8 @@ impl ReportFile {
 
     /// Whether it would take the place of another one.
     pub fn overwrites(&self, other: &Self) -> bool {
-        self.path == other.path && self.stream().is_none()
+        let file = files::replaced(&self.path);
+        file.is_some() && self.stream().is_none() && file == files::replaced(&other.path)
     }
 
     /// Makes its folder. What cannot be written is told before the work, not behind it.

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::thread::ScopedJoinHandle;
+use std::thread::{Builder, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use cc_lb_fuzz::campaign::{OPENING_TIME_MAX, WORKER_MEMORY_MAX};
@@ -114,15 +114,25 @@ fn assembled(text: &[u8], program: &Path) -> io::Result<Assembled> {
         process.stderr.take(),
     );
     std::thread::scope(|scope| {
-        // One that ends early does not read all of it.
-        scope.spawn(move || input.map(|mut input| input.write_all(text)));
-        let module = scope.spawn(move || all_of(output));
-        let said = scope.spawn(move || all_of(errors));
-        let status = wait(&mut process);
+        let streams = || -> io::Result<_> {
+            let thread = Builder::new;
+            // One that ends early does not read all of it.
+            let write = move || drop(input.map(|mut input| input.write_all(text)));
+            thread().spawn_scoped(scope, write)?;
+            let module = thread().spawn_scoped(scope, move || all_of(output))?;
+            let said = thread().spawn_scoped(scope, move || all_of(errors))?;
+            Ok((module, said))
+        };
+        let streams = streams();
+        let status = match &streams {
+            Ok(_) => wait(&mut process),
+            Err(_) => Ok(None),
+        };
         if !matches!(status, Ok(Some(_))) {
             process.kill()?;
             process.wait()?;
         }
+        let (module, said) = streams?;
         let joined = |thread: ScopedJoinHandle<'_, Vec<u8>>| thread.join().unwrap_or_default();
         Ok(Assembled {
             status: status?,
@@ -161,7 +171,7 @@ pub fn assemble() -> ExitCode {
         let _ = setrlimit(Resource::RLIMIT_CPU, most, hard);
     }
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-    let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+    let thread = Builder::new().stack_size(STACK_BYTES);
     let made = match thread.spawn(read_module) {
         Ok(thread) => thread
             .join()

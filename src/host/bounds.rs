@@ -18,8 +18,8 @@ pub const MEMORY_MAX_PAGES: u64 = 1024;
 /// The most bytes of data: Extism copies the whole module for each session, and behind each call that ends abnormally.
 pub const DATA_MAX_BYTES: u64 = 8 << 20;
 
-/// Up to there the runtime maps the data of a plugin, all of which is where it says: it costs nothing then. An image that ends on
-/// the page behind, or is 16 MiB, is not mapped.
+/// Up to there the runtime maps the data of a plugin, all of which is where it says: it costs nothing then. An image of
+/// 16 MiB is not mapped any more.
 pub const MAPPED_MAX_BYTES: u64 = (16 << 20) - (64 << 10);
 
 /// The most pages of 4 KiB that have data in them which is not mapped: each is copied for each session.

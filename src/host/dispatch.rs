@@ -13,7 +13,7 @@ pub use cc_lb_plugin_wire::wire_function::FallbackPolicy;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::failure::{Cause, Decoding};
@@ -266,11 +266,29 @@ pub fn unseal<T: DeserializeOwned>(output: &[u8], version: u32) -> Result<T, Dec
         });
     }
     let answer = Value::Object(answer);
-    // What is wrong is worded with all of a text, and nothing bounds how long that takes.
     if output.len() > WORDS_MAX_BYTES {
-        response::<T>(with_short_texts(&answer))?;
+        is_of_the_type::<T>(&answer)?;
     }
     response(answer)
+}
+
+/// Whether an answer is a response as far as types and fields go. What is wrong is worded with all of a text, and nothing bounds
+/// how long that takes: here the middles of long texts are left out.
+///
+/// # Errors
+/// [`Decoding`] where it is none, whatever its texts say.
+fn is_of_the_type<T: DeserializeOwned>(answer: &Value) -> Result<(), Decoding> {
+    const WHATEVER_TEXTS_SAY: [&str; 3] = ["invalid type: ", "unknown field ", "missing field "];
+    match response::<T>(with_short_texts(answer)) {
+        Err(Decoding::NotResponse { field, why })
+            if WHATEVER_TEXTS_SAY
+                .iter()
+                .any(|words| why.starts_with(words)) =>
+        {
+            Err(Decoding::NotResponse { field, why })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn response<T: DeserializeOwned>(answer: Value) -> Result<T, Decoding> {
@@ -281,15 +299,21 @@ fn response<T: DeserializeOwned>(answer: Value) -> Result<T, Decoding> {
     })
 }
 
-/// The same but for the middles of long texts: as far as types go it is a response where the other is.
+/// The same but for the middles of long texts, where that leaves the keys of an object apart.
 fn with_short_texts(answer: &Value) -> Value {
     match answer {
         Value::String(text) => shortened(text).into(),
         Value::Array(items) => items.iter().map(with_short_texts).collect(),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(key, value)| (shortened(key), with_short_texts(value)))
-            .collect(),
+        Value::Object(fields) => {
+            let short = |(key, value): (&String, _)| (shortened(key), with_short_texts(value));
+            let shorter: Map<String, Value> = fields.iter().map(short).collect();
+            if shorter.len() == fields.len() {
+                shorter.into()
+            } else {
+                let same = |(key, value): (&String, _)| (key.clone(), with_short_texts(value));
+                fields.iter().map(same).collect()
+            }
+        }
         other => other.clone(),
     }
 }

@@ -14,7 +14,7 @@ use crate::line::{is_printable, one_line};
 /// So many names of functions are read: one for each, and some more.
 const NAMINGS_MAX: usize = 2 * FUNCTIONS_MAX as usize;
 
-/// The longest name that is demangled, and so much of a longer one is looked at, in bytes.
+/// The longest name that is demangled, in bytes.
 const NAME_MAX_BYTES: usize = 1024;
 
 /// How many times as long a name may become.
@@ -88,7 +88,7 @@ pub(super) fn readable(name: &str) -> String {
 /// Whether a function belongs to the runtime of a language and not to the plugin's author, by its name.
 pub(super) fn is_of_a_language(name: &str) -> bool {
     // It is asked of each frame of a trap, and a name may be as long as the module.
-    let name = &name[..name.floor_char_boundary(NAME_MAX_BYTES)];
+    let name = &name[..name.floor_char_boundary(DEMANGLED_TIMES * NAME_MAX_BYTES)];
     const BEGINNINGS: [&str; 22] = [
         // Rust.
         "core::",

@@ -105,9 +105,9 @@ pub(super) fn of_answers(record: &CaseRecord) -> usize {
     held.bytes + reference.sum::<usize>() + READERS * of_the_largest(record)
 }
 
-/// So many times an answer is there while it is read, beside what is kept: as its text, the host's tree, the response, and
-/// what there is of one that it makes of the other.
-const READERS: usize = 3;
+/// So many times an answer is there while it is read, beside what is kept: as its text, the host's tree, another with
+/// short texts, the response, and what there is of one that it makes of the other.
+const READERS: usize = 4;
 
 fn of_the_largest(record: &CaseRecord) -> usize {
     let steps = record

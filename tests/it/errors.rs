@@ -62,7 +62,7 @@ const ATTEMPTS: &str = "
     run --report xml=page.xml
     run --report html=bad_corpus/no_case.json/page.html
     run --report html=empty_folder
-    run --report html=page.html --report json=page.html
+    run --report html=page.html --report json=./page.html
     run --artifacts bad_corpus/no_case.json
     run --corpus missing
     run --corpus bad_corpus

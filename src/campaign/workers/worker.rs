@@ -85,6 +85,9 @@ impl Worker {
             Ok(_) => self.nonsense(),
             Err(end) => end,
         };
+        if end.from_outside {
+            return Err(self.killed());
+        }
         Err(CampaignError::Died(end.death))
     }
 
@@ -120,7 +123,12 @@ impl Worker {
         };
         let mut deaths = Vec::new();
         loop {
-            let end = match self.ask(&order)? {
+            let answer = match self.ask(&order) {
+                // What was seen is told, whatever ends the second try.
+                Err(_) if !deaths.is_empty() => return Ok((Vec::new(), deaths, true)),
+                answer => answer?,
+            };
+            let end = match answer {
                 Ok(Answer::Replayed(seen, violations)) => {
                     self.retire_if(&violations);
                     let all = [deaths, violations].concat();
@@ -157,6 +165,7 @@ impl Worker {
             Some(function) if is_of_the_case => {
                 Ok(BTreeSet::from([format!("{function}: {manner}")]))
             }
+            _ if end.from_outside => Err(self.killed()),
             _ => Err(CampaignError::Died(end.death)),
         }
     }
@@ -360,11 +369,10 @@ impl Worker {
     /// becomes of these, the death is in the block.
     fn mourn(&mut self, plan: &Plan, cases: Range<u64>, end: &End) -> Block {
         // A plugin that was never opened has no cases worth trying.
-        let case = match self.opened {
-            true => end.place.case.clamp(cases.start, cases.end - 1),
-            // Somebody else did that, and the others may have a worker.
-            false if end.from_outside => cases.start,
-            false => cases.end - 1,
+        let case = if self.opened {
+            end.place.case.clamp(cases.start, cases.end - 1)
+        } else {
+            cases.end - 1
         };
         let mut block = Block::of(plan);
         let mut violations = self.violations_of(end);
@@ -411,6 +419,8 @@ impl Lab<Request> for Worker {
                 return Ok(block);
             }
             Ok(_) => self.nonsense(),
+            // No case has run.
+            Err(end) if end.from_outside && !self.opened => return Err(self.killed()),
             Err(end) => end,
         };
         Ok(self.mourn(plan, cases, &end))
@@ -448,7 +458,8 @@ impl Lab<Request> for Worker {
         match self.ask(&order)? {
             Ok(Answer::Located(site)) => return Ok(site),
             Ok(_) => drop(self.nonsense()),
-            Err(end) if end.is_by_chance() => return Ok(None),
+            // That says nothing of the plugin.
+            Err(end) if end.from_outside => return Ok(None),
             Err(_) => {}
         }
         self.workers.cannot_locate.store(true, Ordering::Relaxed);
