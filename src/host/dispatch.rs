@@ -204,6 +204,8 @@ impl PluginSession {
 }
 
 impl Session for PluginSession {
+    const TELLS_INPUT: bool = true;
+
     fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
         self.observe::<F>(request)
     }

@@ -55,12 +55,12 @@ fn openings_read_back_and_mutate_in_place() {
         assert!(target.run(&data[..size]));
     }
     assert!(!target.run(b"no opening"));
-    let later = br#"{"format":3}"#;
+    let later = br#"{"format":2}"#;
     assert!(
         Opening::decode(later)
             .expect_err("it is later")
             .to_string()
-            .contains("format 3")
+            .contains("format 2")
     );
 }
 
