@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::case::Case;
 use crate::fingerprint::Fingerprint;
 use crate::oracle::{
-    Advice, BEHIND_OTHERS, NoCrash, NoPoison, Oracle as _, PluginFault, Violation,
+    Advice, BEHIND_OTHERS, NoCrash, NoPoison, OTHER_SESSIONS, Oracle as _, PluginFault, Violation,
 };
 use crate::puppet::{HALF_WAY, MEANS, Program};
 use crate::wire::{Request, Vocabulary};
@@ -93,6 +93,10 @@ impl<R> Finding<R> {
     /// The key of what is told once, whatever it is about: of what did not show again nobody knows what it comes from, nor
     /// which function has to do with it. What was not looked into is no finding yet.
     fn is_about_nothing_else(&self) -> Option<String> {
+        // Nor is anything else of what changes all sessions.
+        if self.violation.class == OTHER_SESSIONS {
+            return Some(format!("{}-{OTHER_SESSIONS}", self.violation.check));
+        }
         match self.origin {
             // How a process died says what it died of.
             Origin::Unreproduced if self.violation.check == NoCrash.name() => {
@@ -265,7 +269,9 @@ fn key_of_plain(violation: &Violation) -> String {
 
 /// Whether a healthy call failed behind other calls, in a way that is known.
 pub(crate) fn is_healthy_call(violation: &Violation) -> bool {
-    violation.check == NoPoison.name() && !violation.class.is_empty()
+    violation.check == NoPoison.name()
+        && !violation.class.is_empty()
+        && violation.class != OTHER_SESSIONS
 }
 
 /// What shows only behind other calls: a fault, or the healthy call that it breaks.

@@ -31,6 +31,11 @@ const TURNS: usize = 1000;
 /// So many requests take turns in it: each comes eight times.
 const TAKE_TURNS: usize = TURNS / 8;
 
+/// One in so many cases is extreme, among so many first ones, and behind them: each takes as long as a hundred others.
+const EXTREMES_FIRST: u64 = 8;
+const EXTREMES_FIRST_CASES: u64 = 512;
+const EXTREMES_LATER: u64 = 1024;
+
 /// What a campaign tries, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,12 +52,25 @@ pub enum Phase {
     Random,
     /// Sequences of many calls of several functions
     Stateful,
+    /// Texts, lists, answers and numbers of calls on powers of two: for hosts
+    Extremes,
 }
 
 impl Phase {
-    /// All of them. Behind the seeds every other case is one of the boundaries, as long as there are any; the last two
-    /// take turns. The last case of each of the first sessions is a soak.
-    pub const ALL: [Self; 5] = [
+    /// All of them. Behind the seeds every other case is one of the boundaries, as long as there are any; random and stateful
+    /// ones take turns. The last case of each of the first sessions is a soak. One in eight is extreme at first, and later one
+    /// in a thousand.
+    pub const ALL: [Self; 6] = [
+        Self::Seeds,
+        Self::Soak,
+        Self::Boundaries,
+        Self::Random,
+        Self::Stateful,
+        Self::Extremes,
+    ];
+
+    /// Those that try a plugin. What is extreme to a host grows there step by step.
+    pub const OF_PLUGINS: [Self; 5] = [
         Self::Seeds,
         Self::Soak,
         Self::Boundaries,
@@ -68,6 +86,7 @@ impl Phase {
             Self::Boundaries => "boundaries",
             Self::Random => "random",
             Self::Stateful => "stateful",
+            Self::Extremes => "extremes",
         }
     }
 }
@@ -171,6 +190,8 @@ impl<R: Vocabulary> Cases<R> {
             Phase::Soak
         } else if self.boundary(index).is_some() {
             Phase::Boundaries
+        } else if self.extreme(index).is_some() {
+            Phase::Extremes
         } else if self.has(Phase::Stateful) && (index % 4 == 3 || !self.has(Phase::Random)) {
             Phase::Stateful
         } else {
@@ -213,8 +234,33 @@ impl<R: Vocabulary> Cases<R> {
         (place < self.boundaries.len()).then_some(place)
     }
 
+    /// Which of the extreme cases the case of this index is.
+    fn extreme(&self, index: u64) -> Option<u64> {
+        if !self.has(Phase::Extremes) {
+            return None;
+        }
+        if !self.has(Phase::Random) && !self.has(Phase::Stateful) {
+            // All that no other phase has.
+            return Some(if self.has(Phase::Boundaries) {
+                index / 2
+            } else {
+                index
+            });
+        }
+        // Neither the last of a session, nor where boundaries or sequences are.
+        let place = |one_in: u64, index: u64| (index % one_in == 5).then_some(index / one_in);
+        match index.checked_sub(EXTREMES_FIRST_CASES) {
+            None => place(EXTREMES_FIRST, index),
+            Some(later) => {
+                let first = EXTREMES_FIRST_CASES / EXTREMES_FIRST;
+                place(EXTREMES_LATER, later).map(|place| first + place)
+            }
+        }
+    }
+
     fn is_endless(&self) -> bool {
-        self.has(Phase::Random) || self.has(Phase::Stateful)
+        let endless = [Phase::Random, Phase::Stateful, Phase::Extremes];
+        endless.into_iter().any(|phase| self.has(phase))
     }
 
     /// The case of this index.
@@ -244,6 +290,11 @@ impl<R: Vocabulary> Cases<R> {
                 entropy.resize(SEQUENCE_ENTROPY, 0);
                 rng.fill_bytes(&mut entropy);
                 menu.sequence(&mut Unstructured::new(&entropy)).ok()
+            }
+            Phase::Extremes => {
+                rng.fill_bytes(&mut entropy);
+                let number = self.extreme(index);
+                number.and_then(|n| menu.extreme(n, &mut Unstructured::new(&entropy)).ok())
             }
         };
         // `arbitrary` fills up with zeroes when the entropy ends; if it fails all the same, that is a healthy call.

@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 
 use super::CampaignError;
+use super::apart::of_other_sessions;
 use super::lab::{Lab, MEASURED_REPEATS, must_show_again};
+use super::suspect::{Confirmed, Known, Suspect, joined};
 use crate::case::{Case, MAX_STEPS, Numbers, ShrinkLimits, Step};
-use crate::finding::{Finding, Origin, Told, is_healthy_call};
+use crate::finding::{Finding, Origin, is_healthy_call};
 use crate::host::Site;
 use crate::observation::Subject;
 use crate::oracle::{NoCrash, NoDrift, Oracle as _, PluginFault, Violation};
@@ -19,41 +21,30 @@ const MEASURED_STEPS: usize = 64;
 /// How often the case of a plugin may be disturbed until it has shown what it shows.
 const PLUGIN_MISSES: u32 = 2;
 
-/// What became of a violation.
-#[derive(Debug)]
-pub enum Confirmed<R> {
-    /// It is new.
-    Finding(Box<Finding<R>>),
-    /// It shows with nothing but the operations that a finding is known for.
-    Known,
-    /// It does not show again, and chance had a say in it: the machine may have been busy. No death of a worker is that.
-    No,
-}
-
-/// A violation, and what led to it.
-pub struct Suspect<'a, R> {
-    /// What was found.
-    pub violation: &'a Violation,
-    /// The cases that the session had seen, that with the violation last.
-    pub history: &'a [Case<R>],
-    /// Whether chance had a say in it: the clock, or somebody else.
-    pub by_chance: bool,
-}
-
-/// What is known already.
-#[derive(Clone, Debug, Default)]
-pub struct Known {
-    /// All findings.
-    pub told: Told,
-    /// The effects that findings of the same check and class are known for.
-    pub effects: Vec<BTreeSet<&'static str>>,
-}
-
 /// Makes a finding of a violation.
 ///
 /// # Errors
 /// [`CampaignError`] where the lab fails.
 pub fn confirm<R: Vocabulary>(
+    lab: &mut impl Lab<R>,
+    suspect: &Suspect<'_, R>,
+    known: &Known,
+    limits: ShrinkLimits,
+) -> Result<Confirmed<R>, CampaignError> {
+    // Most are known, and that is seen soonest.
+    if let Some(last) = suspect.history.last()
+        && is_known(lab, suspect.violation, last, &known.effects)?
+    {
+        return Ok(Confirmed::Known);
+    }
+    match of_other_sessions(lab, suspect, known)? {
+        Some(confirmed) => Ok(confirmed),
+        None => of_its_own(lab, suspect, known, limits),
+    }
+}
+
+/// The same of what no other session has to do with.
+fn of_its_own<R: Vocabulary>(
     lab: &mut impl Lab<R>,
     suspect: &Suspect<'_, R>,
     known: &Known,
@@ -66,7 +57,7 @@ pub fn confirm<R: Vocabulary>(
             by_chance: true,
         };
         // What is known is the fault of a call that needs no others.
-        if let Confirmed::Finding(finding) = confirm(lab, &suspect, known, limits)? {
+        if let Confirmed::Finding(finding) = of_its_own(lab, &suspect, known, limits)? {
             return Ok(Confirmed::Finding(finding));
         }
     }
@@ -85,8 +76,9 @@ pub fn confirm<R: Vocabulary>(
     let last = suspect.history.last().cloned();
     let candidates = last.map(|last| (last, Origin::Case)).into_iter();
     for (case, origin) in candidates.chain([(joined.clone(), Origin::History)]) {
-        // Most are known, and that is seen soonest.
-        if is_known(lab, suspect.violation, &case, &known.effects)? {
+        // The case by itself is not, or there would be nothing to confirm.
+        let may_be_known = origin == Origin::History;
+        if may_be_known && is_known(lab, suspect.violation, &case, &known.effects)? {
             return Ok(Confirmed::Known);
         }
         let violation = &located(lab, suspect.violation, &case)?;
@@ -143,7 +135,7 @@ fn as_no_limit<R: Vocabulary>(
             history: &[usual],
             by_chance: true,
         };
-        let confirmed = confirm(lab, &suspect, known, limits)?;
+        let confirmed = of_its_own(lab, &suspect, known, limits)?;
         if !matches!(confirmed, Confirmed::No) {
             return Ok(Some(confirmed));
         }
@@ -200,15 +192,6 @@ pub fn confirm_all<R: Vocabulary, L: Lab<R>>(
             Err(error) => Some(Err(error)),
         }
     })
-}
-
-/// The last steps of the cases of a session as one.
-pub(super) fn joined<R: Vocabulary>(history: &[Case<R>], most: usize) -> Case<R> {
-    let steps = history.iter().flat_map(|case| case.steps.iter().cloned());
-    let all = Case {
-        steps: steps.collect(),
-    };
-    all.last(most)
 }
 
 /// The violation with its place in the plugin, where that is not known and can be found out on this case.

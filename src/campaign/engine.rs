@@ -7,10 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::block::{Block, Stopped};
-use super::confirm::{Confirmed, Suspect, confirm};
+use super::confirm::confirm;
 use super::interrupt::Interrupt;
 use super::lab::{Bench, Interruptible, Lab};
 use super::ledger::Ledger;
+use super::suspect::{Confirmed, Suspect};
 use super::{CampaignError, Event, Plan, Summary};
 use crate::finding::Finding;
 use crate::host::Host;

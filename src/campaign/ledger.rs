@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::block::{Block, Stopped, depth_at};
-use super::confirm::{Confirmed, Known, joined};
 use super::engine::Part;
 use super::history::as_seen;
 use super::interrupt::Interrupt;
+use super::suspect::{Confirmed, Known, joined};
 use super::{Budget, CampaignError, Cases, Event, FunctionStats, Plan, Summary};
 use crate::case::{Case, MAX_STEPS, ShrinkLimits, tree};
 use crate::finding::{Finding, Origin, Told};

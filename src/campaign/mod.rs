@@ -19,6 +19,7 @@ use crate::host::HandshakeError;
 use crate::observation::Death;
 use crate::wire::{Function, Vocabulary};
 
+mod apart;
 mod block;
 mod boundaries;
 mod cases;
@@ -35,13 +36,14 @@ mod lab;
 mod ledger;
 mod limits;
 mod sessions;
+mod suspect;
 mod values;
 #[cfg(unix)]
 mod workers;
 
 pub use block::{Block, Stopped};
 pub use cases::{Cases, Phase};
-pub use confirm::{Confirmed, Known, Suspect, confirm, confirm_all};
+pub use confirm::{confirm, confirm_all};
 pub use corpus::{Entry, reached, redundant};
 pub use distribution::Distribution;
 pub use engine::{findings, run, run_bench};
@@ -49,6 +51,7 @@ pub use fuzz_target::{FuzzTarget, Verdict, mutate};
 pub use interrupt::Interrupt;
 pub use lab::{Bench, Lab};
 pub use limits::{Limit, Point, limits};
+pub use suspect::{Confirmed, Known, Suspect};
 #[cfg(unix)]
 pub use workers::{
     Child, HostKind, OPENING_TIME_MAX, Patience, Setup, WORKER_MEMORY_MAX, Worker, Workers, serve,
@@ -85,7 +88,7 @@ impl Plan {
             budget: Budget::Cases(cases),
             menu: Menu::puppet::<R>(),
             // What its requests are matters little beside what they tell it to do.
-            phases: vec![Phase::Seeds, Phase::Random],
+            phases: vec![Phase::Seeds, Phase::Random, Phase::Extremes],
         }
     }
 
@@ -93,7 +96,7 @@ impl Plan {
     pub fn plugin<R: Vocabulary>(seed: u64, cases: u64) -> Self {
         Self {
             menu: Menu::plugin::<R>(),
-            phases: Phase::ALL.into(),
+            phases: Phase::OF_PLUGINS.into(),
             ..Self::puppet::<R>(seed, cases)
         }
     }

@@ -13,9 +13,10 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::puppet::{Program, Wildness};
-use crate::wire::{Request, Vocabulary};
+use crate::wire::{Part, Request, Vocabulary};
 
 mod bodies;
+mod extremes;
 mod file;
 mod mutate;
 mod near;
@@ -157,10 +158,39 @@ impl<R: Vocabulary> Step<R> {
             Cow::Owned(step) => (step.request, step.program.map(Cow::Owned)),
         };
         if let Some(program) = &program {
-            request.carry(program.encode());
+            let text = program.encode();
+            match program.place() {
+                Some(place) => carry_in(&mut request, place.into(), text),
+                None => request.carry(text),
+            }
         }
         (request, program)
     }
+}
+
+/// Puts a text into the request's text of this place, counted round and round; into that of its function where its type does
+/// not know them.
+fn carry_in<R: Vocabulary>(request: &mut R, place: usize, text: String) {
+    let is_text = |part: &Part<'_>| matches!(part, Part::Text(_) | Part::Body(_) | Part::Json(_));
+    let mut all = 0;
+    request.parts(&mut |part| all += usize::from(is_text(&part)));
+    if all == 0 {
+        return request.carry(text);
+    }
+    let (mut at, place) = (0, place % all);
+    request.parts(&mut |part| {
+        if !is_text(&part) {
+            return;
+        }
+        if at == place {
+            match part {
+                Part::Text(own) | Part::Body(own) => own.clone_from(&text),
+                Part::Json(json) => *json = text.as_str().into(),
+                _ => {}
+            }
+        }
+        at += 1;
+    });
 }
 
 /// What generated cases are made of.
@@ -207,21 +237,41 @@ impl Menu {
     /// Those of `arbitrary`.
     pub fn step<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
         let place = *u.choose(&self.functions)?;
+        // What is drawn last has often no entropy left.
+        let program_first = self.programs.is_some() && u.arbitrary()?;
+        let program = if program_first {
+            self.program::<R>(place, u)?
+        } else {
+            None
+        };
         let request = match self.programs {
             Some(_) => R::arbitrary_of(place, u)?,
             None => self.request(place, u)?,
         };
-        let program = match self.programs {
-            Some(wildness) if u.int_in_range(0..=2u8)? != 0 => {
-                Some(Program::arbitrary_for(&R::functions()[place], wildness, u)?)
-            }
-            _ => None,
+        let program = if program_first {
+            program
+        } else {
+            self.program::<R>(place, u)?
         };
         Ok(Step {
             request,
             program,
             times: ONCE,
         })
+    }
+
+    /// An arbitrary program, where there are any, or none.
+    fn program<R: Vocabulary>(
+        &self,
+        place: usize,
+        u: &mut Unstructured<'_>,
+    ) -> arbitrary::Result<Option<Program>> {
+        match self.programs {
+            Some(wildness) if u.int_in_range(0..=2u8)? != 0 => {
+                Program::arbitrary_for(&R::functions()[place], wildness, u).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// An arbitrary request of a function of a plugin that is not the puppet: mostly near the dry-run sample.

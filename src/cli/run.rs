@@ -51,7 +51,7 @@ pub struct RunArgs {
     /// Only this function: its name, such as shape, or with its version, such as shape_v2; repeatable
     #[arg(long = "function", value_name = "FUNCTION")]
     functions: Vec<String>,
-    /// Only this phase; repeatable [default: all for a plugin, seeds and random for the host]
+    /// Only this phase; repeatable [default: all but extremes for a plugin; seeds, random and extremes for the host]
     #[arg(long = "phase", value_name = "PHASE", value_enum)]
     phases: Vec<Phase>,
     /// Run the cases that lie in this folder itself first, those in the folder of artifacts too; repeatable

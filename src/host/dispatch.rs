@@ -204,8 +204,6 @@ impl PluginSession {
 }
 
 impl Session for PluginSession {
-    const TELLS_INPUT: bool = true;
-
     fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
         self.observe::<F>(request)
     }

@@ -132,11 +132,6 @@ impl From<&AugmentedMetadata> for Agreed {
 /// [`HANDSHAKE_FUEL`]: cc_lb_plugin_wire::limits::HANDSHAKE_FUEL
 /// [`HANDSHAKE_WALL_MS`]: cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS
 pub trait Session {
-    /// Whether every call of the guest tells its input, and a request larger than
-    /// [`INPUT_MAX_BYTES`](dispatch::INPUT_MAX_BYTES) is a fallback without a call. Of others the runner makes the input
-    /// once more, and leaves such a request out.
-    const TELLS_INPUT: bool = false;
-
     /// Dispatches one request and tells what was observed beside the outcome.
     ///
     /// A host that cannot observe returns [`Call::default`] beside the outcome: checks that need what is

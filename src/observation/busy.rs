@@ -1,9 +1,9 @@
 //! How busy the machine is with other things. On a busy machine a clock says little of a call: it may have been ready to
 //! run, or over, long before.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 /// The watching thread sleeps for so long at a time. What comes on top is what any timer is late, that of a host too.
@@ -15,60 +15,119 @@ const WAITS_AT_THE_END: u32 = 4;
 
 /// Watches the machine while calls are measured.
 pub(super) struct Watch {
-    /// The longest that the watching thread overslept, in microseconds.
-    overslept: Arc<AtomicU64>,
+    /// What the watching thread has seen since the beginning of a call.
+    sights: Arc<Sights>,
+    /// How many processors the machine has, this process or not: all threads of it are counted.
+    processors: u64,
     /// Dropped to end the thread.
     _awake: Sender<()>,
+}
+
+/// What the watching thread sees.
+#[derive(Default)]
+struct Sights {
+    /// The longest that it overslept, in microseconds.
+    overslept: AtomicU64,
+    /// How often it looked, and how many threads were running then or ready to, together.
+    looks: AtomicU64,
+    running: AtomicU64,
 }
 
 /// The beginning of a call.
 pub(super) struct Mark(Waited);
 
-/// For how long a thread has been ready to run and did not, and how often it ran, since it began.
+/// For how long a thread ran, for how long it was ready to and did not, and how often it ran, since it began.
 #[derive(Default)]
 struct Waited {
+    ran: Duration,
     time: Duration,
     runs: u32,
 }
 
 impl Watch {
     pub(super) fn start() -> Self {
-        let overslept = Arc::new(AtomicU64::new(0));
+        let sights = Arc::new(Sights::default());
         let (awake, asleep) = mpsc::channel::<()>();
         std::thread::spawn({
-            let overslept = Arc::clone(&overslept);
+            let sights = Arc::clone(&sights);
             move || loop {
                 let start = Instant::now();
                 match asleep.recv_timeout(NAP) {
                     Err(RecvTimeoutError::Timeout) => {
                         let late = start.elapsed().saturating_sub(NAP).as_micros();
                         let late = u64::try_from(late).unwrap_or(u64::MAX);
-                        overslept.fetch_max(late, Ordering::Relaxed);
+                        sights.overslept.fetch_max(late, Ordering::Relaxed);
+                        if let Some(running) = running() {
+                            sights.looks.fetch_add(1, Ordering::Relaxed);
+                            sights.running.fetch_add(running, Ordering::Relaxed);
+                        }
                     }
                     _ => break,
                 }
             }
         });
         Self {
-            overslept,
+            sights,
+            processors: *PROCESSORS,
             _awake: awake,
         }
     }
 
     pub(super) fn mark(&self) -> Mark {
-        self.overslept.store(0, Ordering::Relaxed);
+        for sight in [
+            &self.sights.overslept,
+            &self.sights.looks,
+            &self.sights.running,
+        ] {
+            sight.store(0, Ordering::Relaxed);
+        }
         Mark(waited())
     }
 
     /// By how much a call since then may have been seen to end too late: how late timers were at most, and what this
-    /// thread waited at the end of the call.
+    /// thread waited at the end of the call; or what it took longer for as many threads as wanted to run, if that is more.
     pub(super) fn since(&self, mark: &Mark) -> Duration {
-        let overslept = Duration::from_micros(self.overslept.load(Ordering::Relaxed));
+        let overslept = Duration::from_micros(self.sights.overslept.load(Ordering::Relaxed));
         let now = waited();
         let time = now.time.saturating_sub(mark.0.time);
         let runs = now.runs.wrapping_sub(mark.0.runs).max(1);
-        overslept + time / runs * WAITS_AT_THE_END.min(runs)
+        let waited = overslept + time / runs * WAITS_AT_THE_END.min(runs);
+        // What it slept of its own will nobody took from it.
+        let wanted = now.ran.saturating_sub(mark.0.ran) + time;
+        waited.max(wanted.mul_f64(self.share_of_others()))
     }
+
+    /// The share of the time that others had, where more threads wanted to run than there are processors.
+    fn share_of_others(&self) -> f64 {
+        let looks = self.sights.looks.load(Ordering::Relaxed);
+        let running = self.sights.running.load(Ordering::Relaxed);
+        // The watching thread is one of them.
+        let others = running.saturating_sub(looks);
+        let room = self.processors * looks;
+        if others > room {
+            1.0 - room as f64 / others as f64
+        } else {
+            0.0
+        }
+    }
+}
+
+static PROCESSORS: LazyLock<u64> = LazyLock::new(processors);
+
+/// How many processors the machine has: this process may be bound to fewer.
+fn processors() -> u64 {
+    // A line for all of them, and one for each. Source: Documentation/filesystems/proc.rst of Linux.
+    let told = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let lines = told.lines().filter(|line| line.starts_with("cpu")).count();
+    (lines as u64).saturating_sub(1).max(1)
+}
+
+/// How many threads of the machine are running, or ready to; `None` where the system does not tell.
+fn running() -> Option<u64> {
+    // The fourth field: running threads, a slash, all threads. Source: Documentation/filesystems/proc.rst of Linux.
+    let told = std::fs::read_to_string("/proc/loadavg").ok()?;
+    let (running, _) = told.split_whitespace().nth(3)?.split_once('/')?;
+    running.parse().ok()
 }
 
 /// Nothing where the system does not tell.
@@ -78,11 +137,12 @@ fn waited() -> Waited {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let mut numbers = told.split_whitespace().map(|n| n.parse::<u64>().ok());
     match (
-        numbers.next(),
+        numbers.next().flatten(),
         numbers.next().flatten(),
         numbers.next().flatten(),
     ) {
-        (_, Some(time), Some(runs)) => Waited {
+        (Some(ran), Some(time), Some(runs)) => Waited {
+            ran: Duration::from_nanos(ran),
             time: Duration::from_nanos(time),
             runs: runs as u32,
         },
@@ -103,7 +163,7 @@ mod tests {
             while start.elapsed() < time {}
         };
         let time = Duration::from_millis(400);
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let processors = processors();
         std::thread::scope(|scope| {
             for _ in 0..4 * processors {
                 scope.spawn(|| work(time));

@@ -18,19 +18,28 @@ thread_local! {
 }
 
 /// Hears the knocks of the current thread.
-pub(super) struct Ear(Dispatch);
+pub(super) struct Ear {
+    dispatch: Dispatch,
+    /// Whether it ever heard any. A host may run the guest where nobody hears it.
+    hears: bool,
+}
 
 impl Ear {
     /// Costs more than listening does: make one and keep it.
     pub(super) fn new() -> Self {
-        Self(Dispatch::new(Listener))
+        Self {
+            dispatch: Dispatch::new(Listener),
+            hears: false,
+        }
     }
 
-    /// Runs `work` and counts the knocks in it. Other log lines of that time are lost.
-    pub(super) fn listen<T>(&self, work: impl FnOnce() -> T) -> (T, u32) {
+    /// Runs `work` and counts the knocks in it; `None` where no knock was ever heard. Other log lines of that time are lost.
+    pub(super) fn listen<T>(&mut self, work: impl FnOnce() -> T) -> (T, Option<u32>) {
         HEARD.set(0);
-        let result = tracing::dispatcher::with_default(&self.0, work);
-        (result, HEARD.get())
+        let result = tracing::dispatcher::with_default(&self.dispatch, work);
+        let heard = HEARD.get();
+        self.hears |= heard > 0;
+        (result, self.hears.then_some(heard))
     }
 }
 

@@ -57,6 +57,10 @@ pub struct CaseRecord {
     /// What each of the last steps came to on a fresh session of its own, from the last one back, where the case
     /// was run by itself and looked at closer.
     pub apart: Vec<Reaction>,
+    /// A healthy call of each function on a fresh session behind all that, where the case was run by itself and looked at
+    /// closer: whether other sessions are as they were when the host was opened. Only where a healthy call came to
+    /// something else.
+    pub elsewhere: Vec<ProbeRecord>,
     /// The longest of all these dispatches.
     pub slowest: Duration,
     /// Whether the clock ended any of them.
@@ -121,6 +125,7 @@ impl CaseRecord {
             probes: Vec::new(),
             fresh: Vec::new(),
             apart: Vec::new(),
+            elsewhere: Vec::new(),
             slowest: Duration::ZERO,
             ended_by_clock: false,
             reference: Vec::new(),
@@ -207,8 +212,7 @@ pub struct StepRecord {
     pub function: &'static Function,
     /// The version of it that the plugin negotiated.
     pub version: Option<u32>,
-    /// The input that the guest must get, where the runner made it: where the puppet is told something, and where the
-    /// host does not tell what it sends.
+    /// The input that the guest must get; `None` where the function was not negotiated, or the request does not serialize.
     pub expected_input: Option<Arc<[u8]>>,
     /// What the dispatch came to.
     pub reaction: Reaction,
@@ -218,7 +222,9 @@ pub struct StepRecord {
     pub elapsed: Duration,
     /// For how long of that the machine was busy with other things, where the case ran alone to look closer.
     pub busy: Duration,
-    /// How often the guest knocked, where its program does.
+    /// How many dispatches the session has seen, healthy calls and this one included.
+    pub calls: u32,
+    /// How often the guest knocked, where its program does and it can be heard.
     pub knocks: Option<u32>,
     /// How large the guest's memory was after it, in bytes, in a case of [`MANY_STEPS`] on somebody's plugin; `None`
     /// where the host cannot tell.
@@ -258,10 +264,11 @@ impl StepRecord {
             && is_kept_once(&self.call.output, &before.call.output)
     }
 
-    /// The input that the guest must get, or did; `None` where the request does not serialize or was not negotiated.
+    /// The input that the guest got, where the host tells it, or else must get; `None` where the request does not serialize
+    /// or was not negotiated.
     pub fn input(&self) -> Option<&[u8]> {
-        let input = self.expected_input.as_ref();
-        input.or(self.call.input.as_ref()).map(AsRef::as_ref)
+        let input = self.call.input.as_ref();
+        input.or(self.expected_input.as_ref()).map(AsRef::as_ref)
     }
 
     /// Whether the dispatch fell back for the clock, which any call may.
@@ -324,12 +331,16 @@ pub struct ProbeRecord {
     pub function: &'static Function,
     /// How many of the case's steps had been dispatched.
     pub after: usize,
+    /// The input that the guest must get; `None` where the request does not serialize.
+    pub expected_input: Option<Arc<[u8]>>,
     /// What it came to on this session.
     pub reaction: Reaction,
     /// What the host told of it.
     pub call: Call,
     /// What it comes to on a fresh session.
     pub fresh: Reaction,
+    /// How often the puppet knocked, where it can be heard: it has no reason to.
+    pub knocks: Option<u32>,
     /// How long it took.
     pub elapsed: Duration,
     /// How long of that something else held the machine, where that was watched.
@@ -378,6 +389,8 @@ mod tests {
             fresh: reaction.clone(),
             reaction,
             call: Call::default(),
+            expected_input: None,
+            knocks: None,
             elapsed: Duration::ZERO,
             busy: Duration::ZERO,
         }

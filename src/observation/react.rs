@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use cc_lb_plugin_wire::wire_function::WireFunction;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::Reaction;
 use crate::case::{Step, tree};
 use crate::host::dispatch::{panic_text, seal};
 use crate::host::{Call, Cause, DispatchOutcome, HandshakeError, Host, Observed, Session};
-use crate::puppet::Program;
 use crate::wire::{Function, VERSION_KEY, Visitor, Vocabulary};
 
 /// Dispatches a request. The response is written as JSON, the form in which all functions' outcomes compare.
@@ -25,19 +25,26 @@ pub fn dispatch<R: Vocabulary, S: Session>(request: R, session: &mut S) -> Obser
         type Output = Observed<Value>;
 
         fn visit<F: WireFunction>(self, request: F::Request) -> Observed<Value> {
-            let Observed { outcome, call } = self.0.dispatch::<F>(request);
-            let outcome = match outcome {
-                // A response that was just read from JSON writes as JSON.
-                DispatchOutcome::Ok(response) => {
-                    DispatchOutcome::Ok(serde_json::to_value(response).unwrap_or(Value::Null))
-                }
-                DispatchOutcome::Fallback(policy) => DispatchOutcome::Fallback(policy),
-            };
-            Observed { outcome, call }
+            dispatch_as::<F, S>(request, self.0)
         }
     }
 
     request.visit(On(session))
+}
+
+fn dispatch_as<F: WireFunction, S: Session>(
+    request: F::Request,
+    session: &mut S,
+) -> Observed<Value> {
+    let Observed { outcome, call } = session.dispatch::<F>(request);
+    let outcome = match outcome {
+        // A response that was just read from JSON writes as JSON.
+        DispatchOutcome::Ok(response) => {
+            DispatchOutcome::Ok(serde_json::to_value(response).unwrap_or(Value::Null))
+        }
+        DispatchOutcome::Fallback(policy) => DispatchOutcome::Fallback(policy),
+    };
+    Observed { outcome, call }
 }
 
 /// What the healthy call comes to on a fresh session, by another try where the clock had a say in it, or may have had: not
@@ -71,8 +78,12 @@ pub(super) struct Seen {
 
 /// Dispatches a request and catches what must not unwind.
 pub(super) fn react<R: Vocabulary>(request: R, session: &mut impl Session) -> Seen {
+    seen(|| dispatch(request, session))
+}
+
+fn seen(dispatch: impl FnOnce() -> Observed<Value>) -> Seen {
     let start = Instant::now();
-    let result = catch_unwind(AssertUnwindSafe(|| dispatch(request, session)));
+    let result = catch_unwind(AssertUnwindSafe(dispatch));
     let elapsed = start.elapsed();
     let (reaction, call) = match result {
         Ok(Observed { outcome, call }) => (Reaction::Outcome(Arc::new(outcome)), call),
@@ -88,29 +99,57 @@ pub(super) fn react<R: Vocabulary>(request: R, session: &mut impl Session) -> Se
     }
 }
 
-/// The input that the guest must get for a request with this program in it: its JSON object and the negotiated `_v`.
-///
-/// Where the guest sends it back, on purpose not by the function that the session seals requests with.
-pub(super) fn guest_input<R: Vocabulary>(
-    program: Option<&Program>,
-    request: &R,
+/// How the input is made that the guest must get.
+#[derive(Clone, Copy)]
+pub(super) enum Sealing {
+    /// As [`PluginHost`](crate::host::PluginHost) makes it.
+    Host,
+    /// On purpose otherwise, by way of a tree: takes longer.
+    Tree,
+}
+
+/// Dispatches a request, and tells the input that the guest must get: the request's JSON object and this `_v`; `None` where
+/// the request does not serialize. One whose input is larger than `most` is not dispatched.
+pub(super) fn react_sealed<R: Vocabulary, S: Session>(
+    request: R,
     version: u32,
-) -> Option<Vec<u8>> {
-    struct Seal(u32);
+    sealing: Sealing,
+    most: usize,
+    session: &mut S,
+) -> (Option<Vec<u8>>, Option<Seen>) {
+    struct On<'s, S> {
+        version: u32,
+        sealing: Sealing,
+        most: usize,
+        session: &'s mut S,
+    }
 
-    impl Visitor for Seal {
-        type Output = Option<String>;
+    impl<S: Session> Visitor for On<'_, S> {
+        type Output = (Option<Vec<u8>>, Option<Seen>);
 
-        fn visit<F: WireFunction>(self, request: F::Request) -> Option<String> {
-            seal(&request, self.0).ok()
+        fn visit<F: WireFunction>(self, request: F::Request) -> Self::Output {
+            let input = match self.sealing {
+                Sealing::Host => seal(&request, self.version).ok().map(String::into_bytes),
+                Sealing::Tree => seal_tree(&request, self.version),
+            };
+            if input.as_ref().is_some_and(|input| input.len() > self.most) {
+                return (input, None);
+            }
+            let seen = seen(|| dispatch_as::<F, S>(request, self.session));
+            (input, Some(seen))
         }
     }
 
-    if !program.is_some_and(Program::echoes) {
-        let sealed = request.clone().visit(Seal(version));
-        return sealed.map(String::into_bytes);
-    }
-    let mut envelope = request.to_json().ok()?;
+    request.visit(On {
+        version,
+        sealing,
+        most,
+        session,
+    })
+}
+
+fn seal_tree(request: &impl Serialize, version: u32) -> Option<Vec<u8>> {
+    let mut envelope = serde_json::to_value(request).ok()?;
     envelope
         .as_object_mut()?
         .insert(VERSION_KEY.into(), version.into());
@@ -124,4 +163,19 @@ pub(super) fn healthy_answer(function: &Function, version: u32) -> Vec<u8> {
         answer.insert(VERSION_KEY.to_owned(), version.into());
     }
     tree::text(&answer).into_bytes()
+}
+
+/// The input of a healthy call; `None` where its request does not serialize.
+pub(super) fn healthy_input<R: Vocabulary>(step: &Step<R>, version: u32) -> Option<Arc<[u8]>> {
+    struct Seal(u32);
+
+    impl Visitor for Seal {
+        type Output = Option<Vec<u8>>;
+
+        fn visit<F: WireFunction>(self, request: F::Request) -> Option<Vec<u8>> {
+            seal_tree(&request, self.0)
+        }
+    }
+
+    step.told().visit(Seal(version)).map(Arc::from)
 }

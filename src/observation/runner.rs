@@ -9,19 +9,24 @@ use serde::{Deserialize, Serialize};
 use super::busy::Watch;
 use super::handouts;
 use super::knocks::Ear;
-use super::react::{Seen, guest_input, healthy_answer, healthy_reaction, react};
+use super::react::{
+    Sealing, Seen, healthy_answer, healthy_input, healthy_reaction, react, react_sealed,
+};
 #[cfg(feature = "reference")]
 use super::twin::on_reference;
-use super::{CaseRecord, Memory, ProbeRecord, Reaction, StepRecord, memory, soak};
+use super::{CaseRecord, Memory, Reaction, StepRecord, memory, soak};
 use crate::case::{Case, Step};
 #[cfg(feature = "reference")]
 use crate::host::ReferenceHost;
-use crate::host::{Cause, HandshakeError, Host, Session};
-use crate::puppet::{INPUT_MAX_BYTES, Op, predict};
+use crate::host::{Call, Cause, HandshakeError, Host, Session as _};
+use crate::puppet::{INPUT_MAX_BYTES, Program, predict};
 use crate::wire::{Function, Request, Vocabulary};
 
+mod healthy;
 mod place;
 mod steps;
+
+use healthy::Healthy;
 
 /// Who answers the requests of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +40,8 @@ pub enum Subject {
 /// How much is done beside the steps of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// The session that is open, and a healthy call behind each step that did not answer.
+    /// The session that is open, and a healthy call behind each step that did not answer; one of each function where the
+    /// clock ended the puppet.
     Light,
     /// The same, a healthy call of every function at the end, and the whole case on fresh sessions and on the
     /// published host for comparison.
@@ -59,6 +65,8 @@ pub struct Runner<'h, H: Host, R = Request> {
     carried: u64,
     /// Whether the puppet may have grown the session's memory.
     grown: bool,
+    /// How many dispatches the session has seen.
+    calls: u32,
     healthy: Vec<Healthy<R>>,
     /// See [`CaseRecord::healthy`].
     healthy_reactions: Arc<[Reaction]>,
@@ -101,18 +109,6 @@ impl Clock {
 
 type Beat = Box<dyn FnMut(&'static Function)>;
 
-/// A function that the plugin negotiated.
-struct Healthy<R> {
-    place: usize,
-    function: &'static Function,
-    version: u32,
-    step: Step<R>,
-    /// The puppet's healthy answer.
-    answer: Vec<u8>,
-    /// What the healthy call comes to on a fresh session.
-    reaction: Reaction,
-}
-
 impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     /// Opens a session and learns what healthy calls come to.
     ///
@@ -125,6 +121,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             session: host.open()?,
             carried: 0,
             grown: false,
+            calls: 0,
             healthy: Vec::new(),
             healthy_reactions: Arc::default(),
             ear: Ear::new(),
@@ -146,10 +143,14 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
                 place,
                 function,
                 version,
+                input: healthy_input(&step, version),
                 step,
                 answer: healthy_answer(function, version),
                 reaction,
             });
+        }
+        if subject == Subject::Puppet {
+            runner.learn_to_listen()?;
         }
         if subject == Subject::Plugin {
             let healthy = runner.healthy.iter();
@@ -205,6 +206,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         self.session = self.host.open()?;
         self.carried = 0;
         self.grown = false;
+        self.calls = 0;
         Ok(())
     }
 
@@ -317,6 +319,14 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
                 record.apart.push(seen.reaction);
             }
             self.clock.tell(&mut record);
+            // Sessions that are not apart show here too, and to look at them takes one of each function.
+            if record
+                .probes
+                .iter()
+                .any(|probe| probe.reaction != probe.fresh)
+            {
+                record.elsewhere = self.elsewhere()?;
+            }
         }
         Ok(record)
     }
@@ -372,23 +382,27 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         let function = request.function();
         self.beat(function);
         let healthy = self.healthy.iter().find(|h| h.function == function);
-        let is_told = H::Session::TELLS_INPUT && program.is_none();
-        let expected_input = match healthy {
-            Some(healthy) if !is_told => guest_input(program, &request, healthy.version),
-            _ => None,
-        };
-        let expected = expected_input.as_ref();
-        if expected.is_some_and(|input| input.len() > INPUT_MAX_BYTES) {
-            return None;
-        }
-        let knocking = program.is_some_and(|program| program.0.contains(&Op::Knock));
-        let mark = self.watch.as_ref().map(Watch::mark);
-        let (seen, knocks) = if knocking {
-            let (seen, knocks) = self.ear.listen(|| react(request, &mut self.session));
-            (seen, Some(knocks))
+        let version = healthy.map(|healthy| healthy.version);
+        // What is sent back is made otherwise than the host makes it.
+        let sealing = if program.is_some_and(Program::echoes) {
+            Sealing::Tree
         } else {
-            (react(request, &mut self.session), None)
+            Sealing::Host
         };
+        let knocking = program.is_some_and(Program::knocks);
+        let mark = self.watch.as_ref().map(Watch::mark);
+        let session = &mut self.session;
+        let dispatch = || match version {
+            Some(version) => react_sealed(request, version, sealing, INPUT_MAX_BYTES, session),
+            None => (None, Some(react(request, session))),
+        };
+        let ((expected_input, seen), knocks) = if knocking {
+            self.ear.listen(dispatch)
+        } else {
+            (dispatch(), None)
+        };
+        let seen = seen?;
+        self.calls += 1;
         let watched = self.watch.as_ref().zip(mark);
         let busy = watched.map_or(Duration::ZERO, |(watch, mark)| watch.since(&mark));
         self.clock.note(&seen);
@@ -403,12 +417,13 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         let mut record = StepRecord {
             place,
             function,
-            version: healthy.map(|healthy| healthy.version),
-            expected_input: expected_input.map(Arc::from),
+            version,
+            expected_input: expected_input.map(|input| share_input(input, &seen.call)),
             reaction: seen.reaction,
             call: seen.call,
             elapsed: seen.elapsed,
             busy,
+            calls: self.calls,
             knocks,
             guest_memory,
             prediction: None,
@@ -431,27 +446,6 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         }
     }
 
-    /// Makes the healthy call of a negotiated function.
-    fn probe(&mut self, negotiated: usize, after: usize) -> ProbeRecord {
-        self.beat(self.healthy[negotiated].function);
-        let healthy = &self.healthy[negotiated];
-        let mark = self.watch.as_ref().map(Watch::mark);
-        let seen = react(healthy.step.told(), &mut self.session);
-        let watched = self.watch.as_ref().zip(mark);
-        let busy = watched.map_or(Duration::ZERO, |(watch, mark)| watch.since(&mark));
-        self.clock.note(&seen);
-        self.carried = 0;
-        ProbeRecord {
-            function: healthy.function,
-            after,
-            reaction: seen.reaction,
-            call: seen.call,
-            fresh: healthy.reaction.clone(),
-            elapsed: seen.elapsed,
-            busy,
-        }
-    }
-
     /// The steps of a record once more, on a session of their own.
     fn on_fresh_session(
         &mut self,
@@ -468,5 +462,13 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             reactions.push(now.reaction);
         }
         Ok(reactions)
+    }
+}
+
+/// The input that the guest must get, kept once where the host tells that it got just that.
+fn share_input(expected: Vec<u8>, call: &Call) -> Arc<[u8]> {
+    match &call.input {
+        Some(told) if **told == *expected => Arc::clone(told),
+        _ => expected.into(),
     }
 }

@@ -24,8 +24,10 @@ mod terms;
 pub use module::with_handshake;
 pub use target::{HANDSHAKE_SOUND, ModuleTarget, OpeningTarget, mutate};
 
-/// The format version of stored openings. Every older one keeps loading.
-pub const FORMAT: u32 = 1;
+/// The latest format version of stored openings. Every older one keeps loading.
+///
+/// Format 2 has [`Reply::Loops`]. What needs none of that is written in format 1.
+pub const FORMAT: u32 = 2;
 
 /// The most smaller openings that shrinking tries; each costs a compilation.
 const SHRINK_CANDIDATES: u32 = 1_000;
@@ -60,6 +62,24 @@ pub enum Reply {
     Trap(Bytes),
     /// The module does not export it.
     Missing,
+    /// It loops so many times, sets this output and returns 0. A round takes seven fuel or some more. More than
+    /// [`LOOPS_MAX`] are too many, and [`LOOPS_TOO_MANY`] at least.
+    Loops(Bytes, u32),
+}
+
+/// So many rounds leave a handshake the fuel for its answer.
+pub const LOOPS_MAX: u32 = 500_000;
+
+/// So many rounds take more fuel than there is.
+pub const LOOPS_TOO_MANY: u32 = 1_500_000;
+
+/// How many rounds a handshake loops: none of which nobody knows whether they are too many.
+fn rounds(loops: u32) -> u32 {
+    if loops > LOOPS_MAX {
+        loops.max(LOOPS_TOO_MANY)
+    } else {
+        loops
+    }
 }
 
 /// Why bytes are no opening.
@@ -92,7 +112,10 @@ impl Opening {
     /// None: an opening always serializes.
     pub fn to_json(&self) -> Result<String, OpeningError> {
         let opening = self.clone();
-        let format = FORMAT;
+        let format = match opening.reply {
+            Reply::Loops(..) => 2,
+            _ => 1,
+        };
         Ok(serde_json::to_string_pretty(&File { format, opening })? + "\n")
     }
 

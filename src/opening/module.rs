@@ -13,7 +13,7 @@ use wasm_encoder::{
 };
 use wasmparser::{Parser, Payload, TypeRef};
 
-use super::{Opening, Reply};
+use super::{Opening, Reply, rounds};
 use crate::host::handshake::HANDSHAKE_EXPORT;
 
 const KERNEL: &str = "extism:host/env";
@@ -84,9 +84,10 @@ impl Opening {
     /// The output and the error that the handshake sets.
     fn texts(&self) -> (&[u8], &[u8]) {
         match &self.reply {
-            Reply::Answer(output) | Reply::ExitCode(output, _) | Reply::Trap(output) => {
-                (&output.0, &[])
-            }
+            Reply::Answer(output)
+            | Reply::ExitCode(output, _)
+            | Reply::Trap(output)
+            | Reply::Loops(output, _) => (&output.0, &[]),
             Reply::Error(output, error) => (&output.0, &error.0),
             Reply::Missing => (&[], &[]),
         }
@@ -97,6 +98,9 @@ impl Opening {
         // A block, and how far it is filled.
         let mut body = Function::new([(1, ValType::I64), (1, ValType::I32)]);
         let (start, length) = (output.len(), error.len());
+        if let Reply::Loops(_, loops) = self.reply {
+            burn(&mut body, rounds(loops));
+        }
         if start > 0 {
             fill_block(&mut body, 0, start);
             let mut code = body.instructions();
@@ -116,6 +120,15 @@ impl Opening {
         code.end();
         body
     }
+}
+
+/// Counts to this number, and once at the least.
+fn burn(body: &mut Function, rounds: u32) {
+    let mut code = body.instructions();
+    code.loop_(BlockType::Empty);
+    code.local_get(1).i32_const(1).i32_add().local_tee(1);
+    code.i32_const(rounds as i32).i32_lt_u();
+    code.br_if(0).end();
 }
 
 /// Copies so many bytes of the memory to a new block, whose handle is then in the first local.

@@ -80,12 +80,16 @@ impl<L: Loader> OpeningTarget<L> {
         let wire = all_wire_functions().iter().copied();
         let told = opening.offered.keys().chain(&opening.exports);
         for function in told.map(String::as_str).chain(wire) {
-            let (negotiated, agreed) = (host.negotiated(function), terms.get(function).copied());
+            let agreed = terms.functions.get(function).copied();
+            let negotiated = host.negotiated(function);
             if negotiated != agreed {
                 return Some(format!(
                     "{function} was agreed on in version {agreed:?}, the host has it in {negotiated:?}"
                 ));
             }
+        }
+        if let Some(told) = host.agreed().filter(|told| *told != terms) {
+            return Some(format!("{terms:?} was agreed on, the host tells {told:?}"));
         }
         let mut session = match host.open() {
             Ok(session) => session,

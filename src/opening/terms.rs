@@ -1,6 +1,6 @@
 //! What an opening must come to, worked out apart from the host's own checks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use cc_lb_plugin_wire::handshake::{HANDSHAKE_SCHEMA_VERSION_V1, HandshakeAccept, HandshakeOffer};
 use cc_lb_plugin_wire::identity::{CC_LB_PLUGIN_MAGIC, PluginIdentity};
@@ -11,7 +11,8 @@ use cc_lb_plugin_wire::limits::{
 };
 use cc_lb_plugin_wire::wire_function::all_wire_functions;
 
-use super::{Opening, Reply};
+use super::{LOOPS_MAX, Opening, Reply, rounds};
+use crate::host::Agreed;
 use crate::host::handshake::ENVELOPE_VERSION;
 
 impl Opening {
@@ -25,8 +26,9 @@ impl Opening {
         }
     }
 
-    /// The functions that are negotiated and their versions; `None` where the host must refuse.
-    pub fn terms(&self) -> Option<BTreeMap<String, u32>> {
+    /// The functions that are negotiated, their versions, and the capabilities that the plugin may use; `None` where the host
+    /// must refuse.
+    pub fn terms(&self) -> Option<Agreed> {
         let accept = self.accept()?;
         let holds = self.may_be_offered()
             && self.can_start()
@@ -42,7 +44,10 @@ impl Opening {
                 .iter()
                 .all(|(function, version)| self.is_highest(&accept, function, *version))
             && accept.required_capabilities.is_subset(&self.capabilities);
-        holds.then_some(accept.chosen_versions)
+        holds.then_some(Agreed {
+            functions: accept.chosen_versions,
+            capabilities: accept.required_capabilities,
+        })
     }
 
     fn accept(&self) -> Option<HandshakeAccept> {
@@ -50,6 +55,7 @@ impl Opening {
             Reply::Answer(answer) | Reply::ExitCode(answer, 0) => answer,
             // An empty error is none.
             Reply::Error(answer, error) if error.0.is_empty() => answer,
+            Reply::Loops(answer, loops) if rounds(*loops) <= LOOPS_MAX => answer,
             _ => return None,
         };
         if answer.0.len() > HANDSHAKE_OUTPUT_MAX_BYTES {

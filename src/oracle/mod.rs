@@ -49,6 +49,7 @@ pub use no_drift::NoDrift;
 pub use no_leak::{NoLeak, ROUND_MAX_BYTES};
 pub use no_panic::NoPanic;
 pub use no_poison::NoPoison;
+pub(crate) use no_poison::OTHER_SESSIONS;
 pub use no_refusal::NoRefusal;
 pub use no_retry::NoRetry;
 pub(crate) use plugin_fault::is_shown_by;
@@ -120,6 +121,20 @@ impl Violation {
     /// Whether the clock or the machine has a say in it.
     pub fn is_by_chance(&self) -> bool {
         self.measured || self.class == "timeout" || self.class == plugin_fault::NO_ANSWER
+    }
+
+    /// Whether it is the plugin's, whatever the host is.
+    pub(crate) fn is_of_plugin(&self) -> bool {
+        let checks: [&dyn Oracle; 7] = [
+            &PluginFault,
+            &PluginLimit,
+            &NoLimit,
+            &NoRefusal,
+            &LinearCost,
+            &NoDrift,
+            &NoCarryover,
+        ];
+        checks.iter().any(|check| check.name() == self.check)
     }
 
     /// The same, at a place in the plugin, which its detail tells.
@@ -266,7 +281,10 @@ fn judge_each<'r>(
     steps: impl Iterator<Item = (usize, &'r StepRecord)>,
     judge: impl Fn(&StepRecord) -> Option<String>,
 ) -> Vec<Violation> {
-    let sound = no_poison::poisoned(record).map(|probe| probe.after).min();
+    let sound = match no_poison::changed_elsewhere(record) {
+        Some(_) => Some(0),
+        None => no_poison::poisoned(record).map(|probe| probe.after).min(),
+    };
     let sound = sound.unwrap_or(usize::MAX);
     let steps = steps.take_while(|(place, _)| *place < sound);
     let violations =

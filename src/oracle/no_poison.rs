@@ -19,6 +19,9 @@ use crate::puppet::Ending;
 ///
 /// A plugin other than the puppet may keep state, so of it only the healthy calls are compared, and only
 /// whether they are answered.
+///
+/// Where a fresh session does not give any more what one gave when the host was opened, sessions are not apart: what else is
+/// found then comes of that.
 #[derive(Debug)]
 pub struct NoPoison;
 
@@ -30,6 +33,16 @@ impl Oracle for NoPoison {
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
         if excess(record).is_some() {
             return Vec::new();
+        }
+        if let Some(probe) = changed_elsewhere(record) {
+            let detail = format!(
+                "on a fresh session the healthy call came to {}, and to {} when the host was opened: what a session \
+                 does changes others",
+                quote(&probe.reaction),
+                quote(&probe.fresh)
+            );
+            let violation = Violation::new(self, probe.function, detail);
+            return vec![violation.with_class(OTHER_SESSIONS)];
         }
         let probes = unlike_fresh(record).filter(|probe| {
             // There nobody can tell.
@@ -70,13 +83,26 @@ impl Oracle for NoPoison {
     }
 }
 
+/// The class of what one session does to others.
+pub(crate) const OTHER_SESSIONS: &str = "other sessions";
+
+/// A healthy call on a fresh session that does not get what it got when the host was opened, for sure.
+pub(super) fn changed_elsewhere(record: &CaseRecord) -> Option<&ProbeRecord> {
+    let mut probes = unlike(&record.elsewhere, record.subject);
+    probes.find(|probe| !probe.met_the_wall())
+}
+
 /// The healthy calls that did not get what a fresh session gives, and not for the clock, for sure.
 pub(super) fn poisoned(record: &CaseRecord) -> impl Iterator<Item = &ProbeRecord> {
     unlike_fresh(record).filter(|probe| !probe.met_the_wall())
 }
 
 fn unlike_fresh(record: &CaseRecord) -> impl Iterator<Item = &ProbeRecord> {
-    record.probes.iter().filter(|probe| match record.subject {
+    unlike(&record.probes, record.subject)
+}
+
+fn unlike(probes: &[ProbeRecord], subject: Subject) -> impl Iterator<Item = &ProbeRecord> {
+    probes.iter().filter(move |probe| match subject {
         Subject::Puppet => probe.reaction != probe.fresh,
         Subject::Plugin => answers(&probe.fresh) && !answers(&probe.reaction),
     })

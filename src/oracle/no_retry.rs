@@ -1,12 +1,16 @@
 //! `no_retry`: one dispatch is at most one call of the guest. A violation signs twice, counts twice, and
 //! doubles what a hostile guest may take.
 
+use super::no_poison::changed_elsewhere;
 use super::{Oracle, Violation, judge_steps};
-use crate::observation::CaseRecord;
-use crate::puppet::Ending;
+use crate::host::DispatchOutcome;
+use crate::observation::{CaseRecord, StepRecord};
+use crate::puppet::{Ending, TALLY_MAX};
 
-/// Holds when the guest knocked no more often than its program does. The knocks are counted outside of the
-/// guest and of the host.
+/// Holds when the guest knocked as often as its program does. The knocks are counted outside of the guest and of the host.
+///
+/// Some programs knock once for each call that the instance has seen: no more than the session has dispatched. A dispatch that
+/// was not answered may have been ended early.
 #[derive(Debug)]
 pub struct NoRetry;
 
@@ -16,12 +20,47 @@ impl Oracle for NoRetry {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        judge_steps(self, record, |step| {
-            let prediction = step.prediction.as_ref()?;
-            let (heard, told) = (step.knocks?, prediction.knocks);
-            // A program that is not foretold may log what an earlier knock left in a block.
-            (heard > told && prediction.ending != Ending::Unknown)
-                .then(|| format!("the guest was to knock {told} times and knocked {heard} times"))
-        })
+        let mut found = judge_steps(self, record, judge);
+        if changed_elsewhere(record).is_some() {
+            return found;
+        }
+        // Hosts try again behind a failure, and there stands a healthy call.
+        let probes = record.probes.iter().filter(|probe| probe.knocks > Some(0));
+        found.extend(probes.map(|probe| {
+            let detail = format!(
+                "the guest has no reason to knock in the healthy call after step {}, and knocked",
+                probe.after
+            );
+            Violation::new(self, probe.function, detail)
+        }));
+        found
     }
+}
+
+fn judge(step: &StepRecord) -> Option<String> {
+    let prediction = step.prediction.as_ref()?;
+    let heard = step.knocks?;
+    // A program that is not foretold may log what an earlier knock left in a block.
+    if prediction.ending == Ending::Unknown {
+        return None;
+    }
+    let (told, tallies) = (prediction.knocks, prediction.tallies);
+    let most = told + tallies * step.calls.min(TALLY_MAX);
+    if heard > most {
+        let calls = if tallies == 0 {
+            String::new()
+        } else {
+            format!(" in dispatch {} of the session", step.calls)
+        };
+        return Some(format!(
+            "the guest was to knock {most} times at most{calls} and knocked {heard} times"
+        ));
+    }
+    let answered = matches!(step.reaction.outcome(), Some(DispatchOutcome::Ok(_)));
+    (answered && prediction.ending == Ending::Answer && heard < told + tallies).then(|| {
+        format!(
+            "the guest was to knock {} times and knocked {heard} times, and yet there is an answer",
+            told + tallies
+        )
+    })
 }

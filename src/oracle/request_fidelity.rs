@@ -3,17 +3,19 @@
 
 use serde_json::Value;
 
-use super::decode::sound_response;
-use super::{Oracle, Violation, judge_steps, quote};
+use super::decode::{is_same, is_same_json, sound_response};
+use super::no_poison::changed_elsewhere;
+use super::{Oracle, Violation, judge_distinct_steps, quote};
 use crate::host::DispatchOutcome;
 use crate::host::dispatch::has_too_many_values;
 use crate::observation::{CaseRecord, StepRecord};
 use crate::puppet::Ending;
 
-/// Holds when what the guest sends back is the request's JSON with the negotiated `_v`, and nothing else.
+/// Holds when the guest's input is the request's JSON with the negotiated `_v`, and nothing else: the input that the host
+/// tells, whoever the guest is, and what the puppet sends back.
 ///
 /// The puppet sends its input back in a string of the response, so that any host shows it, or as its whole
-/// output, which a host must tell.
+/// output, which a host must tell. How the JSON is written is the host's choice.
 #[derive(Debug)]
 pub struct RequestFidelity;
 
@@ -23,26 +25,55 @@ impl Oracle for RequestFidelity {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        judge_steps(self, record, judge)
+        let mut found = judge_distinct_steps(self, record, judge);
+        if changed_elsewhere(record).is_some() {
+            return found;
+        }
+        found.extend(record.probes.iter().filter_map(|probe| {
+            let detail = other_input(probe.call.input.as_deref(), probe.expected_input.as_deref())?;
+            Some(Violation::new(self, probe.function, detail))
+        }));
+        found
     }
 }
 
 fn judge(step: &StepRecord) -> Option<String> {
+    other_input(step.call.input.as_deref(), step.expected_input.as_deref())
+        .or_else(|| other_echo(step))
+}
+
+/// What is wrong with the input that the host tells.
+fn other_input(told: Option<&[u8]>, expected: Option<&[u8]>) -> Option<String> {
+    let (told, expected) = (told?, expected?);
+    (!is_same_json(told, expected)).then(|| {
+        let text = |bytes| quote(&format_args!("{:?}", String::from_utf8_lossy(bytes)));
+        format!(
+            "the guest must get {}; it got {}",
+            text(expected),
+            text(told)
+        )
+    })
+}
+
+/// What is wrong with the input that the guest sends back.
+fn other_echo(step: &StepRecord) -> Option<String> {
     let prediction = step.prediction.as_ref()?;
     if !prediction.echoes || prediction.ending != Ending::Answer || step.met_the_wall() {
         return None;
     }
     let expected = &prediction.output[..];
-    // Not every host reads so many.
-    if has_too_many_values(expected) {
+    // What the host made of just that says `sound_ok`. Not every host reads so many.
+    if step.call.output.as_deref() == Some(expected) || has_too_many_values(expected) {
         return None;
     }
     let sound = sound_response(step.function, step.version?, expected);
     let detail = match (step.reaction.outcome()?, &step.call.output, sound) {
-        (DispatchOutcome::Ok(response), _, Some(sound)) if same(response, &sound) => None,
+        (DispatchOutcome::Ok(response), _, Some(sound)) if same(response, &sound, step) => None,
         (DispatchOutcome::Ok(response), _, _) => Some(format!("it got {}", quote(response))),
         (DispatchOutcome::Fallback(_), _, Some(_)) => Some("nothing came back".to_owned()),
-        (DispatchOutcome::Fallback(_), Some(output), None) if !same_bytes(output, expected) => {
+        (DispatchOutcome::Fallback(_), Some(output), None)
+            if !same_bytes(output, expected, step) =>
+        {
             Some(format!(
                 "it got {}",
                 quote(&format_args!("{:?}", String::from_utf8_lossy(output)))
@@ -59,31 +90,32 @@ fn judge(step: &StepRecord) -> Option<String> {
     ))
 }
 
-/// The same text, or the same JSON: the order of keys and white space are the host's choice.
-fn same_bytes(one: &[u8], other: &[u8]) -> bool {
-    one == other
-        || match (
-            serde_json::from_slice::<Value>(one),
-            serde_json::from_slice::<Value>(other),
-        ) {
-            (Ok(one), Ok(other)) => one == other,
-            _ => false,
-        }
+/// The same text, or the same JSON. Of a host that does not tell the input nobody knows how it is written: where the echo is
+/// a part of something else, nothing is said.
+fn same_bytes(one: &[u8], expected: &[u8], step: &StepRecord) -> bool {
+    is_same_json(one, expected)
+        || (step.call.input.is_none()
+            && serde_json::from_slice::<Value>(expected).is_err()
+            && step
+                .input()
+                .is_some_and(|input| memchr::memmem::find(expected, input).is_some()))
 }
 
 /// The same response, but for strings that are JSON and say the same.
-fn same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::String(one), Value::String(other)) => same_bytes(one.as_bytes(), other.as_bytes()),
-        (Value::Object(one), Value::Object(other)) => {
-            one.len() == other.len()
+fn same(one: &Value, expected: &Value, step: &StepRecord) -> bool {
+    match (one, expected) {
+        (Value::String(one), Value::String(expected)) => {
+            same_bytes(one.as_bytes(), expected.as_bytes(), step)
+        }
+        (Value::Object(one), Value::Object(expected)) => {
+            one.len() == expected.len()
                 && one
                     .iter()
-                    .all(|(key, value)| other.get(key).is_some_and(|v| same(value, v)))
+                    .all(|(key, value)| expected.get(key).is_some_and(|v| same(value, v, step)))
         }
-        (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(a, b)| same(a, b))
+        (Value::Array(one), Value::Array(expected)) => {
+            one.len() == expected.len() && one.iter().zip(expected).all(|(a, b)| same(a, b, step))
         }
-        _ => one == other,
+        _ => is_same(one, expected),
     }
 }

@@ -1,7 +1,7 @@
 //! `sound_ok`: `Ok` is what the guest answered, and a sound answer is `Ok`. A violation hands on a
 //! response that nobody gave, or loses one.
 
-use super::decode::sound_response;
+use super::decode::{is_same, sound_response};
 use super::{Oracle, Violation, judge_distinct_steps, quote};
 use crate::host::DispatchOutcome;
 use crate::host::dispatch::has_too_many_values;
@@ -11,8 +11,8 @@ use crate::puppet::Ending;
 /// Holds when a call that the guest answered is `Ok(r)` exactly where the answer is a JSON object with the
 /// negotiated `_v`, and `r` equals it. An answer with more values than this host reads may be a fallback.
 ///
-/// What the puppet answers is mostly foretold; any other answer is known where the host tells it. Answers
-/// that echo the input are left to `request_fidelity`.
+/// What the puppet answers is mostly foretold; any other answer is known where the host tells it. What is in answers
+/// that echo the input is left to `request_fidelity`, but where the host tells just that output.
 #[derive(Debug)]
 pub struct SoundOk;
 
@@ -31,7 +31,12 @@ fn judge(step: &StepRecord) -> Option<String> {
         return None;
     }
     let answer = match &step.prediction {
-        Some(prediction) if prediction.echoes => None,
+        // Where the guest sent back just that. All else of an echo says `request_fidelity`.
+        Some(prediction) if prediction.echoes => {
+            let is_it = prediction.ending == Ending::Answer
+                && step.call.output.as_deref() == Some(&prediction.output[..]);
+            is_it.then_some(&prediction.output[..])
+        }
         Some(prediction) if prediction.ending == Ending::Answer => Some(&prediction.output[..]),
         Some(prediction) if prediction.fails() => None,
         // What is not foretold is known where the host tells it.
@@ -41,9 +46,10 @@ fn judge(step: &StepRecord) -> Option<String> {
     if has_too_many_values(answer) {
         return None;
     }
+    let outcome = step.reaction.outcome()?;
     let sound = sound_response(step.function, step.version?, answer);
-    let detail = match (step.reaction.outcome()?, sound) {
-        (DispatchOutcome::Ok(response), Some(sound)) if *response == sound => return None,
+    let detail = match (outcome, sound) {
+        (DispatchOutcome::Ok(response), Some(sound)) if is_same(response, &sound) => return None,
         (DispatchOutcome::Fallback(_), None) => return None,
         (DispatchOutcome::Ok(response), _) => format!("the outcome is Ok({})", quote(response)),
         (DispatchOutcome::Fallback(_), _) => match &step.call.cause {

@@ -1,9 +1,10 @@
-//! Answers that are almost sound: the function's dry-run response, written as text and then spoiled in
-//! the ways in which guests and decoders get it wrong.
+//! Answers that are almost sound: a response of the function, the dry-run one or an arbitrary one, written as text and then
+//! spoiled in the ways in which guests and decoders get it wrong.
 
 use arbitrary::Unstructured;
 use serde_json::Value;
 
+use super::spoil::{Json, VALUES, one_in};
 use crate::wire::{Function, VERSION_KEY};
 
 /// JSON texts in the place of the version. The first is the negotiated one of all published functions.
@@ -28,78 +29,91 @@ const VERSIONS: [&str; 18] = [
     "01",
 ];
 
-/// JSON texts in the place of a field's value.
-const VALUES: [&str; 20] = [
-    "null",
-    "true",
-    "0",
-    "-0",
-    "1e400",
-    "9007199254740993",
-    "\"\"",
-    "\"x\"",
-    "\"\\u0000\"",
-    "\"\\ud83e\\udd80\"",
-    "\"\\ud800\"",
-    "\"\\x\"",
-    "\"\t\"",
-    "[]",
-    "[null]",
+/// Texts before or behind the object.
+const AROUND: [&str; 13] = [
+    " ",
+    // White space, but not JSON's.
+    "\u{b}\u{c}",
+    "\u{a0}",
+    "\u{2028}",
+    "\n\r\t ",
+    "\0",
+    "x",
     "{}",
-    "{\"name\":\"a\",\"value_base64\":\"\"}",
-    "[{\"name\":\"a\",\"value_base64\":\"\"}]",
-    "[{\"upstream_id\":\"a\",\"decision\":\"reject\",\"reason\":\"\\\"\\\\\"}]",
-    "NaN",
+    ",",
+    "\u{feff}",
+    "//",
+    "]",
+    "null",
 ];
 
-/// Texts before or behind the object.
-const AROUND: [&str; 9] = [" ", "\n\r\t ", "\0", "x", "{}", ",", "\u{feff}", "//", "]"];
-
-/// Nesting depths around the limit of serde_json's parser.
-const DEPTHS: [usize; 5] = [120, 126, 127, 128, 129];
-
-/// An object as text: each key with the text of its value.
-type Fields = Vec<(String, String)>;
-
-/// The function's dry-run response with the version `1` in front.
-fn sound(function: &Function) -> Fields {
-    let mut fields = vec![(VERSION_KEY.to_owned(), VERSIONS[0].to_owned())];
-    if let Ok(mut response) = function.dry_run_response() {
-        // The same in whose tree objects keep another order.
-        response.sort_all_objects();
-        let response = response.as_object().cloned().unwrap_or_default();
-        fields.extend(
-            response
-                .into_iter()
-                .map(|(key, value)| (key, value.to_string())),
-        );
+/// The response with the version `1` in front.
+fn sealed(mut response: Value) -> Json {
+    // The same in whose tree objects keep another order.
+    response.sort_all_objects();
+    let mut answer = Json::of(&response);
+    if let Json::Object(fields) = &mut answer {
+        let version = Json::Text(VERSIONS[0].to_owned());
+        fields.insert(0, (Json::key(VERSION_KEY), version));
     }
-    fields
+    answer
 }
 
-fn write(fields: &Fields) -> String {
-    let fields = fields.iter();
-    let fields: Vec<_> = fields
-        .map(|(key, value)| format!("{}:{value}", Value::from(key.as_str())))
-        .collect();
-    format!("{{{}}}", fields.join(","))
+/// The function's dry-run response.
+fn sound(function: &Function) -> Json {
+    sealed(function.dry_run_response().unwrap_or_default())
+}
+
+/// The dry-run response with this text in the place of each of its values in turn, where it is a response still.
+fn with_each<'f>(function: &'f Function, value: &'f str) -> impl Iterator<Item = String> + 'f {
+    let fields = match sound(function) {
+        Json::Object(fields) => fields,
+        _ => Vec::new(),
+    };
+    (1..fields.len()).filter_map(move |place| {
+        let mut fields = fields.clone();
+        fields[place].1 = Json::Text(value.to_owned());
+        let text = Json::Object(fields).write();
+        let mut object: serde_json::Map<String, Value> = serde_json::from_str(&text).ok()?;
+        object.remove(VERSION_KEY);
+        function.decode(object).ok()?;
+        Some(text)
+    })
 }
 
 /// The parts of an answer around the place of a string that the function's response may hold, and `None`
 /// where it has no such place.
 pub(super) fn around_a_string(function: &Function) -> Option<(String, String)> {
     const PROBE: &str = "\"cc-lb-fuzz-probe\"";
-    let fields = sound(function);
-    (1..fields.len()).find_map(|place| {
-        let mut fields = fields.clone();
-        fields[place].1 = PROBE.to_owned();
-        let text = write(&fields);
-        let mut object: serde_json::Map<String, Value> = serde_json::from_str(&text).ok()?;
-        object.remove(VERSION_KEY);
-        function.decode(object).ok()?;
-        let (before, behind) = text.split_once(PROBE)?;
-        Some((format!("{before}\""), format!("\"{behind}")))
-    })
+    let text = with_each(function, PROBE).next()?;
+    let (before, behind) = text.split_once(PROBE)?;
+    Some((format!("{before}\""), format!("\"{behind}")))
+}
+
+/// An answer with a list of so many items, where the function's response may hold one.
+pub(super) fn with_a_list(
+    function: &Function,
+    items: usize,
+    u: &mut Unstructured<'_>,
+) -> arbitrary::Result<Option<String>> {
+    const ITEMS: [&str; 3] = [
+        r#"{"name":"a","value_base64":""}"#,
+        r#"{"upstream_id":"a","decision":"accept","reason":""}"#,
+        "0",
+    ];
+    let one = ITEMS.map(|item| format!("[{item}]"));
+    let places: Vec<String> = ITEMS
+        .iter()
+        .zip(&one)
+        .flat_map(|(item, one)| {
+            let many = format!("[{}]", vec![*item; items].join(","));
+            with_each(function, one).map(move |text| text.replacen(one, &many, 1))
+        })
+        .collect();
+    if places.is_empty() {
+        return Ok(None);
+    }
+    u.choose(&places).cloned().map(Some)
 }
 
 /// An answer of the function: sound in about a third of the cases.
@@ -107,54 +121,68 @@ pub(super) fn arbitrary(
     function: &Function,
     u: &mut Unstructured<'_>,
 ) -> arbitrary::Result<Vec<u8>> {
-    let mut fields = sound(function);
+    let mut answer = if one_in(2, u)? {
+        sealed(function.response(u)?)
+    } else {
+        sound(function)
+    };
     for _ in 0..u.int_in_range(0..=2)? {
-        spoil_fields(&mut fields, u)?;
+        if u.ratio(1, 3)? {
+            spoil_version(&mut answer, u)?;
+        } else {
+            answer.spoil(u)?;
+        }
     }
-    let mut text = write(&fields).into_bytes();
+    let mut text = answer.write().into_bytes();
     if u.ratio(1, 4)? {
         spoil_text(&mut text, u)?;
     }
     Ok(text)
 }
 
-fn spoil_fields(fields: &mut Fields, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
+/// Changes the version, or where it stands, or which of two counts.
+fn spoil_version(answer: &mut Json, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
+    let Json::Object(fields) = answer else {
+        return Ok(());
+    };
     if fields.is_empty() {
         return Ok(());
     }
     let place = u.choose_index(fields.len())?;
-    match u.int_in_range(0..=8)? {
-        // Wherever the version stands, and whichever of two counts.
+    match u.int_in_range(0..=5)? {
         0 => fields.rotate_left(place),
-        1 => fields[0].1 = (*u.choose(&VERSIONS)?).to_owned(),
+        1 => fields[0].1 = Json::Text((*u.choose(&VERSIONS)?).to_owned()),
         2 => {
-            let version = (*u.choose(&VERSIONS)?).to_owned();
-            fields.insert(place, (VERSION_KEY.to_owned(), version));
+            let version = Json::Text((*u.choose(&VERSIONS)?).to_owned());
+            fields.insert(place, (Json::key(VERSION_KEY), version));
         }
-        3 => {
-            fields.remove(place);
+        // Inside of another value.
+        3 if place > 0 => {
+            let version = fields.remove(0);
+            let inner = &mut fields[place - 1].1;
+            match inner {
+                Json::Object(fields) => fields.push(version),
+                other => *other = Json::Object(vec![version]),
+            }
         }
-        4 => fields[place].1 = (*u.choose(&VALUES)?).to_owned(),
-        5 => {
-            let again = fields[place].clone();
-            fields.push(again);
+        // All but the version inside of another object.
+        4 => {
+            let inner = Json::Object(fields.split_off(1));
+            let name = Json::key(u.choose(&["data", "response", "result"])?);
+            fields.push((name, inner));
         }
-        6 => fields.insert(
-            place,
-            ("extra".to_owned(), (*u.choose(&VALUES)?).to_owned()),
-        ),
-        7 => fields[place].0.push(u.arbitrary()?),
-        _ => {
-            let depth = *u.choose(&DEPTHS)?;
-            fields[place].1 = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        }
+        _ => fields.retain(|(key, _)| *key != Json::key(VERSION_KEY)),
     }
     Ok(())
 }
 
 fn spoil_text(text: &mut Vec<u8>, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
-    let at = u.int_in_range(0..=text.len())?;
-    match u.int_in_range(0..=7)? {
+    let at = if one_in(3, u)? {
+        text.len()
+    } else {
+        u.int_in_range(0..=text.len())?
+    };
+    match u.int_in_range(0..=8)? {
         0 => text.extend(u.choose(&AROUND)?.as_bytes()),
         1 => {
             let before = u.choose(&AROUND)?.bytes();
@@ -174,6 +202,8 @@ fn spoil_text(text: &mut Vec<u8>, u: &mut Unstructured<'_>) -> arbitrary::Result
             text.insert(at, u.arbitrary()?);
         }
         6 => *text = u.choose(&VALUES)?.as_bytes().to_vec(),
+        // An answer within a text.
+        7 => *text = Json::key(&String::from_utf8_lossy(text)).into_bytes(),
         _ => {
             let length = u.int_in_range(0..=16usize)?.min(u.len());
             *text = u.bytes(length)?.to_vec();

@@ -8,7 +8,7 @@ impl Op {
     /// What the operation does: operations of one effect go through the same code of a host.
     pub fn effect(&self) -> &'static str {
         match self {
-            Self::Knock => "log",
+            Self::Knock | Self::Tally => "log",
             Self::Emit(_) | Self::Repeat { .. } | Self::EmitHealthy | Self::Publish => "answer",
             Self::EmitInput | Self::QuoteInput => "echo",
             Self::SetError(_) => "error",
@@ -20,6 +20,7 @@ impl Op {
             Self::Return(_) => "return",
             Self::Hold => HALF_WAY,
             Self::Times(_) => "times",
+            Self::In(_) => "place",
             Self::Call { function, .. } => function.effect(),
         }
     }
@@ -54,8 +55,10 @@ impl Import {
     }
 }
 
-/// Effects that only get what others take, a block, an address, a length, or only make more of them.
-pub const MEANS: [&str; 6] = ["alloc", "input", "length", "load", "output", "times"];
+/// Effects that only get what others take, a block, an address, a length, only make more of them, or say where the program is.
+pub const MEANS: [&str; 7] = [
+    "alloc", "input", "length", "load", "output", "place", "times",
+];
 
 /// The effect of what leaves an instance half-way: the root cause, whatever it is that interrupts the puppet then.
 pub const HALF_WAY: &str = "half-way";

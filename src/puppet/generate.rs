@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::answer;
 use super::bytes::Bytes;
 use super::program::{Import, Op, Operand, Program, TrapOp};
+use super::spoil::one_in;
 use crate::wire::Function;
 
 /// About one in so many programs stalls, in a loop or in a line: each takes the whole wall-clock limit, 200 ms.
@@ -18,6 +19,12 @@ const SPIN_ONE_IN: u32 = 2_000;
 /// About one in so many programs burns all but a little fuel: each takes some 20 ms.
 const EDGE_ONE_IN: u32 = 2_000;
 
+/// About one in so many programs answers healthily after it took a part of the fuel: each takes a few ms.
+const DEAR_ONE_IN: u32 = 1_500;
+
+/// How many loops those burn: a tenth of the fuel, and up to nearly all of it.
+const DEAR: [u32; 4] = [150_000, 400_000, 700_000, 1_200_000];
+
 /// About one in so many answers begins with a lot of white space.
 const LONG_ONE_IN: u32 = 64;
 
@@ -25,9 +32,12 @@ const LONG_ONE_IN: u32 = 64;
 const REPEAT_MAX: u32 = 64 * 1024;
 
 /// The errors that guests set.
-const ERRORS: [&str; 6] = [
+const ERRORS: [&str; 9] = [
     "unsupported model",
     "",
+    " ",
+    "Timeout: please retry",
+    "a\nb\u{1b}[31m",
     "timeout",
     "Returned non-zero exit code: 3",
     "plugin ran out of fuel",
@@ -35,7 +45,7 @@ const ERRORS: [&str; 6] = [
 ];
 
 /// The codes that guests return.
-const CODES: [i32; 8] = [1, -1, 0, 2, 134, 256, i32::MIN, i32::MAX];
+const CODES: [i32; 10] = [1, -1, 0, 2, 75, 134, 256, -256, i32::MIN, i32::MAX];
 
 /// Which programs are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,10 +132,30 @@ impl Program {
             // Without a limit, the second ends and answers.
             let end = u.choose(&[Op::Spin, Op::Burn(1_300_000)])?.clone();
             costly(end, u, &mut ops)?;
+        } else if one_in(DEAR_ONE_IN, u)? {
+            ops.extend([Op::Knock, Op::Burn(*u.choose(&DEAR)?), Op::EmitHealthy]);
         } else {
             cheap(function, u, &mut ops)?;
         }
         Ok(Self(ops))
+    }
+
+    /// The parts of a healthy answer around the place of a string that the function's response may hold, and `None` where it
+    /// has no such place.
+    pub(crate) fn around_a_string(function: &Function) -> Option<(String, String)> {
+        answer::around_a_string(function)
+    }
+
+    /// A sound answer that has a list of so many items, where the function's response may hold one.
+    ///
+    /// # Errors
+    /// Those of `arbitrary`.
+    pub(crate) fn answer_with(
+        function: &Function,
+        items: usize,
+        u: &mut Unstructured<'_>,
+    ) -> arbitrary::Result<Option<String>> {
+        answer::with_a_list(function, items, u)
     }
 
     /// The same as a strategy, from bytes that shrink.
@@ -146,8 +176,11 @@ fn cheap(
     u: &mut Unstructured<'_>,
     ops: &mut Vec<Op>,
 ) -> arbitrary::Result<()> {
+    if one_in(4, u)? {
+        ops.push(Op::In(u.int_in_range(0..=24)?));
+    }
     if one_in(8, u)? {
-        ops.push(Op::Knock);
+        ops.push(if u.ratio(1, 4)? { Op::Tally } else { Op::Knock });
     }
     match u.int_in_range(0..=9)? {
         0..=3 => {
@@ -410,11 +443,6 @@ fn anything(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<
         }
         _ => ending(u)?,
     })
-}
-
-/// Never where the entropy has run out, unlike `Unstructured::ratio`.
-fn one_in(n: u32, u: &mut Unstructured<'_>) -> arbitrary::Result<bool> {
-    Ok(u.int_in_range(0..=n - 1)? == n - 1)
 }
 
 fn error(u: &mut Unstructured<'_>) -> arbitrary::Result<Bytes> {

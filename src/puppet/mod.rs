@@ -17,12 +17,13 @@ mod effect;
 mod generate;
 mod model;
 mod program;
+mod spoil;
 
 pub use bytes::Bytes;
 pub use effect::{HALF_WAY, MEANS};
 pub use generate::Wildness;
 pub use model::{Ending, INPUT_MAX_BYTES, Prediction, predict};
-pub use program::{Import, MARK, Op, Operand, PROGRAM_MAX_BYTES, Program, TrapOp};
+pub use program::{Import, MARK, Op, Operand, PROGRAM_MAX_BYTES, Program, TALLY_MAX, TrapOp};
 
 /// The puppet's source text, with comments.
 pub const PUPPET_WAT: &str = include_str!("puppet.wat");

@@ -7,7 +7,7 @@
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 use memchr::memmem;
 
-use super::program::{Import, MARK, Op, PROGRAM_MAX_BYTES, TrapOp, disassemble};
+use super::program::{Import, MARK, Op, PROGRAM_MAX_BYTES, TALLY_MAX, TrapOp, disassemble};
 
 /// The largest input that the puppet reads, in bytes; it traps on a larger one.
 pub const INPUT_MAX_BYTES: usize = 1 << 20;
@@ -68,8 +68,10 @@ pub struct Prediction {
     pub output: Vec<u8>,
     /// Whether the output depends on the input.
     pub echoes: bool,
-    /// How often it knocks.
+    /// How often it knocks, whatever calls were before it.
     pub knocks: u32,
+    /// How often it knocks for each call that the instance has seen: see [`Op::Tally`].
+    pub tallies: u32,
     /// Bytes that it leaves in Extism's memory at most, input and all: some of them may be zeroed in the next call.
     pub allocates: u64,
     /// The fuel that it leaves at least, with what the call before makes Extism zero; 0 where that is not known.
@@ -128,6 +130,7 @@ pub fn predict(input: &[u8], healthy: &[u8], carried: u64) -> Prediction {
             output: Vec::new(),
             echoes: false,
             knocks: 0,
+            tallies: 0,
             allocates: input.len() as u64,
             spare_fuel: 0,
             forgetful: true,
@@ -184,6 +187,10 @@ impl Run<'_> {
         self.most_fuel += fuel::OP;
         match op {
             Op::Knock => self.result.knocks += 1,
+            Op::Tally => {
+                self.result.tallies += 1;
+                self.most_fuel += fuel::OP * u64::from(TALLY_MAX);
+            }
             Op::Emit(bytes) => self.emit(&bytes.0)?,
             Op::Repeat { byte, times } => {
                 self.reserve(times as usize)?;
@@ -200,7 +207,7 @@ impl Run<'_> {
                     if byte == b'"' || byte == b'\\' {
                         self.answer.push(b'\\');
                     }
-                    self.answer.push(byte);
+                    self.answer.push(byte.max(b' '));
                 }
                 self.most_fuel += fuel::ANSWER_BYTE * self.input.len() as u64;
             }
@@ -223,8 +230,8 @@ impl Run<'_> {
                 self.result.forgetful = false;
             }
             Op::Fill(_) | Op::Copy(_) => {}
-            // The one is never assembled. The other makes more of what is not followed.
-            Op::BurnTo(_) | Op::Times(_) => {}
+            // Two are never assembled. The other makes more of what is not followed.
+            Op::BurnTo(_) | Op::In(_) | Op::Times(_) => {}
             Op::Burn(loops) => {
                 self.least_fuel += fuel::LOOP * u64::from(loops);
                 self.most_fuel += fuel::LOOP * u64::from(loops);

@@ -12,6 +12,9 @@ pub const MARK: &str = "puppet:";
 /// The longest program in bytes before it is written in hex. The puppet traps on a longer one.
 pub const PROGRAM_MAX_BYTES: usize = 64 * 1024;
 
+/// The most knocks of one [`Op::Tally`].
+pub const TALLY_MAX: u32 = 32;
+
 /// A program for the puppet: operations in the order in which they happen. At its end the puppet sets
 /// what it emitted as its output and returns 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +87,11 @@ pub enum Op {
     /// Grow the memory by a number of pages, if it can, and move all of it many times, by instructions in a line without a loop
     /// or a call between them. It depends on the clock what comes of that.
     Line(u32),
+    /// Knock once for each call that the instance has seen, this one included; [`TALLY_MAX`] times at most.
+    Tally,
+    /// Nothing that the puppet does: the program stands in another of the request's texts than in that of its function, of
+    /// which this is the place, counted round and round. What a host does to one text shows where the program is in another.
+    In(u8),
 }
 
 /// An operand of a call: a register's value, if there is one of this number (0 to 3), and a constant.
@@ -281,6 +289,19 @@ impl Program {
         Self(ops.collect())
     }
 
+    /// Which of the request's texts it stands in, if not in that of its function.
+    pub(crate) fn place(&self) -> Option<u8> {
+        self.0.iter().find_map(|op| match op {
+            Op::In(place) => Some(*place),
+            _ => None,
+        })
+    }
+
+    /// Whether the guest knocks.
+    pub fn knocks(&self) -> bool {
+        self.0.iter().any(|op| matches!(op, Op::Knock | Op::Tally))
+    }
+
     /// Whether what the guest answers depends on its input.
     pub fn echoes(&self) -> bool {
         let echo = |op: &Op| matches!(op, Op::EmitInput | Op::QuoteInput);
@@ -329,6 +350,9 @@ impl Op {
             Self::Hold => to.push(20),
             Self::Times(times) => assemble_number(21, *times, to),
             Self::Line(pages) => assemble_number(22, *pages, to),
+            Self::Tally => to.push(23),
+            // It says where the others are.
+            Self::In(_) => {}
         }
     }
 }
@@ -379,6 +403,7 @@ pub(super) fn disassemble(bytes: &mut &[u8]) -> Option<Op> {
         20 => Op::Hold,
         21 => Op::Times(take_number(bytes)?),
         22 => Op::Line(take_number(bytes)?),
+        23 => Op::Tally,
         _ => return None,
     })
 }

@@ -4,6 +4,7 @@
 //! A discrepancy here is a field that never changes alone, or a part that nothing is ever put into.
 
 use std::any::Any;
+use std::fmt::Debug;
 
 use arbitrary::{Arbitrary, Unstructured};
 use serde_json::{Map, Value};
@@ -20,10 +21,32 @@ pub enum Part<'a> {
     Body(&'a mut String),
     /// The headers of a message.
     Headers(&'a mut Vec<Header>),
+    /// Any other list.
+    Items(&'a mut dyn Items),
     /// What may be any JSON.
     Json(&'a mut Value),
     /// An object that may have any fields, and nothing else may be in its place.
     Object(&'a mut Map<String, Value>),
+}
+
+/// A list, whatever is in it.
+pub trait Items: Debug {
+    /// Repeats what is in it, or the smallest item where nothing is, until there are so many.
+    ///
+    /// # Errors
+    /// Those of `arbitrary`.
+    fn repeat(&mut self, count: usize) -> arbitrary::Result<()>;
+}
+
+impl<T: Clone + Debug + for<'a> Arbitrary<'a>> Items for Vec<T> {
+    fn repeat(&mut self, count: usize) -> arbitrary::Result<()> {
+        if self.is_empty() {
+            self.push(T::arbitrary(&mut Unstructured::new(&[]))?);
+        }
+        let items = std::mem::take(self);
+        self.extend(items.iter().cycle().take(count).cloned());
+        Ok(())
+    }
 }
 
 /// A field, or a struct of fields.
@@ -85,11 +108,12 @@ impl<T: Fields + for<'a> Arbitrary<'a>> Fields for Option<T> {
     }
 }
 
-impl<T: Fields + for<'a> Arbitrary<'a> + 'static> Fields for List<T> {
+impl<T: Fields + Clone + Debug + for<'a> Arbitrary<'a> + 'static> Fields for List<T> {
     fn parts(&mut self, show: &mut dyn FnMut(Part<'_>)) {
         let items: &mut dyn Any = &mut self.0;
-        if let Some(headers) = items.downcast_mut() {
-            show(Part::Headers(headers));
+        match items.downcast_mut() {
+            Some(headers) => show(Part::Headers(headers)),
+            None => show(Part::Items(&mut self.0)),
         }
         self.0.iter_mut().for_each(|item| item.parts(show));
     }

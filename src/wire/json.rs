@@ -361,6 +361,17 @@ impl Domain for Json {
                 json!([]),
                 json!({"": null}),
                 json!({"_v": 2}),
+                json!(-0.0),
+                // What readers and writers of JSON take for something else.
+                json!({
+                    "__proto__": {"_v": 1, "a": null},
+                    "dotted.key": [[1, 1], [2]],
+                    "empty": ["", {}],
+                    "float": [1.0, -0.0, 1e-7, 1e21],
+                    "snake_case": "true",
+                    "sub": "{\"a\":[]}",
+                    "text": "${HOME}\r\n",
+                }),
                 json!({"\0": {"\u{202e}": []}}),
                 json!(vec![0; 256]),
             ];

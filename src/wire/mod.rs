@@ -12,11 +12,12 @@
 
 use std::fmt::Debug;
 
-use cc_lb_plugin_wire::wire_function::{FallbackPolicy, WireFunction};
+use cc_lb_plugin_wire::wire_function::WireFunction;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+mod answers;
 mod body;
 mod build_signer;
 mod common;
@@ -24,6 +25,7 @@ mod convert;
 mod domain;
 mod fields;
 mod filter;
+mod function;
 mod json;
 mod list;
 mod names;
@@ -44,8 +46,10 @@ pub use common::{
 };
 pub(crate) use domain::weighted;
 pub use domain::{Domain, Kind};
-pub use fields::Part;
+pub use fields::{Items, Part};
 pub use filter::Filter;
+pub use function::Function;
+use function::whole;
 pub use json::{Json, JsonObject};
 pub(crate) use json::{in_full, in_short, nesting, values};
 pub use list::List;
@@ -86,6 +90,16 @@ pub trait Generates<F: WireFunction>: Clone + Debug + Serialize + DeserializeOwn
         Ok(None)
     }
 
+    /// An arbitrary response, for the puppet to answer with, where the type knows how. Without it what is answered is near
+    /// the dry-run response.
+    ///
+    /// # Errors
+    /// Those of `arbitrary`.
+    fn response(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Option<F::Response>> {
+        let _ = u;
+        Ok(None)
+    }
+
     /// Shows each part of the request, where the type knows them; whether it does. Without it something is put into a
     /// request by way of JSON.
     fn parts(&mut self, show: &mut dyn FnMut(Part<'_>)) -> bool {
@@ -97,15 +111,6 @@ pub trait Generates<F: WireFunction>: Clone + Debug + Serialize + DeserializeOwn
     /// request is JSON of whoever sends it.
     fn values(request: F::Request, show: &mut dyn FnMut(FieldValue)) {
         show(whole(serde_json::to_value(request).unwrap_or_default()));
-    }
-}
-
-/// A request whose fields have no roles.
-fn whole(value: Value) -> FieldValue {
-    FieldValue {
-        path: String::new(),
-        role: Role::Json,
-        value,
     }
 }
 
@@ -136,6 +141,14 @@ macro_rules! generates {
                 $crate::wire::fields::with_some_renewed(dry_run, fields, u).map(Some)
             }
 
+            fn response(
+                u: &mut arbitrary::Unstructured<'_>,
+            ) -> arbitrary::Result<
+                Option<<$function as cc_lb_plugin_wire::wire_function::WireFunction>::Response>,
+            > {
+                $crate::wire::answers::Answer::arbitrary_answer(u).map(Some)
+            }
+
             fn parts(&mut self, show: &mut dyn FnMut($crate::wire::Part<'_>)) -> bool {
                 $crate::wire::fields::Fields::parts(self, show);
                 true
@@ -152,105 +165,6 @@ macro_rules! generates {
     )+};
 }
 use generates;
-
-/// What the harness knows of one implementation of a wire function.
-#[derive(Clone, Copy)]
-pub struct Function {
-    /// Unique among the vocabulary's functions, such as `shape_v2`: its name in cases and reports.
-    pub label: &'static str,
-    /// The name of the export, such as `shape`.
-    pub name: &'static str,
-    /// The policy that every failing call must give.
-    pub fallback: FallbackPolicy,
-    decode: fn(Map<String, Value>) -> Result<Value, serde_json::Error>,
-    dry_run_response: fn() -> Result<Value, serde_json::Error>,
-    /// What a request says, read from JSON; `None` where it is none.
-    values: fn(Map<String, Value>) -> Option<Vec<FieldValue>>,
-    dry_run_request: fn() -> Result<Value, serde_json::Error>,
-}
-
-impl Function {
-    /// Describes `F`.
-    pub const fn of<F: WireFunction>(label: &'static str) -> Self {
-        Self {
-            label,
-            name: F::NAME,
-            fallback: F::FALLBACK,
-            decode: |object| {
-                serde_json::to_value(serde_json::from_value::<F::Response>(object.into())?)
-            },
-            dry_run_response: || serde_json::to_value(F::dry_run_response()),
-            values: |request| Some(vec![whole(request.into())]),
-            dry_run_request: || serde_json::to_value(F::dry_run_request()),
-        }
-    }
-
-    /// The same, whose requests have the roles that their generated form says.
-    #[must_use]
-    pub const fn with_roles<F: WireFunction, G: Generates<F>>(self) -> Self {
-        Self {
-            values: |request| {
-                let request = serde_json::from_value(request.into()).ok()?;
-                let mut all = Vec::new();
-                G::values(request, &mut |value| all.push(value));
-                Some(all)
-            },
-            ..self
-        }
-    }
-
-    /// What of a guest's input no host sends. What is as in the dry-run sample is usual. `is_returned` says whether the
-    /// plugin returned a state.
-    pub(crate) fn unusual(
-        &self,
-        input: &[u8],
-        is_returned: &dyn Fn(&Value) -> bool,
-    ) -> Vec<Unusual> {
-        let Ok(Value::Object(mut request)) = serde_json::from_slice(input) else {
-            return vec![role::unreadable()];
-        };
-        request.remove(VERSION_KEY);
-        let sample = match (self.dry_run_request)() {
-            Ok(Value::Object(sample)) => (self.values)(sample).unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        let values = (self.values)(request.clone());
-        // What does not read back, such as a float that JSON does not have, is judged as a whole.
-        let values = values.unwrap_or_else(|| vec![whole(request.into())]);
-        let others = values.iter().filter(|value| !sample.contains(value));
-        others
-            .filter_map(|value| value.unusual(is_returned))
-            .collect()
-    }
-
-    /// Reads a JSON object without `_v` as the function's response, and writes that as JSON again.
-    ///
-    /// # Errors
-    /// Where it is no such response.
-    pub fn decode(&self, answer: Map<String, Value>) -> Result<Value, serde_json::Error> {
-        (self.decode)(answer)
-    }
-
-    /// The function's dry-run response as JSON, without `_v`.
-    ///
-    /// # Errors
-    /// Where it does not serialize.
-    pub fn dry_run_response(&self) -> Result<Value, serde_json::Error> {
-        (self.dry_run_response)()
-    }
-}
-
-impl Debug for Function {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.label)
-    }
-}
-
-impl PartialEq for Function {
-    fn eq(&self, other: &Self) -> bool {
-        self.label == other.label
-    }
-}
 
 /// The requests that a campaign draws from. Implemented by [`vocabulary!`](crate::vocabulary).
 pub trait Vocabulary: Clone + Debug + PartialEq + Serialize + DeserializeOwned + 'static {

@@ -64,7 +64,7 @@ number_fields! {
     Count(u64) {
         realistic: [20, 1_000, 40_000, 1_767_225_600, 1_767_225_600_000],
         boundary: [
-            0, 1, i32::MAX as u64, u32::MAX as u64, 1 << 53, (1 << 53) + 1,
+            0, 1, i32::MAX as u64, u32::MAX as u64, 1 << 32, 1 << 53, (1 << 53) + 1,
             i64::MAX as u64, 1 << 63, u64::MAX,
         ]
     }
@@ -81,7 +81,7 @@ number_fields! {
         boundary: [
             0.0, -0.0, 1.0, -1.0, f64::MIN_POSITIVE, 5e-324, f64::EPSILON,
             f64::MAX, f64::MIN, f64::INFINITY, f64::NEG_INFINITY, f64::NAN,
-            9_007_199_254_740_993.0, 0.1,
+            9_007_199_254_740_993.0, 0.1, 1e-7,
         ]
     }
 

@@ -24,7 +24,7 @@ const EDGES: [&str; 17] = [
     "a\0b",
     " ",
     "é",
-    "日本語",
+    "日本語e\u{301}\u{200b}",
     "🦀",
     "\u{feff}a",
     "\u{202e}a",
@@ -32,8 +32,8 @@ const EDGES: [&str; 17] = [
     "\u{10ffff}",
     "\"",
     "\\",
-    "\\u0000",
-    "\n\r\t",
+    "\\u0000\\n\\\"${HOME}",
+    "a\r\n\tb",
     "\u{1}\u{1f}\u{7f}",
     // Close to the mark of the puppet's programs, but none.
     "puppet",
@@ -269,7 +269,7 @@ text_fields! {
     /// A query string, without its question mark.
     Query: Target {
         realistic: ["beta=true", "limit=20", "after_id=msg_01&limit=1000"],
-        boundary: ["=", "&&", "a=1&a=2", "%zz", "?", "#fragment"],
+        boundary: ["=", "&&", "a=1+2&a=%2B", "%zz", "?", "#fragment"],
     }
 
     /// A URL.
@@ -280,6 +280,7 @@ text_fields! {
             "https://user:pass@example.invalid:99999/",
             "file:///etc/passwd",
             "https://[::1]:0/",
+            "HTTPS://API.Example.INVALID:443/%7Ea/./b#fragment",
             "https://example.invalid/\r\nx-injected: 1",
         ],
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cc_lb_fuzz::campaign::Plan;
+use cc_lb_fuzz::campaign::{Phase, Plan};
 use cc_lb_fuzz::case::{Case, Step};
 use cc_lb_fuzz::host::{
     Call, DispatchOutcome, HandshakeError, Host, Observed, PluginSession, Session,
@@ -57,6 +57,8 @@ fn fuel_decides(step: &Step) -> bool {
 fn both_sessions_come_to_the_same_outcomes() {
     let cases = cases(2_000);
     let mut plan = Plan::puppet::<Request>(1, cases);
+    // Large requests take about all the fuel, and the hosts differ in what they take.
+    plan.phases.retain(|phase| *phase != Phase::Extremes);
     // Wild programs kill the reference.
     plan.menu.programs = Some(Wildness::Scripted);
     let host = puppet_host();

@@ -373,6 +373,8 @@ fn the_compact_form_of_format_1_counts_operations_as_it_always_did() {
         Op::Hold,
         Op::Times(0),
         Op::Line(0),
+        Op::Tally,
+        Op::In(0),
     ];
     for (place, op) in ops.iter().enumerate() {
         let bytes = postcard::to_stdvec(op).expect("it serializes");

@@ -79,7 +79,7 @@ fn census() -> BTreeMap<&'static str, u64> {
     let plan = Plan::puppet::<Request>(11, 0);
     let mut census = BTreeMap::new();
     let mut see = |what, times: usize| *census.entry(what).or_insert(0) += times as u64;
-    for index in 0..20_000 {
+    for index in 0..40_000 {
         let case: Case = nth_case(&plan, index);
         see("one step", usize::from(case.steps.len() == 1));
         see("several steps", usize::from(case.steps.len() > 1));
@@ -175,6 +175,8 @@ fn op_name(op: &Op) -> &'static str {
         Op::Hold => "op: hold",
         Op::Times(_) => "op: times",
         Op::Line(_) => "op: line",
+        Op::Tally => "op: tally",
+        Op::In(_) => "op: in",
     }
 }
 
@@ -273,6 +275,8 @@ fn everything_that_cases_are_to_hold_occurs() {
         "op: flood",
         "op: times",
         "op: line",
+        "op: tally",
+        "op: in",
     ];
     for what in expected {
         let seen = census.get(what).copied().unwrap_or(0);

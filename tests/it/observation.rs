@@ -79,6 +79,18 @@ fn most_at_a_time(ops: &[Op]) -> usize {
 }
 
 #[test]
+fn behind_a_call_that_the_clock_ended_stands_a_healthy_one_of_each_function_its_own_last() {
+    let host = puppet_host();
+    let mut runner = Runner::<_, Request>::new(&host, Subject::Puppet).expect("the puppet opens");
+    let functions = runner.negotiated().len();
+    let stalls = case([told("sign_v1", [Op::Stall])]);
+    let record = runner.run(&stalls, Depth::Light).expect("it runs");
+    assert_eq!(record.probes.len(), functions);
+    let last = record.probes.last().map(|probe| probe.function.label);
+    assert_eq!(last, Some("sign_v1"));
+}
+
+#[test]
 fn two_sessions_that_have_grown_are_not_open_at_a_time() {
     assert_eq!(most_at_a_time(&[Op::Grow(900)]), 1);
     assert_eq!(most_at_a_time(&[Op::Flood(900)]), 1);

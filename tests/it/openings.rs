@@ -55,12 +55,12 @@ fn openings_read_back_and_mutate_in_place() {
         assert!(target.run(&data[..size]));
     }
     assert!(!target.run(b"no opening"));
-    let later = br#"{"format":2}"#;
+    let later = br#"{"format":3}"#;
     assert!(
         Opening::decode(later)
             .expect_err("it is later")
             .to_string()
-            .contains("format 2")
+            .contains("format 3")
     );
 }
 

@@ -53,7 +53,8 @@ enum Left {
 }
 
 impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
-    /// Dispatches steps, so often together, and behind each that did not answer the healthy call of its function.
+    /// Dispatches steps, so often together, and behind each that did not answer the healthy call of its function; of the
+    /// puppet one of each function where the clock ended it.
     pub(super) fn steps<'c>(
         &mut self,
         dispatches: usize,
@@ -113,14 +114,19 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
         } else {
             0
         };
+        let by_clock = self.subject == Subject::Puppet && seen.met_the_wall();
         record.steps.push(seen);
         if !answered && let Some(own) = self.healthy.iter().position(|h| h.function == function) {
-            let mut probe = self.probe(own, record.steps.len());
-            match record.probes.last() {
-                Some(before) if probe.share(before) => {}
-                _ => long.answered_bytes += answer_bytes(&probe.reaction, &probe.call),
+            // What a host does of another function behind a call that the clock ended, the healthy call of its own may undo.
+            let others = 0..if by_clock { self.healthy.len() } else { 0 };
+            for negotiated in others.filter(|other| *other != own).chain([own]) {
+                let mut probe = self.probe(negotiated, record.steps.len());
+                match record.probes.last() {
+                    Some(before) if probe.share(before) => {}
+                    _ => long.answered_bytes += answer_bytes(&probe.reaction, &probe.call),
+                }
+                record.probes.push(probe);
             }
-            record.probes.push(probe);
         }
         let too_many = long.is_long && long.abnormal >= ABNORMAL_IN_A_ROW_MAX;
         let too_large = long.answered_bytes > ANSWERS_MAX_BYTES;

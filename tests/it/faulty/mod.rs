@@ -28,8 +28,10 @@ mod openings;
 mod plain;
 mod policies;
 mod requests;
+mod second;
 mod sessions;
 mod shrinking;
+mod sound;
 
 use crate::workers::workers;
 use openings::nth_opening;
@@ -86,8 +88,14 @@ pub enum Tried {
     Module(modules::Counts),
 }
 
-/// All of them, in the order of the checks.
+/// All of them: those of the first author in the order of the checks, then those of the second.
 pub fn all() -> Vec<Faulty> {
+    let mut all = first();
+    all.extend(second::all());
+    all
+}
+
+fn first() -> Vec<Faulty> {
     use {answers::*, calls::*, modules::*, openings::*, policies::*, requests::*, sessions::*};
     vec![
         process("aborts", "no_crash"),
