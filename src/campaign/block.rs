@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bench, Counts, Plan, SOAK_ONE_IN, THOROUGH_ONE_IN};
+use super::{Bench, Counts, Plan};
 use crate::host::{DispatchOutcome, HandshakeError, Host};
 use crate::observation::{CaseRecord, Depth, StepRecord};
 use crate::oracle::Violation;
@@ -99,7 +99,7 @@ impl<H: Host, R: Vocabulary> Bench<'_, H, R> {
                 break;
             }
             begins(case);
-            let record = match depth_at(case) {
+            let record = match cases.depth(case) {
                 Depth::Light => self.runner.run_light(cases.nth(case))?,
                 deeper => self.runner.run(&cases.nth(case), deeper)?,
             };
@@ -116,15 +116,6 @@ impl<H: Host, R: Vocabulary> Bench<'_, H, R> {
             }
         }
         Ok(block)
-    }
-}
-
-/// How deep the case of an index is looked into.
-pub(super) fn depth_at(index: u64) -> Depth {
-    match index {
-        index if index % SOAK_ONE_IN == SOAK_ONE_IN - 1 => Depth::Soak,
-        index if index % THOROUGH_ONE_IN == 0 => Depth::Thorough,
-        _ => Depth::Light,
     }
 }
 

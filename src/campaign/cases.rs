@@ -8,10 +8,11 @@ use chacha20::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Plan;
 use super::boundaries::Boundaries;
 use super::values::Learned;
+use super::{Plan, SOAK_ONE_IN, THOROUGH_ONE_IN};
 use crate::case::{Case, Step};
+use crate::observation::Depth;
 use crate::wire::{Vocabulary, weighted};
 
 /// How many bytes of entropy a case is made from, with their shares in percent.
@@ -35,6 +36,9 @@ const TAKE_TURNS: usize = TURNS / 8;
 const EXTREMES_FIRST: u64 = 8;
 const EXTREMES_FIRST_CASES: u64 = 512;
 const EXTREMES_LATER: u64 = 1024;
+
+/// One in so many extreme cases is looked into closer. It has no factor in common with the number of their kinds.
+const EXTREMES_THOROUGH_ONE_IN: u64 = 9;
 
 /// What a campaign tries, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -255,6 +259,21 @@ impl<R: Vocabulary> Cases<R> {
                 let first = EXTREMES_FIRST_CASES / EXTREMES_FIRST;
                 place(EXTREMES_LATER, later).map(|place| first + place)
             }
+        }
+    }
+
+    /// How deep the case of this index is looked into.
+    pub fn depth(&self, index: u64) -> Depth {
+        let is_extreme = self.phase(index) == Phase::Extremes;
+        let extreme = self.extreme(index).filter(|_| is_extreme);
+        if index % SOAK_ONE_IN == SOAK_ONE_IN - 1 {
+            Depth::Soak
+        } else if index.is_multiple_of(THOROUGH_ONE_IN)
+            || extreme.is_some_and(|number| number.is_multiple_of(EXTREMES_THOROUGH_ONE_IN))
+        {
+            Depth::Thorough
+        } else {
+            Depth::Light
         }
     }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::block::{Block, Stopped, depth_at};
+use super::block::{Block, Stopped};
 use super::engine::Part;
 use super::history::as_seen;
 use super::interrupt::Interrupt;
@@ -312,7 +312,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Ledger<R, E> {
 
     /// What a session that began with one case had seen when it came to another, that one last.
     pub(super) fn history(&self, from: u64, case: u64) -> Vec<Case<R>> {
-        let before = (from..case).map(|case| as_seen(self.cases.nth(case), depth_at(case)));
+        let before = (from..case).map(|case| as_seen(self.cases.nth(case), self.cases.depth(case)));
         before.chain([self.cases.nth(case)]).collect()
     }
 

@@ -54,7 +54,8 @@ pub use limits::{Limit, Point, limits};
 pub use suspect::{Confirmed, Known, Suspect};
 #[cfg(unix)]
 pub use workers::{
-    Child, HostKind, OPENING_TIME_MAX, Patience, Setup, WORKER_MEMORY_MAX, Worker, Workers, serve,
+    Child, HostKind, KILLS_MAX, OPENING_TIME_MAX, Patience, ProcessBounds, Setup, WORKER_MEMORY_MAX,
+    Worker, Workers, serve,
 };
 
 /// How many cases share a session; some sessions of a plugin live through more: see [`Plan::session_of`].

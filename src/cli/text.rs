@@ -11,10 +11,9 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::thread::{Builder, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::campaign::{OPENING_TIME_MAX, WORKER_MEMORY_MAX};
+use cc_lb_fuzz::campaign::{KILLS_MAX, ProcessBounds};
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::line::shortened;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 
 use super::error::CliError;
@@ -22,11 +21,8 @@ use super::error::CliError;
 /// The longest text that is read as a module, in bytes.
 const TEXT_MAX_BYTES: usize = 4 << 20;
 
-/// How long a process may take that reads a text: of that, [`OPENING_TIME_MAX`] is work.
+/// How long a process may take that reads a text. How much of that it may work is bounded as with a worker.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How often a process that somebody kills is started anew.
-const KILLS: u32 = 4;
 
 /// How often it is looked whether it is done.
 const POLL: Duration = Duration::from_millis(2);
@@ -54,29 +50,22 @@ pub fn module_of(path: &Path, text: &[u8], program: &Path) -> Result<Vec<u8>, Cl
     } = assembled_at_last(text, program).map_err(CliError::Program)?;
     let dear = |what: String| {
         no_module(format!(
-            "reading its text takes more {what}; give the module itself"
+            "reading its text takes {what}; give the module itself"
         ))
     };
     let Some(status) = status else {
-        return dear(format!("than {} s", PATIENCE.as_secs()));
+        return dear(format!("more than {} s", PATIENCE.as_secs()));
     };
-    let signal = status.signal().map(Signal::try_from);
-    match (status.code(), signal) {
-        (Some(0), _) => Ok(module),
-        (Some(code), _) if code == i32::from(exit_code::COULD_NOT_RUN) => no_module(said),
-        (_, Some(Ok(Signal::SIGXCPU))) => {
-            let seconds = OPENING_TIME_MAX.as_secs();
-            dear(format!(
-                "than the {seconds} s of the processor that there are"
-            ))
-        }
-        (_, Some(Ok(Signal::SIGABRT))) if said.contains("memory allocation of ") => {
-            let most = WORKER_MEMORY_MAX >> 20;
-            dear(format!("memory than there is, {most} MiB at most"))
-        }
-        _ => no_module(format!(
-            "the process that reads its text ended with {status}"
-        )),
+    let signal = status.signal().and_then(|n| Signal::try_from(n).ok());
+    match status.code() {
+        Some(0) => Ok(module),
+        Some(code) if code == i32::from(exit_code::COULD_NOT_RUN) => no_module(said),
+        _ => match ProcessBounds::exceeded(signal, &said) {
+            Some(what) => dear(what),
+            None => no_module(format!(
+                "the process that reads its text ended with {status}"
+            )),
+        },
     }
 }
 
@@ -94,7 +83,7 @@ fn assembled_at_last(text: &[u8], program: &Path) -> io::Result<Assembled> {
     loop {
         let made = assembled(text, program)?;
         let signal = made.status.and_then(|status| status.signal());
-        if signal != Some(Signal::SIGKILL as i32) || kills == KILLS {
+        if signal != Some(Signal::SIGKILL as i32) || kills == KILLS_MAX {
             return Ok(made);
         }
         kills += 1;
@@ -164,13 +153,7 @@ fn all_of(stream: Option<impl Read>) -> Vec<u8> {
 
 /// Does what [`module_of`] starts: makes a module of the text on the standard input, within the bounds of a worker.
 pub fn assemble() -> ExitCode {
-    // Where the system does not bound it, it is not bounded.
-    let _ = setrlimit(Resource::RLIMIT_DATA, WORKER_MEMORY_MAX, WORKER_MEMORY_MAX);
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_CPU) {
-        let most = soft.min(OPENING_TIME_MAX.as_secs());
-        let _ = setrlimit(Resource::RLIMIT_CPU, most, hard);
-    }
-    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    ProcessBounds::set().bound_time();
     let thread = Builder::new().stack_size(STACK_BYTES);
     let made = match thread.spawn(read_module) {
         Ok(thread) => thread

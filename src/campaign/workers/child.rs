@@ -10,10 +10,8 @@ use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Instant;
 
-use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, rlim_t, setrlimit};
-
 use super::protocol::{Answer, Hello, Opened, Order, Place, receive, send};
-use super::{HostKind, OPENING_TIME_MAX, Setup, WORKER_MEMORY_MAX};
+use super::{HostKind, ProcessBounds, Setup};
 use crate::campaign::{Bench, CampaignError, Lab, limits};
 use crate::case::Case;
 use crate::exit_code;
@@ -62,8 +60,7 @@ pub struct Child {
     setup: Setup,
     hello: Hello,
     orders: Receiver<Order>,
-    /// How much time of the processor it may take once the plugin is loaded, and the most that this may be, as the system says.
-    time: Option<(rlim_t, rlim_t)>,
+    bounds: ProcessBounds,
 }
 
 impl Child {
@@ -72,11 +69,7 @@ impl Child {
     /// # Errors
     /// An error of reading the standard input, which is not that of a worker.
     pub fn start() -> io::Result<Self> {
-        // Where the system does not bound it, it is not bounded.
-        let _ = setrlimit(Resource::RLIMIT_DATA, WORKER_MEMORY_MAX, WORKER_MEMORY_MAX);
-        // Deaths are expected; nobody looks at the remains.
-        let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-        let time = getrlimit(Resource::RLIMIT_CPU).ok();
+        let bounds = ProcessBounds::set();
         let nothing = || io::Error::other("nothing on the standard input");
         let setup = receive(&mut io::stdin().lock())?.ok_or_else(nothing)?;
         let hello = receive(&mut io::stdin().lock())?.ok_or_else(nothing)?;
@@ -91,28 +84,13 @@ impl Child {
             }
             std::process::exit(0);
         });
-        let child = Self {
+        bounds.bound_time();
+        Ok(Self {
             setup,
             hello,
             orders,
-            time,
-        };
-        child.bound_time();
-        Ok(child)
-    }
-
-    /// Lets the process take [`OPENING_TIME_MAX`] of the processor from now on.
-    fn bound_time(&self) {
-        let Some((most, hard)) = self.time else {
-            return;
-        };
-        let used = getrusage(UsageWho::RUSAGE_SELF);
-        let used = used.map_or(0, |used| {
-            let seconds = used.user_time().tv_sec() + used.system_time().tv_sec();
-            seconds.unsigned_abs()
-        });
-        let soon = used + OPENING_TIME_MAX.as_secs();
-        let _ = setrlimit(Resource::RLIMIT_CPU, most.min(soon), hard);
+            bounds,
+        })
     }
 
     /// What it is to run.
@@ -147,7 +125,7 @@ impl Child {
             if is_over || told.is_err() {
                 return exit(told);
             }
-            self.bound_time();
+            self.bounds.bound_time();
         }
         let loaded = loader.load(&setup.wasm, &build_offer(&setup.capabilities));
         match loaded {
@@ -160,13 +138,11 @@ impl Child {
         // Two sessions are open at a time, each on a copy of its own: the second is compiled now, as the first was. What is wrong
         // with one is told when it is needed.
         if self.setup().host == HostKind::Guarded.name() {
-            self.bound_time();
+            self.bounds.bound_time();
             drop((host.open(), host.open()));
         }
         // From now on there are calls, each of which has limits of its own. How many one process makes is nobody's business.
-        if let Some((_, hard)) = self.time {
-            let _ = setrlimit(Resource::RLIMIT_CPU, hard, hard);
-        }
+        self.bounds.unbound_time();
         send(&mut io::stdout(), &Answer::Loaded(host.agreed()))?;
         let setup = self.setup();
         let place = File::options().write(true).open(&self.hello.place)?;

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tempfile::NamedTempFile;
 
+use super::bounds::OUT_OF_MEMORY;
 use super::protocol::{Answer, Hello, Opened, Order, Place, frame, receive};
-use super::{OPENING_TIME_MAX, WORKER_MEMORY_MAX, Workers};
+use super::{ProcessBounds, Workers};
 use crate::campaign::Interrupt;
 use crate::observation::Death;
 use crate::wire::{Request, Vocabulary};
@@ -29,9 +30,6 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// How one ends that opened sessions before, and does not any more.
 pub(super) const NO_SESSION: &str = "no session";
-
-/// How the standard library words that there is no memory left.
-const OUT_OF_MEMORY: &str = "memory allocation of ";
 
 /// How much of what a worker says on its standard error is kept, in bytes.
 const WORDS_MAX: usize = 4096;
@@ -82,19 +80,7 @@ impl End {
     /// What it had no more of, of what the system gives a worker that loads a plugin.
     pub(super) fn cost(&self) -> Option<String> {
         let Death { manner, words, .. } = &self.death;
-        match &manner[..] {
-            "SIGXCPU" => {
-                let most = OPENING_TIME_MAX.as_secs();
-                Some(format!(
-                    "more than the {most} s of the processor that there are"
-                ))
-            }
-            "SIGABRT" if words.contains(OUT_OF_MEMORY) => {
-                let most = WORKER_MEMORY_MAX >> 20;
-                Some(format!("more memory than there is, {most} MiB at most,"))
-            }
-            _ => None,
-        }
+        ProcessBounds::exceeded(manner.parse().ok(), words)
     }
 
     /// Whether it may be the machine's fault: then it shows again, or is nothing.

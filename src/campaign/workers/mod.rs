@@ -30,21 +30,15 @@ use crate::observation::Subject;
 use crate::oracle::Violation;
 use crate::wire::{Request, Vocabulary as _};
 
+mod bounds;
 mod child;
 mod living;
 mod protocol;
 mod worker;
 
+pub use bounds::{KILLS_MAX, OPENING_TIME_MAX, ProcessBounds, WORKER_MEMORY_MAX};
 pub use child::{Child, serve};
 pub use worker::Worker;
-
-/// The most memory that a worker may write to, in bytes, where the system bounds it: what a plugin takes beyond,
-/// it does not get.
-pub const WORKER_MEMORY_MAX: u64 = 1 << 30;
-
-/// The most time of the processor that a worker may take to load a plugin, and as much to compile the second copy of it that
-/// it needs, where the system bounds it: what is compiled in parallel adds up.
-pub const OPENING_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How to start workers, and what they run.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::living::{End, Living, NO_SESSION, NoAnswer};
 use super::protocol::{Answer, Opened, Order, Place};
-use super::{HostKind, Workers};
+use super::{HostKind, KILLS_MAX, Workers};
 use crate::campaign::{
     Block, CampaignError, Interrupt, Lab, Limit, Plan, Stopped, confirm_all, of_negotiated,
 };
@@ -26,9 +26,6 @@ const UNASKED: &str = "it answered what it was not asked";
 
 /// How one ends that answers what it is not asked.
 const NONSENSE: &str = "nonsense";
-
-/// How often a worker may be killed from outside at the same work, or not come up again, before that counts.
-const KILLS: u32 = 4;
 
 /// A worker process, started when it is needed and again when it died.
 pub struct Worker {
@@ -85,10 +82,7 @@ impl Worker {
             Ok(_) => self.nonsense(),
             Err(end) => end,
         };
-        if end.from_outside {
-            return Err(self.killed());
-        }
-        Err(CampaignError::Died(end.death))
+        Err(self.died(end))
     }
 
     /// What it learned of the plugin; `None` where it dies while it opens it.
@@ -96,7 +90,7 @@ impl Worker {
         match self.live()? {
             Ok(living) => Ok(Some(living.opened.clone())),
             // That says nothing of the plugin.
-            Err(end) if end.from_outside => Err(self.killed()),
+            Err(end) if end.from_outside => Err(self.died(end)),
             Err(_) => Ok(None),
         }
     }
@@ -165,8 +159,7 @@ impl Worker {
             Some(function) if is_of_the_case => {
                 Ok(BTreeSet::from([format!("{function}: {manner}")]))
             }
-            _ if end.from_outside => Err(self.killed()),
-            _ => Err(CampaignError::Died(end.death)),
+            _ => Err(self.died(end)),
         }
     }
 
@@ -193,7 +186,7 @@ impl Worker {
     /// The living worker, started if there is none, or its end. Where the plugin was opened before, or somebody killed the
     /// process, it is tried again: the machine may be busy.
     fn live(&mut self) -> Result<Result<&mut Living, End>, CampaignError> {
-        let mut tries = KILLS;
+        let mut tries = KILLS_MAX;
         while self.living.is_none() {
             tries -= 1;
             match self.start() {
@@ -317,7 +310,7 @@ impl Worker {
                 Err(end) => {
                     self.living = None;
                     kills += 1;
-                    if !end.from_outside || kills > KILLS {
+                    if !end.from_outside || kills > KILLS_MAX {
                         return Ok(Err(end));
                     }
                 }
@@ -325,9 +318,14 @@ impl Worker {
         }
     }
 
-    /// Somebody else, or a limit of the system, ended its processes each time.
-    fn killed(&self) -> CampaignError {
-        self.error("it is killed again and again".to_owned())
+    /// Of a process whose end says nothing of a case. Where somebody else, or a limit of the system, ended it, it was tried
+    /// again before.
+    fn died(&self, end: End) -> CampaignError {
+        if end.from_outside {
+            self.error("it is killed again and again".to_owned())
+        } else {
+            CampaignError::Died(end.death)
+        }
     }
 
     fn error(&self, reason: String) -> CampaignError {
@@ -420,7 +418,7 @@ impl Lab<Request> for Worker {
             }
             Ok(_) => self.nonsense(),
             // No case has run.
-            Err(end) if end.from_outside && !self.opened => return Err(self.killed()),
+            Err(end) if end.from_outside && !self.opened => return Err(self.died(end)),
             Err(end) => end,
         };
         Ok(self.mourn(plan, cases, &end))

@@ -1,9 +1,9 @@
 //! What a plugin is, without running a case.
 
-use super::{KILLS, UNASKED, Worker};
-use crate::campaign::CampaignError;
+use super::{UNASKED, Worker};
 use crate::campaign::workers::living::End;
 use crate::campaign::workers::protocol::Answer;
+use crate::campaign::{CampaignError, KILLS_MAX};
 use crate::host::Agreed;
 use crate::host::inspect::Inspection;
 
@@ -22,7 +22,7 @@ impl Worker {
         loop {
             match self.look()? {
                 Ok(looked) => return Ok(looked),
-                Err(end) if end.from_outside && kills < KILLS => kills += 1,
+                Err(end) if end.from_outside && kills < KILLS_MAX => kills += 1,
                 Err(end) => return Err(self.end_of_load(end)),
             }
         }
@@ -49,8 +49,7 @@ impl Worker {
     pub(super) fn end_of_load(&self, end: End) -> CampaignError {
         match self.too_dear(&end) {
             Some(reason) => CampaignError::Refused { reason },
-            None if end.from_outside => self.killed(),
-            None => CampaignError::Died(end.death),
+            None => self.died(end),
         }
     }
 }
