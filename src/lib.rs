@@ -10,10 +10,10 @@
 //! A [`Request`](wire::Request) is something that may be said to a plugin. A [`Case`](case::Case) is a
 //! sequence of requests for one session. A [`Host`](host::Host) runs it on a plugin, which may be the
 //! [`puppet`]: the guest that does what the request tells it. What was seen is a
-//! [`CaseRecord`](observation::CaseRecord). An [`Oracle`](oracle::Oracle) says what is wrong with a record,
+//! [`CaseRecord`](record::CaseRecord). A [`Check`](check::Check) says what is wrong with a record,
 //! and a [`Finding`](finding::Finding) is that with the smallest case that shows it. A [`campaign`] does all
-//! of this for thousands of cases, in this process or in [workers](campaign::Workers), which a hostile plugin may
-//! kill. How a plugin becomes a session at all is an [`Opening`](opening::Opening). [`check_plugin`] is a campaign for the
+//! of this for thousands of cases, in this process or in [workers](crate::worker::Workers), which a hostile plugin may
+//! kill. How a plugin becomes a session at all is a [`HandshakeCase`](handshake_case::HandshakeCase). [`check_plugin()`] is a campaign for the
 //! tests of a plugin of your own.
 //!
 //! # The session
@@ -38,20 +38,27 @@ extern crate self as cc_lb_fuzz;
 pub mod campaign;
 pub mod case;
 pub mod check;
+pub mod check_plugin;
+pub mod corpus;
+pub mod execute;
 pub mod exit_code;
 pub mod files;
 pub mod finding;
 pub mod fingerprint;
+pub mod fuzz_target;
+pub mod generate;
+pub mod handshake_case;
 pub mod host;
-pub mod line;
-pub mod observation;
-pub mod opening;
-pub mod oracle;
+pub mod limits;
 pub mod puppet;
+pub mod record;
 pub mod report;
+pub mod untrusted_text;
 pub mod wire;
+#[cfg(unix)]
+pub mod worker;
 
-pub use check::check_plugin;
+pub use check_plugin::check_plugin;
 pub use host::{dispatch, handshake};
 
 /// What `vocabulary!` expands to, whatever the caller depends on.

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::tree::{self, Numbers};
-use super::{Case, Step};
-use crate::observation::MANY_STEPS;
+use super::shrink_text::Numbers;
+use super::{Case, MANY_STEPS, Step, tree};
 use crate::wire::{Vocabulary, in_full};
 
 /// When to stop shrinking.
@@ -346,7 +345,7 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
     /// The program in the first function's dry-run request.
     fn first_function(&mut self, place: usize) -> bool {
         let step = &self.best.steps[place];
-        step.program.is_some() && step.request.place() != 0 && {
+        step.program.is_some() && step.request.function_index() != 0 && {
             let step = Step {
                 request: R::dry_run(0),
                 ..step.clone()
@@ -376,7 +375,7 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
 
     fn shrink_request(&mut self, place: usize) -> bool {
         let request = &self.best.steps[place].request;
-        let target = serde_json::to_value(R::dry_run(request.place()));
+        let target = serde_json::to_value(R::dry_run(request.function_index()));
         let (Ok(root), Ok(target)) = (serde_json::to_value(request), target) else {
             return false;
         };

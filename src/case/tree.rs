@@ -7,20 +7,11 @@ use arbitrary::Unstructured;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
-use super::shorten::shorten;
+use super::shrink_text::{Numbers, shorten};
 use crate::wire::{Json, Vocabulary};
 
 /// Says whether a tree is accepted, or ends the search.
 pub(crate) type Keep<'k> = &'k mut dyn FnMut(&Value) -> ControlFlow<(), bool>;
-
-/// What becomes of a number that cannot be as in the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Numbers {
-    /// The least that will do.
-    Least,
-    /// Zero, or what it is: at the least that will do a measurement may come to this or that.
-    AsTheyAre,
-}
 
 /// The fields of an object in the order of their names, whatever order the object keeps: in whose tree `serde_json` has
 /// `preserve_order`, that is another one, and what is drawn or tried in it would be too.
@@ -69,14 +60,14 @@ fn shrink_at(
         }
         let mut accepted = ControlFlow::Continue(false);
         for candidate in candidates(&node, target, numbers) {
-            place(root, path, candidate);
+            replace(root, path, candidate);
             accepted = keep(root);
             if accepted != ControlFlow::Continue(false) {
                 break;
             }
         }
         if accepted != ControlFlow::Continue(true) {
-            place(root, path, node);
+            replace(root, path, node);
         }
         if !accepted? {
             break;
@@ -115,14 +106,14 @@ fn shrink_text(
 ) -> ControlFlow<()> {
     let mut best = Value::from(text);
     let ended = shorten(text, numbers, &mut |candidate| {
-        place(root, path, candidate.into());
+        replace(root, path, candidate.into());
         let accepted = keep(root)?;
         if accepted {
             best = candidate.into();
         }
         ControlFlow::Continue(accepted)
     });
-    place(root, path, best);
+    replace(root, path, best);
     ended
 }
 
@@ -143,7 +134,7 @@ fn push_key(path: &mut String, key: &str) {
 }
 
 /// Puts a value where the path leads, if it leads anywhere.
-pub(crate) fn place(root: &mut Value, path: &str, value: Value) {
+pub(crate) fn replace(root: &mut Value, path: &str, value: Value) {
     if let Some(node) = root.pointer_mut(path) {
         *node = value;
     }
@@ -220,7 +211,7 @@ fn shallower(value: &Value) -> Vec<Value> {
 }
 
 /// Replaces one random subtree by its counterpart in `donor`.
-pub(super) fn splice(
+pub(crate) fn splice(
     root: &mut Value,
     donor: &Value,
     u: &mut Unstructured<'_>,
@@ -240,7 +231,7 @@ pub(super) fn splice(
         (here, there) = (next, other);
         path += &step;
     }
-    place(root, &path, there.clone());
+    replace(root, &path, there.clone());
     Ok(())
 }
 
@@ -294,7 +285,7 @@ pub(crate) fn visit<'v>(
 /// The fields of a request that are otherwise than in the dry-run sample, in order, with what they are; the field's name is
 /// empty where the whole request is otherwise. Escapes are those of JSON pointers.
 pub(crate) fn unlike_the_sample<R: Vocabulary>(request: &R) -> Vec<(String, Value)> {
-    let sample = serde_json::to_value(R::dry_run(request.place())).unwrap_or_default();
+    let sample = serde_json::to_value(R::dry_run(request.function_index())).unwrap_or_default();
     let request = serde_json::to_value(request).unwrap_or_default();
     let differences = differences(&sample, &request).into_iter().rev();
     differences

@@ -4,10 +4,11 @@ use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use cc_lb_fuzz::campaign::{Entry, Worker, reached, redundant};
 use cc_lb_fuzz::case::Case;
+use cc_lb_fuzz::corpus::{Entry, reached, redundant};
 use cc_lb_fuzz::exit_code;
-use cc_lb_fuzz::line::one_line;
+use cc_lb_fuzz::untrusted_text::one_line;
+use cc_lb_fuzz::worker::Worker;
 use clap::{Args, Subcommand};
 
 use super::cases::{self, CaseFile};

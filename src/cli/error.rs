@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use cc_lb_fuzz::campaign::CampaignError;
 use cc_lb_fuzz::case::CaseError;
-use cc_lb_fuzz::observation::Death;
+use cc_lb_fuzz::record::Death;
 use cc_lb_fuzz::wire::UnknownFunction;
 use thiserror::Error;
 

@@ -1,8 +1,7 @@
 //! `limits`: how large a request may be.
 
-use cc_lb_fuzz::exit_code;
-use cc_lb_fuzz::report;
 use cc_lb_fuzz::wire::{Request, Vocabulary};
+use cc_lb_fuzz::{exit_code, report};
 use clap::Args;
 
 use super::error::CliError;
@@ -19,7 +18,7 @@ pub struct LimitsArgs {
 }
 
 pub fn limits(args: &LimitsArgs) -> Result<u8, CliError> {
-    let functions = Request::places(&args.functions)?;
+    let functions = Request::function_indices(&args.functions)?;
     let limits = args.look.workers()?.worker().limits(&functions);
     let limits = limits.map_err(|error| refused(error, Some(&args.look.plugin)))?;
     print(&report::limits_text(&limits))?;

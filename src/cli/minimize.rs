@@ -7,7 +7,7 @@ use cc_lb_fuzz::wire::Request;
 use clap::Args;
 
 use super::error::CliError;
-use super::output::{check_folder, finish, print, tell};
+use super::output::{check_folder, finish, print, report_finding};
 use super::plugin::{PluginArgs, refused};
 
 #[derive(Args)]
@@ -43,7 +43,7 @@ pub fn minimize(args: &MinimizeArgs) -> Result<u8, CliError> {
                 break;
             }
         };
-        let (_, written) = tell(
+        let (_, written) = report_finding(
             &finding,
             None,
             &args.artifacts,

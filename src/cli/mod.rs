@@ -5,13 +5,15 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use cc_lb_fuzz::campaign;
 use cc_lb_fuzz::exit_code;
 use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use signal_hook::consts::SIGXFSZ;
 use signal_hook::flag;
 
+use error::CliError;
+
+mod assemble;
 mod cases;
 mod config;
 mod corpus;
@@ -26,11 +28,8 @@ mod replay;
 mod report;
 mod resume;
 mod run;
-mod shell;
+mod shell_quote;
 mod show;
-mod text;
-
-use error::CliError;
 
 /// Property-based fuzzing for cc-lb plugins and the host that runs them.
 ///
@@ -116,8 +115,8 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Limits(args) => limits::limits(&args),
         Command::Completions { shell } => completions(shell),
-        Command::Worker => return campaign::serve(),
-        Command::Assemble => return text::assemble(),
+        Command::Worker => return cc_lb_fuzz::worker::serve(),
+        Command::Assemble => return assemble::assemble(),
     };
     result.map_or_else(|error| could_not_run(&error.to_string()), ExitCode::from)
 }

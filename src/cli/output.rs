@@ -6,17 +6,15 @@
 use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
-use cc_lb_fuzz::exit_code;
-use cc_lb_fuzz::files;
 use cc_lb_fuzz::finding::Finding;
 use cc_lb_fuzz::fingerprint::Fingerprint;
-use cc_lb_fuzz::line::{harmless, shortened};
-use cc_lb_fuzz::report;
+use cc_lb_fuzz::untrusted_text::{harmless, shortened};
+use cc_lb_fuzz::{exit_code, files, report};
 
 use super::config;
 use super::error::CliError;
 use super::plugin::PluginArgs;
-use super::shell::quote_path;
+use super::shell_quote::quote_path;
 
 /// A line for people beside what is printed, whatever its parts are made of; to the standard error, which may be closed.
 pub fn note(message: &str) {
@@ -80,7 +78,7 @@ fn unless_gone(written: io::Result<()>) -> Result<(), CliError> {
 
 /// Writes the case of a finding, but where it is stored already, and prints it with the command that replays it, which is
 /// returned, whatever of these failed: it is a finding all the same.
-pub fn tell(
+pub fn report_finding(
     finding: &Finding,
     stored: Option<&Path>,
     artifacts: &Path,

@@ -5,15 +5,16 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use cc_lb_fuzz::campaign::{CampaignError, HostKind, Setup, Workers};
+use cc_lb_fuzz::campaign::CampaignError;
 use cc_lb_fuzz::host::guard::MODULE_MAX_BYTES;
-use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::record::Subject;
+use cc_lb_fuzz::worker::{HostKind, Setup, Workers};
 use clap::{Args, ValueEnum};
 
+use super::assemble;
 use super::error::CliError;
-use super::shell::quote;
-use super::text;
+use super::shell_quote::quote;
 
 /// What every command that runs a plugin may be told, behind whatever commands it has.
 #[derive(Args, Default)]
@@ -181,7 +182,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     } else {
         // Without the mark that some editors put before it.
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        text::module_of(path, text, &this_program()?)?
+        assemble::module_of(path, text, &this_program()?)?
     };
     if wasm.get(4..8) == Some(&[0x0d, 0, 1, 0]) {
         return Err(no_module(

@@ -3,7 +3,8 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::campaign::{Budget, Summary};
+use cc_lb_fuzz::campaign::Summary;
+use cc_lb_fuzz::generate::Budget;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Where there is no terminal, a line is printed this often.
@@ -31,7 +32,7 @@ impl Progress {
         Self { budget, shown }
     }
 
-    pub fn tell(&mut self, summary: &Summary) {
+    pub fn update(&mut self, summary: &Summary) {
         match &mut self.shown {
             Shown::Nothing => {}
             Shown::Bar(bar) => bar.set_message(text(summary, self.budget)),

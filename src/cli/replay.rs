@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use cc_lb_fuzz::line::one_line;
 use cc_lb_fuzz::report;
+use cc_lb_fuzz::untrusted_text::one_line;
 use clap::Args;
 
 use super::cases;

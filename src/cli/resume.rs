@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::campaign::{Setup, Summary};
+use cc_lb_fuzz::campaign::Summary;
 use cc_lb_fuzz::files;
 use cc_lb_fuzz::fingerprint::Fingerprint;
+use cc_lb_fuzz::worker::Setup;
 use serde::{Deserialize, Serialize};
 
 use super::error::CliError;
@@ -20,7 +21,7 @@ const FILE: &str = ".campaign";
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Which campaign it is. Another one does not go on with it.
-pub struct Identity {
+pub struct CampaignIdentity {
     /// What it fuzzes and how, in words.
     what: String,
     /// The file of the plugin, where it is one.
@@ -32,7 +33,7 @@ pub struct Identity {
     module: u64,
 }
 
-impl Identity {
+impl CampaignIdentity {
     pub fn new(what: &str, plugin: Option<&Path>, flags: &str, setup: &Setup) -> Self {
         Self {
             what: what.to_owned() + flags,
@@ -102,7 +103,7 @@ fn first_format() -> u32 {
 }
 
 impl State {
-    pub fn new(this: &Identity, seed: u64) -> Self {
+    pub fn new(this: &CampaignIdentity, seed: u64) -> Self {
         Self {
             format: FORMAT,
             what: this.what.clone(),
@@ -121,7 +122,7 @@ impl State {
 }
 
 /// Keeps the state of a campaign.
-pub struct Keeper {
+pub struct Checkpointer {
     file: PathBuf,
     /// The folder, where it was not there before.
     made: Option<PathBuf>,
@@ -132,11 +133,13 @@ pub struct Keeper {
     written: Instant,
 }
 
-impl Keeper {
-    pub fn new(artifacts: &Path, this: &Identity, state: State) -> Self {
+impl Checkpointer {
+    pub fn new(artifacts: &Path, this: &CampaignIdentity, state: State) -> Self {
         let file = this.file(artifacts, state.seed);
         let before = match read_file(&file) {
-            Ok(Either::Now(before)) if before.fingerprint == state.fingerprint => Some(before.done),
+            Ok(AnyState::Now(before)) if before.fingerprint == state.fingerprint => {
+                Some(before.done)
+            }
             _ => None,
         };
         Self {
@@ -149,7 +152,7 @@ impl Keeper {
     }
 
     /// Writes how far it is, now and then. What cannot be written is not resumed.
-    pub fn tell(&mut self, summary: &Summary) {
+    pub fn update(&mut self, summary: &Summary) {
         if self.written.elapsed() >= EVERY {
             self.written = Instant::now();
             self.write(summary);
@@ -187,12 +190,12 @@ impl Keeper {
 }
 
 /// A state of either format.
-enum Either {
+enum AnyState {
     Now(State),
     Before(State1),
 }
 
-impl Either {
+impl AnyState {
     fn what(&self) -> &str {
         match self {
             Self::Now(state) => &state.what,
@@ -205,16 +208,16 @@ impl Either {
 const STATE_MAX_BYTES: u64 = 256 << 20;
 
 /// The reason where it is none.
-fn read_file(file: &Path) -> Result<Either, String> {
+fn read_file(file: &Path) -> Result<AnyState, String> {
     let text = files::read(file, STATE_MAX_BYTES).map_err(|error| error.to_string())?;
     let no_state = |error: serde_json::Error| error.to_string();
     let FormatOnly { format } = serde_json::from_slice(&text).map_err(no_state)?;
     match format {
         1 => serde_json::from_slice(&text)
-            .map(Either::Before)
+            .map(AnyState::Before)
             .map_err(no_state),
         FORMAT => serde_json::from_slice(&text)
-            .map(Either::Now)
+            .map(AnyState::Now)
             .map_err(no_state),
         later => Err(format!(
             "it is of format {later}; this version reads formats up to {FORMAT}: update cc-lb-fuzz"
@@ -223,7 +226,7 @@ fn read_file(file: &Path) -> Result<Either, String> {
 }
 
 /// The state of the campaign that was interrupted or killed, where it is one as this; of several that which was written last.
-pub fn read(artifacts: &Path, this: &Identity) -> Result<State, CliError> {
+pub fn read(artifacts: &Path, this: &CampaignIdentity) -> Result<State, CliError> {
     let nothing = |path: &Path, reason: String| CliError::Resume {
         path: path.to_owned(),
         reason,
@@ -235,8 +238,8 @@ pub fn read(artifacts: &Path, this: &Identity) -> Result<State, CliError> {
         None => return Err(nothing(artifacts, others(artifacts))),
     };
     let state = match read_file(&file).map_err(|reason| nothing(&file, reason))? {
-        Either::Now(state) if state.fingerprint == this.fingerprint.to_string() => state,
-        Either::Before(state) if is_of(&state, this) => State {
+        AnyState::Now(state) if state.fingerprint == this.fingerprint.to_string() => state,
+        AnyState::Before(state) if is_of(&state, this) => State {
             done: state.done,
             ..State::new(this, state.seed)
         },
@@ -289,7 +292,7 @@ fn others(artifacts: &Path) -> String {
 }
 
 /// Whether a state of format 1 is of this campaign: of the same module, with the same flags behind some path of it.
-fn is_of(state: &State1, this: &Identity) -> bool {
+fn is_of(state: &State1, this: &CampaignIdentity) -> bool {
     let Some(plugin) = state.what.strip_suffix(&this.flags) else {
         return false;
     };

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::{
-    Budget, CampaignError, Event, Interrupt, Phase, Plan, Setup, Summary, Workers,
-};
-use cc_lb_fuzz::case::{Case, words};
+use cc_lb_fuzz::campaign::{CampaignError, Event, Interrupt, Summary};
+use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::finding::{Finding, Origin};
-use cc_lb_fuzz::line::one_line;
-use cc_lb_fuzz::observation::Subject;
+use cc_lb_fuzz::generate::{Budget, Phase, Plan, dictionary};
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::report::{self, FindingReport, LimitReport, Report};
+use cc_lb_fuzz::untrusted_text::one_line;
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
+use cc_lb_fuzz::worker::{Setup, Workers};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -24,11 +24,11 @@ use signal_hook::iterator::Signals;
 
 use super::cases::{self, CaseFile};
 use super::error::CliError;
-use super::output::{self, finish, print, tell};
+use super::output::{self, finish, print, report_finding};
 use super::plugin::{Deny, HostArg, PluginArgs, refused};
 use super::progress::Progress;
 use super::report::ReportFile;
-use super::resume::{self, Identity, Keeper, State};
+use super::resume::{self, CampaignIdentity, Checkpointer, State};
 
 #[derive(Args)]
 pub struct RunArgs {
@@ -91,7 +91,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     let mut plan = args.plan(workers.setup())?;
     args.check_places()?;
     let found_on = workers.setup().fingerprint();
-    let identity = Identity::new(&args.what(), plugin, &args.flags(), workers.setup());
+    let identity = CampaignIdentity::new(&args.what(), plugin, &args.flags(), workers.setup());
     let mut state = State::new(&identity, plan.seed);
     if args.resume {
         state = resume::read(&args.artifacts, &identity)?;
@@ -109,22 +109,22 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     };
     let (what, seed) = (args.what(), plan.seed);
     print_unless_quiet(&format!("fuzzing {what}; seed {seed}{from}\n\n"))?;
-    let mut keeper = Keeper::new(&args.artifacts, &identity, state);
+    let mut checkpointer = Checkpointer::new(&args.artifacts, &identity, state);
     let mut progress = Progress::new(plan.budget, args.quiet);
     let found = Arc::new(AtomicBool::new(false));
     listen_for_signals(workers.interrupt(), Arc::clone(&found))?;
     let (mut failures, mut findings) = (Vec::new(), Vec::new());
     let ended = workers.run(&plan, args.workers, &mut |event| match event {
         Event::Progress(summary) => {
-            progress.tell(summary);
-            keeper.tell(summary);
+            progress.update(summary);
+            checkpointer.update(summary);
         }
         Event::Finding(finding) => {
             let is_sure = finding.origin != Origin::Unexamined { certain: false };
             found.fetch_or(is_sure && !finding.violation.is_limit(), Ordering::Relaxed);
             let stored = stored_at(finding, &earlier);
-            let tell = || {
-                tell(
+            let report_finding = || {
+                report_finding(
                     finding,
                     stored,
                     &args.artifacts,
@@ -133,7 +133,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
                     &found_on,
                 )
             };
-            let (replay, told) = progress.suspend(tell);
+            let (replay, told) = progress.suspend(report_finding);
             findings.push(FindingReport::new(finding, replay));
             failures.extend(told.err());
         }
@@ -144,8 +144,8 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
         Err(CampaignError::Ended { summary, source }) => (*summary, Some(refused(*source, plugin))),
         Err(error) => return Err(refused(error, plugin)),
     };
-    found.fetch_or(summary.unexamined_for_sure > 0, Ordering::Relaxed);
-    keeper.end(&summary);
+    found.fetch_or(summary.unexamined_certain > 0, Ordering::Relaxed);
+    checkpointer.end(&summary);
     let ends = report::summary_text(&summary) + &args.hint(&summary);
     failures.extend(print_unless_quiet(&ends).err());
     let mut report = Report::new(args.what(), &plan, &summary);
@@ -220,9 +220,9 @@ impl RunArgs {
             Subject::Puppet => Plan::puppet::<Request>(0, 0),
             Subject::Plugin => Plan::plugin::<Request>(0, 0),
         };
-        plan.menu.functions = Request::places(&self.functions)?;
+        plan.generator.functions = Request::function_indices(&self.functions)?;
         if setup.subject == Subject::Plugin {
-            plan.menu.words = words(&setup.wasm);
+            plan.generator.dictionary = dictionary(&setup.wasm);
         }
         if !self.phases.is_empty() {
             plan.phases = self.phases.clone();
@@ -309,7 +309,10 @@ impl RunArgs {
         if self.plugin.is_none() || !asked || !guarded || is_over {
             return Ok(Vec::new());
         }
-        match workers.worker().limits(&Request::places(&self.functions)?) {
+        match workers
+            .worker()
+            .limits(&Request::function_indices(&self.functions)?)
+        {
             Ok(limits) => Ok(limits.iter().map(LimitReport::from).collect()),
             Err(CampaignError::Interrupted) => Ok(Vec::new()),
             Err(error) => Err(refused(error, self.plugin.as_deref())),

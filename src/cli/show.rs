@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use cc_lb_fuzz::case::Case;
-use cc_lb_fuzz::exit_code;
-use cc_lb_fuzz::line::in_json;
-use cc_lb_fuzz::report;
+use cc_lb_fuzz::untrusted_text::in_json;
 use cc_lb_fuzz::wire::Request;
+use cc_lb_fuzz::{exit_code, report};
 use clap::{Args, ValueEnum};
 
 use super::error::CliError;

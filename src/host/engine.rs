@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::guard::{MEMORY_MAX_PAGES, TABLE_MAX_ENTRIES, TABLES_MAX};
+use crate::host::guard::limits::{MEMORY_MAX_PAGES, TABLE_MAX_ENTRIES, TABLES_MAX};
 
 /// A session has one instance at a time. There is room for a second one, should the first be still about to go.
 const INSTANCES: u32 = 2;

@@ -19,9 +19,9 @@ use cc_lb_plugin_wire::wire_function::{WireFunction, all_wire_functions};
 use cc_lb_plugin_wire::{v1, v3};
 use thiserror::Error;
 
-use super::failure::{Cause, Decoding};
-use super::plugin::Instance;
-use crate::line::one_line;
+use super::cause::{Cause, Decoding};
+use super::instance::Instance;
+use crate::untrusted_text::one_line;
 
 /// The export that answers the handshake.
 pub const HANDSHAKE_EXPORT: &str = "cc_lb_handshake";
@@ -163,7 +163,7 @@ fn required_capability(text: &str) -> Option<&str> {
 /// The offer of a host with these capabilities: every published wire function in every version.
 ///
 /// To negotiate a function of your own, add it to `function_versions` and open the plugin with
-/// [`PluginHost::with_offer`](super::PluginHost::with_offer).
+/// [`PluginHost::with_offer`](crate::host::plugin::PluginHost::with_offer).
 pub fn build_offer(host_capabilities: &BTreeSet<String>) -> HandshakeOffer {
     fn entry<F: WireFunction>() -> (String, Vec<u32>) {
         (F::NAME.to_owned(), F::SUPPORTED_VERSIONS.to_vec())

@@ -8,7 +8,7 @@ use cc_lb_plugin_wire::limits::CUSTOM_SECTION_MAX_SIZE;
 use thiserror::Error;
 use wasmparser::{Parser, Payload};
 
-use crate::line::one_line;
+use crate::untrusted_text::one_line;
 
 /// Why a module has no usable identity.
 #[derive(Debug, Error)]

@@ -9,9 +9,11 @@ use cc_lb_plugin_wire::identity::PluginIdentity;
 use serde::{Deserialize, Serialize};
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
-use super::guard::{self, Guarded, MEMORY_MAX_PAGES, Rejection, TABLE_MAX_ENTRIES};
+use super::guard::{self, Guarded};
 use super::identity::read_identity;
-use super::start::Start;
+use crate::host::guard::limits::{MEMORY_MAX_PAGES, TABLE_MAX_ENTRIES};
+use crate::host::guard::rejection::Rejection;
+use crate::host::guard::start_code::Start;
 
 /// A module's description.
 #[derive(Clone, Debug, Serialize, Deserialize)]

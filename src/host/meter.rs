@@ -9,7 +9,6 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::ops::Range;
-use std::sync::LazyLock;
 
 use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{
@@ -17,19 +16,12 @@ use wasm_encoder::{
 };
 use wasmparser::{BinaryReaderError, FunctionBody, Operator, Parser, Payload};
 
-use super::code::Code;
-use super::guard::{self, GUARD, Guarded, Rejection};
-use super::names;
+use super::guard::{self, Guarded};
 use super::site::{Frame, Site, SiteKind};
-
-/// The name under which Extism links the meter of a plugin that is metered.
-pub(super) const METER: &str = "cc-lb-fuzz:meter";
-
-/// The export that writes to the memory of the meter.
-pub(super) const METER_WRITE: &str = "cc-lb-fuzz:write";
-
-/// The export that reads from the memory of the meter.
-pub(super) const METER_READ: &str = "cc-lb-fuzz:read";
+use crate::host::guard::names::{GUARD, METER};
+use crate::host::guard::rejection::Rejection;
+use crate::host::site::code::Code;
+use crate::host::site::names;
 
 /// The functions of the meter that the plugin calls, which come behind its imports.
 const ADDED: [&str; 4] = ["tick", "enter", "back", "enter_loop"];
@@ -50,26 +42,26 @@ mod address {
     pub(super) const OVERHEAD: u64 = 40;
 
     /// When the function began that is so deep in the stack.
-    pub(super) fn function(depth: u64) -> u64 {
+    pub(crate) fn function(depth: u64) -> u64 {
         0x10000 + 8 * (depth & 0xffff)
     }
 
     /// When a loop was entered.
-    pub(super) fn loop_(number: u32) -> u64 {
+    pub(crate) fn loop_(number: u32) -> u64 {
         0x90000 + 8 * (u64::from(number) & 0xffff)
     }
 }
 
 /// Where a metered call is to stop; the call runs to its end where it does not come so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stop {
+pub struct StopPoint {
     /// After so many ticks: beginnings of functions and rounds of loops.
     pub ticks: Option<u64>,
     /// Before so many answers are set.
     pub answers: Option<u64>,
 }
 
-impl Stop {
+impl StopPoint {
     /// After so many ticks.
     pub(crate) fn after(ticks: u64) -> Self {
         Self {
@@ -81,7 +73,7 @@ impl Stop {
 
 /// What was counted in a metered call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Metering {
+pub struct MeterReading {
     /// How many ticks it took.
     pub ticks: u64,
     /// How many answers it set.
@@ -92,20 +84,10 @@ pub struct Metering {
     pub lasting: Option<Site>,
 }
 
-/// The meter's module.
-pub(super) fn module() -> extism::Wasm {
-    static WASM: LazyLock<Vec<u8>> =
-        LazyLock::new(|| wat::parse_str(include_str!("meter.wat")).expect("meter.wat is valid"));
-    extism::Wasm::data(&**WASM).with_name(METER)
-}
-
-/// What the front takes from the meter, and hands on under these names.
-pub(super) const OF_THE_FRONT: [(&str, &str); 2] = [("write", METER_WRITE), ("read", METER_READ)];
-
 /// Makes a copy of a plugin that is as safe to run, and metered.
 pub(super) fn metered(wasm: &[u8]) -> Result<(Guarded, Meter), Rejection> {
     let guarded = guard::guard_module(wasm, true)?;
-    let (meter, plugin) = Meter::of(guarded.plugin)?;
+    let (meter, plugin) = Meter::new(guarded.plugin)?;
     Ok((Guarded { plugin, ..guarded }, meter))
 }
 
@@ -125,7 +107,7 @@ struct Bodies {
 }
 
 impl Bodies {
-    fn of(wasm: Vec<u8>) -> Result<Self, BinaryReaderError> {
+    fn new(wasm: Vec<u8>) -> Result<Self, BinaryReaderError> {
         let mut ranges = Vec::new();
         for payload in Parser::new(0).parse_all(&wasm) {
             if let Payload::CodeSectionEntry(body) = payload? {
@@ -156,15 +138,15 @@ struct Running<'f> {
 
 impl Meter {
     /// Rewrites a plugin that is behind the guard. Returns the copy as well.
-    pub(super) fn of(plugin: Vec<u8>) -> Result<(Self, Vec<u8>), Rejection> {
+    pub(crate) fn new(plugin: Vec<u8>) -> Result<(Self, Vec<u8>), Rejection> {
         let mut rewriter = Rewriter::default();
         rewriter.look_at(&plugin)?;
         let mut module = Module::new();
         rewriter.parse_core_module(&mut module, Parser::new(0), &plugin)?;
         let wasm = module.finish();
         let meter = Self {
-            original: Bodies::of(plugin)?,
-            metered: Bodies::of(wasm.clone())?,
+            original: Bodies::new(plugin)?,
+            metered: Bodies::new(wasm.clone())?,
             imported: rewriter.imported,
             first_loops: rewriter.first_loops,
         };
@@ -172,7 +154,7 @@ impl Meter {
     }
 
     /// What is to be written before a call.
-    pub(super) fn before(stop: Stop) -> Vec<u8> {
+    pub(crate) fn before(stop: StopPoint) -> Vec<u8> {
         let never = u64::MAX;
         let cells = [
             (address::TICKS, 0),
@@ -202,13 +184,13 @@ impl Meter {
 
     /// What was counted in a call that took so much fuel. `read` reads from the meter's memory; `frames` are those where it
     /// stopped, the innermost first.
-    pub(super) fn after(
+    pub(crate) fn after(
         &self,
         fuel: u64,
         code: &Code,
         frames: &[(Frame, Loops)],
         mut read: impl FnMut(&[u8]) -> Option<Vec<u8>>,
-    ) -> Option<Metering> {
+    ) -> Option<MeterReading> {
         let cells = [
             address::TICKS,
             address::ANSWERS,
@@ -239,7 +221,7 @@ impl Meter {
             })
             .filter(|running| code.has(running.frame.function))
             .collect();
-        Some(Metering {
+        Some(MeterReading {
             ticks,
             answers,
             fuel: fuel.saturating_sub(overhead + TICK_FUEL * ticks),

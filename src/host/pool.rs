@@ -10,7 +10,7 @@ pub(super) struct Pool<C>(Arc<Mutex<Vec<C>>>);
 
 impl<C> Pool<C> {
     /// The one that there is already.
-    pub(super) fn new(compiled: C) -> Self {
+    pub(crate) fn new(compiled: C) -> Self {
         Self(Arc::new(Mutex::new(vec![compiled])))
     }
 
@@ -44,7 +44,7 @@ pub(super) struct Lease<C> {
 
 impl<C> Lease<C> {
     /// What is held.
-    pub(super) fn compiled(&self) -> Option<&C> {
+    pub(crate) fn compiled(&self) -> Option<&C> {
         self.compiled.as_ref()
     }
 }

@@ -5,7 +5,7 @@
 //! closed. A discrepancy here is a host that the published one is not.
 //!
 //! It does not hold what [`Session`] asks for: hostile plugins kill the process, so run it in a
-//! [worker](crate::campaign::Workers).
+//! [worker](crate::worker::Workers).
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,11 +18,11 @@ use cc_lb_runtime_protocol::dispatch::{self, dispatch_wire_call};
 use cc_lb_runtime_protocol::handshake::{HandshakeExecutionError, execute_handshake};
 use cc_lb_runtime_protocol::identity::read_identity;
 
-use super::handshake::metadata;
+use super::engine;
+use super::handshake::{HandshakeError, metadata};
+use super::interface::{Host, Loader, NegotiatedTerms, Session};
+use super::outcome::{Call, DispatchOutcome, Observed};
 use super::pool::{Lease, Pool};
-use super::{
-    Agreed, Call, DispatchOutcome, HandshakeError, Host, Loader, Observed, Session, engine,
-};
 
 /// Loads plugins on the published host.
 #[derive(Clone, Debug, Default)]
@@ -51,12 +51,22 @@ impl Loader for Reference {
         let kept = folder.join("negotiated.json");
         let read = std::fs::read(&kept).ok();
         if let Some(metadata) = read.and_then(|json| serde_json::from_slice(&json).ok()) {
-            return Ok(ReferenceHost::of(wasm, compiled, metadata, Some(folder)));
+            return Ok(ReferenceHost::from_parts(
+                wasm,
+                compiled,
+                metadata,
+                Some(folder),
+            ));
         }
         let metadata = negotiate(wasm, offer)?;
         // What is not kept is negotiated again, as is what another process is still writing.
         let _ = serde_json::to_vec(&metadata).map(|json| std::fs::write(kept, json));
-        Ok(ReferenceHost::of(wasm, compiled, metadata, Some(folder)))
+        Ok(ReferenceHost::from_parts(
+            wasm,
+            compiled,
+            metadata,
+            Some(folder),
+        ))
     }
 }
 
@@ -77,10 +87,10 @@ impl ReferenceHost {
     pub fn with_offer(wasm: &[u8], offer: &HandshakeOffer) -> Result<Self, HandshakeError> {
         let compiled = compile(wasm, None)?;
         let metadata = negotiate(wasm, offer)?;
-        Ok(Self::of(wasm, compiled, metadata, None))
+        Ok(Self::from_parts(wasm, compiled, metadata, None))
     }
 
-    fn of(
+    fn from_parts(
         wasm: &[u8],
         compiled: extism::CompiledPlugin,
         metadata: AugmentedMetadata,
@@ -179,7 +189,7 @@ impl Host for ReferenceHost {
         self.metadata.negotiated_functions.get(function).copied()
     }
 
-    fn agreed(&self) -> Option<Agreed> {
+    fn agreed(&self) -> Option<NegotiatedTerms> {
         Some((&self.metadata).into())
     }
 }

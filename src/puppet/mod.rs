@@ -11,17 +11,14 @@ use std::sync::LazyLock;
 
 use cc_lb_plugin_wire::wire_function::all_wire_functions;
 
-mod answer;
 mod bytes;
-mod effect;
-mod generate;
+mod effects;
+mod fuel;
 mod model;
 mod program;
-mod spoil;
 
 pub use bytes::Bytes;
-pub use effect::{HALF_WAY, MEANS};
-pub use generate::Wildness;
+pub use effects::{HALF_WAY, MEANS};
 pub use model::{Ending, INPUT_MAX_BYTES, Prediction, predict};
 pub use program::{Import, MARK, Op, Operand, PROGRAM_MAX_BYTES, Program, TALLY_MAX, TrapOp};
 

@@ -7,6 +7,7 @@
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 use memchr::memmem;
 
+use super::fuel;
 use super::program::{Import, MARK, Op, PROGRAM_MAX_BYTES, TALLY_MAX, TrapOp, disassemble};
 
 /// The largest input that the puppet reads, in bytes; it traps on a larger one.
@@ -21,24 +22,6 @@ const SCRATCH_BYTES: u32 = 1 << 20;
 /// What a program that the model does not follow may leave in Extism's memory, in bytes: more takes all the fuel of a call to
 /// copy.
 const WILD_MAX_BYTES: u64 = 3 << 19;
-
-/// Upper bounds of what a call takes, in fuel. `tests/it/puppet.rs` holds them against measurements.
-pub(super) mod fuel {
-    /// Every call, with Extism's own share and the setting of the output.
-    pub(super) const BASE: u64 = 20_000;
-    /// Each byte of input: reading it and looking for the mark.
-    pub(super) const INPUT_BYTE: u64 = 24;
-    /// Each byte of program: decoding it, and setting it as an error if it comes to that.
-    pub(super) const PROGRAM_BYTE: u64 = 80;
-    /// Each byte of answer: making it and setting it as the output.
-    pub(super) const ANSWER_BYTE: u64 = 40;
-    /// Each operation.
-    pub(super) const OP: u64 = 1_000;
-    /// Each byte that the call before had left in Extism's memory, which may be zeroed at the expense of this one.
-    pub(super) const CARRIED_BYTE: u64 = 4;
-    /// Each loop of `Burn`, exactly.
-    pub(in crate::puppet) const LOOP: u64 = 8;
-}
 
 /// How a call of the puppet ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +52,7 @@ pub struct Prediction {
     /// Whether the output depends on the input.
     pub echoes: bool,
     /// How often it knocks, whatever calls were before it.
-    pub knocks: u32,
+    pub guest_calls: u32,
     /// How often it knocks for each call that the instance has seen: see [`Op::Tally`].
     pub tallies: u32,
     /// Bytes that it leaves in Extism's memory at most, input and all: some of them may be zeroed in the next call.
@@ -129,7 +112,7 @@ pub fn predict(input: &[u8], healthy: &[u8], carried: u64) -> Prediction {
             ending: Ending::Answer,
             output: Vec::new(),
             echoes: false,
-            knocks: 0,
+            guest_calls: 0,
             tallies: 0,
             allocates: input.len() as u64,
             spare_fuel: 0,
@@ -186,7 +169,7 @@ impl Run<'_> {
     fn perform(&mut self, op: Op) -> Option<()> {
         self.most_fuel += fuel::OP;
         match op {
-            Op::Knock => self.result.knocks += 1,
+            Op::LogCall => self.result.guest_calls += 1,
             Op::Tally => {
                 self.result.tallies += 1;
                 self.most_fuel += fuel::OP * u64::from(TALLY_MAX);

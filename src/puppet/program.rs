@@ -4,7 +4,7 @@ use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 use serde::{Deserialize, Serialize};
 
 use super::bytes::Bytes;
-use super::model::fuel;
+use super::fuel;
 
 /// What a program in a request begins with; hex digits follow.
 pub const MARK: &str = "puppet:";
@@ -27,7 +27,8 @@ pub struct Program(pub Vec<Op>);
 pub enum Op {
     /// Log that the guest was called. The harness counts these: one dispatch is at most one knock for
     /// each in the program.
-    Knock,
+    #[serde(rename = "knock")]
+    LogCall,
     /// Append bytes to the answer.
     Emit(Bytes),
     /// Append a byte to the answer, many times.
@@ -290,7 +291,7 @@ impl Program {
     }
 
     /// Which of the request's texts it stands in, if not in that of its function.
-    pub(crate) fn place(&self) -> Option<u8> {
+    pub(crate) fn carrier_index(&self) -> Option<u8> {
         self.0.iter().find_map(|op| match op {
             Op::In(place) => Some(*place),
             _ => None,
@@ -298,8 +299,10 @@ impl Program {
     }
 
     /// Whether the guest knocks.
-    pub fn knocks(&self) -> bool {
-        self.0.iter().any(|op| matches!(op, Op::Knock | Op::Tally))
+    pub fn logs_calls(&self) -> bool {
+        self.0
+            .iter()
+            .any(|op| matches!(op, Op::LogCall | Op::Tally))
     }
 
     /// Whether what the guest answers depends on its input.
@@ -313,7 +316,7 @@ impl Op {
     fn assemble(&self, to: &mut Vec<u8>) {
         // The codes of puppet.wat.
         match self {
-            Self::Knock => to.push(1),
+            Self::LogCall => to.push(1),
             Self::Emit(bytes) => assemble_bytes(2, bytes, to),
             Self::Repeat { byte, times } => {
                 to.extend([3, *byte]);
@@ -371,7 +374,7 @@ fn assemble_bytes(code: u8, bytes: &Bytes, to: &mut Vec<u8>) {
 /// Reads the next operation of assembled bytes as the puppet does: `None` where it traps.
 pub(super) fn disassemble(bytes: &mut &[u8]) -> Option<Op> {
     Some(match take(bytes, 1)?[0] {
-        1 => Op::Knock,
+        1 => Op::LogCall,
         2 => Op::Emit(take_bytes(bytes)?),
         3 => Op::Repeat {
             byte: take(bytes, 1)?[0],

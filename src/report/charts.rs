@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::record::{Bucket, LimitReport};
+use super::json::{Bucket, LimitReport};
 
 /// The inner size of a chart of curves, and the room for its axes, in pixels.
 const WIDTH: f64 = 420.0;

@@ -2,9 +2,10 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::text::unexamined;
-use super::{FindingReport, FunctionReport, LimitReport, Report, charts, text};
-use crate::line::in_json;
+use super::charts;
+use super::json::{FindingReport, FunctionReport, LimitReport, Report};
+use super::text::{self, unexamined};
+use crate::untrusted_text::in_json;
 
 const STYLE: &str = include_str!("page.css");
 

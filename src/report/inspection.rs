@@ -4,16 +4,16 @@ use std::fmt::Display;
 
 use comfy_table::{Table, presets};
 
-use super::table::plain;
-use crate::host::Agreed;
+use super::summary_table::plain;
+use crate::host::NegotiatedTerms;
 use crate::host::inspect::Inspection;
-use crate::line::{excerpt, one_line};
+use crate::untrusted_text::{excerpt, one_line};
 
 /// How much stands in a line beside its heading, in characters, unless one piece is longer.
 const LINE_CHARS: usize = 84;
 
 /// The description of a plugin; `agreed` is what the handshake agreed on, where it did.
-pub fn inspection_text(found: &Inspection, agreed: Option<&Agreed>) -> String {
+pub fn inspection_text(found: &Inspection, agreed: Option<&NegotiatedTerms>) -> String {
     let mut rows = vec![
         ("identity", identity(found)),
         (

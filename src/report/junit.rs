@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report as Xml, TestCase, TestCaseStatus, TestSuite};
 
+use super::json::{FindingReport, Report, Status};
 use super::text::unexamined;
-use super::{FindingReport, Report, Status};
 
 /// The report as JUnit XML.
 ///

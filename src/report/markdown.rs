@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::json::{FindingReport, Report, Status};
 use super::text::{findings, indent, unexamined};
-use super::{FindingReport, Report, Status};
-use crate::line::harmless;
+use crate::untrusted_text::harmless;
 
 /// The report as Markdown: for each finding what was seen, what it means, its case, and the command that replays it.
 ///

@@ -7,10 +7,10 @@ use std::path::Path;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Value, json};
 
+use super::json::{FindingReport, Report, Status};
 use super::text::unexamined;
-use super::{FindingReport, Report, Status};
-use crate::line::in_json;
-use crate::oracle::{Severity, all_checks};
+use crate::check::{Severity, all_checks};
+use crate::untrusted_text::in_json;
 
 /// What may not stand for itself in the path of a URI. A colon may, but not in the first part of a relative one.
 const NOT_OF_A_PATH: &AsciiSet = &NON_ALPHANUMERIC

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::case::{Case, Step, tree};
-use crate::finding::{Finding, Origin, Told, is_healthy_call};
-use crate::line::{excerpt, one_line};
-use crate::observation::StepSeen;
-use crate::oracle::Violation;
+use crate::check::Violation;
+use crate::finding::{Finding, KnownFindings, Origin, is_healthy_call};
+use crate::record::StepSummary;
+use crate::untrusted_text::{excerpt, one_line};
 use crate::wire::{self, Vocabulary};
 
 pub(super) fn count(n: u64, what: &str) -> String {
@@ -99,7 +99,7 @@ fn step_text<R: Vocabulary>(step: &Step<R>) -> String {
 /// A replay: each step of the case with what it came to, and what the checks say.
 pub fn replay_text<R: Vocabulary>(
     case: &Case<R>,
-    seen: &[StepSeen],
+    seen: &[StepSummary],
     violations: &[Violation],
 ) -> String {
     let mut text = String::new();
@@ -109,12 +109,15 @@ pub fn replay_text<R: Vocabulary>(
     let mut before = 0;
     for (place, step) in case.steps.iter().enumerate() {
         let times = step.times.get() as usize;
-        let here = seen.iter().take_while(|seen| seen.place == place).count();
+        let here = seen
+            .iter()
+            .take_while(|seen| seen.step_index == place)
+            .count();
         let (of_step, rest) = seen.split_at(here);
         seen = rest;
         let mut number = before;
         // Calls in a row that came to the same are told once, with the numbers of the first.
-        for same in of_step.chunk_by(came_to_the_same) {
+        for same in of_step.chunk_by(has_same_outcome) {
             let told = indent(&seen_text(&same[0]), 2);
             let _ = write!(
                 text,
@@ -144,8 +147,8 @@ pub fn replay_text<R: Vocabulary>(
     text
 }
 
-fn came_to_the_same(one: &StepSeen, other: &StepSeen) -> bool {
-    one.came_to == other.came_to && one.cause == other.cause && one.frames == other.frames
+fn has_same_outcome(one: &StepSummary, other: &StepSummary) -> bool {
+    one.outcome == other.outcome && one.cause == other.cause && one.frames == other.frames
 }
 
 /// Why a step, or the rest of its times, left no record.
@@ -177,7 +180,7 @@ fn word(violation: &Violation) -> &'static str {
 /// A replay in a line: the file, whether its case holds, and what the checks find.
 pub fn replay_line<R: Vocabulary>(
     (file, case): (&Path, &Case<R>),
-    seen: &[StepSeen],
+    seen: &[StepSummary],
     violations: &[Violation],
 ) -> String {
     let names: Vec<_> = distinct(case, violations).iter().map(name).collect();
@@ -206,7 +209,7 @@ fn distinct<R: Vocabulary>(case: &Case<R>, violations: &[Violation]) -> Vec<Viol
     let case = Case::<R> {
         steps: steps.collect(),
     };
-    let mut told = Told::default();
+    let mut told = KnownFindings::default();
     let mut is_new = |violation: &Violation| {
         let finding = Finding {
             violation: violation.clone(),
@@ -214,7 +217,7 @@ fn distinct<R: Vocabulary>(case: &Case<R>, violations: &[Violation]) -> Vec<Viol
             origin: Origin::Case,
             minimal: false,
         };
-        told.tell(finding).is_some()
+        told.insert(finding).is_some()
     };
     let in_order = others.into_iter().chain(healthy);
     in_order.filter(|v| is_new(v)).cloned().collect()
@@ -235,8 +238,8 @@ pub(super) fn title(check: &str, function: &str, class: &str) -> String {
     }
 }
 
-fn seen_text(seen: &StepSeen) -> String {
-    let mut text = format!("came to {}\n", one_line(&seen.came_to));
+fn seen_text(seen: &StepSummary) -> String {
+    let mut text = format!("came to {}\n", one_line(&seen.outcome));
     if let Some(cause) = &seen.cause {
         let _ = writeln!(text, "cause: {}", one_line(cause));
     }

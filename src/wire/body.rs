@@ -1,9 +1,10 @@
 //! Base64 fields: message bodies and header values.
 
-use super::text::string_field;
 use arbitrary::Unstructured;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use proptest::prelude::*;
+
+use super::text::string_field;
 
 /// Bodies as the Messages API sends and answers them.
 const BODIES: [&str; 10] = [
@@ -65,7 +66,7 @@ fn edges(sizes: &[usize]) -> impl Iterator<Item = String> {
     edges.into_iter()
 }
 
-fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
+fn arbitrary_value(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     let length = u.int_in_range(0..=48)?;
     let bytes = u.bytes(length.min(u.len()))?;
     Ok(if u.ratio(1, 2)? {
@@ -75,7 +76,7 @@ fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     })
 }
 
-fn rubbish_strategy() -> impl Strategy<Value = String> {
+fn arbitrary_strategy() -> impl Strategy<Value = String> {
     let bytes = proptest::collection::vec(any::<u8>(), 0..=48);
     prop_oneof![bytes.prop_map(encode), ".{0,48}"]
 }
@@ -85,8 +86,8 @@ string_field! {
     Body {
         realistic: BODIES.into_iter().map(encode),
         boundary: edges(&[1, 1023, 1024, 49_152]),
-        rubbish: rubbish,
-        strategy: rubbish_strategy,
+        arbitrary_value: arbitrary_value,
+        strategy: arbitrary_strategy,
         part: Body,
         role: Body,
     }
@@ -97,8 +98,8 @@ string_field! {
     HeaderValue {
         realistic: HEADER_VALUES.into_iter().map(encode),
         boundary: edges(&[1, 8_192]),
-        rubbish: rubbish,
-        strategy: rubbish_strategy,
+        arbitrary_value: arbitrary_value,
+        strategy: arbitrary_strategy,
         part: Text,
         role: HeaderValue,
     }

@@ -36,7 +36,7 @@ macro_rules! newtype_wire {
 }
 
 /// Implements [`Wire`] for a struct, field by field, for each of the named wire types, and
-/// [`Fields`](super::fields::Fields).
+/// [`Fields`](crate::wire::fields::Fields).
 macro_rules! struct_wire {
     ($name:ident: $($wire:path),+; $fields:tt) => {
         $(struct_wire!(@one $name: $wire; $fields);)+

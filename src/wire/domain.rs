@@ -9,21 +9,21 @@ use proptest::prelude::*;
 
 /// The kind of a generated value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum ValueClass {
     /// What real traffic carries.
     Realistic,
     /// The edges of what the type can hold: empty, 0, 1, MAX, NUL, very long, invalid encodings.
     Boundary,
     /// Anything that the type can hold.
-    Rubbish,
+    Arbitrary,
 }
 
-impl Kind {
+impl ValueClass {
     /// All kinds with their proportions in percent.
     pub const SHARES: [(Self, u32); 3] = [
         (Self::Realistic, 60),
         (Self::Boundary, 25),
-        (Self::Rubbish, 15),
+        (Self::Arbitrary, 15),
     ];
 
     fn draw(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
@@ -48,7 +48,7 @@ pub(crate) fn weighted<T>(table: &[(T, u32)], mut percent: u32) -> &T {
 }
 
 /// A field's values, by kind.
-pub trait Domain: Clone + PartialEq + std::fmt::Debug + 'static {
+pub trait FieldDomain: Clone + PartialEq + std::fmt::Debug + 'static {
     /// What real traffic carries. The first value is what generation falls back to.
     fn realistic() -> &'static [Self];
 
@@ -59,44 +59,44 @@ pub trait Domain: Clone + PartialEq + std::fmt::Debug + 'static {
     ///
     /// # Errors
     /// Those of `arbitrary`.
-    fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<Self>;
+    fn arbitrary_value(u: &mut Unstructured<'_>) -> arbitrary::Result<Self>;
 
     /// Anything, as a strategy that shrinks.
-    fn rubbish_strategy() -> BoxedStrategy<Self>;
+    fn arbitrary_strategy() -> BoxedStrategy<Self>;
 
     /// The kind of this value: that of the first list it is in.
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> ValueClass {
         if Self::realistic().contains(self) {
-            Kind::Realistic
+            ValueClass::Realistic
         } else if Self::boundary().contains(self) {
-            Kind::Boundary
+            ValueClass::Boundary
         } else {
-            Kind::Rubbish
+            ValueClass::Arbitrary
         }
     }
 }
 
 /// Draws a value in the stated proportions.
-pub(super) fn draw<T: Domain>(u: &mut Unstructured<'_>) -> arbitrary::Result<T> {
-    match Kind::draw(u)? {
-        Kind::Realistic => u.choose(T::realistic()).cloned(),
-        Kind::Boundary => u.choose(T::boundary()).cloned(),
-        Kind::Rubbish => T::rubbish(u),
+pub(super) fn draw<T: FieldDomain>(u: &mut Unstructured<'_>) -> arbitrary::Result<T> {
+    match ValueClass::draw(u)? {
+        ValueClass::Realistic => u.choose(T::realistic()).cloned(),
+        ValueClass::Boundary => u.choose(T::boundary()).cloned(),
+        ValueClass::Arbitrary => T::arbitrary_value(u),
     }
 }
 
 /// The strategy in the stated proportions. It shrinks towards realistic values.
-pub(super) fn strategy<T: Domain>() -> BoxedStrategy<T> {
-    let [realistic, boundary, rubbish] = Kind::SHARES.map(|(_, share)| share);
+pub(super) fn strategy<T: FieldDomain>() -> BoxedStrategy<T> {
+    let [realistic, boundary, arbitrary_value] = ValueClass::SHARES.map(|(_, share)| share);
     prop_oneof![
         realistic => proptest::sample::select(T::realistic()),
         boundary => proptest::sample::select(T::boundary()),
-        rubbish => T::rubbish_strategy(),
+        arbitrary_value => T::arbitrary_strategy(),
     ]
     .boxed()
 }
 
-/// Implements both generator traits for a [`Domain`].
+/// Implements both generator traits for a [`FieldDomain`].
 macro_rules! generated {
     ($name:ident) => {
         impl<'a> arbitrary::Arbitrary<'a> for $name {

@@ -9,7 +9,10 @@ use std::fmt::Debug;
 use arbitrary::{Arbitrary, Unstructured};
 use serde_json::{Map, Value};
 
-use super::{ErrorCategory, Event, FieldValue, Header, Json, JsonObject, List, Role, Upstream};
+use super::common::{ErrorCategory, Event, Header, Upstream};
+use super::json::{Json, JsonObject};
+use super::list::List;
+use super::role::{FieldValue, Role};
 
 /// A part of a request into which something may be put that a plugin looks for.
 #[derive(Debug)]

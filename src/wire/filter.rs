@@ -5,9 +5,9 @@ use cc_lb_plugin_wire::v3;
 use super::body::Body;
 use super::common::{Candidate, Header, Principal, wire_struct};
 use super::convert::struct_wire;
+use super::generates::{Carrier, generates};
 use super::list::List;
 use super::text::{Method, Path, Query, RequestId};
-use super::{Carrier, generates};
 
 wire_struct! {
     /// The request of `filter`.

@@ -6,8 +6,8 @@ use arbitrary::Unstructured;
 use cc_lb_plugin_wire::wire_function::{FallbackPolicy, WireFunction};
 use serde_json::{Map, Value};
 
-use super::role::{self, FieldValue, Role, Unusual};
-use super::{Generates, VERSION_KEY};
+use super::generates::{Generates, VERSION_KEY};
+use super::role::{self, FieldValue, Unusual, whole};
 
 /// What the harness knows of one implementation of a wire function.
 #[derive(Clone, Copy)]
@@ -29,7 +29,7 @@ pub struct Function {
 
 impl Function {
     /// Describes `F`.
-    pub const fn of<F: WireFunction>(label: &'static str) -> Self {
+    pub const fn new<F: WireFunction>(label: &'static str) -> Self {
         Self {
             label,
             name: F::NAME,
@@ -120,14 +120,5 @@ impl Debug for Function {
 impl PartialEq for Function {
     fn eq(&self, other: &Self) -> bool {
         self.label == other.label
-    }
-}
-
-/// A request whose fields have no roles.
-pub(super) fn whole(value: Value) -> FieldValue {
-    FieldValue {
-        path: String::new(),
-        role: Role::Json,
-        value,
     }
 }

@@ -9,11 +9,12 @@ use std::sync::LazyLock;
 
 use arbitrary::Unstructured;
 use proptest::prelude::*;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::convert::Wire;
-use super::domain::{Domain, generated};
+use super::domain::{FieldDomain, generated};
 use super::text::{self, Repeat};
 
 /// The depth up to which a value is written as plain JSON: serde_json follows 128 levels, of which the
@@ -68,7 +69,7 @@ impl Serialize for Json {
         let ambiguous = self.0.get(TEXT_KEY).is_some() || has_key(&self.0, REPEAT_KEY);
         if ambiguous || depth(&self.0) > PLAIN_DEPTH {
             json!({ TEXT_KEY: text_of(&self.0) }).serialize(s)
-        } else if has_text(&self.0, &|text| Repeat::of(text).is_some()) {
+        } else if has_text(&self.0, &|text| Repeat::detect(text).is_some()) {
             json!({ TEXT_KEY: sorted(shortened(&self.0)) }).serialize(s)
         } else {
             sorted(self.0.clone()).serialize(s)
@@ -154,7 +155,7 @@ fn replaced<E>(
 /// The JSON with its long texts in short.
 fn shortened(value: &Value) -> Value {
     let short = |value: &Value| {
-        let repeat = Repeat::of(value.as_str()?)?;
+        let repeat = Repeat::detect(value.as_str()?)?;
         serde_json::to_value(repeat).ok().map(Ok)
     };
     let Ok(short) = replaced::<std::convert::Infallible>(value, &short);
@@ -258,20 +259,20 @@ fn nested(levels: usize) -> impl Iterator<Item = Value> {
     [array, object].into_iter()
 }
 
-fn rubbish(u: &mut Unstructured<'_>, levels: usize) -> arbitrary::Result<Value> {
+fn arbitrary_value(u: &mut Unstructured<'_>, levels: usize) -> arbitrary::Result<Value> {
     let highest = if levels == 0 { 4 } else { 6 };
     Ok(match u.int_in_range(0..=highest)? {
         0 => Value::from(u.arbitrary::<i64>()?),
         1 => number(u.arbitrary()?),
-        2 => Value::from(text::rubbish(u)?),
+        2 => Value::from(text::arbitrary_value(u)?),
         3 => Value::Bool(u.arbitrary()?),
         4 => Value::Null,
         5 => {
             let length = u.int_in_range(0..=3)?;
-            let items = (0..length).map(|_| rubbish(u, levels - 1));
+            let items = (0..length).map(|_| arbitrary_value(u, levels - 1));
             Value::Array(items.collect::<arbitrary::Result<_>>()?)
         }
-        _ => Value::Object(rubbish_object(u, levels - 1)?),
+        _ => Value::Object(arbitrary_object(u, levels - 1)?),
     })
 }
 
@@ -289,18 +290,18 @@ fn number(mut x: f64) -> Value {
     Value::from(0.5)
 }
 
-fn rubbish_object(
+fn arbitrary_object(
     u: &mut Unstructured<'_>,
     levels: usize,
 ) -> arbitrary::Result<Map<String, Value>> {
     let length = u.int_in_range(0..=3)?;
-    let fields = (0..length).map(|_| Ok((text::rubbish(u)?, rubbish(u, levels)?)));
+    let fields = (0..length).map(|_| Ok((text::arbitrary_value(u)?, arbitrary_value(u, levels)?)));
     let mut object: Map<String, Value> = fields.collect::<arbitrary::Result<_>>()?;
     object.sort_keys();
     Ok(object)
 }
 
-fn rubbish_strategy() -> impl Strategy<Value = Value> {
+fn arbitrary_strategy() -> impl Strategy<Value = Value> {
     let scalar = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -327,7 +328,7 @@ fn object_strategy(
     })
 }
 
-impl Domain for Json {
+impl FieldDomain for Json {
     fn realistic() -> &'static [Self] {
         static VALUES: LazyLock<Vec<Json>> = LazyLock::new(|| {
             [
@@ -381,16 +382,16 @@ impl Domain for Json {
         &VALUES
     }
 
-    fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
-        rubbish(u, 4).map(Self)
+    fn arbitrary_value(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        arbitrary_value(u, 4).map(Self)
     }
 
-    fn rubbish_strategy() -> BoxedStrategy<Self> {
-        rubbish_strategy().prop_map(Self).boxed()
+    fn arbitrary_strategy() -> BoxedStrategy<Self> {
+        arbitrary_strategy().prop_map(Self).boxed()
     }
 }
 
-impl Domain for JsonObject {
+impl FieldDomain for JsonObject {
     fn realistic() -> &'static [Self] {
         static VALUES: LazyLock<Vec<JsonObject>> = LazyLock::new(|| {
             let claims = [
@@ -414,12 +415,12 @@ impl Domain for JsonObject {
         &VALUES
     }
 
-    fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
-        rubbish_object(u, 3).map(Self)
+    fn arbitrary_value(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        arbitrary_object(u, 3).map(Self)
     }
 
-    fn rubbish_strategy() -> BoxedStrategy<Self> {
-        object_strategy(rubbish_strategy()).prop_map(Self).boxed()
+    fn arbitrary_strategy() -> BoxedStrategy<Self> {
+        object_strategy(arbitrary_strategy()).prop_map(Self).boxed()
     }
 }
 

@@ -5,8 +5,8 @@ use cc_lb_plugin_wire::{v1, v2};
 use super::body::Body;
 use super::common::wire_struct;
 use super::convert::struct_wire;
+use super::generates::{Carrier, generates};
 use super::number::Status;
-use super::{Carrier, generates};
 
 wire_struct! {
     /// The request of `normalize_error`.

@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 
 use arbitrary::Unstructured;
 use proptest::prelude::*;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::convert::{Wire, newtype_wire};
-use super::domain::{Domain, generated};
-use super::fields::Fields;
+use super::domain::{FieldDomain, generated};
 
 macro_rules! number_fields {
     ($($(#[$doc:meta])* $name:ident($inner:ty $(, $serde:literal)?) { realistic: $real:expr, boundary: $edge:expr })+) => {$(
@@ -18,7 +18,7 @@ macro_rules! number_fields {
         #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
         pub struct $name($(#[serde(with = $serde)])? pub $inner);
 
-        impl Domain for $name {
+        impl FieldDomain for $name {
             fn realistic() -> &'static [Self] {
                 static VALUES: LazyLock<Vec<$name>> = LazyLock::new(|| $real.map($name).into());
                 &VALUES
@@ -29,11 +29,11 @@ macro_rules! number_fields {
                 &VALUES
             }
 
-            fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+            fn arbitrary_value(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
                 u.arbitrary().map(Self)
             }
 
-            fn rubbish_strategy() -> BoxedStrategy<Self> {
+            fn arbitrary_strategy() -> BoxedStrategy<Self> {
                 any::<$inner>().prop_map(Self).boxed()
             }
         }
@@ -49,7 +49,7 @@ macro_rules! number_fields {
 
         newtype_wire!($name($inner));
 
-        impl Fields for $name {}
+        impl $crate::wire::fields::Fields for $name {}
     )+};
 }
 

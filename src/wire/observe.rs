@@ -4,9 +4,9 @@ use cc_lb_plugin_wire::{v1, v2};
 
 use super::common::{Event, wire_struct};
 use super::convert::struct_wire;
+use super::generates::{Carrier, generates};
 use super::list::List;
 use super::text::Message;
-use super::{Carrier, generates};
 
 wire_struct! {
     /// The request of `observe`.

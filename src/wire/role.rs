@@ -1,8 +1,8 @@
 //! What a host sends in a field: the roles that fields have, in one table, at [`Role`].
 //!
-//! Bugs in this module look like a realistic value of a field's [`Domain`](super::Domain) that is told to be unusual.
+//! Bugs in this module look like a realistic value of a field's [`FieldDomain`](crate::wire::domain::FieldDomain) that is told to be unusual.
 
-use std::fmt;
+use std::fmt::{self, Debug};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Map, Value};
@@ -91,7 +91,7 @@ impl fmt::Display for Unusual {
 }
 
 /// A request that is no JSON, or nested deeper than a parser follows.
-pub(super) fn unreadable() -> Unusual {
+pub(crate) fn unreadable() -> Unusual {
     Unusual {
         path: String::new(),
         role: Role::Json,
@@ -249,6 +249,25 @@ pub(crate) fn returns_state(answer: &Value, state: &Value) -> bool {
     STATES.iter().any(|field| answer.get(field) == Some(state))
 }
 
+/// A request whose fields have no roles.
+pub(crate) fn whole(value: Value) -> FieldValue {
+    FieldValue {
+        path: String::new(),
+        role: Role::Json,
+        value,
+    }
+}
+
+/// Up to this size of input, in bytes, a plugin must not run out of fuel or time. Beyond it that is a limit
+/// and no fault: reading a byte at a time, as the cc-lb guest runtime does, costs 50 to 120 fuel a byte, and what is made
+/// of JSON with `serde_json` some hundreds more where it has many small parts.
+pub const ORDINARY_INPUT_BYTES: usize = 16 * 1024;
+
+/// Up to so many levels of nesting of the request that holds too. `serde_json` computes the line and column of an error
+/// anew on every level that it is handed up, each time from the beginning of the input: where its own limit of 128
+/// levels is exceeded, that costs as much as reading the input more than a hundred times.
+pub const ORDINARY_DEPTH: usize = 64;
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -263,7 +282,7 @@ mod tests {
     }
 
     /// Asserts that no realistic value is told to be unusual.
-    fn is_usual<T: Domain + Fields>() {
+    fn is_usual<T: FieldDomain + Fields>() {
         for value in T::realistic() {
             value.values("", &mut |value| assert_eq!(value.unusual(&|_| true), None));
         }

@@ -4,8 +4,8 @@ use cc_lb_plugin_wire::{v1, v2};
 
 use super::common::{ClientRequest, Principal, Upstream, wire_struct};
 use super::convert::{Wire, struct_wire};
+use super::generates::{Carrier, generates};
 use super::text::Url;
-use super::{Carrier, generates};
 
 wire_struct! {
     /// The request of `shape`. Version 1 does not have the last field.

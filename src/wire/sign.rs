@@ -4,8 +4,8 @@ use cc_lb_plugin_wire::{v1, v2};
 
 use super::common::{ShapedRequest, wire_struct};
 use super::convert::struct_wire;
+use super::generates::{Carrier, generates};
 use super::json::Json;
-use super::{Carrier, generates};
 
 wire_struct! {
     /// The request of `sign`.

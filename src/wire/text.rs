@@ -5,7 +5,8 @@
 
 use arbitrary::Unstructured;
 use proptest::prelude::*;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 /// The longest text that `$repeat` may stand for, in bytes.
@@ -48,7 +49,7 @@ fn edges(own: &[&str]) -> impl Iterator<Item = String> {
     all.chain(long)
 }
 
-pub(super) fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
+pub(super) fn arbitrary_value(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     let length = u.int_in_range(0..=24)?;
     (0..length)
         .map(|_| match u.int_in_range(0..=2u8)? {
@@ -58,7 +59,7 @@ pub(super) fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
         .collect()
 }
 
-fn rubbish_strategy() -> impl Strategy<Value = String> {
+fn arbitrary_strategy() -> impl Strategy<Value = String> {
     let character = prop_oneof![2 => proptest::char::range(' ', '~'), 1 => any::<char>()];
     proptest::collection::vec(character, 0..=24).prop_map(String::from_iter)
 }
@@ -73,7 +74,7 @@ pub(super) struct Repeat {
 
 impl Repeat {
     /// The short form of a text, where it has one.
-    pub(super) fn of(text: &str) -> Option<Self> {
+    pub(crate) fn detect(text: &str) -> Option<Self> {
         // A character has up to four bytes, and a text that is not short to read is written as it is.
         if !(REPEAT_MIN_CHARS..=REPEAT_MAX_BYTES).contains(&text.len()) {
             return None;
@@ -93,7 +94,7 @@ impl Repeat {
     }
 
     /// The text, unless it is longer than one may be.
-    pub(super) fn text(&self) -> Result<String, String> {
+    pub(crate) fn text(&self) -> Result<String, String> {
         let (unit, times) = &self.repeat;
         match unit.len().checked_mul(*times) {
             Some(length) if length <= REPEAT_MAX_BYTES => Ok(unit.repeat(*times)),
@@ -134,7 +135,7 @@ pub(crate) mod form {
     }
 
     pub(crate) fn serialize<S: Serializer>(text: &str, s: S) -> Result<S::Ok, S::Error> {
-        match Repeat::of(text) {
+        match Repeat::detect(text) {
             Some(repeat) if s.is_human_readable() => repeat.serialize(s),
             _ => text.serialize(s),
         }
@@ -154,14 +155,14 @@ pub(crate) mod form {
 /// Makes a field type that is a string, from its lists and its ways to be rubbish.
 macro_rules! string_field {
     ($(#[$doc:meta])* $name:ident {
-        realistic: $real:expr, boundary: $edges:expr, rubbish: $rubbish:path, strategy: $strategy:path,
+        realistic: $real:expr, boundary: $edges:expr, arbitrary_value: $arbitrary_value:path, strategy: $strategy:path,
         part: $part:ident, role: $role:ident $(,)?
     }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         pub struct $name(#[serde(with = "crate::wire::text_form")] pub String);
 
-        impl $crate::wire::Domain for $name {
+        impl $crate::wire::FieldDomain for $name {
             fn realistic() -> &'static [Self] {
                 static VALUES: std::sync::LazyLock<Vec<$name>> =
                     std::sync::LazyLock::new(|| $real.map($name).collect());
@@ -174,11 +175,11 @@ macro_rules! string_field {
                 &VALUES
             }
 
-            fn rubbish(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Self> {
-                $rubbish(u).map(Self)
+            fn arbitrary_value(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Self> {
+                $arbitrary_value(u).map(Self)
             }
 
-            fn rubbish_strategy() -> proptest::strategy::BoxedStrategy<Self> {
+            fn arbitrary_strategy() -> proptest::strategy::BoxedStrategy<Self> {
                 use proptest::strategy::Strategy as _;
                 $strategy().prop_map(Self).boxed()
             }
@@ -211,8 +212,8 @@ macro_rules! text_fields {
             $name {
                 realistic: [$($real),+].into_iter().map(str::to_owned),
                 boundary: edges(&[$($edge),*]),
-                rubbish: rubbish,
-                strategy: rubbish_strategy,
+                arbitrary_value: arbitrary_value,
+                strategy: arbitrary_strategy,
                 part: Text,
                 role: $role,
             }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use arbitrary::{Arbitrary as _, Unstructured};
-use cc_lb_fuzz::campaign::Plan;
 use cc_lb_fuzz::case::Case;
-use cc_lb_fuzz::puppet::{Ending, Op, Prediction, Program, TrapOp, Wildness, predict};
+use cc_lb_fuzz::generate::{Plan, Wildness};
+use cc_lb_fuzz::puppet::{Ending, Op, Prediction, Program, TrapOp, predict};
 use cc_lb_fuzz::wire::*;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 use proptest::strategy::{Strategy as _, ValueTree as _};
@@ -19,12 +19,12 @@ const VALUES: usize = 4_000;
 
 /// Asserts that each kind has its stated share of the values, within a half: rubbish can be realistic by
 /// chance.
-fn shares<T: Domain>(name: &str, engine: &str, values: impl Iterator<Item = T>) {
+fn shares<T: FieldDomain>(name: &str, engine: &str, values: impl Iterator<Item = T>) {
     let mut counts = BTreeMap::new();
     for value in values.take(VALUES) {
         *counts.entry(value.kind()).or_insert(0u32) += 1;
     }
-    for (kind, share) in Kind::SHARES {
+    for (kind, share) in ValueClass::SHARES {
         let seen = f64::from(counts.get(&kind).copied().unwrap_or(0)) * 100.0 / VALUES as f64;
         let slack = f64::from(share) / 2.0;
         assert!(
@@ -143,7 +143,7 @@ fn length_name(length: usize) -> &'static str {
 
 fn op_name(op: &Op) -> &'static str {
     match op {
-        Op::Knock => "op: knock",
+        Op::LogCall => "op: knock",
         Op::Emit(_) => "op: emit",
         Op::Repeat { .. } => "op: repeat",
         Op::EmitInput => "op: emit_input",

@@ -4,9 +4,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use cc_lb_fuzz::execute::Runner;
 use cc_lb_fuzz::host::{HandshakeError, Host, Observed, PluginHost, PluginSession, Session};
-use cc_lb_fuzz::observation::{Depth, Runner, Subject, features};
 use cc_lb_fuzz::puppet::Op;
+use cc_lb_fuzz::record::{Depth, Subject, features};
 use cc_lb_fuzz::wire::Request;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
@@ -73,7 +74,11 @@ fn most_at_a_time(ops: &[Op]) -> usize {
     let case = case([told("shape_v1", ops), healthy("sign_v1")]);
     for _ in 0..2 {
         let record = runner.run(&case, Depth::Thorough).expect("the host opens");
-        assert_eq!(record.fresh.len(), 1, "it is compared with a fresh session");
+        assert_eq!(
+            record.fresh_session.len(),
+            1,
+            "it is compared with a fresh session"
+        );
     }
     host.most.get()
 }

@@ -1,8 +1,8 @@
 //! The checks that watch the process a host runs in: that it lives, and what memory it takes.
 
-use cc_lb_fuzz::campaign::{HostKind, Setup, Workers};
-use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::puppet::{Op, TrapOp};
+use cc_lb_fuzz::record::Subject;
+use cc_lb_fuzz::worker::{HostKind, Setup, Workers};
 
 use crate::common::{Guest, accept, case, healthy, set_output, told};
 use crate::workers::{faulty, faulty_with, found, setup, workers};

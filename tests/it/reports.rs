@@ -5,11 +5,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::Plan;
 use cc_lb_fuzz::campaign::{Counts, Distribution, FunctionStats, Summary};
+use cc_lb_fuzz::check::Violation;
 use cc_lb_fuzz::finding::{Finding, Origin};
 use cc_lb_fuzz::fingerprint::Fingerprint;
-use cc_lb_fuzz::oracle::Violation;
+use cc_lb_fuzz::generate::Plan;
 use cc_lb_fuzz::puppet::{Op, TrapOp};
 use cc_lb_fuzz::report::{
     FindingReport, LimitReport, PointReport, Report, finding_text, html_page, junit, markdown,
@@ -55,7 +55,7 @@ fn summary() -> Summary {
         limits: 1,
         unconfirmed: 2,
         unexamined: 3,
-        unexamined_for_sure: 1,
+        unexamined_certain: 1,
         interrupted: false,
         phase: None,
     }
@@ -73,7 +73,7 @@ fn a_campaign_without_findings_says_so() {
         limits: 0,
         unconfirmed: 0,
         unexamined: 0,
-        unexamined_for_sure: 0,
+        unexamined_certain: 0,
         memory: None,
         functions: Vec::new(),
         ..summary()

@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::campaign::{HostKind, Patience, Setup, Workers};
 use cc_lb_fuzz::case::{Case, Step};
-use cc_lb_fuzz::dispatch::{DispatchOutcome, PluginSession};
+use cc_lb_fuzz::check::{Violation, WALL_SLACK};
 use cc_lb_fuzz::handshake::{HandshakeError, build_offer};
-use cc_lb_fuzz::host::{Host, ReferenceHost, Session};
-use cc_lb_fuzz::observation::{StepSeen, Subject};
-use cc_lb_fuzz::oracle::{Violation, WALL_SLACK};
+use cc_lb_fuzz::host::{DispatchOutcome, Host, PluginSession, ReferenceHost, Session};
+use cc_lb_fuzz::record::{StepSummary, Subject};
 use cc_lb_fuzz::wire::{Query, Request};
+use cc_lb_fuzz::worker::{HostKind, Setup, Timeouts, Workers};
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use cc_lb_plugin_wire::v1::shape::{ShapeFn, ShapeRequest};
 use cc_lb_plugin_wire::wire_function::WireFunction;
@@ -85,7 +84,7 @@ fn long(length: usize) -> Step {
 }
 
 /// Runs a case on the published host, in a process of its own.
-fn on_the_published_host(name: &str, case: &Case) -> (Vec<StepSeen>, Vec<Violation>) {
+fn on_the_published_host(name: &str, case: &Case) -> (Vec<StepSummary>, Vec<Violation>) {
     let setup = Setup {
         host: HostKind::Reference.name().to_owned(),
         wasm: wasm(name),
@@ -94,9 +93,9 @@ fn on_the_published_host(name: &str, case: &Case) -> (Vec<StepSeen>, Vec<Violati
         deny_refusals: false,
         deny_limits: false,
     };
-    let mut patience = Patience::default();
+    let mut timeouts = Timeouts::default();
     if name.ends_with("_without_end") {
-        patience.opening = Duration::from_secs(3);
+        timeouts.opening = Duration::from_secs(3);
     }
     let workers = Workers::new(
         assert_cmd::cargo::cargo_bin("cc-lb-fuzz"),
@@ -104,7 +103,7 @@ fn on_the_published_host(name: &str, case: &Case) -> (Vec<StepSeen>, Vec<Violati
         setup,
     )
     .expect("there is room")
-    .with_patience(patience);
+    .with_timeouts(timeouts);
     workers.worker().replay(case).expect("it runs")
 }
 

@@ -8,15 +8,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::campaign::{
-    Budget, CASES_PER_SESSION, CampaignError, Event, HostKind, Interrupt, Patience, Phase, Plan,
-    Setup, Summary, Workers,
-};
+use cc_lb_fuzz::campaign::{CampaignError, Event, Interrupt, Summary};
 use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::finding::{Finding, Origin};
-use cc_lb_fuzz::observation::Subject;
+use cc_lb_fuzz::generate::{Budget, CASES_PER_SESSION, Phase, Plan};
 use cc_lb_fuzz::puppet::{self, Import, Op, Operand};
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
+use cc_lb_fuzz::worker::{HostKind, Setup, Timeouts, Workers};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -73,13 +72,13 @@ pub fn faulty(host: &str) -> Workers {
 
 /// The same, with what they run.
 pub fn faulty_with(setup: Setup) -> Workers {
-    let patience = Patience {
+    let timeouts = Timeouts {
         dispatch: Duration::from_secs(2),
-        ..Patience::default()
+        ..Timeouts::default()
     };
     Workers::new(example(), ["worker"], setup)
         .expect("there is room")
-        .with_patience(patience)
+        .with_timeouts(timeouts)
 }
 
 /// What the checks find in a case: the check and the class of each.
@@ -291,7 +290,7 @@ fn a_campaign_is_not_clean_whose_workers_somebody_kills() {
     // Or it does not open the plugin again.
     if let Ok(summary) = ended {
         // Where no case has run, the tool says so.
-        let is_told = told > 0 || summary.unexamined_for_sure > 0 || summary.cases == 0;
+        let is_told = told > 0 || summary.unexamined_certain > 0 || summary.cases == 0;
         assert!(is_told, "{summary:?}");
     }
 }
@@ -404,7 +403,7 @@ fn a_campaign_that_ends_before_all_was_looked_into_goes_on_at_what_is_left() {
     let [first, open @ ..] = &found[..] else {
         panic!("{ended:?}");
     };
-    assert!(ended.unexamined_for_sure > 0, "{ended:?}");
+    assert!(ended.unexamined_certain > 0, "{ended:?}");
     assert_eq!(ended.findings, 1, "what is open is no finding yet");
     assert!(!open.is_empty(), "what is open is emitted");
     let workers = workers.with_interrupt(Interrupt::new());

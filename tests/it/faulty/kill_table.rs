@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cc_lb_fuzz::case::{Case, ShrinkLimits};
-use cc_lb_fuzz::opening::Opening;
-use cc_lb_fuzz::oracle::CHECKS;
+use cc_lb_fuzz::check::CHECKS;
+use cc_lb_fuzz::handshake_case::HandshakeCase;
 use cc_lb_fuzz::report::case_text;
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -66,7 +66,9 @@ pub fn read(faulty: &Faulty) -> Tried {
     let json = std::fs::read(&path)
         .unwrap_or_else(|error| panic!("{}: {error}: hunt it anew", path.display()));
     match faulty.kind {
-        Kind::Opening(_) => Tried::Opening(Opening::decode(&json).expect("it is an opening")),
+        Kind::HandshakeCase(_) => {
+            Tried::HandshakeCase(HandshakeCase::decode(&json).expect("it is an opening"))
+        }
         Kind::Module(..) => Tried::Module(serde_json::from_slice(&json).expect("they are counts")),
         _ => Tried::Case(Case::decode(&json).expect("it is a case")),
     }
@@ -75,7 +77,7 @@ pub fn read(faulty: &Faulty) -> Tried {
 fn write(faulty: &Faulty, tried: &Tried) {
     let json = match tried {
         Tried::Case(case) => case.to_json().expect("it serializes"),
-        Tried::Opening(opening) => opening.to_json().expect("it serializes"),
+        Tried::HandshakeCase(opening) => opening.to_json().expect("it serializes"),
         Tried::Module(counts) => serde_json::to_string(&counts).expect("it serializes"),
     };
     let path = kept(faulty);
@@ -101,7 +103,7 @@ fn hunt(faulty: &Faulty) -> Row {
         write(faulty, &tried);
         match tried {
             Tried::Case(case) => case_text(&case),
-            Tried::Opening(opening) => opening_text(&opening),
+            Tried::HandshakeCase(opening) => opening_text(&opening),
             Tried::Module(counts) => format!("{counts:?}"),
         }
     });
@@ -114,9 +116,9 @@ fn hunt(faulty: &Faulty) -> Row {
 }
 
 /// How an opening differs from a sound one.
-fn opening_text(opening: &Opening) -> String {
-    let sound = Opening::sound(opening.exports.iter().map(String::as_str));
-    let json = |opening: &Opening| serde_json::to_value(opening).expect("it serializes");
+fn opening_text(opening: &HandshakeCase) -> String {
+    let sound = HandshakeCase::sound(opening.exports.iter().map(String::as_str));
+    let json = |opening: &HandshakeCase| serde_json::to_value(opening).expect("it serializes");
     let (own, sound) = (json(opening), json(&sound));
     let fields = own.as_object().expect("an object").iter();
     let differ = fields.filter(|(name, value)| sound.get(*name) != Some(value));

@@ -1,10 +1,10 @@
 //! Hosts that open what they must not, or not as agreed.
 
 use cc_lb_fuzz::handshake::HandshakeError;
+use cc_lb_fuzz::handshake_case::HandshakeCase;
 use cc_lb_fuzz::host::{
     DispatchOutcome, Host, Loader, Observed, PluginHost, PluginSession, Session,
 };
-use cc_lb_fuzz::opening::Opening;
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use cc_lb_plugin_wire::wire_function::{WireFunction, all_wire_functions};
 use wasm_encoder::{ExportKind, ExportSection, Module, RawSection};
@@ -199,8 +199,8 @@ impl Session for WrongSession {
 }
 
 /// The opening that an index of a seed stands for.
-pub fn nth_opening(seed: u64, index: u64) -> Opening {
+pub fn nth_opening(seed: u64, index: u64) -> HandshakeCase {
     use arbitrary::{Arbitrary as _, Unstructured};
     let entropy = super::entropy::<512>(seed, index);
-    Opening::arbitrary(&mut Unstructured::new(&entropy)).expect("it is made")
+    HandshakeCase::arbitrary(&mut Unstructured::new(&entropy)).expect("it is made")
 }

@@ -426,7 +426,7 @@ impl PlainSession {
 impl Session for PlainSession {
     fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
         let start = Instant::now();
-        let function = const { &Function::of::<F>(F::NAME) };
+        let function = const { &Function::new::<F>(F::NAME) };
         let mut call = Call::default();
         let request = serde_json::to_value(request).map_err(|_| Failure::Answer);
         let response = request

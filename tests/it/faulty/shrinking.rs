@@ -33,7 +33,7 @@ fn smaller(case: &Case) -> Vec<Case> {
             }
         }
         let json = |request: &Request| serde_json::to_value(request).expect("it serializes");
-        let sample = json(&Request::dry_run(step.request.place()));
+        let sample = json(&Request::dry_run(step.request.function_index()));
         let request = json(&step.request);
         for path in changes(&request, &sample, String::new()) {
             let mut other = request.clone();

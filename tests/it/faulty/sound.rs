@@ -8,8 +8,9 @@
 
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::{self, Plan};
-use cc_lb_fuzz::observation::Subject;
+use cc_lb_fuzz::campaign;
+use cc_lb_fuzz::generate::Plan;
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
 use serde::Deserialize as _;
 use serde_json::Value;

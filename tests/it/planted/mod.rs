@@ -1,10 +1,9 @@
 //! What a check of some thousand cases makes of plugins with one planted bug each.
 
-use cc_lb_fuzz::campaign::limits;
-use cc_lb_fuzz::check::CheckError;
-use cc_lb_fuzz::check_plugin;
+use cc_lb_fuzz::check_plugin::{self, CheckError};
 use cc_lb_fuzz::finding::Finding;
 use cc_lb_fuzz::host::PluginHost;
+use cc_lb_fuzz::limits::limits;
 use cc_lb_fuzz::report::case_text;
 use cc_lb_fuzz::wire::Request;
 

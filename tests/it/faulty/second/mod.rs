@@ -23,9 +23,10 @@ mod written;
 
 use std::collections::BTreeSet;
 
-use cc_lb_fuzz::campaign::{self, Plan};
+use cc_lb_fuzz::campaign;
 use cc_lb_fuzz::case::ShrinkLimits;
-use cc_lb_fuzz::observation::Subject;
+use cc_lb_fuzz::generate::Plan;
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
 
 use super::plain::{MakesFault, Plain};
@@ -159,7 +160,7 @@ fn every_fault_stands_in_the_table_of_obligations() {
         .collect();
     let missed = missed().into_iter().map(|(faulty, _)| faulty);
     let all = super::all().into_iter().chain(not_hunted()).chain(missed);
-    let of_hosts = all.filter(|of| matches!(of.kind, Kind::Dispatch(_) | Kind::Opening(_)));
+    let of_hosts = all.filter(|of| matches!(of.kind, Kind::Dispatch(_) | Kind::HandshakeCase(_)));
     let of_hosts = of_hosts.map(|of| of.name);
     let not_apart = whose_sessions_are_not_apart();
     let not_apart = not_apart.into_iter().map(|(name, _)| name.to_owned());

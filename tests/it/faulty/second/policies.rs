@@ -187,11 +187,11 @@ impl Fault for PassesThroughBuildSignersThatTrap {
 
 /// So many failures of a function, and it is left out.
 #[derive(Default)]
-struct Patience {
+struct Timeouts {
     failures: BTreeMap<&'static str, u32>,
 }
 
-impl Patience {
+impl Timeouts {
     fn failed(&mut self, most: u32, function: &Function) -> Instead {
         let failures = self.failures.entry(function.name).or_default();
         *failures += 1;
@@ -203,7 +203,7 @@ impl Patience {
 }
 
 #[derive(Default)]
-pub struct FailsOpenAfterTenFailures(Patience);
+pub struct FailsOpenAfterTenFailures(Timeouts);
 
 impl Fault for FailsOpenAfterTenFailures {
     fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
@@ -212,7 +212,7 @@ impl Fault for FailsOpenAfterTenFailures {
 }
 
 #[derive(Default)]
-pub struct FailsOpenAfterAHundredFailures(Patience);
+pub struct FailsOpenAfterAHundredFailures(Timeouts);
 
 impl Fault for FailsOpenAfterAHundredFailures {
     fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
@@ -221,7 +221,7 @@ impl Fault for FailsOpenAfterAHundredFailures {
 }
 
 #[derive(Default)]
-pub struct FailsOpenAfterThreeTimeouts(Patience);
+pub struct FailsOpenAfterThreeTimeouts(Timeouts);
 
 impl Fault for FailsOpenAfterThreeTimeouts {
     fn failed(&mut self, function: &Function, why: &Failure) -> Instead {

@@ -449,16 +449,16 @@ impl Fault for LeavesTheRestOfTheFuelAfterAFailure {
 
 #[derive(Default)]
 pub struct GivesRenewedInstancesHalfTheFuel {
-    fresh: bool,
+    fresh_session: bool,
 }
 
 impl Fault for GivesRenewedInstancesHalfTheFuel {
     fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
         let called = guest.call(function, input);
         let dear = guest.fuel().is_some_and(|fuel| fuel > HANDSHAKE_FUEL / 2);
-        let fresh = std::mem::replace(&mut self.fresh, called.is_err());
+        let fresh = std::mem::replace(&mut self.fresh_session, called.is_err());
         if fresh && dear && called.is_ok() {
-            self.fresh = true;
+            self.fresh_session = true;
             return Err(extism::Error::msg("plugin ran out of fuel".to_owned()));
         }
         called

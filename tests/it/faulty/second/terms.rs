@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cc_lb_fuzz::handshake::HandshakeError;
-use cc_lb_fuzz::host::{Agreed, Host, Loader, PluginHost, PluginSession};
+use cc_lb_fuzz::host::{Host, Loader, NegotiatedTerms, PluginHost, PluginSession};
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
 
 use crate::faulty::openings::{Opened, loader};
@@ -23,17 +23,17 @@ pub fn not_hunted() -> Vec<Faulty> {
 /// A sound host that tells something else of its terms.
 pub struct Tells {
     host: PluginHost,
-    agreed: Agreed,
+    agreed: NegotiatedTerms,
 }
 
 impl Tells {
     fn new(
         wasm: &[u8],
         offer: &HandshakeOffer,
-        change: impl Fn(&mut Agreed),
+        change: impl Fn(&mut NegotiatedTerms),
     ) -> Result<Self, HandshakeError> {
         let host = PluginHost::with_offer(wasm, offer)?;
-        let mut agreed = Agreed::from(host.metadata());
+        let mut agreed = NegotiatedTerms::from(host.metadata());
         change(&mut agreed);
         Ok(Self { host, agreed })
     }
@@ -50,7 +50,7 @@ impl Host for Tells {
         self.agreed.functions.get(function).copied()
     }
 
-    fn agreed(&self) -> Option<Agreed> {
+    fn agreed(&self) -> Option<NegotiatedTerms> {
         Some(self.agreed.clone())
     }
 }

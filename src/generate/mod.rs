@@ -1,0 +1,32 @@
+//! Cases: which are tried, from a seed and an index alone.
+//!
+//! One file for each way to make one. `schedule.rs` says which phase the case of an index belongs to.
+
+mod answers;
+mod bodies;
+mod boundaries;
+mod case_generator;
+mod dictionary;
+mod extremes;
+pub(crate) mod field_values;
+pub(crate) mod growing_fields;
+mod list_items;
+mod malformed_json;
+mod mutation;
+pub(crate) mod negotiated;
+mod phase;
+mod plan;
+mod programs;
+mod read_back;
+mod sample_mutation;
+mod schedule;
+mod sessions;
+
+pub use case_generator::CaseGenerator;
+pub use dictionary::dictionary;
+pub use negotiated::NoFunctions;
+pub use phase::Phase;
+pub use plan::{Budget, Plan};
+pub use programs::Wildness;
+pub use schedule::{Cases, LEAK_CHECK_ONE_IN, THOROUGH_ONE_IN};
+pub use sessions::CASES_PER_SESSION;

@@ -1,0 +1,58 @@
+//! The phases of a campaign.
+
+use serde::{Deserialize, Serialize};
+
+/// What a campaign tries, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Phase {
+    /// The healthy call of each function
+    Seeds,
+    /// The healthy call of each function, and one with something in each field, hundreds and at last thousands of times in a
+    /// row; boundaries in turns
+    Soak,
+    /// The dry-run request of each function with one field at a time otherwise, or growing, then two
+    Boundaries,
+    /// Arbitrary requests, a few in a case
+    Random,
+    /// Sequences of many calls of several functions
+    Stateful,
+    /// Texts, lists, answers and numbers of calls on powers of two: for hosts
+    Extremes,
+}
+
+impl Phase {
+    /// All of them. Behind the seeds every other case is one of the boundaries, as long as there are any; random and stateful
+    /// ones take turns. The last case of each of the first sessions is a soak. One in eight is extreme at first, and later one
+    /// in a thousand.
+    pub const ALL: [Self; 6] = [
+        Self::Seeds,
+        Self::Soak,
+        Self::Boundaries,
+        Self::Random,
+        Self::Stateful,
+        Self::Extremes,
+    ];
+
+    /// Those that try a plugin. What is extreme to a host grows there step by step.
+    pub const OF_PLUGINS: [Self; 5] = [
+        Self::Seeds,
+        Self::Soak,
+        Self::Boundaries,
+        Self::Random,
+        Self::Stateful,
+    ];
+
+    /// Its name, as the command line has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Seeds => "seeds",
+            Self::Soak => "soak",
+            Self::Boundaries => "boundaries",
+            Self::Random => "random",
+            Self::Stateful => "stateful",
+            Self::Extremes => "extremes",
+        }
+    }
+}
