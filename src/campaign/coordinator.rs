@@ -13,7 +13,7 @@ use super::event::Event;
 use super::interrupt::Interrupt;
 use super::statistics::{FunctionStats, Summary};
 use crate::case::{Case, MAX_STEPS, ShrinkLimits, tree};
-use crate::check::{Check as _, NoCrash, Violation};
+use crate::check::{CheckRef, Nature, Violation};
 use crate::finding::history::{joined, with_trailing_probes};
 use crate::finding::{Confirmation, Finding, Known, KnownFindings, Origin};
 use crate::generate::{Budget, Cases, Plan};
@@ -42,7 +42,7 @@ const OFTEN: u64 = 3;
 
 /// Whether something is wrong for sure, be it seen once: neither a clock nor another measurement had a say, or a worker died.
 fn is_certain(violation: &Violation, flaky: bool) -> bool {
-    let died = violation.check == NoCrash.name();
+    let died = violation.nature() == Nature::Death;
     died || !violation.is_flaky() && !flaky && !violation.is_limit()
 }
 
@@ -101,7 +101,7 @@ pub(crate) struct Coordinator<R, E> {
     /// How many at first: of which violations that was, and in which fields their cases differed from the sample.
     located_by: HashSet<(String, BTreeSet<String>)>,
     /// The effects that findings are known for, with their check and class.
-    effects: Vec<(String, String, BTreeSet<&'static str>)>,
+    effects: Vec<(CheckRef, String, BTreeSet<&'static str>)>,
     /// Ends the campaign early.
     interrupt: Interrupt,
     emit: E,
@@ -496,7 +496,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         };
         let Violation { check, class, .. } = &finding.violation;
         self.effects
-            .push((check.clone(), class.clone(), finding.effects()));
+            .push((*check, class.clone(), finding.effects()));
         if finding.violation.is_limit() {
             self.summary.limits += 1;
         } else {

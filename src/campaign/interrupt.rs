@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::error::CampaignError;
 use crate::case::Case;
-use crate::check::Violation;
+use crate::check::{CheckRef, Violation};
 use crate::execute::Executor;
 use crate::host::Site;
 use crate::record::Subject;
@@ -105,7 +105,7 @@ impl<L> Interruptible<'_, L> {
 impl<R, L: Executor<R, Error: Into<CampaignError>>> Executor<R> for Interruptible<'_, L> {
     type Error = CampaignError;
 
-    fn judge(&mut self, case: &Case<R>, check: &str) -> Result<Vec<Violation>, CampaignError> {
+    fn judge(&mut self, case: &Case<R>, check: CheckRef) -> Result<Vec<Violation>, CampaignError> {
         self.check()?;
         self.executor.judge(case, check).map_err(Into::into)
     }

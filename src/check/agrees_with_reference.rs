@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Check, Violation, quote};
-use crate::record::{CaseRecord, Outcome, StepResult};
+use crate::record::{CaseRecord, Depth, Outcome, StepResult};
 
 /// Holds when each step came to the same on a fresh session as on one of the published host.
 ///
@@ -35,9 +35,13 @@ impl Check for AgreesWithReference {
                     |outcome: &Outcome| quote(&StepResult::Outcome(Arc::new(outcome.clone())));
                 let (here, there) = (text(here), text(there));
                 let detail = format!("came to {here}, on the published host to {there}");
-                Violation::new(self, step.function, detail)
+                Violation::new(&AgreesWithReference, step.function, detail)
             })
         });
         differing.collect()
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Thorough
     }
 }

@@ -2,8 +2,8 @@
 //! cannot be replayed.
 
 use super::within_memory::excess;
-use super::{Check, Violation, quote};
-use crate::record::CaseRecord;
+use super::{Check, Nature, Violation, quote};
+use crate::record::{CaseRecord, Depth};
 
 /// Holds when two fresh sessions agree on the case. Where the clock had a say they need not.
 #[derive(Debug)]
@@ -12,6 +12,10 @@ pub struct Deterministic;
 impl Check for Deterministic {
     fn name(&self) -> &'static str {
         "deterministic"
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::Agreement
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
@@ -26,7 +30,7 @@ impl Check for Deterministic {
         differ
             .map(|(step, (one, other))| {
                 Violation::new(
-                    self,
+                    &Deterministic,
                     step.function,
                     format!(
                         "came to {} on one fresh session and to {} on another",
@@ -36,5 +40,9 @@ impl Check for Deterministic {
                 )
             })
             .collect()
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Thorough
     }
 }

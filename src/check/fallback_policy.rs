@@ -4,7 +4,7 @@
 use super::{Check, Violation, quote};
 use crate::host::DispatchOutcome;
 use crate::puppet::Ending;
-use crate::record::{CaseRecord, Outcome, StepRecord};
+use crate::record::{CaseRecord, Depth, Outcome, StepRecord};
 use crate::wire::Function;
 
 /// Holds when every fallback is `F::FALLBACK`, and every call that the guest ended by a trap, an error, an exit
@@ -23,13 +23,17 @@ impl Check for FallbackPolicy {
             let outcome = step.result.outcome()?;
             let detail =
                 other_policy(step.function, outcome).or_else(|| ok_for_failure(step, outcome));
-            Some(Violation::new(self, step.function, detail?))
+            Some(Violation::new(&FallbackPolicy, step.function, detail?))
         });
         let probes = record.probes.iter().filter_map(|probe| {
             let detail = other_policy(probe.function, probe.result.outcome()?);
-            Some(Violation::new(self, probe.function, detail?))
+            Some(Violation::new(&FallbackPolicy, probe.function, detail?))
         });
         steps.chain(probes).collect()
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
     }
 }
 

@@ -6,7 +6,7 @@ use crate::record::{CaseRecord, StepRecord};
 /// The violations of a check that judges each step by itself; `judge` says what is wrong with one. What a session does
 /// that is known to be poisoned is `no_poison`'s matter.
 pub(super) fn judge_steps(
-    check: &dyn Check,
+    check: &'static dyn Check,
     record: &CaseRecord,
     judge: impl Fn(&StepRecord) -> Option<String>,
 ) -> Vec<Violation> {
@@ -15,7 +15,7 @@ pub(super) fn judge_steps(
 
 /// The same of a check that reads what was said and answered: of steps that repeat each other the first tells all.
 pub(super) fn judge_distinct_steps(
-    check: &dyn Check,
+    check: &'static dyn Check,
     record: &CaseRecord,
     judge: impl Fn(&StepRecord) -> Option<String>,
 ) -> Vec<Violation> {
@@ -23,7 +23,7 @@ pub(super) fn judge_distinct_steps(
 }
 
 fn judge_each<'r>(
-    check: &dyn Check,
+    check: &'static dyn Check,
     record: &'r CaseRecord,
     steps: impl Iterator<Item = (usize, &'r StepRecord)>,
     judge: impl Fn(&StepRecord) -> Option<String>,

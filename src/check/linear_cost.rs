@@ -4,10 +4,10 @@
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
 use super::plugin_steps::{is_ordinary, plugin_steps, unusual};
-use super::{Check, Violation};
+use super::{Advice, Check, Nature, Severity, Violation};
 use crate::case::MANY_STEPS;
 use crate::host::{Cause, DispatchOutcome};
-use crate::record::{CaseRecord, StepRecord};
+use crate::record::{CaseRecord, Depth, StepRecord};
 
 /// By how much what a byte more costs may grow from size to size.
 const GROWTH_MAX: f64 = 1.4;
@@ -27,12 +27,35 @@ impl Check for LinearCost {
         "linear_cost"
     }
 
+    fn nature(&self) -> Nature {
+        Nature::Plugin
+    }
+
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
         match end(record) {
             Some((place, cost)) if unusual(record, place).is_empty() => {
-                vec![Violation::new(self, record.steps[place].function, cost)]
+                vec![Violation::new(
+                    &LinearCost,
+                    record.steps[place].function,
+                    cost,
+                )]
             }
             _ => Vec::new(),
+        }
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
+    }
+
+    fn severity(&self, _: &Violation) -> Severity {
+        Severity::Warning
+    }
+
+    fn advice(&self, _: &Violation) -> Advice {
+        Advice {
+            explanation: "The fuel grows faster than the request, until there is none left where there would be.",
+            advice: "Look for a loop in a loop: a text that is searched or copied for each of its parts.",
         }
     }
 }

@@ -19,7 +19,7 @@ use super::sound_ok::SoundOk;
 use super::within_fuel::WithinFuel;
 use super::within_memory::WithinMemory;
 use super::within_wall::WithinWall;
-use super::{Check, Violation};
+use super::{Check, Nature, Violation};
 use crate::record::CaseRecord;
 
 /// All checks: those of the host, and the plugin's own, which have nothing to say about the puppet.
@@ -51,7 +51,7 @@ pub const STRICT_CHECKS: [&dyn Check; 2] = [&NoLimit, &NoRefusal];
 pub fn checks(deny_limits: bool, deny_refusals: bool) -> Vec<&'static dyn Check> {
     let mut checks = CHECKS.to_vec();
     if deny_limits {
-        checks.retain(|check| check.name() != PluginLimit.name());
+        checks.retain(|check| check.nature() != Nature::Limit);
         checks.push(&NoLimit);
     }
     if deny_refusals {
@@ -63,6 +63,11 @@ pub fn checks(deny_limits: bool, deny_refusals: bool) -> Vec<&'static dyn Check>
 /// All checks that there are.
 pub fn all_checks() -> impl Iterator<Item = &'static dyn Check> {
     CHECKS.into_iter().chain(STRICT_CHECKS)
+}
+
+/// The check of this name.
+pub fn check_named(name: &str) -> Option<&'static dyn Check> {
+    all_checks().find(|check| check.name() == name)
 }
 
 /// Everything that the checks find in a record, in the order of the checks.

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use super::plugin_steps::distinct_plugin_steps;
-use super::{Check, Violation};
+use super::{Advice, Check, Nature, Violation};
 use crate::case::MARKER;
-use crate::record::{CaseRecord, StepRecord};
+use crate::record::{CaseRecord, Depth, StepRecord};
 
 /// The digits behind a marker's beginning.
 const DIGITS: usize = 8;
@@ -22,23 +22,36 @@ impl Check for NoCarryover {
         "no_carryover"
     }
 
+    fn nature(&self) -> Nature {
+        Nature::Plugin
+    }
+
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        let mut found = distinct_plugin_steps(record).filter_map(|(_, step)| self.judge(step));
+        let mut found = distinct_plugin_steps(record).filter_map(|(_, step)| judge(step));
         found.next().into_iter().collect()
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
+    }
+
+    fn advice(&self, _: &Violation) -> Advice {
+        Advice {
+            explanation: "The answer holds what another request said: one caller learns of another.",
+            advice: "Look for what is kept from call to call: a cached header, a buffer that is not cleared.",
+        }
     }
 }
 
-impl NoCarryover {
-    fn judge(&self, step: &StepRecord) -> Option<Violation> {
-        let answer = markers(step.call.output.as_deref()?);
-        if answer.is_empty() {
-            return None;
-        }
-        let request = markers(step.input()?);
-        let other = answer.difference(&request).next()?;
-        let detail = format!("the answer has {other} in it, which an earlier request had");
-        Some(Violation::new(self, step.function, detail))
+fn judge(step: &StepRecord) -> Option<Violation> {
+    let answer = markers(step.call.output.as_deref()?);
+    if answer.is_empty() {
+        return None;
     }
+    let request = markers(step.input()?);
+    let other = answer.difference(&request).next()?;
+    let detail = format!("the answer has {other} in it, which an earlier request had");
+    Some(Violation::new(&NoCarryover, step.function, detail))
 }
 
 /// The markers in a JSON text. It is not read as JSON, which may be nested too deep: what is in base64 stands between

@@ -1,7 +1,7 @@
 //! `no_crash`: no plugin ends the process. A violation takes down every other plugin and request with it.
 
-use super::{Check, Violation};
-use crate::record::CaseRecord;
+use super::{Check, CheckRef, Nature, Violation};
+use crate::record::{CaseRecord, Depth};
 
 /// Holds when the process that ran the case lived: no signal, no abort, no end for want of memory, no silence.
 /// It takes a [worker](crate::worker::Workers) to find anything.
@@ -11,6 +11,10 @@ pub struct NoCrash;
 impl Check for NoCrash {
     fn name(&self) -> &'static str {
         "no_crash"
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::Death
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
@@ -23,12 +27,16 @@ impl Check for NoCrash {
             .rsplit_once("_v")
             .map_or(function, |(name, _)| name);
         vec![Violation {
-            check: self.name().to_owned(),
+            check: CheckRef::new(&NoCrash),
             function: function.to_owned(),
             class: death.manner.clone(),
             detail: death.to_string(),
             site: None,
             measured: false,
         }]
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
     }
 }

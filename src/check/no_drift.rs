@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plugin_steps::plugin_steps;
-use super::{Check, Violation};
+use super::{Advice, Check, Nature, Severity, Violation};
 use crate::case::MANY_STEPS;
 use crate::host::DispatchOutcome;
-use crate::record::{CaseRecord, StepRecord};
+use crate::record::{CaseRecord, Depth, StepRecord};
 use crate::wire::Function;
 
 /// By so many calls the fuel of one may grow, whatever it is.
@@ -15,6 +15,9 @@ const GROWTH_MIN: u64 = 32;
 
 /// The part of its fuel by which a call must grow to count: one in so much.
 const GROWTH_PART: u64 = 50;
+
+/// The class of a memory that grows.
+const MEMORY: &str = "memory";
 
 /// Holds when neither the fuel nor the memory of a plugin grows with the number of equal requests, which must be
 /// [`MANY_STEPS`] to be judged; for its memory, requests may also take turns. What fills up, such as a cache of bounded
@@ -30,6 +33,10 @@ impl Check for NoDrift {
         "no_drift"
     }
 
+    fn nature(&self) -> Nature {
+        Nature::PluginDrift
+    }
+
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
         let steps = plugin_steps(record);
         if steps.len() < MANY_STEPS {
@@ -41,8 +48,30 @@ impl Check for NoDrift {
                 of_requests.entry(key(step)).or_default().push(step);
             }
         }
-        let fuel = of_requests.values().find_map(|calls| self.fuel(calls));
-        fuel.into_iter().chain(self.memory(steps)).collect()
+        let fuel = of_requests.values().find_map(|calls| drift_of_fuel(calls));
+        fuel.into_iter().chain(drift_of_memory(steps)).collect()
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
+    }
+
+    fn severity(&self, _: &Violation) -> Severity {
+        Severity::Warning
+    }
+
+    fn advice(&self, violation: &Violation) -> Advice {
+        if violation.class == MEMORY {
+            Advice {
+                explanation: "The same request takes more and more memory, the more often it is made; there are 64 MiB.",
+                advice: "Look for what is kept from call to call and never freed.",
+            }
+        } else {
+            Advice {
+                explanation: "The same request takes more and more fuel, the more often it is made.",
+                advice: "Look for a list or table that grows with each call and is gone through in the next.",
+            }
+        }
     }
 }
 
@@ -50,49 +79,47 @@ fn key(step: &StepRecord) -> Key<'_> {
     (step.function.label, step.input())
 }
 
-impl NoDrift {
-    fn fuel(&self, calls: &[&StepRecord]) -> Option<Violation> {
-        let fuel: Vec<u64> = calls.iter().filter_map(|step| step.call.fuel).collect();
-        let (first, last) = drift(&fuel)?;
-        let detail = format!(
-            "one of the first calls took {first} fuel, one of the last of {} took {last}",
-            fuel.len()
-        );
-        Some(Violation::new(self, calls.first()?.function, detail).with_class("fuel"))
-    }
+fn drift_of_fuel(calls: &[&StepRecord]) -> Option<Violation> {
+    let fuel: Vec<u64> = calls.iter().filter_map(|step| step.call.fuel).collect();
+    let (first, last) = drift(&fuel)?;
+    let detail = format!(
+        "one of the first calls took {first} fuel, one of the last of {} took {last}",
+        fuel.len()
+    );
+    Some(Violation::new(&NoDrift, calls.first()?.function, detail).with_class("fuel"))
+}
 
-    fn memory(&self, calls: &[StepRecord]) -> Option<Violation> {
-        let quarter = calls.len().div_ceil(4);
-        let (first_quarter, others) = calls.split_at(quarter);
-        let requests: BTreeSet<_> = first_quarter.iter().map(key).collect();
-        // A request that was not seen before, and is larger, may rightly take more memory.
-        if others.iter().any(|step| !requests.contains(&key(step))) {
-            return None;
-        }
-        let memory = calls.iter().map(|step| step.guest_memory);
-        let memory = memory.collect::<Option<Vec<u64>>>()?;
-        // A fresh instance has to take again what it had.
-        if !memory.is_sorted() {
-            return None;
-        }
-        let at_ends = memory
-            .chunks(quarter)
-            .filter_map(|part| part.last().copied());
-        let at_ends: Vec<u64> = at_ends.collect();
-        // A list that is moved when it doubles grows in one half of the second half only.
-        let [first, second, .., last] = at_ends[..] else {
-            return None;
-        };
-        let detail = format!(
-            "after a quarter of {} calls the plugin had {} KiB of memory, after half of them {} KiB, at the end {} KiB",
-            calls.len(),
-            first >> 10,
-            second >> 10,
-            last >> 10
-        );
-        let grows = first < second && second < last;
-        grows.then(|| Violation::new(self, grower(calls), detail).with_class("memory"))
+fn drift_of_memory(calls: &[StepRecord]) -> Option<Violation> {
+    let quarter = calls.len().div_ceil(4);
+    let (first_quarter, others) = calls.split_at(quarter);
+    let requests: BTreeSet<_> = first_quarter.iter().map(key).collect();
+    // A request that was not seen before, and is larger, may rightly take more memory.
+    if others.iter().any(|step| !requests.contains(&key(step))) {
+        return None;
     }
+    let memory = calls.iter().map(|step| step.guest_memory);
+    let memory = memory.collect::<Option<Vec<u64>>>()?;
+    // A fresh instance has to take again what it had.
+    if !memory.is_sorted() {
+        return None;
+    }
+    let at_ends = memory
+        .chunks(quarter)
+        .filter_map(|part| part.last().copied());
+    let at_ends: Vec<u64> = at_ends.collect();
+    // A list that is moved when it doubles grows in one half of the second half only.
+    let [first, second, .., last] = at_ends[..] else {
+        return None;
+    };
+    let detail = format!(
+        "after a quarter of {} calls the plugin had {} KiB of memory, after half of them {} KiB, at the end {} KiB",
+        calls.len(),
+        first >> 10,
+        second >> 10,
+        last >> 10
+    );
+    let grows = first < second && second < last;
+    grows.then(|| Violation::new(&NoDrift, grower(calls), detail).with_class(MEMORY))
 }
 
 /// The function whose calls took most memory, but for the first call.

@@ -1,8 +1,8 @@
 //! `no_leak`: a session that is closed leaves nothing behind. A violation makes a host that runs for weeks run
 //! out of memory.
 
-use super::{Check, Violation};
-use crate::record::CaseRecord;
+use super::{Advice, Check, OF_THE_MEMORY, Violation};
+use crate::record::{CaseRecord, Depth};
 
 /// What a round of a soak may leave behind, in bytes: caches fill up, and memory is given out by the page.
 pub const ROUND_MAX_BYTES: u64 = 256 << 10;
@@ -30,10 +30,18 @@ impl Check for NoLeak {
             leak_check.repeats,
             least >> 10
         );
-        vec![Violation::new(self, step.function, detail)]
+        vec![Violation::new(&NoLeak, step.function, detail)]
     }
 
     fn is_measurement(&self) -> bool {
         true
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::LeakCheck
+    }
+
+    fn advice(&self, _: &Violation) -> Advice {
+        OF_THE_MEMORY
     }
 }

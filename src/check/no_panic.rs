@@ -1,7 +1,7 @@
 //! `no_panic`: a dispatch never unwinds. A violation takes down whoever called the session.
 
 use super::{Check, Violation};
-use crate::record::{CaseRecord, StepResult};
+use crate::record::{CaseRecord, Depth, StepResult};
 
 /// Holds when no dispatch unwound.
 #[derive(Debug)]
@@ -23,8 +23,12 @@ impl Check for NoPanic {
             });
         panics
             .map(|(function, text)| {
-                Violation::new(self, function, format!("dispatch panicked: {text}"))
+                Violation::new(&NoPanic, function, format!("dispatch panicked: {text}"))
             })
             .collect()
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
     }
 }

@@ -5,10 +5,10 @@ use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
 use super::plugin_steps::class;
 use super::within_memory::excess;
-use super::{Check, Violation, WALL_SLACK, quote};
+use super::{Advice, Check, Nature, Violation, WALL_SLACK, quote};
 use crate::host::DispatchOutcome;
 use crate::puppet::Ending;
-use crate::record::{CaseRecord, ProbeRecord, StepRecord, StepResult, Subject};
+use crate::record::{CaseRecord, Depth, ProbeRecord, StepRecord, StepResult, Subject};
 
 /// Holds when every healthy call in between gets what a fresh session gives, and, where the case ran on
 /// fresh sessions too, its steps came to the same there.
@@ -29,6 +29,10 @@ impl Check for NoPoison {
         "no_poison"
     }
 
+    fn nature(&self) -> Nature {
+        Nature::HealthyCall
+    }
+
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
         if excess(record).is_some() {
             return Vec::new();
@@ -40,7 +44,7 @@ impl Check for NoPoison {
                 quote(&probe.result),
                 quote(&probe.fresh_session)
             );
-            let violation = Violation::new(self, probe.function, detail);
+            let violation = Violation::new(&NoPoison, probe.function, detail);
             return vec![violation.with_class(OTHER_SESSIONS)];
         }
         let probes = unlike_fresh(record).filter(|probe| {
@@ -54,7 +58,7 @@ impl Check for NoPoison {
                 Subject::Plugin => class(&probe.call),
             };
             let violation = Violation::new(
-                self,
+                &NoPoison,
                 probe.function,
                 format!(
                     "after step {} the healthy call came to {}, on a fresh session to {}",
@@ -73,11 +77,22 @@ impl Check for NoPoison {
                 ..violation
             }
         });
-        let found: Vec<_> = probes.chain(self.compare_sessions(record)).collect();
+        let found: Vec<_> = probes.chain(compare_sessions(record)).collect();
         if found.is_empty() {
-            self.compare_steps(record).into_iter().collect()
+            compare_steps(record).into_iter().collect()
         } else {
             found
+        }
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Thorough
+    }
+
+    fn advice(&self, _: &Violation) -> Advice {
+        Advice {
+            explanation: "After this a healthy request is not answered any more, which a fresh session answers.",
+            advice: "Look for state that a failing call leaves behind: locks, counters, half-filled tables.",
         }
     }
 }
@@ -107,39 +122,37 @@ fn unlike(probes: &[ProbeRecord], subject: Subject) -> impl Iterator<Item = &Pro
     })
 }
 
-impl NoPoison {
-    fn compare_sessions(&self, record: &CaseRecord) -> Option<Violation> {
-        // Where two fresh sessions differ too, it is no matter of what came before.
-        let [fresh, again] = &record.fresh_session[..] else {
-            return None;
-        };
-        if record.subject == Subject::Plugin || fresh != again || record.hit_time_limit() {
-            return None;
-        }
-        // There no healthy call stands between the steps, and each pays for what the one before it allocated.
-        let before = std::iter::once(None).chain(record.steps.iter().map(Some));
-        let mut steps = record.steps.iter().zip(before).zip(fresh);
-        let ((step, _), fresh) = steps.find(|((step, before), fresh)| {
-            step.result != **fresh && is_comparable(step) && holds_behind(step, *before)
-        })?;
-        Some(self.differing(step, fresh))
+fn compare_sessions(record: &CaseRecord) -> Option<Violation> {
+    // Where two fresh sessions differ too, it is no matter of what came before.
+    let [fresh, again] = &record.fresh_session[..] else {
+        return None;
+    };
+    if record.subject == Subject::Plugin || fresh != again || record.hit_time_limit() {
+        return None;
     }
+    // There no healthy call stands between the steps, and each pays for what the one before it allocated.
+    let before = std::iter::once(None).chain(record.steps.iter().map(Some));
+    let mut steps = record.steps.iter().zip(before).zip(fresh);
+    let ((step, _), fresh) = steps.find(|((step, before), fresh)| {
+        step.result != **fresh && is_comparable(step) && holds_behind(step, *before)
+    })?;
+    Some(differing(step, fresh))
+}
 
-    fn compare_steps(&self, record: &CaseRecord) -> Option<Violation> {
-        if record.subject == Subject::Plugin || record.hit_time_limit() {
-            return None;
-        }
-        let mut steps = record.steps.iter().rev().zip(&record.isolated);
-        let (step, apart) =
-            steps.find(|(step, apart)| step.result != **apart && is_comparable(step))?;
-        Some(self.differing(step, apart))
+fn compare_steps(record: &CaseRecord) -> Option<Violation> {
+    if record.subject == Subject::Plugin || record.hit_time_limit() {
+        return None;
     }
+    let mut steps = record.steps.iter().rev().zip(&record.isolated);
+    let (step, apart) =
+        steps.find(|(step, apart)| step.result != **apart && is_comparable(step))?;
+    Some(differing(step, apart))
+}
 
-    fn differing(&self, step: &StepRecord, fresh: &StepResult) -> Violation {
-        let (here, there) = (quote(&step.result), quote(fresh));
-        let detail = format!("came to {here}, on a fresh session to {there}");
-        Violation::new(self, step.function, detail)
-    }
+fn differing(step: &StepRecord, fresh: &StepResult) -> Violation {
+    let (here, there) = (quote(&step.result), quote(fresh));
+    let detail = format!("came to {here}, on a fresh session to {there}");
+    Violation::new(&NoPoison, step.function, detail)
 }
 
 /// Whether a step must come to the same on any session. Extism zeroes what a call allocated at the expense of the

@@ -4,10 +4,10 @@
 use std::collections::HashSet;
 
 use super::plugin_steps::distinct_plugin_steps;
-use super::{Check, Violation};
+use super::{Advice, Check, Nature, Severity, Violation};
 use crate::host::Cause;
 use crate::host::error_reason::without_numbers;
-use crate::record::CaseRecord;
+use crate::record::{CaseRecord, Depth};
 
 /// So much of an error tells it from others, in characters: behind that many errors quote the request.
 const CLASS_MAX_CHARS: usize = 120;
@@ -21,11 +21,15 @@ impl Check for NoRefusal {
         "no_refusal"
     }
 
+    fn nature(&self) -> Nature {
+        Nature::Plugin
+    }
+
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
         let refused =
             distinct_plugin_steps(record).filter_map(|(_, step)| match &step.call.cause {
                 Some(cause @ Cause::GuestError(error)) => {
-                    let violation = Violation::new(self, step.function, cause.to_string());
+                    let violation = Violation::new(&NoRefusal, step.function, cause.to_string());
                     Some(violation.with_class(without_numbers(error, CLASS_MAX_CHARS)))
                 }
                 _ => None,
@@ -34,5 +38,25 @@ impl Check for NoRefusal {
         refused
             .filter(|violation| told.insert(violation.key()))
             .collect()
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
+    }
+
+    fn severity(&self, _: &Violation) -> Severity {
+        Severity::Warning
+    }
+
+    fn advice(&self, _: &Violation) -> Advice {
+        Advice {
+            explanation: "The plugin set an error: it refused the request.",
+            advice: "Answer it if it should be answered; otherwise leave out --deny refused.",
+        }
+    }
+
+    /// An error may have any text.
+    fn others(&self, _: &str) -> Option<&'static str> {
+        Some("others")
     }
 }

@@ -6,7 +6,7 @@ use super::no_poison::changed_elsewhere;
 use super::{Check, Violation};
 use crate::host::DispatchOutcome;
 use crate::puppet::{Ending, TALLY_MAX};
-use crate::record::{CaseRecord, StepRecord};
+use crate::record::{CaseRecord, Depth, StepRecord};
 
 /// Holds when the guest knocked as often as its program does. The knocks are counted outside of the guest and of the host.
 ///
@@ -21,7 +21,7 @@ impl Check for NoRetry {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        let mut found = judge_steps(self, record, judge);
+        let mut found = judge_steps(&NoRetry, record, judge);
         if changed_elsewhere(record).is_some() {
             return found;
         }
@@ -35,9 +35,13 @@ impl Check for NoRetry {
                 "the guest has no reason to knock in the healthy call after step {}, and knocked",
                 probe.after
             );
-            Violation::new(self, probe.function, detail)
+            Violation::new(&NoRetry, probe.function, detail)
         }));
         found
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
     }
 }
 

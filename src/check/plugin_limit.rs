@@ -4,9 +4,10 @@
 use super::linear_cost::{self, LinearCost};
 use super::plugin_fault::PluginFault;
 use super::plugin_steps::{class, distinct_plugin_steps, is_ordinary, unusual};
-use super::{Check, Violation};
+use super::{Advice, Check, CheckRef, Nature, Severity, Violation};
+use crate::host::cause::UNDECODABLE;
 use crate::host::{Cause, Decoding};
-use crate::record::CaseRecord;
+use crate::record::{CaseRecord, Depth};
 use crate::wire::Unusual;
 
 /// The class of a cost that grows faster than the request.
@@ -27,8 +28,24 @@ impl Check for PluginLimit {
         "plugin_limit"
     }
 
+    fn nature(&self) -> Nature {
+        Nature::Limit
+    }
+
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        limits(self, record)
+        limits(&PluginLimit, record)
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
+    }
+
+    fn advice(&self, limit: &Violation) -> Advice {
+        advice(limit)
+    }
+
+    fn on_usual_requests(&self, limit: &Violation) -> Option<Violation> {
+        Some(as_no_limit(limit))
     }
 }
 
@@ -37,12 +54,63 @@ impl Check for NoLimit {
         "no_limit"
     }
 
+    fn nature(&self) -> Nature {
+        Nature::Plugin
+    }
+
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        limits(self, record)
+        limits(&NoLimit, record)
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
+    }
+
+    fn severity(&self, limit: &Violation) -> Severity {
+        if limit.class == LINEAR_COST {
+            Severity::Warning
+        } else {
+            Severity::Error
+        }
+    }
+
+    fn advice(&self, limit: &Violation) -> Advice {
+        advice(limit)
+    }
+
+    fn on_usual_requests(&self, limit: &Violation) -> Option<Violation> {
+        Some(as_no_limit(limit))
     }
 }
 
-fn limits(check: &dyn Check, record: &CaseRecord) -> Vec<Violation> {
+fn advice(limit: &Violation) -> Advice {
+    if limit.class.starts_with(UNDECODABLE) {
+        Advice {
+            explanation: "The answer has more values than are read here. The published host reads them, however long that takes.",
+            advice: "Nothing need be done; to be safe, bound what is answered.",
+        }
+    } else {
+        Advice {
+            explanation: "The plugin runs out of fuel or time on what no host sends: a limit, and no fault on real requests.",
+            advice: "Nothing need be done; to be safe, check the length of such a field first, or refuse it.",
+        }
+    }
+}
+
+/// What a limit is where a host does send such a request.
+fn as_no_limit(limit: &Violation) -> Violation {
+    let (check, class) = match &limit.class[..] {
+        LINEAR_COST => (CheckRef::new(&LinearCost), ""),
+        class => (CheckRef::new(&PluginFault), class),
+    };
+    Violation {
+        check,
+        class: class.to_owned(),
+        ..limit.clone()
+    }
+}
+
+fn limits(check: &'static dyn Check, record: &CaseRecord) -> Vec<Violation> {
     let mut found = Vec::new();
     for (place, step) in distinct_plugin_steps(record) {
         let cause = match &step.call.cause {
@@ -78,49 +146,23 @@ fn in_words(unusual: &[Unusual]) -> String {
     words.join(", ")
 }
 
-impl Violation {
-    /// What a limit is where a host does send such a request; `None` where this is no limit.
-    pub(crate) fn as_no_limit(&self) -> Option<Self> {
-        let is_limit = [PluginLimit.name(), NoLimit.name()].contains(&&self.check[..]);
-        let (check, class) = match &self.class[..] {
-            LINEAR_COST => (LinearCost.name(), ""),
-            class => (PluginFault.name(), class),
-        };
-        is_limit.then(|| Self {
-            check: check.to_owned(),
-            class: class.to_owned(),
-            ..self.clone()
-        })
-    }
-
-    /// Whether it is a limit of the plugin and no failure: nobody denied limits.
-    pub fn is_limit(&self) -> bool {
-        self.check == PluginLimit.name()
-    }
-
-    /// Whether it is about a cost that grows faster than the request.
-    pub(crate) fn is_of_growth(&self) -> bool {
-        self.class == LINEAR_COST
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_limit_is_the_fault_that_it_would_be_on_what_hosts_send() {
-        let violation = |check: &str, class: &str| Violation {
-            check: check.to_owned(),
+        let violation = |check: CheckRef, class: &str| Violation {
+            check,
             function: "shape".to_owned(),
             class: class.to_owned(),
             detail: String::new(),
             site: None,
             measured: false,
         };
-        let out_of_fuel = violation(PluginFault.name(), "out of fuel");
-        let cost = violation(LinearCost.name(), "");
-        for check in [PluginLimit.name(), NoLimit.name()] {
+        let out_of_fuel = violation(CheckRef::new(&PluginFault), "out of fuel");
+        let cost = violation(CheckRef::new(&LinearCost), "");
+        for check in [CheckRef::new(&PluginLimit), CheckRef::new(&NoLimit)] {
             let limit = violation(check, "out of fuel");
             assert_eq!(limit.as_no_limit().as_ref(), Some(&out_of_fuel));
             let limit = violation(check, LINEAR_COST);

@@ -6,6 +6,12 @@ use crate::host::{Call, Cause, Decoding, DispatchOutcome};
 use crate::record::{CaseRecord, ProbeRecord, StepRecord, Subject};
 use crate::wire::{ORDINARY_DEPTH, ORDINARY_INPUT_BYTES, Unusual, nesting, returns_state};
 
+/// The class of a fault in base64.
+pub(super) const NOT_BASE64: &str = "undecodable: not base64";
+
+/// The class where an ordinary request is not answered, on a host that does not tell why.
+pub(super) const NO_ANSWER: &str = "no answer";
+
 /// The steps of a plugin: to what the puppet is told to do, the checks of plugins have nothing to say.
 pub(super) fn plugin_steps(record: &CaseRecord) -> &[StepRecord] {
     match record.subject {

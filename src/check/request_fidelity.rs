@@ -9,7 +9,7 @@ use super::no_poison::changed_elsewhere;
 use super::{Check, Violation, quote};
 use crate::host::{DispatchOutcome, has_too_many_values};
 use crate::puppet::Ending;
-use crate::record::{CaseRecord, StepRecord};
+use crate::record::{CaseRecord, Depth, StepRecord};
 
 /// Holds when the guest's input is the request's JSON with the negotiated `_v`, and nothing else: the input that the host
 /// tells, whoever the guest is, and what the puppet sends back.
@@ -25,15 +25,19 @@ impl Check for RequestFidelity {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        let mut found = judge_distinct_steps(self, record, judge);
+        let mut found = judge_distinct_steps(&RequestFidelity, record, judge);
         if changed_elsewhere(record).is_some() {
             return found;
         }
         found.extend(record.probes.iter().filter_map(|probe| {
             let detail = other_input(probe.call.input.as_deref(), probe.expected_input.as_deref())?;
-            Some(Violation::new(self, probe.function, detail))
+            Some(Violation::new(&RequestFidelity, probe.function, detail))
         }));
         found
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
     }
 }
 

@@ -6,7 +6,7 @@ use super::judge_steps::judge_distinct_steps;
 use super::{Check, Violation, quote};
 use crate::host::{DispatchOutcome, has_too_many_values};
 use crate::puppet::Ending;
-use crate::record::{CaseRecord, StepRecord};
+use crate::record::{CaseRecord, Depth, StepRecord};
 
 /// Holds when a call that the guest answered is `Ok(r)` exactly where the answer is a JSON object with the
 /// negotiated `_v`, and `r` equals it. An answer with more values than this host reads may be a fallback.
@@ -22,7 +22,11 @@ impl Check for SoundOk {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        judge_distinct_steps(self, record, judge)
+        judge_distinct_steps(&SoundOk, record, judge)
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
     }
 }
 

@@ -6,7 +6,7 @@ use super::judge_steps::judge_steps;
 use super::{Check, Violation};
 use crate::host::DispatchOutcome;
 use crate::puppet::Ending;
-use crate::record::{CaseRecord, StepRecord};
+use crate::record::{CaseRecord, Depth, StepRecord};
 
 /// Holds when no call tells of more fuel, and a call that takes more is a fallback.
 #[derive(Debug)]
@@ -18,7 +18,11 @@ impl Check for WithinFuel {
     }
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        judge_steps(self, record, judge)
+        judge_steps(&WithinFuel, record, judge)
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
     }
 }
 

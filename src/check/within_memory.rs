@@ -1,8 +1,8 @@
 //! `within_memory`: a plugin has a bounded amount of memory. A violation lets one plugin starve the machine.
 
-use super::{Check, Violation};
+use super::{Advice, Check, Nature, OF_THE_MEMORY, Violation};
 use crate::host::guard::MEMORY_MAX_PAGES;
-use crate::record::{CaseRecord, Subject};
+use crate::record::{CaseRecord, Depth, Subject};
 
 /// What all but the plugins' own memories may take, in bytes.
 const ALL_ELSE_BYTES: u64 = 32 << 20;
@@ -37,16 +37,28 @@ impl Check for WithinMemory {
         "within_memory"
     }
 
+    fn nature(&self) -> Nature {
+        Nature::PeakMemory
+    }
+
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
         let (Some(taken), Some(step)) = (excess(record), record.steps.last()) else {
             return Vec::new();
         };
         let (taken, most) = (taken >> 20, memory_max_bytes(record.subject) >> 20);
         let detail = format!("the case took {taken} MiB of memory; the limit is {most} MiB");
-        vec![Violation::new(self, step.function, detail)]
+        vec![Violation::new(&WithinMemory, step.function, detail)]
     }
 
     fn is_measurement(&self) -> bool {
         true
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
+    }
+
+    fn advice(&self, _: &Violation) -> Advice {
+        OF_THE_MEMORY
     }
 }

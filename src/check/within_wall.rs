@@ -6,9 +6,9 @@ use std::time::Duration;
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 
 use super::judge_steps::judge_steps;
-use super::{Check, Violation, WALL_SLACK};
+use super::{Check, Nature, Violation, WALL_SLACK};
 use crate::host::Call;
-use crate::record::CaseRecord;
+use crate::record::{CaseRecord, Depth};
 
 /// Up to this time a dispatch may be seen to take where others keep the machine busy: beside a fuzzer, in a test suite.
 /// Of campaigns on a machine of their own nobody need look away.
@@ -16,7 +16,7 @@ pub const BUSY_WALL_MAX: Duration = Duration::from_secs(2);
 
 /// Whether a violation says no more than that a dispatch was seen to take long, and not longer than [`BUSY_WALL_MAX`].
 pub fn may_be_busy(violation: &Violation, record: &CaseRecord) -> bool {
-    violation.check == WithinWall.name() && record.slowest <= BUSY_WALL_MAX
+    violation.nature() == Nature::Time && record.slowest <= BUSY_WALL_MAX
 }
 
 /// Holds when no dispatch, of a step or of a healthy call behind one, took longer than the limit and [`WALL_SLACK`]. What
@@ -41,8 +41,12 @@ impl Check for WithinWall {
         "within_wall"
     }
 
+    fn nature(&self) -> Nature {
+        Nature::Time
+    }
+
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
-        let mut found = judge_steps(self, record, |step| {
+        let mut found = judge_steps(&WithinWall, record, |step| {
             let over = over(step.elapsed, step.busy, &step.call)?;
             Some(format!("the dispatch took {over}"))
         });
@@ -50,12 +54,16 @@ impl Check for WithinWall {
         found.extend(record.probes.iter().filter_map(|probe| {
             let over = over(probe.elapsed, probe.busy, &probe.call)?;
             let detail = format!("behind step {} the healthy call took {over}", probe.after);
-            Some(Violation::new(self, probe.function, detail))
+            Some(Violation::new(&WithinWall, probe.function, detail))
         }));
         found
     }
 
     fn is_measurement(&self) -> bool {
         true
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
     }
 }

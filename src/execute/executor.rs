@@ -1,7 +1,7 @@
 //! Where a case is judged: in this process, or in a worker.
 
 use crate::case::Case;
-use crate::check::{Check as _, Violation, WithinMemory};
+use crate::check::{CheckRef, Nature, Violation};
 use crate::host::Site;
 use crate::record::Subject;
 
@@ -18,7 +18,7 @@ pub trait Executor<R> {
     ///
     /// # Errors
     /// Where no session can be opened, or no worker be started.
-    fn judge(&mut self, case: &Case<R>, check: &str) -> Result<Vec<Violation>, Self::Error>;
+    fn judge(&mut self, case: &Case<R>, check: CheckRef) -> Result<Vec<Violation>, Self::Error>;
 
     /// The same, but what a check that measures finds is there only if it shows every time.
     ///
@@ -27,7 +27,7 @@ pub trait Executor<R> {
     fn judge_repeatedly(
         &mut self,
         case: &Case<R>,
-        check: &str,
+        check: CheckRef,
     ) -> Result<Vec<Violation>, Self::Error> {
         let found = self.judge(case, check)?;
         reproducible(found, || self.judge(case, check))
@@ -72,5 +72,5 @@ pub(super) fn reproducible<E>(
 
 /// Whether chance may have had a say in it. The most memory that a process had is measured, but shows once.
 pub(crate) fn must_reproduce(violation: &Violation) -> bool {
-    violation.measured && violation.check != WithinMemory.name()
+    violation.measured && violation.nature() != Nature::PeakMemory
 }

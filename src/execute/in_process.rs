@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::executor::{Executor, reproducible};
 use super::runner::Runner;
 use crate::case::Case;
-use crate::check::{CHECKS, Check, Violation, all_checks, check_all, is_shown_by};
+use crate::check::{CHECKS, Check, CheckRef, Violation, check_all, is_shown_by};
 use crate::generate::{Cases, Plan};
 use crate::host::{HandshakeError, Host, Site};
 use crate::record::{CaseRecord, Depth, Subject};
@@ -127,8 +127,8 @@ impl<'h, H: Host, R: Vocabulary> InProcessExecutor<'h, H, R> {
 impl<H: Host, R: Vocabulary> Executor<R> for InProcessExecutor<'_, H, R> {
     type Error = HandshakeError;
 
-    fn judge(&mut self, case: &Case<R>, check: &str) -> Result<Vec<Violation>, HandshakeError> {
-        let record = self.runner.run_alone(case, depth_of(check))?;
+    fn judge(&mut self, case: &Case<R>, check: CheckRef) -> Result<Vec<Violation>, HandshakeError> {
+        let record = self.runner.run_alone(case, check.depth())?;
         Ok(self.check(&record))
     }
 
@@ -151,16 +151,5 @@ impl<H: Host, R: Vocabulary> Executor<R> for InProcessExecutor<'_, H, R> {
 
     fn subject(&self) -> Subject {
         self.runner.subject()
-    }
-}
-
-/// How deep a case must be looked into for a check to find something. Of a check that this crate does not have, nobody
-/// knows.
-pub(crate) fn depth_of(check: &str) -> Depth {
-    match check {
-        "no_leak" => Depth::LeakCheck,
-        "no_poison" | "deterministic" | "agrees_with_reference" => Depth::Thorough,
-        known if all_checks().any(|check| check.name() == known) => Depth::Light,
-        _ => Depth::Thorough,
     }
 }

@@ -8,7 +8,7 @@ use super::other_sessions::confirm_other_sessions;
 use super::suspect::{Confirmation, Known, Suspect};
 use super::{Finding, Origin, is_healthy_call};
 use crate::case::{Case, MAX_STEPS, Numbers, ShrinkLimits, Step};
-use crate::check::{Check as _, NoCrash, NoDrift, PluginFault, Violation};
+use crate::check::{CheckRef, Nature, PluginFault, Violation};
 use crate::execute::Executor;
 use crate::execute::executor::{MEASURED_REPEATS, must_reproduce};
 use crate::host::Site;
@@ -101,7 +101,7 @@ fn of_its_own<R: Vocabulary, L: Executor<R>>(
     }
     let flaky = suspect.violation.is_flaky() || suspect.flaky;
     // A death is one whoever caused it: what the case would have shown is not known.
-    if flaky && suspect.violation.check != NoCrash.name() {
+    if flaky && suspect.violation.nature() != Nature::Death {
         return Ok(Confirmation::NotReproduced);
     }
     Ok(Confirmation::Finding(Box::new(Finding {
@@ -154,7 +154,7 @@ fn as_fault<R: Vocabulary>(
         return None;
     }
     let violation = Violation {
-        check: PluginFault.name().to_owned(),
+        check: CheckRef::new(&PluginFault),
         ..suspect.violation.clone()
     };
     let mut history = suspect.history.to_vec();
@@ -233,8 +233,9 @@ fn again<R: Vocabulary, L: Executor<R>>(
     violation: &Violation,
     case: &Case<R>,
 ) -> Result<Option<Violation>, L::Error> {
-    let found = executor.judge(case, &violation.check)?;
-    let any_function = executor.subject() == Subject::Puppet || violation.check == NoDrift.name();
+    let found = executor.judge(case, violation.check)?;
+    let any_function =
+        executor.subject() == Subject::Puppet || violation.nature() == Nature::PluginDrift;
     let mut found = found.into_iter();
     let shown = found.find(|other| violation.is_like(other, any_function));
     Ok(shown.map(|shown| match shown.site {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Finding, Origin, is_healthy_call, key_of_plain};
-use crate::check::{Check as _, PluginFault, Violation};
+use crate::check::{Nature, Violation};
 
 /// So many findings are told that differ by a number or a text of the plugin's own, of each check and function.
 pub const ALIKE_MAX: usize = 8;
@@ -65,7 +65,7 @@ impl KnownFindings {
         {
             self.located.insert(located_key(violation));
         }
-        let of_many = violation.check == PluginFault.name() && finding.case.dispatches() > 1;
+        let of_many = violation.nature() == Nature::PluginCall && finding.case.dispatches() > 1;
         // Two faults are told apart by their own keys.
         let (own, same) = if is_healthy_call(violation) {
             (KINDS_BEHIND_OTHERS[1], &KINDS_BEHIND_OTHERS[..])
@@ -134,13 +134,13 @@ fn behind_others_key(violation: &Violation) -> String {
 mod tests {
     use super::*;
     use crate::case::{Case, Step};
-    use crate::check::{NoLimit, NoPoison, PluginLimit};
+    use crate::check::{Check, CheckRef, NoLimit, NoPoison, PluginFault, PluginLimit};
     use crate::host::{Site, SiteFunction, SiteKind};
 
     fn fault(class: String) -> Finding {
         Finding {
             violation: Violation {
-                check: PluginFault.name().to_owned(),
+                check: CheckRef::new(&PluginFault),
                 function: "shape".to_owned(),
                 class,
                 site: None,
@@ -154,9 +154,9 @@ mod tests {
     }
 
     /// Out of fuel in a function of the plugin.
-    fn running_in(check: &str, function: u64) -> Finding {
+    fn running_in(check: &'static dyn Check, function: u64) -> Finding {
         let mut finding = fault("out of fuel".to_owned());
-        finding.violation.check = check.to_owned();
+        finding.violation.check = CheckRef::new(check);
         finding.violation.site = Some(Box::new(Site {
             kind: SiteKind::Running,
             functions: vec![SiteFunction {
@@ -200,32 +200,33 @@ mod tests {
     #[test]
     fn a_limit_is_known_where_a_fault_of_its_function_class_and_place_was_told() {
         let mut told = KnownFindings::default();
-        assert!(told.insert(running_in(PluginFault.name(), 1)).is_some());
-        for check in [PluginLimit.name(), NoLimit.name()] {
-            assert!(told.has(&running_in(check, 1).violation), "{check}");
-            assert!(!told.has(&running_in(check, 2).violation), "{check}");
+        assert!(told.insert(running_in(&PluginFault, 1)).is_some());
+        let limits: [&dyn Check; 2] = [&PluginLimit, &NoLimit];
+        for check in limits {
+            assert!(told.has(&running_in(check, 1).violation), "{check:?}");
+            assert!(!told.has(&running_in(check, 2).violation), "{check:?}");
             let mut nowhere = running_in(check, 2).violation;
             nowhere.site = None;
-            assert!(told.has(&nowhere), "{check}");
+            assert!(told.has(&nowhere), "{check:?}");
             nowhere.function = "sign".to_owned();
-            assert!(!told.has(&nowhere), "{check}");
+            assert!(!told.has(&nowhere), "{check:?}");
         }
     }
 
     #[test]
     fn two_faults_behind_others_are_two_and_the_healthy_call_that_they_break_is_none() {
-        let behind_others = |check: &str, function: u64| {
+        let behind_others = |check: &'static dyn Check, function: u64| {
             let mut finding = running_in(check, function);
             finding.case.steps = vec![Step::healthy(0), Step::healthy(0)];
             finding
         };
         let mut told = KnownFindings::default();
         for function in 0..2 {
-            let fault = behind_others(PluginFault.name(), function);
+            let fault = behind_others(&PluginFault, function);
             assert!(told.insert(fault.clone()).is_some(), "{function}");
             assert!(told.insert(fault).is_none(), "{function}");
         }
-        let healthy = behind_others(NoPoison.name(), 2);
+        let healthy = behind_others(&NoPoison, 2);
         assert!(told.has(&healthy.violation));
         assert!(told.insert(healthy).is_none());
     }

@@ -5,9 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::case::Case;
-use crate::check::{
-    Advice, BEHIND_OTHERS, Check as _, NoCrash, NoPoison, OTHER_SESSIONS, PluginFault, Violation,
-};
+use crate::check::{Advice, BEHIND_OTHERS, Nature, OTHER_SESSIONS, Violation};
 use crate::fingerprint::Fingerprint;
 use crate::puppet::{HALF_WAY, MEANS, Program};
 use crate::wire::{Request, Vocabulary};
@@ -69,7 +67,7 @@ impl<R> Finding<R> {
 
     /// What it means and what to do.
     pub fn advice(&self) -> Advice {
-        if self.violation.check == PluginFault.name() && self.case.dispatches() > 1 {
+        if self.violation.nature() == Nature::PluginCall && self.case.dispatches() > 1 {
             BEHIND_OTHERS
         } else {
             self.violation.advice()
@@ -106,7 +104,7 @@ impl<R> Finding<R> {
         }
         match self.origin {
             // How a process died says what it died of.
-            Origin::Unreproduced if self.violation.check == NoCrash.name() => {
+            Origin::Unreproduced if self.violation.nature() == Nature::Death => {
                 let Violation { check, class, .. } = &self.violation;
                 Some(format!("{check}-{class}-unreproduced"))
             }
@@ -167,7 +165,7 @@ fn key_of_plain(violation: &Violation) -> String {
 
 /// Whether a healthy call failed behind other calls, in a way that is known.
 pub(crate) fn is_healthy_call(violation: &Violation) -> bool {
-    violation.check == NoPoison.name()
+    violation.nature() == Nature::HealthyCall
         && !violation.class.is_empty()
         && violation.class != OTHER_SESSIONS
 }

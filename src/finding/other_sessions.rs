@@ -4,7 +4,7 @@ use super::history::joined;
 use super::suspect::{Confirmation, Known, Suspect};
 use super::{Finding, Origin};
 use crate::case::{Case, MAX_STEPS, Step};
-use crate::check::{Check as _, NoCrash, NoPoison, OTHER_SESSIONS};
+use crate::check::{CheckRef, Nature, NoPoison, OTHER_SESSIONS};
 use crate::execute::Executor;
 use crate::record::Subject;
 use crate::wire::Vocabulary;
@@ -17,9 +17,9 @@ pub(crate) fn confirm_other_sessions<R: Vocabulary, L: Executor<R>>(
     known: &Known,
 ) -> Result<Option<Confirmation<R>>, L::Error> {
     let violation = suspect.violation;
+    let nature = violation.nature();
     // A death says more, and what is measured has another cause. What is the matter with a plugin is none of its sessions'.
-    let is_told_otherwise =
-        violation.measured || violation.check == NoCrash.name() || violation.is_of_plugin();
+    let is_told_otherwise = violation.measured || nature == Nature::Death || nature.is_of_plugin();
     let last = suspect.history.last().and_then(|case| case.steps.first());
     let Some(step) = last.filter(|_| !is_told_otherwise) else {
         return Ok(None);
@@ -29,7 +29,7 @@ pub(crate) fn confirm_other_sessions<R: Vocabulary, L: Executor<R>>(
         steps: vec![Step::healthy(step.request.function_index())],
     };
     let changes = |executor: &mut L, case: &Case<R>| {
-        let mut found = executor.judge(case, NoPoison.name())?.into_iter();
+        let mut found = executor.judge(case, CheckRef::new(&NoPoison))?.into_iter();
         let changed = found.find(|violation| violation.class == OTHER_SESSIONS);
         Ok::<_, L::Error>(changed)
     };

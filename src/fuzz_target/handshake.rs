@@ -9,14 +9,12 @@ use cc_lb_plugin_wire::wire_function::all_wire_functions;
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
-use crate::check::Violation;
+use super::handshake_sound::HandshakeSound;
+use crate::check::{CheckRef, Violation};
 use crate::execute::dispatch;
 use crate::handshake_case::HandshakeCase;
 use crate::host::{DispatchOutcome, HandshakeError, Host as _, Loader, panic_text};
 use crate::wire::{Request, Vocabulary};
-
-/// The name of the check.
-pub const HANDSHAKE_SOUND: &str = "handshake_sound";
 
 /// How long a host may take to load a module: to read and compile it, unoptimised and instrumented, and for the
 /// calls in which it shakes hands and runs its start code.
@@ -150,7 +148,7 @@ pub(super) fn load<L: Loader>(
 
 pub(super) fn violation(detail: String) -> Violation {
     Violation {
-        check: HANDSHAKE_SOUND.to_owned(),
+        check: CheckRef::new(&HandshakeSound),
         function: crate::host::handshake::HANDSHAKE_EXPORT.to_owned(),
         class: String::new(),
         detail,

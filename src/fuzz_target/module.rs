@@ -7,7 +7,7 @@ use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 
 use super::handshake::{LOAD_MAX, TRIES, load, violation};
 use crate::case::{Case, Step};
-use crate::check::{Violation, may_be_busy};
+use crate::check::{Nature, Violation, may_be_busy};
 use crate::execute::{InProcessExecutor, memory};
 use crate::host::{Host, Loader};
 use crate::record::{Depth, Subject};
@@ -64,8 +64,8 @@ impl<L: Loader> ModuleTarget<L> {
             return Ok(0);
         };
         // It may trap, break itself, and do so only now and then.
-        let of_the_host = |violation: &Violation| match &violation.check[..] {
-            "plugin_fault" | "no_poison" | "deterministic" => false,
+        let of_the_host = |violation: &Violation| match violation.nature() {
+            Nature::PluginCall | Nature::HealthyCall | Nature::Agreement => false,
             _ => !may_be_busy(violation, &record),
         };
         match found.into_iter().find(of_the_host) {

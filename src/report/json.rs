@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::text::{case_text, count, title};
 use crate::campaign::{Distribution, Summary};
-use crate::check::Severity;
+use crate::check::{CheckRef, Severity};
 use crate::finding::{Finding, Origin};
 use crate::generate::Plan;
 use crate::limits::Limit;
@@ -154,7 +154,7 @@ pub struct FindingReport {
     /// A name that the same finding has in every campaign, and no other one: see [`Finding::name`].
     pub name: String,
     /// The check.
-    pub check: String,
+    pub check: CheckRef,
     /// The wire function.
     pub function: String,
     /// What sets it apart from others of the check and function; empty if nothing.
@@ -252,7 +252,7 @@ impl FindingReport {
         };
         Self {
             name: finding.name(),
-            check: violation.check.clone(),
+            check: violation.check,
             function: violation.function.clone(),
             class: violation.label(),
             site: violation.site.as_ref().map(ToString::to_string),
@@ -276,7 +276,7 @@ impl FindingReport {
 
     /// Its check, function, and class in brackets.
     pub fn title(&self) -> String {
-        title(&self.check, &self.function, &self.class)
+        title(self.check, &self.function, &self.class)
     }
 
     /// What a reader must know of how it was confirmed; empty where its case shows it.

@@ -29,7 +29,7 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
             _ => TestCaseStatus::non_success(NonSuccessKind::Failure),
         };
         status.set_message(finding.detail.clone());
-        status.set_type(finding.check.clone());
+        status.set_type(finding.check.to_string());
         status.set_description(in_words(finding));
         let mut case = TestCase::new(finding.unique_title(), status);
         case.set_classname("cc-lb-fuzz");

@@ -1,7 +1,6 @@
 //! SARIF 2.1.0, which code hosts show beside the code: a rule for each check, a result for each finding. The place of a
 //! result is the plugin's file: nobody knows the line of its source.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::json::{FindingReport, Report, Status};
 use super::text::unexamined;
-use crate::check::{Severity, all_checks};
+use crate::check::{CheckRef, Severity, all_checks};
 use crate::untrusted_text::in_json;
 
 /// What may not stand for itself in the path of a URI. A colon may, but not in the first part of a relative one.
@@ -26,10 +25,11 @@ const NOT_OF_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
 /// Those of `serde_json`.
 pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
     let all = || report.findings.iter().chain(&report.found_limits);
-    let found: BTreeSet<&str> = all().map(|f| f.check.as_str()).collect();
-    let rules = all_checks().map(|check| check.name());
-    let rules = rules.filter(|name| found.contains(name));
-    let rules: Vec<Value> = rules.map(|name| json!({ "id": name })).collect();
+    let rules: Vec<Value> = all_checks()
+        .map(CheckRef::new)
+        .filter(|check| all().any(|finding| finding.check == *check))
+        .map(|check| json!({ "id": check }))
+        .collect();
     let results: Vec<Value> = all()
         .map(|finding| {
             let mut result = json!({

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::case::{Case, Step, tree};
-use crate::check::Violation;
+use crate::check::{CheckRef, Violation};
 use crate::finding::{Finding, KnownFindings, Origin, is_healthy_call};
 use crate::record::StepSummary;
 use crate::untrusted_text::{excerpt, one_line};
@@ -227,11 +227,11 @@ fn name(violation: &Violation) -> String {
     let Violation {
         check, function, ..
     } = violation;
-    title(check, function, &violation.label())
+    title(*check, function, &violation.label())
 }
 
 /// The check of a violation, its function, and its class in brackets.
-pub(super) fn title(check: &str, function: &str, class: &str) -> String {
+pub(super) fn title(check: CheckRef, function: &str, class: &str) -> String {
     match class {
         "" => format!("{check} in {function}"),
         class => format!("{check} in {function} ({class})"),

@@ -230,7 +230,7 @@ fn carry_out<H: Host>(
             ))
         }
         Order::Judge { case, check } => match Case::decode(&case) {
-            Ok(case) => Ok(Answer::Judged(executor.judge(&case, &check)?)),
+            Ok(case) => Ok(Answer::Judged(executor.judge(&case, check)?)),
             Err(error) => Ok(Answer::Refused(error.to_string())),
         },
         Order::Locate { case, violation } => match Case::decode(&case) {

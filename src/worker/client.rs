@@ -12,7 +12,7 @@ use super::protocol::{Answer, Heartbeat, Opened, Order};
 use super::setup::HostKind;
 use crate::campaign::{Block, BlockExecutor, CampaignError, Interrupt, Stopped};
 use crate::case::{Case, ShrinkLimits};
-use crate::check::{CHECKS, Check, Violation, WithinMemory, check_all};
+use crate::check::{CHECKS, CheckRef, Nature, Violation, check_all};
 use crate::execute::Executor;
 use crate::finding::{Finding, confirm_all};
 use crate::generate::Plan;
@@ -363,7 +363,7 @@ impl Worker {
     /// A process in which something was found is not used again where the plugin may have spoiled it, nor where it took
     /// much memory: the most that it had stays what it was.
     fn retire_after(&mut self, found: &[Violation]) {
-        let is_memory = |violation: &Violation| violation.check == WithinMemory.name();
+        let is_memory = |violation: &Violation| violation.nature() == Nature::PeakMemory;
         if found.iter().any(is_memory) || (self.is_spoiled_by_violations() && !found.is_empty()) {
             self.process = None;
         }
@@ -441,10 +441,10 @@ impl BlockExecutor<Request> for Worker {
 impl Executor<Request> for Worker {
     type Error = CampaignError;
 
-    fn judge(&mut self, case: &Case, check: &str) -> Result<Vec<Violation>, CampaignError> {
+    fn judge(&mut self, case: &Case, check: CheckRef) -> Result<Vec<Violation>, CampaignError> {
         let order = Order::Judge {
             case: self.encode(case)?,
-            check: check.to_owned(),
+            check,
         };
         let end = match self.ask(&order)? {
             Ok(Answer::Judged(violations)) => {

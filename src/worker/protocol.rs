@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::campaign::Block;
-use crate::check::Violation;
+use crate::check::{CheckRef, Violation};
 use crate::generate::Plan;
 use crate::host::inspect::Inspection;
 use crate::host::{NegotiatedTerms, Site};
@@ -40,7 +40,7 @@ pub(crate) enum Order {
         time: Option<Duration>,
     },
     /// Run this encoded case alone, for this check.
-    Judge { case: Vec<u8>, check: String },
+    Judge { case: Vec<u8>, check: CheckRef },
     /// Find out where in the plugin a violation is that this encoded case shows.
     Locate { case: Vec<u8>, violation: Violation },
     /// Run this encoded case alone, for all checks, and tell what was seen.

@@ -83,7 +83,10 @@ fn replay(wasm: Vec<u8>, case: &Case) -> Vec<String> {
     let (seen, found) = workers.worker().replay(case).expect("it runs");
     let told: usize = seen.iter().map(|step| step.came_to.len()).sum();
     assert!(told < seen.len() * 5_000, "{told} bytes");
-    found.into_iter().map(|violation| violation.check).collect()
+    found
+        .into_iter()
+        .map(|violation| violation.check.to_string())
+        .collect()
 }
 
 #[test]

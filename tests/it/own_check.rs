@@ -1,7 +1,7 @@
 //! A check of one's own judges a campaign like any other.
 
 use cc_lb_fuzz::campaign::{Event, run_on};
-use cc_lb_fuzz::check::{Check, Violation};
+use cc_lb_fuzz::check::{Advice, Check, Severity, Violation};
 use cc_lb_fuzz::execute::InProcessExecutor;
 use cc_lb_fuzz::generate::Plan;
 use cc_lb_fuzz::host::{Cause, TrapKind};
@@ -25,10 +25,23 @@ impl Check for NoStackOverflow {
             steps.filter(|step| step.call.cause == Some(Cause::Trap(TrapKind::StackOverflow)));
         let detail = || "the guest's stack is exhausted".to_owned();
         overflows
-            .map(|step| Violation::new(self, step.function, detail()))
+            .map(|step| Violation::new(&NoStackOverflow, step.function, detail()))
             .collect()
     }
+
+    fn severity(&self, _: &Violation) -> Severity {
+        Severity::Warning
+    }
+
+    fn advice(&self, _: &Violation) -> Advice {
+        ADVICE
+    }
 }
+
+const ADVICE: Advice = Advice {
+    explanation: "The stack of a guest is exhausted.",
+    advice: "Give it a larger one.",
+};
 
 #[test]
 fn a_check_of_ones_own_finds_what_it_says_and_that_is_shrunk() {
@@ -50,7 +63,9 @@ fn a_check_of_ones_own_finds_what_it_says_and_that_is_shrunk() {
     let [finding] = &found[..] else {
         panic!("one root cause is one finding: {found:#?}");
     };
-    assert_eq!(finding.violation.check, "no_stack_overflow");
+    assert_eq!(finding.violation.check.name(), "no_stack_overflow");
+    assert_eq!(finding.violation.severity(), Severity::Warning);
+    assert_eq!(finding.advice(), ADVICE);
     assert!(finding.minimal);
     let programs = finding.case.steps.iter().map(|step| step.program.clone());
     let programs: Vec<_> = programs.flatten().map(|program| program.0).collect();

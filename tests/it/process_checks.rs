@@ -99,7 +99,9 @@ fn within_memory_accuses_no_plugin_of_what_reading_its_answers_takes() {
     let (seen, found) = workers.worker().replay(&case).expect("it runs");
     let answered = seen.iter().filter(|step| step.came_to.starts_with("Ok"));
     assert!(answered.count() > 0, "{:?}", seen[0].cause);
-    let accused = found.iter().any(|found| found.check == "within_memory");
+    let accused = found
+        .iter()
+        .any(|found| found.check.name() == "within_memory");
     assert!(!accused, "{found:?}");
 }
 

@@ -115,7 +115,7 @@ fn there(name: &str, length: usize) -> There {
         steps.extend([long(length), healthy("shape_v1"), healthy("shape_v1")]);
     }
     let (seen, found) = on_the_published_host(name, &case(steps));
-    if let Some(death) = found.iter().find(|found| found.check == "no_crash") {
+    if let Some(death) = found.iter().find(|found| found.check.name() == "no_crash") {
         return match (&death.function[..], &death.class[..]) {
             ("open", "SIGSEGV" | "SIGABRT") => There::DiesOpening,
             ("open", "silence") => There::NeverOpens,
@@ -123,17 +123,23 @@ fn there(name: &str, length: usize) -> There {
             _ => panic!("{name}: {}", death.detail),
         };
     }
-    if found.iter().any(|found| found.check == "within_memory") {
+    if found
+        .iter()
+        .any(|found| found.check.name() == "within_memory")
+    {
         return There::Hogs;
     }
-    if found.iter().any(|found| found.check == "within_wall") {
+    if found
+        .iter()
+        .any(|found| found.check.name() == "within_wall")
+    {
         return There::Overruns;
     }
     let answered: Vec<bool> = seen.iter().map(|s| s.came_to.starts_with("Ok")).collect();
     assert!(answered[0], "{name} is healthy before: {seen:?}");
     // The healthy call that the replay itself makes behind each failing one takes the harm.
     let mut rounds = answered[1..].chunks(3);
-    let broken = found.iter().any(|found| found.check == "no_poison");
+    let broken = found.iter().any(|found| found.check.name() == "no_poison");
     if !answered[answered.len() - 1] {
         There::StaysBroken
     } else if rounds.any(|round| round[0]) {

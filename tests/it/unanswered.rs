@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use cc_lb_fuzz::campaign::findings;
+use cc_lb_fuzz::check::{CheckRef, PluginFault};
 use cc_lb_fuzz::execute::{Executor as _, InProcessExecutor};
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::generate::Plan;
@@ -169,7 +170,7 @@ fn what_a_busy_machine_did_not_answer_once_is_no_fault_of_the_plugin() {
             InProcessExecutor::<_, Request>::new(&host, Subject::Plugin).expect("it opens");
         let case = case([healthy("shape_v1")]);
         let found = executor
-            .judge_repeatedly(&case, "plugin_fault")
+            .judge_repeatedly(&case, CheckRef::new(&PluginFault))
             .expect("it opens");
         assert_eq!(found, [], "{busy} sessions did not answer");
     }

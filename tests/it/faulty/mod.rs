@@ -6,7 +6,7 @@
 
 use cc_lb_fuzz::campaign::BlockExecutor;
 use cc_lb_fuzz::case::{Case, ShrinkLimits};
-use cc_lb_fuzz::check::{CHECKS, Violation};
+use cc_lb_fuzz::check::{CHECKS, CheckRef, FallbackPolicy, Violation, check_named};
 use cc_lb_fuzz::execute::{Executor, InProcessExecutor};
 use cc_lb_fuzz::finding::{Confirmation, Known, Origin, Suspect, confirm};
 use cc_lb_fuzz::fuzz_target::{HANDSHAKE_SOUND, HandshakeTarget};
@@ -384,7 +384,7 @@ fn hunt_case(
         let history: Vec<_> = history.map(|case| cases.nth(case)).collect();
         next = stopped.case + 1;
         let mut found = stopped.violations.iter();
-        let Some(violation) = found.find(|violation| violation.check == faulty.check) else {
+        let Some(violation) = found.find(|violation| violation.check.name() == faulty.check) else {
             continue;
         };
         let suspect = Suspect {
@@ -395,7 +395,7 @@ fn hunt_case(
         let confirmed =
             confirm(executor, &suspect, &Known::default(), limits).expect("the host opens");
         if let Confirmation::Finding(finding) = confirmed
-            && finding.violation.check == faulty.check
+            && finding.violation.check.name() == faulty.check
             && finding.origin != Origin::Unreproduced
         {
             return Some((next, Tried::Case(finding.case)));
@@ -414,7 +414,8 @@ fn found_by(
         let Tried::Case(case) = tried else {
             panic!("a dispatch is tried with cases");
         };
-        let found = executor.judge_repeatedly(case, faulty.check);
+        let check = check_named(faulty.check).expect("a dispatch is judged by a check");
+        let found = executor.judge_repeatedly(case, CheckRef::new(check));
         names(found.expect("the host opens"))
     };
     tried.iter().map(&mut found).collect()
@@ -422,7 +423,7 @@ fn found_by(
 
 fn names(found: impl IntoIterator<Item = Violation>) -> Vec<String> {
     let found = found.into_iter();
-    let mut names: Vec<_> = found.map(|violation| violation.check).collect();
+    let mut names: Vec<_> = found.map(|violation| violation.check.to_string()).collect();
     names.dedup();
     names
 }
@@ -486,7 +487,11 @@ fn fallback_policy_finds_a_host_that_answers_for_a_function_that_the_plugin_lack
     let found = |host: &Plain| {
         let mut executor =
             InProcessExecutor::<_, Request>::new(host, Subject::Plugin).expect("it opens");
-        names(executor.judge(&sign, "fallback_policy").expect("it opens"))
+        names(
+            executor
+                .judge(&sign, CheckRef::new(&FallbackPolicy))
+                .expect("it opens"),
+        )
     };
     let sound = Plain::sound_of(&shape_only, &offer);
     assert_eq!(found(&sound), [""; 0]);

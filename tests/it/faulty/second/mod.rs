@@ -118,7 +118,7 @@ fn what_one_session_does_to_others_is_one_finding_that_says_so() {
         let found = found.expect("it opens");
         let told: Vec<_> = found
             .iter()
-            .map(|finding| (&finding.violation.check[..], &finding.violation.class[..]))
+            .map(|finding| (finding.violation.check.name(), &finding.violation.class[..]))
             .collect();
         assert_eq!(
             told,
