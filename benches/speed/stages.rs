@@ -150,9 +150,9 @@ fn stages() -> (usize, Vec<(&'static str, Duration)>) {
         ("the bare call", bare_calls),
         ("the guard", guarded.saturating_sub(bare_calls)),
         ("making the case", generate),
-        ("foretelling the outcome", say),
-        ("sealing the request", sealing),
-        ("reading the answer, and as JSON", unsealing),
+        ("predicting the outcome", say),
+        ("encoding the request", sealing),
+        ("decoding the answer, and reading its JSON", unsealing),
         ("the checks", checks),
     ];
     // Extism tells its timer's thread of each call's beginning and end. Between calls that do not follow at once it has gone

@@ -36,7 +36,7 @@ pub enum CampaignError {
         reason: String,
     },
     /// A worker process could not be started, or did not do what it was told.
-    #[error("the worker process {} does not work: {reason}", program.display())]
+    #[error("the worker process {} failed: {reason}", program.display())]
     Worker {
         /// Its program.
         program: PathBuf,

@@ -208,7 +208,7 @@ impl<R: Vocabulary> Case<R> {
     pub fn decode(bytes: &[u8]) -> Result<Self, CaseError> {
         let steps = match bytes.strip_prefix(MAGIC) {
             Some([format, rest @ ..]) => decode_compact(u32::from(*format), rest)?,
-            Some([]) => return Err(CaseError::NotACase("it is cut short".to_owned())),
+            Some([]) => return Err(CaseError::NotACase("it is truncated".to_owned())),
             None => decode_json(bytes)?,
         };
         let case = Self { steps };
@@ -286,7 +286,7 @@ fn check_is_file(path: &Path) -> Result<(), CaseError> {
         Ok(found) if found.is_file() && found.len() == 0 => "empty",
         Ok(found) if found.is_file() => return Ok(()),
         Ok(found) if found.is_dir() => "a folder",
-        Ok(_) => "no regular file",
+        Ok(_) => "not a regular file",
         Err(_) if path.is_symlink() => "a link to nothing",
         // What is wrong is said when it is read.
         Err(_) => return Ok(()),
@@ -309,7 +309,7 @@ fn decode_json<R: Vocabulary>(bytes: &[u8]) -> Result<Vec<Step<R>>, CaseError> {
         let value = serde_json::from_slice(bytes).map_err(not_a_case)?;
         if wire::repeated_bytes(&value) > REPEATED_MAX_BYTES {
             return Err(CaseError::NotACase(format!(
-                "its texts stand for more than {REPEATED_MAX_BYTES} bytes"
+                "its strings expand to more than {REPEATED_MAX_BYTES} bytes"
             )));
         }
     }
@@ -319,7 +319,7 @@ fn decode_json<R: Vocabulary>(bytes: &[u8]) -> Result<Vec<Step<R>>, CaseError> {
     // An earlier version, for which format 1 is, reads no times.
     if file.format == 1 && file.steps.iter().any(|step| step.times != ONCE) {
         return Err(CaseError::NotACase(
-            "`times` of a step is of format 2".to_owned(),
+            "`times` of a step needs format 2".to_owned(),
         ));
     }
     Ok(file.steps)
@@ -349,7 +349,7 @@ fn decode_compact<R: Vocabulary>(format: u32, bytes: &[u8]) -> Result<Vec<Step<R
 fn check_format(found: u32) -> Result<(), CaseError> {
     match found {
         1..=FORMAT => Ok(()),
-        0 => Err(CaseError::NotACase("format 0 never was".to_owned())),
+        0 => Err(CaseError::NotACase("there is no format 0".to_owned())),
         found => Err(CaseError::Format { found }),
     }
 }

@@ -34,7 +34,7 @@ impl Check for AgreesWithReference {
                 let text =
                     |outcome: &Outcome| quote(&StepResult::Outcome(Arc::new(outcome.clone())));
                 let (here, there) = (text(here), text(there));
-                let detail = format!("came to {here}, on the published host to {there}");
+                let detail = format!("returned {here}, on the published host {there}");
                 Violation::new(&AgreesWithReference, step.function, detail)
             })
         });

@@ -33,7 +33,7 @@ impl Check for Deterministic {
                     &Deterministic,
                     step.function,
                     format!(
-                        "came to {} on one fresh session and to {} on another",
+                        "returned {} on one fresh session and {} on another",
                         quote(one),
                         quote(other)
                     ),

@@ -50,7 +50,7 @@ fn judge(step: &StepRecord) -> Option<Violation> {
     }
     let request = markers(step.input()?);
     let other = answer.difference(&request).next()?;
-    let detail = format!("the answer has {other} in it, which an earlier request had");
+    let detail = format!("the answer contains {other}, which is from an earlier request");
     Some(Violation::new(&NoCarryover, step.function, detail))
 }
 

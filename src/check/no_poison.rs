@@ -39,8 +39,8 @@ impl Check for NoPoison {
         }
         if let Some(probe) = changed_elsewhere(record) {
             let detail = format!(
-                "on a fresh session the healthy call came to {}, and to {} when the host was opened: what a session \
-                 does changes others",
+                "on a fresh session the healthy call returned {}, but {} when the host was opened: sessions are not \
+                 isolated",
                 quote(&probe.result),
                 quote(&probe.fresh_session)
             );
@@ -61,7 +61,7 @@ impl Check for NoPoison {
                 &NoPoison,
                 probe.function,
                 format!(
-                    "after step {} the healthy call came to {}, on a fresh session to {}",
+                    "after step {} the healthy call returned {}, on a fresh session {}",
                     probe.after,
                     quote(&probe.result),
                     quote(&probe.fresh_session)
@@ -151,7 +151,7 @@ fn compare_steps(record: &CaseRecord) -> Option<Violation> {
 
 fn differing(step: &StepRecord, fresh: &StepResult) -> Violation {
     let (here, there) = (quote(&step.result), quote(fresh));
-    let detail = format!("came to {here}, on a fresh session to {there}");
+    let detail = format!("returned {here}, on a fresh session {there}");
     Violation::new(&NoPoison, step.function, detail)
 }
 

@@ -32,7 +32,7 @@ impl Check for NoRetry {
             .filter(|probe| probe.guest_calls > Some(0));
         found.extend(probes.map(|probe| {
             let detail = format!(
-                "the guest has no reason to knock in the healthy call after step {}, and knocked",
+                "the guest should make no log call in the healthy call after step {}, but made one",
                 probe.after
             );
             Violation::new(&NoRetry, probe.function, detail)
@@ -61,13 +61,13 @@ fn judge(step: &StepRecord) -> Option<String> {
             format!(" in dispatch {} of the session", step.calls)
         };
         return Some(format!(
-            "the guest was to knock {most} times at most{calls} and knocked {heard} times"
+            "the guest should make at most {most} log calls{calls}, but made {heard}"
         ));
     }
     let answered = matches!(step.result.outcome(), Some(DispatchOutcome::Ok(_)));
     (answered && prediction.ending == Ending::Answer && heard < told + tallies).then(|| {
         format!(
-            "the guest was to knock {} times and knocked {heard} times, and yet there is an answer",
+            "the guest should make {} log calls, but made {heard} and still answered",
             told + tallies
         )
     })

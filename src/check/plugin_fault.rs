@@ -183,7 +183,7 @@ fn unanswered(record: &CaseRecord) -> Vec<Violation> {
                 "; it is behind other requests"
             };
             let detail = format!(
-                "the dry-run request is not answered on a fresh session{here}; this host does not tell why"
+                "the dry-run request is not answered on a fresh session{here}; this host does not report why"
             );
             let violation = Violation::new(&PluginFault, probe.function, detail);
             found.push(violation.with_class(NO_ANSWER));
@@ -195,7 +195,7 @@ fn unanswered(record: &CaseRecord) -> Vec<Violation> {
 fn judge(record: &CaseRecord, place: usize, step: &StepRecord) -> Option<Violation> {
     let Some(cause) = step.call.cause.as_ref() else {
         let field = not_base64(step)?;
-        let detail = format!("the answer's {field} is no standard base64");
+        let detail = format!("the answer's {field} is not standard base64");
         let class = format!("{NOT_BASE64} in {}", of_any_item(&field));
         return Some(Violation::new(&PluginFault, step.function, detail).with_class(class));
     };

@@ -53,7 +53,7 @@ impl Check for WithinWall {
         // What a call leaves to be done is done by the healthy call behind it.
         found.extend(record.probes.iter().filter_map(|probe| {
             let over = over(probe.elapsed, probe.busy, &probe.call)?;
-            let detail = format!("behind step {} the healthy call took {over}", probe.after);
+            let detail = format!("after step {} the healthy call took {over}", probe.after);
             Some(Violation::new(&WithinWall, probe.function, detail))
         }));
         found

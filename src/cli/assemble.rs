@@ -1,7 +1,7 @@
-//! Plugins in the text format, made into modules by a process of their own: reading a text may take the square of its length,
-//! and it may be anybody's.
+//! Assembles plugins in the text format, in a separate process: assembling an untrusted text may take time quadratic in its
+//! length.
 //!
-//! A discrepancy here is a text that takes the memory or the time of whoever reads it.
+//! Bugs in this module look like a text that exhausts the memory or the time of the process that reads it.
 
 use std::borrow::Cow;
 use std::io::{self, Read, Write as _};
@@ -18,19 +18,19 @@ use nix::sys::signal::Signal;
 
 use super::error::CliError;
 
-/// The longest text that is read as a module, in bytes.
+/// The longest text that is assembled, in bytes.
 const TEXT_MAX_BYTES: usize = 4 << 20;
 
-/// How long a process may take that reads a text. How much of that it may work is bounded as with a worker.
+/// How long the assembling process may take. Its processor time is bounded like a worker's.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often it is looked whether it is done.
+/// How often to check whether it has finished.
 const POLL: Duration = Duration::from_millis(2);
 
-/// The stack of the thread that reads a text, in bytes: it may be as deep as the reader follows.
+/// The stack of the thread that assembles, in bytes: the text may be as deep as the parser follows.
 const STACK_BYTES: usize = 16 << 20;
 
-/// The module that the text of a plugin at a path is. `program` is this program.
+/// Assembles the text of the plugin at a path. `program` is this program.
 pub fn module_of(path: &Path, text: &[u8], program: &Path) -> Result<Vec<u8>, CliError> {
     let no_module = |reason| {
         Err(CliError::NotWasm {
@@ -40,7 +40,7 @@ pub fn module_of(path: &Path, text: &[u8], program: &Path) -> Result<Vec<u8>, Cl
     };
     if text.len() > TEXT_MAX_BYTES {
         return no_module(format!(
-            "its text has more than {TEXT_MAX_BYTES} bytes; give the module itself"
+            "its text has more than {TEXT_MAX_BYTES} bytes; pass the compiled module instead"
         ));
     }
     let Assembled {
@@ -50,7 +50,7 @@ pub fn module_of(path: &Path, text: &[u8], program: &Path) -> Result<Vec<u8>, Cl
     } = assembled_at_last(text, program).map_err(CliError::Program)?;
     let dear = |what: String| {
         no_module(format!(
-            "reading its text takes {what}; give the module itself"
+            "reading its text takes {what}; pass the compiled module instead"
         ))
     };
     let Some(status) = status else {
@@ -69,15 +69,15 @@ pub fn module_of(path: &Path, text: &[u8], program: &Path) -> Result<Vec<u8>, Cl
     }
 }
 
-/// What a process that reads a text came to.
+/// The result of the assembling process.
 struct Assembled {
-    /// `None` where it came to no end.
+    /// `None` if it did not end in time.
     status: Option<ExitStatus>,
     module: Vec<u8>,
     said: String,
 }
 
-/// The same of another one where somebody killed it, a few times.
+/// Assembles, and retries a few times if somebody killed the process.
 fn assembled_at_last(text: &[u8], program: &Path) -> io::Result<Assembled> {
     let mut kills = 0;
     loop {
@@ -105,7 +105,7 @@ fn assembled(text: &[u8], program: &Path) -> io::Result<Assembled> {
     std::thread::scope(|scope| {
         let streams = || -> io::Result<_> {
             let thread = Builder::new;
-            // One that ends early does not read all of it.
+            // A process that ends early does not read all of it.
             let write = move || drop(input.map(|mut input| input.write_all(text)));
             thread().spawn_scoped(scope, write)?;
             let module = thread().spawn_scoped(scope, move || all_of(output))?;
@@ -142,7 +142,7 @@ fn wait(process: &mut Child) -> io::Result<Option<ExitStatus>> {
     }
 }
 
-/// What comes until it is closed.
+/// Reads until the stream is closed.
 fn all_of(stream: Option<impl Read>) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(mut stream) = stream {
@@ -151,7 +151,7 @@ fn all_of(stream: Option<impl Read>) -> Vec<u8> {
     bytes
 }
 
-/// Does what [`module_of`] starts: makes a module of the text on the standard input, within the bounds of a worker.
+/// The process that [`module_of`] starts: assembles the text on the standard input, within the bounds of a worker.
 pub fn assemble() -> ExitCode {
     ProcessBounds::set().bound_time();
     let thread = Builder::new().stack_size(STACK_BYTES);
@@ -177,7 +177,7 @@ fn read_module() -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
     let read = io::stdin().read_to_end(&mut text);
     read.map_err(|error| error.to_string())?;
-    // It shows the line where something is wrong, which may be all of the text.
+    // The error quotes the wrong line, which may be the whole text.
     wat::parse_bytes(&text)
         .map(Cow::into_owned)
         .map_err(|error| shortened(&error.to_string()))

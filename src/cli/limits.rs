@@ -1,4 +1,4 @@
-//! `limits`: how large a request may be.
+//! `limits`: finds how large a request may be.
 
 use cc_lb_fuzz::wire::{Request, Vocabulary};
 use cc_lb_fuzz::{exit_code, report};
@@ -12,7 +12,7 @@ use super::plugin::{LookArgs, refused};
 pub struct LimitsArgs {
     #[command(flatten)]
     look: LookArgs,
-    /// Only this function: its name, such as shape, or with its version, such as shape_v2; repeatable
+    /// Only this function, such as shape, or one version of it, such as shape_v2; repeatable
     #[arg(long = "function", value_name = "FUNCTION")]
     functions: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! `replay`: stored cases, step by step.
+//! `replay`: runs stored cases.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use super::plugin::{PluginArgs, refused};
 
 #[derive(Args)]
 pub struct ReplayArgs {
-    /// The cases to run; of a folder all that lie in it itself, with a summary instead of their steps
+    /// Cases to run step by step, or folders of cases to run with one line per case
     #[arg(required = true, value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
     /// The plugin to run them on [default: the built-in puppet]
@@ -50,7 +50,7 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
         } else {
             text = report::replay_line((file, case), &seen, &violations);
         }
-        // Where it cannot be printed, the exit code still says what the others show.
+        // If printing fails, the other cases still run and count for the exit code.
         if failures.is_empty() {
             failures.extend(print_findings(&text).err());
         }

@@ -1,4 +1,4 @@
-//! How far a campaign is, kept beside its findings while it runs: what `--resume` goes on with.
+//! Stores the progress of a campaign beside its findings while it runs, so that `--resume` can continue it.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,17 +14,17 @@ use super::error::CliError;
 /// The format of the file. Every older one keeps loading.
 const FORMAT: u32 = 2;
 
-/// What the names of these files begin with: hidden, so that they are no cases.
+/// The prefix of the state files. They are hidden, so that they are not read as cases.
 const FILE: &str = ".campaign";
 
-/// It is written this often, at most.
+/// How often the state is written at most.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Which campaign it is. Another one does not go on with it.
+/// Identifies a campaign: another one must not continue its state.
 pub struct CampaignIdentity {
-    /// What it fuzzes and how, in words.
+    /// What it fuzzes and how, for people.
     what: String,
-    /// The file of the plugin, where it is one.
+    /// The file of the plugin, if there is one.
     plugin: Option<PathBuf>,
     /// How it fuzzes, as flags.
     flags: String,
@@ -44,14 +44,14 @@ impl CampaignIdentity {
         }
     }
 
-    /// Each campaign has a file of its own, wherever its plugin lies and however that is typed.
+    /// Each campaign has its own file, which does not depend on the path of the plugin.
     fn file(&self, artifacts: &Path, seed: u64) -> PathBuf {
         artifacts.join(format!("{FILE}-{}-{seed}.json", self.fingerprint.short()))
     }
 
-    /// The files of campaigns as this one, whatever their seeds are, the latest first.
+    /// The files of this campaign with any seed, the latest first.
     fn files(&self, artifacts: &Path) -> Vec<PathBuf> {
-        // Without a seed in their names there were those of earlier versions.
+        // Earlier versions had no seed in the names.
         let name = format!("{FILE}-{}", self.fingerprint.short());
         let mut files = states_in(artifacts);
         files.retain(|file| {
@@ -77,7 +77,7 @@ pub struct State {
     /// Of module, host, offer and flags.
     fingerprint: String,
     pub seed: u64,
-    /// The first case that has not run, or has shown what nobody has looked into.
+    /// The first case that has not run, or whose violation was not examined.
     pub done: u64,
 }
 
@@ -127,7 +127,7 @@ pub struct Checkpointer {
     /// The folder, where it was not there before.
     made: Option<PathBuf>,
     state: State,
-    /// How far an earlier campaign of the same seed came that was interrupted, until this one writes.
+    /// The progress of an interrupted campaign with the same seed, until this one writes.
     before: Option<u64>,
     /// When it was written, or the start.
     written: Instant,
@@ -151,7 +151,7 @@ impl Checkpointer {
         }
     }
 
-    /// Writes how far it is, now and then. What cannot be written is not resumed.
+    /// Writes the state now and then. Failures are ignored: the campaign then cannot be resumed.
     pub fn update(&mut self, summary: &Summary) {
         if self.written.elapsed() >= EVERY {
             self.written = Instant::now();
@@ -168,12 +168,12 @@ impl Checkpointer {
         let _ = self.state.write(&self.file);
     }
 
-    /// Whether an earlier one came further: its state stays.
+    /// Whether an earlier campaign came further: its state stays.
     fn is_behind(&self, summary: &Summary) -> bool {
         self.before.is_some_and(|before| before > summary.resume_at)
     }
 
-    /// At the end there is nothing to go on with; an interrupted campaign writes where it is.
+    /// Removes the state at the end, or writes it if the campaign was interrupted.
     pub fn end(mut self, summary: &Summary) {
         if summary.interrupted {
             self.write(summary);
@@ -207,7 +207,7 @@ impl AnyState {
 /// The largest file of a state, in bytes.
 const STATE_MAX_BYTES: u64 = 256 << 20;
 
-/// The reason where it is none.
+/// Reads a state file; the error is the reason.
 fn read_file(file: &Path) -> Result<AnyState, String> {
     let text = files::read(file, STATE_MAX_BYTES).map_err(|error| error.to_string())?;
     let no_state = |error: serde_json::Error| error.to_string();
@@ -225,7 +225,7 @@ fn read_file(file: &Path) -> Result<AnyState, String> {
     }
 }
 
-/// The state of the campaign that was interrupted or killed, where it is one as this; of several that which was written last.
+/// The last written state of this campaign that was interrupted or killed.
 pub fn read(artifacts: &Path, this: &CampaignIdentity) -> Result<State, CliError> {
     let nothing = |path: &Path, reason: String| CliError::Resume {
         path: path.to_owned(),
@@ -245,7 +245,7 @@ pub fn read(artifacts: &Path, this: &CampaignIdentity) -> Result<State, CliError
         },
         other => return Err(nothing(&file, another(other.what()))),
     };
-    // From here on it is as any other; if that fails, it stays what it is.
+    // Move it to its name in the current format; if that fails, it stays.
     let own = this.file(artifacts, state.seed);
     if own != file && state.write(&own).is_ok() {
         let _ = std::fs::remove_file(&file);
@@ -254,7 +254,7 @@ pub fn read(artifacts: &Path, this: &CampaignIdentity) -> Result<State, CliError
 }
 
 fn another(what: &str) -> String {
-    format!("it is of another one: {what}")
+    format!("it belongs to another campaign: {what}")
 }
 
 /// The files of states in a folder, in the order of their names.
@@ -269,7 +269,7 @@ fn states_in(artifacts: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Which other campaigns could go on.
+/// The other campaigns that could be resumed.
 fn others(artifacts: &Path) -> String {
     let mut what: Vec<_> = states_in(artifacts)
         .iter()
@@ -281,17 +281,17 @@ fn others(artifacts: &Path) -> String {
     match what.len() {
         0 => "none was interrupted".to_owned(),
         1 => format!(
-            "there is one of another plugin or with other flags: {}",
+            "the one there is for another plugin or other flags: {}",
             what.remove(0)
         ),
         _ => format!(
-            "there are those of other plugins or with other flags: {}",
+            "those there are for other plugins or other flags: {}",
             what.join("; ")
         ),
     }
 }
 
-/// Whether a state of format 1 is of this campaign: of the same module, with the same flags behind some path of it.
+/// Whether a state of format 1 is of this campaign: the same module, with the same flags after some path of it.
 fn is_of(state: &State1, this: &CampaignIdentity) -> bool {
     let Some(plugin) = state.what.strip_suffix(&this.flags) else {
         return false;
@@ -303,7 +303,7 @@ fn is_of(state: &State1, this: &CampaignIdentity) -> bool {
     state.module == this.module && (state.what == this.what || same_file() == Some(true))
 }
 
-/// FNV-1a with 64 bits: what format 1 knew a module by.
+/// FNV-1a with 64 bits: how format 1 identified a module.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

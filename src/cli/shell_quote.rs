@@ -1,10 +1,12 @@
-//! Words of a shell command, so that what is printed can be pasted.
+//! Quotes words of a shell command, so that printed commands can be pasted.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// A path as one word, and as no flag.
+use cc_lb_fuzz::untrusted_text::is_printable;
+
+/// A path as one word that is not read as a flag.
 pub fn quote_path(path: &Path) -> String {
     let text = path.as_os_str();
     if text.as_bytes().starts_with(b"-") {
@@ -14,9 +16,8 @@ pub fn quote_path(path: &Path) -> String {
     }
 }
 
-/// A text as one word, which stands on one line, and in which there is nothing but what is seen: in `'…'` where a shell
-/// would read anything else into it, and as what `printf` prints where it has what cannot be printed. Every shell that is
-/// like `sh` reads that; `$'…'` is not known to all.
+/// A text as one word on one line, with printable characters only: in `'…'` if a shell would interpret it, and as the output
+/// of `printf` if it has unprintable characters. Every `sh`-like shell reads that; not all know `$'…'`.
 pub fn quote(text: &OsStr) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,".contains(byte);
     match text.to_str() {
@@ -28,8 +29,8 @@ pub fn quote(text: &OsStr) -> String {
     }
 }
 
-/// The ends of lines that what is printed ends with are lost where a shell takes it for a word. They stand behind it: of what
-/// parts words, which is a space, a tab and the end of a line, all but the first two.
+/// Command substitution removes trailing newlines. They are appended as `${IFS#??}`: the default separators, which are a
+/// space, a tab and a newline, without the first two.
 fn printed(bytes: &[u8]) -> String {
     let last = bytes.iter().rposition(|byte| *byte != b'\n');
     let (bytes, ends) = bytes.split_at(last.map_or(0, |last| last + 1));
@@ -37,14 +38,14 @@ fn printed(bytes: &[u8]) -> String {
     format!("\"$(printf '{}'){ends}\"", format_of(bytes))
 }
 
-/// The format with which `printf` prints this, in ASCII, and as it may stand in `'…'`.
+/// The format with which `printf` prints these bytes, in ASCII, and safe inside `'…'`.
 fn format_of(bytes: &[u8]) -> String {
     let mut text = String::new();
     for (at, byte) in bytes.iter().enumerate() {
         let is_read_as_it_is = match byte {
-            // It would be a flag.
+            // It would start a flag.
             b'-' => at > 0,
-            // One ends the word, the other is the history of a shell that is typed into.
+            // One ends the word, the other is history expansion in an interactive shell.
             b'\'' | b'!' => false,
             byte => matches!(byte, b' '..=b'~'),
         };

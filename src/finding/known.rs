@@ -98,7 +98,7 @@ impl KnownFindings {
             class: others.to_owned(),
             site: None,
             detail: format!(
-                "{}; {ALIKE_MAX} others were told, further ones are not told apart",
+                "{}; {ALIKE_MAX} others were reported, further ones are reported as one",
                 violation.detail
             ),
             ..violation.clone()

@@ -78,7 +78,7 @@ impl<L: Loader> HandshakeTarget<L> {
             }
         }
         if let Some(told) = host.agreed().filter(|told| *told != terms) {
-            return Some(format!("{terms:?} was agreed on, the host tells {told:?}"));
+            return Some(format!("{terms:?} was agreed on, the host reports {told:?}"));
         }
         let mut session = match host.open() {
             Ok(session) => session,
@@ -88,7 +88,7 @@ impl<L: Loader> HandshakeTarget<L> {
             // The functions of an opening answer nothing, and those it lacks cannot.
             let outcome = dispatch(Request::dry_run(place), &mut session).outcome;
             if outcome != DispatchOutcome::Fallback(function.fallback) {
-                return Some(format!("{} came to {outcome:?}", function.label));
+                return Some(format!("{} returned {outcome:?}", function.label));
             }
         }
         None

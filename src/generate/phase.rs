@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 pub enum Phase {
     /// The healthy call of each function
     Seeds,
-    /// The healthy call of each function, and one with something in each field, hundreds and at last thousands of times in a
-    /// row; boundaries in turns
+    /// The healthy call of each function, and one with a value in each field, repeated hundreds and later thousands of times;
+    /// boundaries in turns
     Soak,
-    /// The dry-run request of each function with one field at a time otherwise, or growing, then two
+    /// The dry-run request of each function with one field changed or growing at a time, then two
     Boundaries,
-    /// Arbitrary requests, a few in a case
+    /// Arbitrary requests, a few per case
     Random,
     /// Sequences of many calls of several functions
     Stateful,
-    /// Texts, lists, answers and numbers of calls on powers of two: for hosts
+    /// Strings, lists, answers and call counts at powers of two: for hosts
     Extremes,
 }
 

@@ -84,10 +84,10 @@ fn rounds(loops: u32) -> u32 {
 #[derive(Debug, Error)]
 pub enum HandshakeCaseError {
     /// They are not the JSON of one.
-    #[error("not an opening: {0}")]
+    #[error("not a handshake case: {0}")]
     NotAnOpening(#[from] serde_json::Error),
     /// It is of a later format.
-    #[error("an opening of format {0}; this version reads formats up to {FORMAT}")]
+    #[error("a handshake case of format {0}; this version reads formats up to {FORMAT}")]
     Format(u32),
 }
 

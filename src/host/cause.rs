@@ -108,10 +108,10 @@ pub enum Decoding {
     #[error("no _v")]
     VersionMissing,
     /// A `_v` that is no unsigned integer.
-    #[error("_v is no unsigned integer")]
+    #[error("_v is not an unsigned integer")]
     VersionNotInteger,
     /// A `_v` other than the negotiated one.
-    #[error("_v is {actual}, negotiated was {expected}")]
+    #[error("_v is {actual}, but {expected} was negotiated")]
     VersionMismatch {
         /// The negotiated version.
         expected: u32,
@@ -131,7 +131,7 @@ pub enum Decoding {
     },
     /// More than [`ANSWER_DEPTH_MAX`](crate::host::limits::ANSWER_DEPTH_MAX) lists and objects in each other.
     #[error(
-        "more than {} lists and objects in each other",
+        "lists and objects nested more than {} levels deep",
         crate::host::limits::ANSWER_DEPTH_MAX
     )]
     TooDeep,

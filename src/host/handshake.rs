@@ -59,7 +59,7 @@ pub enum HandshakeError {
     },
     /// The plugin chose a version below the highest that both sides support.
     #[error(
-        "the plugin chose version {plugin_chose} of {}, both sides support {host_offered_max}",
+        "the plugin chose version {plugin_chose} of {}, but both sides support {host_offered_max}",
         one_line(function)
     )]
     DowngradeAttempt {

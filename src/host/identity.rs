@@ -32,7 +32,7 @@ pub enum IdentityReadError {
         size: usize,
     },
     /// The section is not the JSON of an identity.
-    #[error("custom section {CC_LB_PLUGIN_SECTION_NAME} is no identity: {}", one_line(.0))]
+    #[error("custom section {CC_LB_PLUGIN_SECTION_NAME} is not an identity: {}", one_line(.0))]
     Malformed(#[from] serde_json::Error),
     /// The identity breaks a rule of the protocol.
     #[error(

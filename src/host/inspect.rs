@@ -132,7 +132,7 @@ impl Inspection {
             changes.push("gives it a kernel of its own in place of Extism's".to_owned());
         }
         if guarded.has_bulk {
-            changes.push("lets bulk instructions be interrupted".to_owned());
+            changes.push("makes bulk instructions interruptible".to_owned());
         }
         let above = |extents: &[Extent], most: u64| {
             let mut maxima = extents.iter().map(|extent| extent.maximum);
@@ -149,8 +149,8 @@ impl Inspection {
             let names: Vec<_> = start_code.iter().map(Start::name).collect();
             let names = names.join(", ");
             changes.push(format!(
-                "runs the start code ({names}) as a call, with the limits of any other; on the published host it must ask \
-                 for no configuration, variable or log, and its fuel is taken off that of a session's first request"
+                "runs the start code ({names}) as a call, with the limits of any other; on the published host it must not \
+                 use configuration, variables or logging, and its fuel is charged to a session's first request"
             ));
         }
         changes

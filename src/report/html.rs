@@ -1,4 +1,4 @@
-//! One self-contained page for people: what the calls of each function came to, and findings that open.
+//! One self-contained HTML page: the outcomes of each function's calls, and findings that expand.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -38,7 +38,7 @@ pub fn html_page(report: &Report) -> String {
                 @if !report.found_limits.is_empty() {
                     section {
                         h2 { "Limits" }
-                        p { "What the plugin cannot do, and no host asks of it." }
+                        p { "What the plugin cannot do, and no host requires." }
                         @for limit in &report.found_limits { (finding_of(limit)) }
                     }
                 }
@@ -65,13 +65,13 @@ pub fn html_page(report: &Report) -> String {
     page.into_string()
 }
 
-/// What was looked into.
+/// The findings that were examined.
 fn findings(report: &Report) -> impl Iterator<Item = &FindingReport> {
     let findings = report.findings.iter();
     findings.filter(|finding| !finding.status.is_unexamined())
 }
 
-/// What was not.
+/// The findings that were not examined.
 fn open(report: &Report) -> impl Iterator<Item = &FindingReport> {
     let findings = report.findings.iter();
     findings.filter(|finding| finding.status.is_unexamined())
@@ -134,7 +134,7 @@ fn finding_of(finding: &FindingReport) -> Markup {
 fn functions(functions: &[FunctionReport]) -> Markup {
     html! {
         table {
-            thead { tr { th { "function" } th { "calls" } th { "ok" } th { "what they came to" } } }
+            thead { tr { th { "function" } th { "calls" } th { "ok" } th { "outcomes" } } }
             tbody {
                 @for of_it in functions {
                     tr {
@@ -149,7 +149,7 @@ fn functions(functions: &[FunctionReport]) -> Markup {
     }
 }
 
-/// The fuel and the time of each function's calls.
+/// Histograms of the fuel and the time of each function's calls.
 fn distributions(functions: &[FunctionReport]) -> Markup {
     let fuel: Vec<_> = functions
         .iter()
@@ -176,7 +176,7 @@ fn distributions(functions: &[FunctionReport]) -> Markup {
     }
 }
 
-/// The growth curves of each function, and where they end.
+/// The growth curves of each function, and the largest sizes.
 fn growth(limits: &[LimitReport]) -> Markup {
     let mut functions: Vec<_> = limits.iter().map(|limit| &limit.function).collect();
     functions.dedup();
@@ -191,7 +191,7 @@ fn growth(limits: &[LimitReport]) -> Markup {
             }
         }
         table {
-            thead { tr { th { "field" } th { "largest" } th { "" } th { "what more comes to" } } }
+            thead { tr { th { "field" } th { "largest" } th { "" } th { "first failure" } } }
             tbody {
                 @for limit in limits {
                     tr {
@@ -199,7 +199,7 @@ fn growth(limits: &[LimitReport]) -> Markup {
                         td { @match limit.largest { Some(most) => (most), None => "none" } }
                         td { (limit.unit) }
                         td {
-                            (limit.beyond.as_deref().unwrap_or("more was not tried"))
+                            (limit.beyond.as_deref().unwrap_or("nothing larger was tried"))
                             @if let Some(unusual) = &limit.unusual {
                                 "; no host sends this: " (unusual)
                             }

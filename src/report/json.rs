@@ -1,9 +1,9 @@
-//! The report of a campaign as a value: JSON for machines, and what the other formats are made of.
+//! The report of a campaign as a value: JSON for machines, and the source of the other formats.
 //!
 //! # The schema, version 2
 //!
-//! An object of [`Report`]'s fields. Later versions of this program may add fields; what is removed or means something
-//! else raises `format`. In version 1 the seed was a number, and a finding's name did not say all of its key.
+//! An object with [`Report`]'s fields. Later versions of this program may add fields. Removing a field or changing its
+//! meaning raises `format`. In version 1 the seed was a number, and a finding's name did not contain its whole key.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,51 +23,51 @@ use crate::wire::Vocabulary;
 /// The version of the schema.
 pub const REPORT_FORMAT: u32 = 2;
 
-/// A campaign and what it came to.
+/// A campaign and its results.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The version of the schema: [`REPORT_FORMAT`].
     pub format: u32,
     /// The version of this program.
     pub version: &'static str,
-    /// What was fuzzed, in words.
+    /// What was fuzzed, for people.
     pub subject: String,
-    /// The file of the plugin, where it was one that was fuzzed.
+    /// The file of the plugin, if one was fuzzed.
     #[serde(serialize_with = "path_as_text")]
     pub plugin: Option<PathBuf>,
-    /// The seed; a text in JSON, where many readers round a number above 2^53.
+    /// The seed; a string in JSON, because many readers round numbers above 2^53.
     #[serde(serialize_with = "as_text")]
     pub seed: u64,
-    /// The first case of those that were to run: 0, but in a campaign that goes on with another.
+    /// The first case to run: 0, except in a resumed campaign.
     pub from_case: u64,
     /// The cases that ran.
     pub cases: u64,
-    /// The calls that these cases' steps were.
+    /// The dispatches of these cases.
     pub dispatches: u64,
     /// How long it took, in milliseconds.
     pub elapsed_ms: u64,
     /// The longest call, in microseconds.
     pub slowest_us: u64,
-    /// The most memory that a process had resident, in bytes, where it was measured.
+    /// The most resident memory of a process, in bytes, if it was measured.
     pub memory_bytes: Option<u64>,
-    /// Violations of measurements that did not show again.
+    /// Violations of measurements that did not reproduce.
     pub unconfirmed: u64,
-    /// Violations that there was no time to look into.
+    /// Violations that there was no time to examine.
     pub unexamined: u64,
-    /// Why the campaign ended before its cases or its time did; `None` where it did not.
+    /// Why the campaign ended early; `None` if it did not.
     pub ended_early: Option<String>,
-    /// What the calls of each function came to.
+    /// The outcomes of each function's calls.
     pub functions: Vec<FunctionReport>,
-    /// What was found, in the order in which it was; last what there was no time to look into.
+    /// The findings, in the order in which they were found; last those that there was no time to examine.
     pub findings: Vec<FindingReport>,
-    /// What the plugin cannot do and no host asks of it, in the same form: none of it is a failure. With `--deny limits` these
+    /// What the plugin cannot do and no host requires, in the same form. None of it is a failure. With `--deny limits` these
     /// are findings.
     pub found_limits: Vec<FindingReport>,
-    /// How large the requests of a plugin may be, and what they cost on the way there; empty where nobody asked.
+    /// How large the requests of a plugin may be, and what they cost up to there; empty if not measured.
     pub limits: Vec<LimitReport>,
 }
 
-/// What the calls of a function came to.
+/// The outcomes of a function's calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FunctionReport {
     /// The function, with its version.
@@ -76,22 +76,22 @@ pub struct FunctionReport {
     pub dispatches: u64,
     /// How often it answered.
     pub ok: u64,
-    /// How often a call was a fallback, by the kind of cause.
+    /// How often a call fell back, by the kind of cause.
     pub fallbacks: BTreeMap<String, u64>,
     /// The time in these calls, in microseconds.
     pub time_us: u64,
-    /// How many calls took how much fuel, where the host tells it.
+    /// The histogram of fuel, if the host reports it.
     pub fuel: Vec<Bucket>,
-    /// How many calls took how long, in microseconds.
+    /// The histogram of time, in microseconds.
     pub latency_us: Vec<Bucket>,
 }
 
-/// How many calls took so much, up to twice that.
+/// How many calls took from `from` up to twice that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Bucket {
     /// A power of two.
     pub from: u64,
-    /// How many there were.
+    /// The number of calls.
     pub count: u64,
 }
 
@@ -100,21 +100,21 @@ pub struct Bucket {
 pub struct LimitReport {
     /// The function, with its version.
     pub function: String,
-    /// The field: names with dots between them.
+    /// The field: names separated by dots.
     pub field: String,
     /// What is counted.
     pub unit: String,
-    /// The largest size that is answered; `None` where the smallest is not.
+    /// The largest size that is answered; `None` if the smallest is not.
     pub largest: Option<u64>,
-    /// What the next size comes to; `None` where nothing larger was tried.
+    /// The outcome of the next size; `None` if nothing larger was tried.
     pub beyond: Option<String>,
-    /// What of that next size no host sends; `None` where a host may send it.
+    /// What no host sends in a request of that next size; `None` if a host may send it.
     pub unusual: Option<String>,
-    /// What the sizes on the way took.
+    /// The costs of the sizes up to there.
     pub curve: Vec<PointReport>,
 }
 
-/// What a request of a size took.
+/// The cost of a request of one size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PointReport {
     /// The size, in the unit of the limit.
@@ -127,22 +127,22 @@ pub struct PointReport {
     pub time_us: u64,
 }
 
-/// What is known of a finding.
+/// How a finding was confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Its case shows it.
+    /// Its case reproduces it.
     Confirmed,
-    /// It was seen, and did not show again.
+    /// It was seen, and did not reproduce.
     NotReproduced,
-    /// It was seen, and there was no time to look into it.
+    /// It was seen, and there was no time to examine it.
     Unexamined,
-    /// The same, and only a measurement showed it: it may be the machine's.
+    /// The same, but only a measurement showed it: the machine may be the cause.
     UnexaminedMeasurement,
 }
 
 impl Status {
-    /// Whether nobody has looked into it.
+    /// Whether it was not examined.
     pub fn is_unexamined(self) -> bool {
         matches!(self, Self::Unexamined | Self::UnexaminedMeasurement)
     }
@@ -151,15 +151,15 @@ impl Status {
 /// A finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FindingReport {
-    /// A name that the same finding has in every campaign, and no other one: see [`Finding::name`].
+    /// A unique name, the same in every campaign: see [`Finding::name`].
     pub name: String,
     /// The check.
     pub check: CheckRef,
     /// The wire function.
     pub function: String,
-    /// What sets it apart from others of the check and function; empty if nothing.
+    /// What distinguishes it from others of the check and function; empty if nothing.
     pub class: String,
-    /// Where in the plugin it is, in words, where that is known.
+    /// Where in the plugin it is, if that is known.
     pub site: Option<String>,
     /// How bad it is.
     pub severity: Severity,
@@ -169,20 +169,20 @@ pub struct FindingReport {
     pub explanation: &'static str,
     /// What to do.
     pub advice: &'static str,
-    /// Whether its case shows it.
+    /// How it was confirmed.
     pub status: Status,
     /// Whether its case cannot be made smaller.
     pub minimal: bool,
-    /// The case, as in a case file; null where nobody has looked into it, and its file holds all that the session saw.
+    /// The case, as in a case file; null if it was not examined: then its file has all calls of the session.
     pub case: Value,
-    /// The case in words.
+    /// The case as text.
     pub case_text: String,
     /// The command that replays it.
     pub replay: String,
 }
 
 impl Report {
-    /// The beginning of a report, without findings.
+    /// A report without findings.
     pub fn new(subject: impl Into<String>, plan: &Plan, summary: &Summary) -> Self {
         let functions = summary.functions.iter();
         Self {
@@ -225,7 +225,7 @@ impl Report {
         }
     }
 
-    /// Pretty JSON with a newline at its end.
+    /// Pretty JSON with a final newline.
     ///
     /// # Errors
     /// Those of `serde_json`.
@@ -235,7 +235,7 @@ impl Report {
 }
 
 impl FindingReport {
-    /// The report of a finding with the command that replays it.
+    /// A finding with the command that replays it.
     pub fn new<R: Vocabulary>(finding: &Finding<R>, replay: impl Into<String>) -> Self {
         let violation = &finding.violation;
         let advice = finding.advice();
@@ -279,24 +279,24 @@ impl FindingReport {
         title(self.check, &self.function, &self.class)
     }
 
-    /// What a reader must know of how it was confirmed; empty where its case shows it.
+    /// A caveat about how it was confirmed; empty if its case reproduces it.
     pub(super) fn caveat(&self) -> &'static str {
         match self.status {
             Status::Confirmed => "",
             Status::NotReproduced => {
-                "It did not show again. The attached case is all that its session saw."
+                "It did not reproduce. The attached case has all calls of its session."
             }
             Status::Unexamined => {
-                "There was no time to look into it. The attached case is all that its session saw."
+                "There was no time to examine it. The attached case has all calls of its session."
             }
             Status::UnexaminedMeasurement => {
-                "There was no time to measure it again, and it may be the machine's. The attached case is all that its \
-                 session saw."
+                "There was no time to measure it again, and the machine may be the cause. The attached case has all \
+                 calls of its session."
             }
         }
     }
 
-    /// The title, and the number at the end of the name: findings that differ in their effects have the same title.
+    /// The title with the number at the end of the name: findings that differ only in their effects share a title.
     pub fn unique_title(&self) -> String {
         let number = self.name.rsplit('-').next().unwrap_or_default();
         format!("{} #{number}", self.title())
@@ -327,7 +327,7 @@ impl From<&Limit> for LimitReport {
 }
 
 impl LimitReport {
-    /// The field and what is counted.
+    /// The field and its unit.
     pub fn name(&self) -> String {
         format!("{} ({})", self.field, self.unit)
     }
@@ -337,7 +337,7 @@ fn as_text<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error
     serializer.collect_str(number)
 }
 
-/// A path that is no text is one in which what is none stands as a replacement character.
+/// Serializes a path; what is not UTF-8 becomes replacement characters.
 fn path_as_text<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
     let text = path.as_ref().map(|path| path.to_string_lossy());
     text.serialize(serializer)

@@ -5,8 +5,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use super::summary_table::plain;
 use crate::limits::Limit;
 
-/// A row for each field that can grow: the largest size that is answered, what the next one comes to, and what the
-/// largest on the way took.
+/// A row for each field that can grow: the largest size that is answered, the fuel per unit, and the outcome of the next
+/// size.
 pub fn limits_text(limits: &[Limit]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -15,7 +15,7 @@ pub fn limits_text(limits: &[Limit]) -> String {
         "field",
         "largest",
         "",
-        "fuel for each",
+        "fuel per unit",
         "beyond",
     ]);
     for limit in limits {
@@ -28,7 +28,7 @@ pub fn limits_text(limits: &[Limit]) -> String {
             limit
                 .beyond
                 .clone()
-                .unwrap_or_else(|| "more was not tried".to_owned()),
+                .unwrap_or_else(|| "nothing larger was tried".to_owned()),
         ]);
     }
     for column in [2, 4] {
@@ -39,7 +39,7 @@ pub fn limits_text(limits: &[Limit]) -> String {
     plain(&table)
 }
 
-/// What one more of it takes, from the first and the last size on the way.
+/// The fuel per additional unit, from the first and the last measured size.
 fn fuel_for_each(limit: &Limit) -> Option<f64> {
     let (first, last) = (limit.curve.first()?, limit.curve.last()?);
     let more = last.fuel?.checked_sub(first.fuel?)?;

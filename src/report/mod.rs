@@ -1,7 +1,7 @@
-//! The reports: what people and machines read of a campaign.
+//! Reports: what people and machines read about a campaign.
 //!
-//! One file for each format. Reports are made from summaries, findings and records and know nothing of
-//! hosts. A discrepancy here is a report that does not say what was found.
+//! One file per format. Reports are made from summaries, findings and records, and do not use hosts. Bugs in this module
+//! look like a report that omits or distorts what was found.
 
 #[cfg(feature = "cli")]
 mod charts;

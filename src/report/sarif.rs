@@ -1,5 +1,5 @@
-//! SARIF 2.1.0, which code hosts show beside the code: a rule for each check, a result for each finding. The place of a
-//! result is the plugin's file: nobody knows the line of its source.
+//! SARIF 2.1.0, which code hosts show beside the code: a rule for each check, a result for each finding. The location of a
+//! result is the plugin's file, because the source line is unknown.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::text::unexamined;
 use crate::check::{CheckRef, Severity, all_checks};
 use crate::untrusted_text::in_json;
 
-/// What may not stand for itself in the path of a URI. A colon may, but not in the first part of a relative one.
+/// The characters to percent-encode in a URI path. A colon is allowed there, but not in the first segment of a relative one.
 const NOT_OF_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -92,7 +92,7 @@ fn message(finding: &FindingReport) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The URI of a file: relative as its path is, or one of the scheme `file`.
+/// The URI of a file: relative if the path is, else with the scheme `file`.
 fn uri(path: &Path) -> String {
     let encoded = percent_encode(path.as_os_str().as_encoded_bytes(), NOT_OF_A_PATH);
     let scheme = if path.is_absolute() { "file://" } else { "" };

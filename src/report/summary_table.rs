@@ -1,4 +1,4 @@
-//! The table of a campaign.
+//! The summary of a campaign as a table.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -9,8 +9,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use super::text::{count, findings, unexamined};
 use crate::campaign::{FunctionStats, Summary};
 
-/// The table of a campaign: a row for each function with its outcomes, fallbacks by cause, and rate; then a
-/// line with the totals.
+/// The summary of a campaign: a row for each function with its outcomes, fallbacks by cause, and rate; then a line with
+/// the totals.
 pub fn summary_text(summary: &Summary) -> String {
     let causes: BTreeSet<&str> = summary
         .functions
@@ -45,12 +45,12 @@ pub fn summary_text(summary: &Summary) -> String {
         let _ = writeln!(text, "{} ran before", count(summary.from, "case"));
     }
     if summary.interrupted {
-        text += "interrupted: this is what ran until then\n";
+        text += "interrupted: these are the results until then\n";
     }
     if summary.unconfirmed > 0 {
         let _ = writeln!(
             text,
-            "{} of the clock or of memory did not show again: the machine was busy",
+            "{} of the clock or of memory did not reproduce: the machine was busy",
             count(summary.unconfirmed, "violation")
         );
     }
@@ -60,7 +60,7 @@ pub fn summary_text(summary: &Summary) -> String {
     text
 }
 
-/// The lines of a table, without blanks at their ends.
+/// The lines of a table, without trailing spaces.
 pub(super) fn plain(table: &Table) -> String {
     let lines = table.lines();
     lines

@@ -6,7 +6,7 @@ use super::function::Function;
 
 /// There is no function of a name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("there is no function {name}{}; there are: {}", meant(*nearest), labels.join(", "))]
+#[error("unknown function {name}{}; the functions are: {}", meant(*nearest), labels.join(", "))]
 #[non_exhaustive]
 pub struct UnknownFunction {
     /// The name.

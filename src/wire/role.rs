@@ -136,7 +136,7 @@ impl Role {
                 Ok(bytes) if self == Self::Body => in_body(&bytes),
                 Ok(bytes) => self.in_chars(bytes.len(), &mut bytes.iter().map(|b| char::from(*b))),
                 Err(_) if text.len() <= FEW => None,
-                Err(_) => Some("is no base64".to_owned()),
+                Err(_) => Some("is not base64".to_owned()),
             },
             _ => self.in_chars(text.len(), &mut text.chars()),
         }

@@ -64,13 +64,11 @@ impl ProcessBounds {
         match signal? {
             Signal::SIGXCPU => {
                 let most = OPENING_TIME_MAX.as_secs();
-                Some(format!(
-                    "more than the {most} s of the processor that there are"
-                ))
+                Some(format!("more than {most} s of processor time"))
             }
             Signal::SIGABRT if words.contains(OUT_OF_MEMORY) => {
                 let most = WORKER_MEMORY_MAX >> 20;
-                Some(format!("more memory than the {most} MiB that there are"))
+                Some(format!("more memory than the {most} MiB limit"))
             }
             _ => None,
         }

@@ -41,7 +41,7 @@ pub fn serve() -> ExitCode {
             // Who started it may not listen.
             let _ = writeln!(
                 io::stderr(),
-                "cc-lb-fuzz: this is a worker, and is started by a campaign: {error}"
+                "cc-lb-fuzz: this is a worker process; campaigns start it: {error}"
             );
             return ExitCode::from(exit_code::COULD_NOT_RUN);
         }
@@ -114,7 +114,7 @@ impl Child {
             match thread.spawn_scoped(scope, move || self.serve_here(loader)) {
                 // Its words were said when it panicked.
                 Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
-                Err(error) => refuse(format!("there is no thread to run it on: {error}")),
+                Err(error) => refuse(format!("cannot start a thread to run it on: {error}")),
             }
         })
     }

@@ -155,7 +155,7 @@ pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<O
     }
     let length = u32::from_le_bytes(length);
     if length > FRAME_MAX_BYTES {
-        return Err(io::Error::new(ErrorKind::InvalidData, "this is no frame"));
+        return Err(io::Error::new(ErrorKind::InvalidData, "not a frame"));
     }
     // As it comes, not all at once: a length that is none takes no memory.
     let mut bytes = Vec::new();

@@ -85,7 +85,7 @@ pub enum Rejection {
     },
     /// It has too much data.
     #[error(
-        "the module has {bytes} bytes of data, {DATA_MAX_BYTES} at most: let the request bring what is large, or make it when it \
+        "the module has {bytes} bytes of data, {DATA_MAX_BYTES} at most: take large data from the request, or compute it when it \
          is needed"
     )]
     Data {
@@ -94,8 +94,8 @@ pub enum Rejection {
     },
     /// Its data is scattered.
     #[error(
-        "the module puts data into {pages} pages of 4 KiB, {COPIED_PAGES_MAX} at most where it is not all in the first \
-         {MAPPED_MAX_BYTES} bytes of the memory: put it there"
+        "the module has data in {pages} pages of 4 KiB, {COPIED_PAGES_MAX} at most unless all of it is in the first \
+         {MAPPED_MAX_BYTES} bytes of the memory: move it there"
     )]
     Scattered {
         /// The pages of all segments.
@@ -110,7 +110,7 @@ pub enum Rejection {
     /// It puts too many entries into its tables whenever it is instantiated.
     #[error(
         "the module puts {entries} entries into its tables, {ELEMENTS_MAX} at most; they are functions that are called by \
-         pointer: {OPTIMIZE}, so that those which nothing calls go"
+         pointer: {OPTIMIZE}, to remove those that nothing calls"
     )]
     Elements {
         /// The entries of all segments.
@@ -132,7 +132,7 @@ pub enum Rejection {
     /// A function is too large.
     #[error(
         "a function has {bytes} bytes of code, {FUNCTION_MAX_BYTES} at most: it takes too much memory to compile: split it, or keep \
-         the compiler from putting others into it (`#[inline(never)]`, `noinline`)"
+         the compiler from inlining others into it (`#[inline(never)]`, `noinline`)"
     )]
     LargeFunction {
         /// Its size in bytes.
@@ -140,7 +140,7 @@ pub enum Rejection {
     },
     /// Its loops and conditions are too deep inside of each other.
     #[error(
-        "a function has {depth} loops and conditions inside of each other, {NESTING_MAX} at most: it takes too long to compile: \
+        "a function has {depth} nested loops and conditions, {NESTING_MAX} at most: it takes too long to compile: \
          split the function"
     )]
     Nesting {
@@ -150,7 +150,7 @@ pub enum Rejection {
     /// A function or a block takes or returns too much.
     #[error(
         "a function or a block has {parameters} parameters and {results} results, {PARAMETERS_MAX} and {RESULTS_MAX} at most: \
-         hand on where the values are in memory"
+         pass a pointer to the values in memory instead"
     )]
     Signature {
         /// The number of its parameters.
@@ -160,8 +160,8 @@ pub enum Rejection {
     },
     /// Its calls and branches hand on too much.
     #[error(
-        "the module's calls and branches hand on {values} values beside their first, {HANDED_ON_MAX} at most: it takes too \
-         much memory to compile: hand on where the values are in memory"
+        "the module's calls and branches pass {values} values beyond their first, {HANDED_ON_MAX} at most: it takes too \
+         much memory to compile: pass a pointer to the values in memory instead"
     )]
     PassedOn {
         /// The number of the values.
@@ -169,7 +169,7 @@ pub enum Rejection {
     },
     /// Its constant expressions are too long.
     #[error(
-        "the module's constant expressions have {instructions} instructions, {CONSTANT_MAX} at most: write down what they come to"
+        "the module's constant expressions have {instructions} instructions, {CONSTANT_MAX} at most: replace them with their results"
     )]
     Constants {
         /// The instructions of all of them.
@@ -187,7 +187,7 @@ pub enum Rejection {
     },
     /// Its bulk instructions name too many segments and tables.
     #[error(
-        "the module's bulk instructions name more than {BULK_MAX} different segments and tables: put the segments together"
+        "the module's bulk instructions name more than {BULK_MAX} different segments and tables: merge the segments"
     )]
     Bulk,
     /// It exports too many functions that a request can call.
@@ -202,7 +202,7 @@ pub enum Rejection {
     #[error(transparent)]
     Start(#[from] StartError),
     /// It exports a name that is ours.
-    #[error("the module exports {name:?}; names that begin with {OWN} are the guard's own")]
+    #[error("the module exports {name:?}; names that begin with {OWN} are reserved for the guard")]
     Export {
         /// The name.
         name: String,

@@ -46,7 +46,7 @@ enum Reason {
         "it exports both {COMMAND} and {REACTOR}, and a program cannot be both a command and a reactor; leave one of them out"
     )]
     CommandAndReactor,
-    #[error("its export {0} is not a function, as it must be")]
+    #[error("its export {0} must be a function")]
     NotAFunction(&'static str),
     #[error(
         "it exports {COMMAND}, which makes it a command, and the export {0:?} of a command is not a function; leave one of them out"
