@@ -9,13 +9,13 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::campaign::{CampaignError, Event, Summary, run_on};
-use crate::case::{Case, CaseError, ShrinkLimits};
+use crate::case::{Case, CaseError, Depth, ShrinkLimits};
 use crate::check::checks;
 use crate::execute::InProcessExecutor;
 use crate::finding::{Finding, KnownFindings, confirm_all};
 use crate::generate::{Budget, Plan, dictionary};
 use crate::host::{HandshakeError, PluginHost};
-use crate::record::{Depth, Subject};
+use crate::record::Subject;
 use crate::report;
 use crate::untrusted_text::{harmless, in_json};
 use crate::wire::{Request, UnknownFunction, Vocabulary};

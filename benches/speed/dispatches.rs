@@ -3,12 +3,13 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use cc_lb_fuzz::case::Depth;
 use cc_lb_fuzz::check::{CHECKS, Violation, check_all};
 use cc_lb_fuzz::execute::{InProcessExecutor, Runner};
 use cc_lb_fuzz::generate::{CaseGenerator, Cases, Phase, Plan};
 use cc_lb_fuzz::host::{PluginHost, guard};
 use cc_lb_fuzz::puppet;
-use cc_lb_fuzz::record::{Depth, Subject};
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
 use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 

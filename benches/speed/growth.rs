@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::case::{Case, Step};
+use cc_lb_fuzz::case::{Case, Depth, Step};
 use cc_lb_fuzz::check::{CHECKS, check_all};
 use cc_lb_fuzz::execute::InProcessExecutor;
 use cc_lb_fuzz::host::PluginHost;
 use cc_lb_fuzz::puppet;
-use cc_lb_fuzz::record::{Depth, Subject};
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
 
 use crate::Figure;

@@ -3,13 +3,13 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::case::Case;
+use cc_lb_fuzz::case::{Case, Depth};
 use cc_lb_fuzz::check::{CHECKS, check_all};
 use cc_lb_fuzz::execute::Runner;
 use cc_lb_fuzz::generate::Cases;
 use cc_lb_fuzz::host::{PluginHost, decode_envelope, encode_envelope, guard};
 use cc_lb_fuzz::puppet;
-use cc_lb_fuzz::record::{CaseRecord, Depth, Subject};
+use cc_lb_fuzz::record::{CaseRecord, Subject};
 use cc_lb_fuzz::wire::{Request, Visitor, Vocabulary as _};
 use cc_lb_plugin_wire::wire_function::WireFunction;
 use comfy_table::{CellAlignment, Table};

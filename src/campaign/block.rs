@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::error::CampaignError;
 use super::statistics::Counts;
+use crate::case::Depth;
 use crate::check::Violation;
 use crate::execute::{Executor, InProcessExecutor};
 use crate::generate::Plan;
 use crate::host::{DispatchOutcome, HandshakeError, Host};
-use crate::record::{CaseRecord, Depth, StepRecord};
+use crate::record::{CaseRecord, StepRecord};
 use crate::wire::Vocabulary;
 
 /// What the cases of a block came to.

@@ -14,11 +14,13 @@ use crate::puppet::Program;
 use crate::wire::{Part, Request, Vocabulary};
 
 mod as_hosts_send;
+mod depth;
 mod file;
 mod shrink;
 mod shrink_text;
 pub(crate) mod tree;
 
+pub use depth::Depth;
 pub use file::{CaseError, FORMAT, Folder};
 pub use shrink::{ShrinkLimits, Shrunk};
 pub use shrink_text::Numbers;

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::{Check, Violation, quote};
-use crate::record::{CaseRecord, Depth, Outcome, StepResult};
+use crate::case::Depth;
+use crate::record::{CaseRecord, Outcome, StepResult};
 
 /// Holds when each step came to the same on a fresh session as on one of the published host.
 ///

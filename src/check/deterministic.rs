@@ -3,7 +3,8 @@
 
 use super::within_memory::excess;
 use super::{Check, Nature, Violation, quote};
-use crate::record::{CaseRecord, Depth};
+use crate::case::Depth;
+use crate::record::CaseRecord;
 
 /// Holds when two fresh sessions agree on the case. Where the clock had a say they need not.
 #[derive(Debug)]

@@ -2,9 +2,10 @@
 //! a signer that fails must fail the request.
 
 use super::{Check, Violation, quote};
+use crate::case::Depth;
 use crate::host::DispatchOutcome;
 use crate::puppet::Ending;
-use crate::record::{CaseRecord, Depth, Outcome, StepRecord};
+use crate::record::{CaseRecord, Outcome, StepRecord};
 use crate::wire::Function;
 
 /// Holds when every fallback is `F::FALLBACK`, and every call that the guest ended by a trap, an error, an exit

@@ -5,9 +5,9 @@ use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
 use super::plugin_steps::{is_ordinary, plugin_steps, unusual};
 use super::{Advice, Check, Nature, Severity, Violation};
-use crate::case::MANY_STEPS;
+use crate::case::{Depth, MANY_STEPS};
 use crate::host::{Cause, DispatchOutcome};
-use crate::record::{CaseRecord, Depth, StepRecord};
+use crate::record::{CaseRecord, StepRecord};
 
 /// By how much what a byte more costs may grow from size to size.
 const GROWTH_MAX: f64 = 1.4;

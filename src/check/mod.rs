@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::case::Depth;
 use crate::host::cause::{EXIT_CODE, UNDECODABLE};
-use crate::record::{CaseRecord, Depth};
+use crate::record::CaseRecord;
 
 mod agrees_with_reference;
 mod check_ref;

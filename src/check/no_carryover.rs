@@ -6,8 +6,8 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use super::plugin_steps::distinct_plugin_steps;
 use super::{Advice, Check, Nature, Violation};
-use crate::case::MARKER;
-use crate::record::{CaseRecord, Depth, StepRecord};
+use crate::case::{Depth, MARKER};
+use crate::record::{CaseRecord, StepRecord};
 
 /// The digits behind a marker's beginning.
 const DIGITS: usize = 8;

@@ -1,7 +1,8 @@
 //! `no_crash`: no plugin ends the process. A violation takes down every other plugin and request with it.
 
 use super::{Check, CheckRef, Nature, Violation};
-use crate::record::{CaseRecord, Depth};
+use crate::case::Depth;
+use crate::record::CaseRecord;
 
 /// Holds when the process that ran the case lived: no signal, no abort, no end for want of memory, no silence.
 /// It takes a [worker](crate::worker::Workers) to find anything.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plugin_steps::plugin_steps;
 use super::{Advice, Check, Nature, Severity, Violation};
-use crate::case::MANY_STEPS;
+use crate::case::{Depth, MANY_STEPS};
 use crate::host::DispatchOutcome;
-use crate::record::{CaseRecord, Depth, StepRecord};
+use crate::record::{CaseRecord, StepRecord};
 use crate::wire::Function;
 
 /// By so many calls the fuel of one may grow, whatever it is.

@@ -2,7 +2,8 @@
 //! out of memory.
 
 use super::{Advice, Check, OF_THE_MEMORY, Violation};
-use crate::record::{CaseRecord, Depth};
+use crate::case::Depth;
+use crate::record::CaseRecord;
 
 /// What a round of a soak may leave behind, in bytes: caches fill up, and memory is given out by the page.
 pub const ROUND_MAX_BYTES: u64 = 256 << 10;

@@ -1,7 +1,8 @@
 //! `no_panic`: a dispatch never unwinds. A violation takes down whoever called the session.
 
 use super::{Check, Violation};
-use crate::record::{CaseRecord, Depth, StepResult};
+use crate::case::Depth;
+use crate::record::{CaseRecord, StepResult};
 
 /// Holds when no dispatch unwound.
 #[derive(Debug)]

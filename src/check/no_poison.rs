@@ -6,9 +6,10 @@ use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 use super::plugin_steps::class;
 use super::within_memory::excess;
 use super::{Advice, Check, Nature, Violation, WALL_SLACK, quote};
+use crate::case::Depth;
 use crate::host::DispatchOutcome;
 use crate::puppet::Ending;
-use crate::record::{CaseRecord, Depth, ProbeRecord, StepRecord, StepResult, Subject};
+use crate::record::{CaseRecord, ProbeRecord, StepRecord, StepResult, Subject};
 
 /// Holds when every healthy call in between gets what a fresh session gives, and, where the case ran on
 /// fresh sessions too, its steps came to the same there.

@@ -5,9 +5,10 @@ use std::collections::HashSet;
 
 use super::plugin_steps::distinct_plugin_steps;
 use super::{Advice, Check, Nature, Severity, Violation};
+use crate::case::Depth;
 use crate::host::Cause;
 use crate::host::error_reason::without_numbers;
-use crate::record::{CaseRecord, Depth};
+use crate::record::CaseRecord;
 
 /// So much of an error tells it from others, in characters: behind that many errors quote the request.
 const CLASS_MAX_CHARS: usize = 120;

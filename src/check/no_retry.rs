@@ -4,9 +4,10 @@
 use super::judge_steps::judge_steps;
 use super::no_poison::changed_elsewhere;
 use super::{Check, Violation};
+use crate::case::Depth;
 use crate::host::DispatchOutcome;
 use crate::puppet::{Ending, TALLY_MAX};
-use crate::record::{CaseRecord, Depth, StepRecord};
+use crate::record::{CaseRecord, StepRecord};
 
 /// Holds when the guest knocked as often as its program does. The knocks are counted outside of the guest and of the host.
 ///

@@ -10,9 +10,9 @@ use super::plugin_steps::{
     NO_ANSWER, NOT_BASE64, class, distinct_plugin_steps, is_ordinary, plugin_probes, unusual,
 };
 use super::{Advice, Check, Nature, Violation};
-use crate::case::tree;
+use crate::case::{Depth, tree};
 use crate::host::{Cause, DispatchOutcome};
-use crate::record::{CaseRecord, Depth, StepRecord, StepResult};
+use crate::record::{CaseRecord, StepRecord, StepResult};
 
 /// So much of the name of a field is told, in characters.
 const FIELD_MAX_CHARS: usize = 100;

@@ -5,9 +5,10 @@ use super::linear_cost::{self, LinearCost};
 use super::plugin_fault::PluginFault;
 use super::plugin_steps::{class, distinct_plugin_steps, is_ordinary, unusual};
 use super::{Advice, Check, CheckRef, Nature, Severity, Violation};
+use crate::case::Depth;
 use crate::host::cause::UNDECODABLE;
 use crate::host::{Cause, Decoding};
-use crate::record::{CaseRecord, Depth};
+use crate::record::CaseRecord;
 use crate::wire::Unusual;
 
 /// The class of a cost that grows faster than the request.

@@ -7,9 +7,10 @@ use super::decode::{is_same, is_same_json, sound_response};
 use super::judge_steps::judge_distinct_steps;
 use super::no_poison::changed_elsewhere;
 use super::{Check, Violation, quote};
+use crate::case::Depth;
 use crate::host::{DispatchOutcome, has_too_many_values};
 use crate::puppet::Ending;
-use crate::record::{CaseRecord, Depth, StepRecord};
+use crate::record::{CaseRecord, StepRecord};
 
 /// Holds when the guest's input is the request's JSON with the negotiated `_v`, and nothing else: the input that the host
 /// tells, whoever the guest is, and what the puppet sends back.

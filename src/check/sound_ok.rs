@@ -4,9 +4,10 @@
 use super::decode::{is_same, sound_response};
 use super::judge_steps::judge_distinct_steps;
 use super::{Check, Violation, quote};
+use crate::case::Depth;
 use crate::host::{DispatchOutcome, has_too_many_values};
 use crate::puppet::Ending;
-use crate::record::{CaseRecord, Depth, StepRecord};
+use crate::record::{CaseRecord, StepRecord};
 
 /// Holds when a call that the guest answered is `Ok(r)` exactly where the answer is a JSON object with the
 /// negotiated `_v`, and `r` equals it. An answer with more values than this host reads may be a fallback.

@@ -4,9 +4,10 @@ use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
 use super::judge_steps::judge_steps;
 use super::{Check, Violation};
+use crate::case::Depth;
 use crate::host::DispatchOutcome;
 use crate::puppet::Ending;
-use crate::record::{CaseRecord, Depth, StepRecord};
+use crate::record::{CaseRecord, StepRecord};
 
 /// Holds when no call tells of more fuel, and a call that takes more is a fallback.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
 //! `within_memory`: a plugin has a bounded amount of memory. A violation lets one plugin starve the machine.
 
 use super::{Advice, Check, Nature, OF_THE_MEMORY, Violation};
+use crate::case::Depth;
 use crate::host::guard::MEMORY_MAX_PAGES;
-use crate::record::{CaseRecord, Depth, Subject};
+use crate::record::{CaseRecord, Subject};
 
 /// What all but the plugins' own memories may take, in bytes.
 const ALL_ELSE_BYTES: u64 = 32 << 20;

@@ -7,8 +7,9 @@ use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 
 use super::judge_steps::judge_steps;
 use super::{Check, Nature, Violation, WALL_SLACK};
+use crate::case::Depth;
 use crate::host::Call;
-use crate::record::{CaseRecord, Depth};
+use crate::record::CaseRecord;
 
 /// Up to this time a dispatch may be seen to take where others keep the machine busy: beside a fuzzer, in a test suite.
 /// Of campaigns on a machine of their own nobody need look away.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::executor::{Executor, reproducible};
 use super::runner::Runner;
-use crate::case::Case;
+use crate::case::{Case, Depth};
 use crate::check::{CHECKS, Check, CheckRef, Violation, check_all, is_shown_by};
 use crate::generate::{Cases, Plan};
 use crate::host::{HandshakeError, Host, Site};
-use crate::record::{CaseRecord, Depth, Subject};
+use crate::record::{CaseRecord, Subject};
 use crate::wire::{Request, Vocabulary};
 
 /// So many violations of a case that read the same are each located: it takes a run of the case.

@@ -13,12 +13,12 @@ use super::dispatch::{
 };
 use super::machine_load::Watch;
 use super::{leak_check, memory, response_dictionary};
-use crate::case::{Case, Step};
+use crate::case::{Case, Depth, Step};
 #[cfg(feature = "reference")]
 use crate::host::ReferenceHost;
 use crate::host::{Call, Cause, HandshakeError, Host, Session as _};
 use crate::puppet::{INPUT_MAX_BYTES, Program, predict};
-use crate::record::{CaseRecord, Depth, Memory, StepRecord, StepResult, Subject};
+use crate::record::{CaseRecord, Memory, StepRecord, StepResult, Subject};
 use crate::wire::{Function, Request, Vocabulary};
 
 mod healthy_calls;

@@ -1,7 +1,6 @@
 //! What a session saw: the cases that ran on it, and the calls that were made beside their steps.
 
-use crate::case::{Case, Step};
-use crate::record::Depth;
+use crate::case::{Case, Depth, Step};
 use crate::wire::Vocabulary;
 
 /// A case as the session saw it that went on behind it: with the healthy calls that were made at its end. A history without

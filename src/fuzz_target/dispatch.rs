@@ -5,14 +5,14 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
 use crate::campaign::CampaignError;
-use crate::case::{Case, ShrinkLimits};
+use crate::case::{Case, Depth, ShrinkLimits};
 use crate::check::may_be_busy;
 use crate::execute::InProcessExecutor;
 use crate::finding::history::with_trailing_probes;
 use crate::finding::{Finding, confirm_all};
-use crate::generate::{CASES_PER_SESSION, CaseGenerator, THOROUGH_ONE_IN};
+use crate::generate::{CASES_PER_SESSION, CaseGenerator, is_thorough};
 use crate::host::{Cause, HandshakeError, Host};
-use crate::record::{CaseRecord, Depth, Subject};
+use crate::record::{CaseRecord, Subject};
 use crate::wire::Vocabulary;
 
 /// The entropy of one mutation, in bytes.
@@ -71,9 +71,10 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
         if self.history.len() as u64 >= CASES_PER_SESSION {
             self.renew()?;
         }
-        let depth = match self.runs % THOROUGH_ONE_IN {
-            0 => Depth::Thorough,
-            _ => Depth::Light,
+        let depth = if is_thorough(self.runs) {
+            Depth::Thorough
+        } else {
+            Depth::Light
         };
         self.runs += 1;
         let record = self.executor.runner.run(&case, depth)?;

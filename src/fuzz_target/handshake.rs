@@ -78,7 +78,9 @@ impl<L: Loader> HandshakeTarget<L> {
             }
         }
         if let Some(told) = host.agreed().filter(|told| *told != terms) {
-            return Some(format!("{terms:?} was agreed on, the host reports {told:?}"));
+            return Some(format!(
+                "{terms:?} was agreed on, the host reports {told:?}"
+            ));
         }
         let mut session = match host.open() {
             Ok(session) => session,

@@ -6,11 +6,11 @@ use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 
 use super::handshake::{LOAD_MAX, TRIES, load, violation};
-use crate::case::{Case, Step};
+use crate::case::{Case, Depth, Step};
 use crate::check::{Nature, Violation, may_be_busy};
 use crate::execute::{InProcessExecutor, memory};
 use crate::host::{Host, Loader};
-use crate::record::{Depth, Subject};
+use crate::record::Subject;
 use crate::wire::Request;
 
 /// How much memory the process may take meanwhile, in bytes: as much as a [worker](crate::worker::Workers) has.

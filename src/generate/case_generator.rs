@@ -23,7 +23,7 @@ pub struct CaseGenerator {
     pub functions: Vec<usize>,
     /// Which programs for the puppet requests carry; `None` for any other plugin.
     pub programs: Option<Wildness>,
-    /// Words to say to a plugin that is not the puppet: see [`words()`].
+    /// Words to say to a plugin that is not the puppet: see [`dictionary()`].
     pub dictionary: Vec<String>,
     /// Objects of JSON to say to such a plugin, as texts: see
     /// [`Runner::response_dictionary`](crate::execute::Runner::response_dictionary).

@@ -49,10 +49,58 @@ const FAILURES: [usize; 6] = [3, 8, 10, 16, 64, 100];
 /// How many loops a call may burn that answers all the same: a half of the fuel, and nearly all of it.
 const BURNT: [u32; 2] = [700_000, 1_150_000];
 
-/// One in so many extreme cases is of calls that the clock ends: each takes the whole wall-clock limit.
-const TIMEOUTS_ONE_IN: u64 = 64;
+/// A kind of extreme case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    LargeAnswer,
+    LongList,
+    ManyCalls,
+    LargeRequest,
+    /// Calls that fill memory for a long time before they answer.
+    Fills,
+    /// Calls that the clock ends.
+    Timeouts,
+}
 
-/// How many of them call the same function: hosts count to three, and do something at the next.
+/// The kinds take turns with the number, so that the first few cases have all of them.
+const TURNS: [Kind; 7] = [
+    Kind::LargeAnswer,
+    Kind::LargeAnswer,
+    Kind::LongList,
+    Kind::ManyCalls,
+    Kind::ManyCalls,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+];
+
+/// Behind them comes one of these, which take turns, too: fills take time, and each timeout the whole wall-clock limit.
+const LAST_TURNS: [Kind; 8] = [
+    Kind::Fills,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+    Kind::Timeouts,
+];
+
+impl Kind {
+    /// That of the extreme case of this number. What only a program can bring about is a large request without programs.
+    fn of(number: u64, has_programs: bool) -> Self {
+        let each = TURNS.len() as u64 + 1;
+        let (turn, round) = (number % each, number / each);
+        let last = LAST_TURNS[(round % LAST_TURNS.len() as u64) as usize];
+        let kind = TURNS.get(turn as usize).copied().unwrap_or(last);
+        match kind {
+            Self::ManyCalls => kind,
+            _ if has_programs => kind,
+            _ => Self::LargeRequest,
+        }
+    }
+}
+
+/// How many calls of the same function the clock ends: hosts count to three, and do something at the next.
 const TIMEOUTS: usize = 4;
 
 /// How many instructions fill so much memory before an answer: it takes more time than fuel, up to half of what there is.
@@ -73,7 +121,7 @@ fn times(count: usize) -> NonZeroU32 {
 }
 
 impl CaseGenerator {
-    /// An extreme case. The kinds take turns with the number, so that the first few cases have all of them.
+    /// The extreme case of this number, which says its kind.
     ///
     /// # Errors
     /// Those of `arbitrary`.
@@ -83,22 +131,13 @@ impl CaseGenerator {
         u: &mut Unstructured<'_>,
     ) -> arbitrary::Result<Case<R>> {
         let place = *u.choose(&self.functions)?;
-        let has_programs = self.programs.is_some();
-        let steps = match number % 8 {
-            7 if has_programs && number % TIMEOUTS_ONE_IN == TIMEOUTS_ONE_IN - 1 => {
-                self.timeouts(u)?
-            }
-            7 if has_programs && number % TIMEOUTS_ONE_IN == 7 => {
-                let fills = vec![Op::Fill(FILLED_BYTES); *u.choose(&FILLS)?];
-                vec![step_with_program(
-                    R::dry_run(place),
-                    [fills, vec![Op::EmitHealthy]].concat(),
-                )]
-            }
-            0 | 1 if has_programs => vec![large_answer(place, u)?],
-            2 if has_programs => vec![self.long_list(u)?],
-            3 | 4 => self.many_calls(place, u)?,
-            _ => vec![self.large_request(place, u)?],
+        let steps = match Kind::of(number, self.programs.is_some()) {
+            Kind::LargeAnswer => vec![large_answer(place, u)?],
+            Kind::LongList => vec![self.long_list(u)?],
+            Kind::ManyCalls => self.many_calls(place, u)?,
+            Kind::LargeRequest => vec![self.large_request(place, u)?],
+            Kind::Fills => vec![filling(place, u)?],
+            Kind::Timeouts => self.timeouts(u)?,
         };
         Ok(Case { steps })
     }
@@ -233,6 +272,13 @@ fn function<R: Vocabulary>(place: usize) -> &'static Function {
     &R::functions()[place]
 }
 
+/// A healthy answer after much memory was filled.
+fn filling<R: Vocabulary>(place: usize, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
+    let fills = vec![Op::Fill(FILLED_BYTES); *u.choose(&FILLS)?];
+    let ops = [fills, vec![Op::EmitHealthy]].concat();
+    Ok(step_with_program(R::dry_run(place), ops))
+}
+
 /// A healthy answer that is large: a text in it, or white space before it.
 fn large_answer<R: Vocabulary>(
     place: usize,
@@ -337,4 +383,26 @@ fn large_object(u: &mut Unstructured<'_>) -> arbitrary::Result<Map<String, Value
     }
     let fields = (0..about(&ITEMS, u)?).map(|place| (format!("k{place}"), Value::from(place)));
     Ok(fields.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kinds_of_extreme_cases_take_the_turns_that_they_always_took() {
+        for number in 0..200 {
+            for has_programs in [false, true] {
+                let expected = match number % 8 {
+                    7 if has_programs && number % 64 == 63 => Kind::Timeouts,
+                    7 if has_programs && number % 64 == 7 => Kind::Fills,
+                    0 | 1 if has_programs => Kind::LargeAnswer,
+                    2 if has_programs => Kind::LongList,
+                    3 | 4 => Kind::ManyCalls,
+                    _ => Kind::LargeRequest,
+                };
+                assert_eq!(Kind::of(number, has_programs), expected, "{number}");
+            }
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! Cases: which are tried, from a seed and an index alone.
 //!
-//! One file for each way to make one. `schedule.rs` says which phase the case of an index belongs to.
+//! One file for each way to make one. `schedule.rs` says which phase the case of an index belongs to,
+//! `cases.rs` makes it.
 
 mod answers;
 mod bodies;
 mod boundaries;
 mod case_generator;
+mod cases;
 mod dictionary;
 mod extremes;
 pub(crate) mod field_values;
@@ -23,10 +25,11 @@ mod schedule;
 mod sessions;
 
 pub use case_generator::CaseGenerator;
+pub use cases::Cases;
 pub use dictionary::dictionary;
 pub use negotiated::NoFunctions;
 pub use phase::Phase;
 pub use plan::{Budget, Plan};
 pub use programs::Wildness;
-pub use schedule::{Cases, LEAK_CHECK_ONE_IN, THOROUGH_ONE_IN};
+pub(crate) use schedule::is_thorough;
 pub use sessions::CASES_PER_SESSION;

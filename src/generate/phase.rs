@@ -23,9 +23,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// All of them. Behind the seeds every other case is one of the boundaries, as long as there are any; random and stateful
-    /// ones take turns. The last case of each of the first sessions is a soak. One in eight is extreme at first, and later one
-    /// in a thousand.
+    /// All of them. Seeds come first, then the others at once: `schedule.rs` says which has which share.
     pub const ALL: [Self; 6] = [
         Self::Seeds,
         Self::Soak,

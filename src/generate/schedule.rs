@@ -1,295 +1,350 @@
-//! The cases of a plan: the same on every machine, in any order, with any number of workers.
+//! The schedule: which phase the case of an index belongs to, and which of its cases it is.
+//!
+//! Seeds come first. A plan whose phases all end goes through them one after the other. Any other plan shares its cases out
+//! in rounds of eight: [`ROUND`] says who has which. A discrepancy here is a case that no index has, or a seed whose cases
+//! are others than they were.
 
-use std::num::NonZeroU32;
-
-use arbitrary::Unstructured;
-use chacha20::ChaCha8Rng;
-use chacha20::rand_core::{Rng, SeedableRng};
-use serde_json::Value;
-
-use super::boundaries::BoundaryCases;
-use super::field_values::FunctionSamples;
 use super::phase::Phase;
-use super::plan::Plan;
-use crate::case::{Case, Step};
-use crate::record::Depth;
-use crate::wire::{Vocabulary, weighted};
+use super::phase::Phase::{Boundaries, Extremes, Random, Soak, Stateful};
+use super::sessions::{CASES_PER_SESSION, Sessions};
+use crate::case::Depth;
 
-/// How many bytes of entropy a case is made from, with their shares in percent.
-const ENTROPY: [(usize, u32); 3] = [(256, 50), (1024, 37), (4096, 13)];
+/// Who has the cases of a round, one line for each: the first of its phases that the plan has and that has a case left.
+///
+/// Where the plan has neither random cases nor sequences, extreme ones take what is left, which is why they stand at the end
+/// of each line.
+const ROUND: [&[Phase]; 8] = [
+    // Every other case is a boundary, as long as there are any: they find most.
+    &[Boundaries, Random, Stateful, Extremes],
+    &[Random, Stateful, Extremes],
+    &[Boundaries, Random, Stateful, Extremes],
+    // Random cases and sequences share the rest.
+    &[Stateful, Random, Extremes],
+    &[Boundaries, Random, Stateful, Extremes],
+    // Not in every round: see `EXTREME_ROUNDS`.
+    &[Extremes, Random, Stateful],
+    &[Boundaries, Random, Stateful, Extremes],
+    // Only the last case of a session is a soak: what is found behind one would have a long history.
+    &[Soak, Stateful, Random, Extremes],
+];
 
-/// The entropy of a sequence, in bytes.
-const SEQUENCE_ENTROPY: usize = 8192;
+const CASES_PER_ROUND: u64 = ROUND.len() as u64;
+
+// Sessions end where rounds do, or the last case of a session would not be one that a soak may have.
+const _: () = assert!(CASES_PER_SESSION.is_multiple_of(CASES_PER_ROUND));
+
+/// So many first rounds have an extreme case each, and behind them one round in so many: each of these cases takes as long as
+/// a hundred others.
+const EXTREME_ROUNDS: u64 = 64;
+const EXTREME_ROUNDS_LATER: u64 = 128;
 
 /// One in so many cases is run thoroughly: see [`Depth`].
-pub const THOROUGH_ONE_IN: u64 = 16;
+const THOROUGH_ONE_IN: u64 = 16;
 
-/// One in so many cases is run again and again, where memory is measured: see
+/// One in so many cases, the last of them, is run again and again, where memory is measured: see
 /// [`LeakCheck`](crate::record::LeakCheck).
-pub const LEAK_CHECK_ONE_IN: u64 = 4096;
-
-/// How often a soak makes one request. The short ones come first, and most of what a plugin keeps shows in them: the long
-/// ones take as long as a thousand other cases each.
-const SHORT_SOAK: NonZeroU32 = NonZeroU32::new(256).unwrap();
-const LONG_SOAK: NonZeroU32 = NonZeroU32::new(4096).unwrap();
-
-/// How many calls a soak of many requests in turns makes.
-const TURNS: usize = 1000;
-
-/// So many requests take turns in it: each comes eight times.
-const TAKE_TURNS: usize = TURNS / 8;
-
-/// One in so many cases is extreme, among so many first ones, and behind them: each takes as long as a hundred others.
-const EXTREMES_FIRST: u64 = 8;
-const EXTREMES_FIRST_CASES: u64 = 512;
-const EXTREMES_LATER: u64 = 1024;
+const LEAK_CHECK_ONE_IN: u64 = 4096;
 
 /// One in so many extreme cases is looked into closer. It has no factor in common with the number of their kinds.
 const EXTREMES_THOROUGH_ONE_IN: u64 = 9;
 
-/// What is called again and again: the healthy call of each function and one with something in each field, first a short
-/// while, and at last a long one; in between boundaries in turns.
-fn soaks<R: Vocabulary>(
-    learned: &[FunctionSamples<R>],
-    boundaries: &BoundaryCases,
-) -> Vec<Soak<R>> {
-    let healthy = learned.iter().map(|of| Step::healthy(of.place));
-    let filled = learned.iter().flat_map(|of| of.filled.clone());
-    let alone = healthy.chain(filled.map(Step::without_program));
-    let repeated = |times| {
-        let alone = alone.clone();
-        alone.map(move |step| Soak::Alone(Step { times, ..step }))
-    };
-    let in_turns = boundaries.soaked();
-    let in_turns = in_turns.chunks(TAKE_TURNS);
-    let in_turns = in_turns.map(|steps| Soak::InTurns(steps.to_vec()));
-    let short = repeated(SHORT_SOAK).chain(in_turns);
-    short.chain(repeated(LONG_SOAK)).collect()
+/// Whether the case of this index is run thoroughly, whatever it is.
+pub(crate) fn is_thorough(index: u64) -> bool {
+    index.is_multiple_of(THOROUGH_ONE_IN)
 }
 
-/// What one case calls again and again.
+/// What the case of an index is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// The healthy call of the function at this place of the plan's.
+    Seed(usize),
+    /// The soak at this place.
+    Soak(usize),
+    /// The boundary at this place.
+    Boundary(usize),
+    /// The extreme case of this number, which says its kind.
+    Extreme(u64),
+    /// A sequence of calls.
+    Stateful,
+    /// An arbitrary case.
+    Random,
+}
+
+impl Slot {
+    /// Whose it is.
+    pub(super) fn phase(self) -> Phase {
+        match self {
+            Self::Seed(_) => Phase::Seeds,
+            Self::Soak(_) => Soak,
+            Self::Boundary(_) => Boundaries,
+            Self::Extreme(_) => Extremes,
+            Self::Stateful => Stateful,
+            Self::Random => Random,
+        }
+    }
+}
+
+/// Which case is what: it depends on the phases, and on how many cases those have that end.
 #[derive(Clone, Debug)]
-enum Soak<R> {
-    Alone(Step<R>),
-    InTurns(Vec<Step<R>>),
+pub(super) struct Schedule {
+    /// Those of the plan.
+    pub(super) phases: Vec<Phase>,
+    /// Which cases share a session.
+    pub(super) sessions: Sessions,
+    /// How many cases each of the phases has that end; none where the plan lacks the phase.
+    pub(super) seeds: u64,
+    pub(super) soaks: u64,
+    pub(super) boundaries: u64,
 }
 
-impl<R: Vocabulary> Soak<R> {
-    fn case(&self) -> Case<R> {
-        let steps = match self {
-            Self::Alone(step) => vec![step.clone()],
-            Self::InTurns(steps) => steps.iter().cycle().take(TURNS).cloned().collect(),
+impl Schedule {
+    /// What the case of this index is.
+    pub(super) fn slot(&self, index: u64) -> Slot {
+        let Some(place) = index.checked_sub(self.seeds) else {
+            return Slot::Seed(index as usize);
         };
-        Case { steps }
+        if !self.is_endless() {
+            return self.one_after_the_other(place);
+        }
+        let takers = ROUND[(index % CASES_PER_ROUND) as usize];
+        let slot = takers.iter().find_map(|phase| self.take(*phase, index));
+        slot.unwrap_or(Slot::Random)
     }
-}
 
-/// The cases of a plan.
-#[derive(Clone, Debug)]
-pub struct Cases<R> {
-    plan: Plan,
-    boundaries: BoundaryCases,
-    /// What is called again and again, in turns.
-    soaks: Vec<Soak<R>>,
-}
-
-impl<R: Vocabulary> Cases<R> {
-    /// Those of this plan.
-    pub fn new(plan: &Plan) -> Self {
-        let has = |phase| plan.phases.contains(&phase);
-        let response_dictionary = plan.generator.response_dictionary.iter();
-        let response_dictionary: Vec<Value> = response_dictionary
-            .filter_map(|object| serde_json::from_str(object).ok())
-            .collect();
-        let learned: Vec<FunctionSamples<R>> = if has(Phase::Boundaries) || has(Phase::Soak) {
-            plan.generator
-                .functions
-                .iter()
-                .copied()
-                .map(|place| FunctionSamples::new(place, &response_dictionary))
-                .collect()
-        } else {
-            Vec::new()
-        };
-        let boundaries = if has(Phase::Boundaries) {
-            BoundaryCases::new(&plan.generator, &learned, &response_dictionary)
-        } else {
-            BoundaryCases::default()
-        };
-        Self {
-            plan: plan.clone(),
-            soaks: if has(Phase::Soak) {
-                soaks(&learned, &boundaries)
-            } else {
-                Vec::new()
-            },
-            boundaries,
+    /// What a case is where all phases end, counted from the last seed.
+    fn one_after_the_other(&self, place: u64) -> Slot {
+        match place.checked_sub(self.soaks) {
+            None => Slot::Soak(place as usize),
+            Some(place) if place < self.boundaries => Slot::Boundary(place as usize),
+            // Behind the end.
+            Some(_) => Slot::Random,
         }
     }
 
-    /// The plan.
-    pub fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    /// How many there are; `None` where there is no end.
-    pub fn count(&self) -> Option<u64> {
-        if self.is_endless() {
-            None
-        } else {
-            Some(self.healthy() + self.boundaries.len() as u64)
+    /// What a phase makes of the case of this index, which [`ROUND`] lets it have.
+    fn take(&self, phase: Phase, index: u64) -> Option<Slot> {
+        match phase {
+            // They were before the first round.
+            Phase::Seeds => None,
+            Soak => {
+                let is_last = index + 1 == self.sessions.session_of(index).end;
+                let place = self.sessions.before(index);
+                (is_last && place < self.soaks).then_some(Slot::Soak(place as usize))
+            }
+            Boundaries => {
+                let place = turns_before(Boundaries, index) - turns_before(Boundaries, self.seeds);
+                (place < self.boundaries).then_some(Slot::Boundary(place as usize))
+            }
+            Extremes => self.extreme(index).map(Slot::Extreme),
+            Stateful => self.has(Stateful).then_some(Slot::Stateful),
+            Random => self.has(Random).then_some(Slot::Random),
         }
     }
 
-    /// The phase of the case of this index.
-    pub fn phase(&self, index: u64) -> Phase {
-        if index < self.of_each(Phase::Seeds) {
-            Phase::Seeds
-        } else if self.soak(index).is_some() {
-            Phase::Soak
-        } else if self.boundary(index).is_some() {
-            Phase::Boundaries
-        } else if self.extreme(index).is_some() {
-            Phase::Extremes
-        } else if self.has(Phase::Stateful) && (index % 4 == 3 || !self.has(Phase::Random)) {
-            Phase::Stateful
-        } else {
-            Phase::Random
-        }
-    }
-
-    /// The first phase that does not end before this index.
-    pub fn leading(&self, index: u64) -> Phase {
-        let near = [index, index + 1].map(|index| self.phase(index));
-        near.into_iter().min().unwrap_or(Phase::Random)
-    }
-
-    /// Which soak the case of this index is. Where there is more to come it is the last of a session: what is
-    /// found behind it would have a long history.
-    fn soak(&self, index: u64) -> Option<usize> {
-        let place = if !self.is_endless() {
-            index.checked_sub(self.of_each(Phase::Seeds))?
-        } else if index + 1 == self.plan.session_of(index).end {
-            self.plan.sessions_before(index)
-        } else {
-            return None;
-        };
-        let place = usize::try_from(place).ok()?;
-        (place < self.soaks.len()).then_some(place)
-    }
-
-    /// Which of the boundaries the case of this index is.
-    fn boundary(&self, index: u64) -> Option<usize> {
-        let seeds = self.of_each(Phase::Seeds);
-        let place = if !self.is_endless() {
-            index.checked_sub(self.healthy())?
-        } else if index.is_multiple_of(2) {
-            // A soak's index is odd.
-            index.checked_sub(seeds.next_multiple_of(2))? / 2
-        } else {
-            return None;
-        };
-        let place = usize::try_from(place).ok()?;
-        (place < self.boundaries.len()).then_some(place)
-    }
-
-    /// Which of the extreme cases the case of this index is.
+    /// The number of the extreme case of this index, where it is one's turn.
     fn extreme(&self, index: u64) -> Option<u64> {
-        if !self.has(Phase::Extremes) {
+        if !self.has(Extremes) {
             return None;
         }
-        if !self.has(Phase::Random) && !self.has(Phase::Stateful) {
-            // All that no other phase has.
-            return Some(if self.has(Phase::Boundaries) {
+        if !self.has(Random) && !self.has(Stateful) {
+            // All that no other phase takes. Boundaries take every other case, so that only half of the indices count.
+            return Some(if self.has(Boundaries) {
                 index / 2
             } else {
                 index
             });
         }
-        // Neither the last of a session, nor where boundaries or sequences are.
-        let place = |one_in: u64, index: u64| (index % one_in == 5).then_some(index / one_in);
-        match index.checked_sub(EXTREMES_FIRST_CASES) {
-            None => place(EXTREMES_FIRST, index),
-            Some(later) => {
-                let first = EXTREMES_FIRST_CASES / EXTREMES_FIRST;
-                place(EXTREMES_LATER, later).map(|place| first + place)
-            }
+        let round = index / CASES_PER_ROUND;
+        match round.checked_sub(EXTREME_ROUNDS) {
+            None => Some(round),
+            Some(later) => later
+                .is_multiple_of(EXTREME_ROUNDS_LATER)
+                .then_some(EXTREME_ROUNDS + later / EXTREME_ROUNDS_LATER),
         }
     }
 
+    /// The first phase that does not end before this index. Of two neighbours one is a boundary while there are any.
+    pub(super) fn leading(&self, index: u64) -> Phase {
+        let [one, other] = [index, index + 1].map(|index| self.slot(index).phase());
+        one.min(other)
+    }
+
     /// How deep the case of this index is looked into.
-    pub fn depth(&self, index: u64) -> Depth {
-        let is_extreme = self.phase(index) == Phase::Extremes;
-        let extreme = self.extreme(index).filter(|_| is_extreme);
+    pub(super) fn depth(&self, index: u64) -> Depth {
         if index % LEAK_CHECK_ONE_IN == LEAK_CHECK_ONE_IN - 1 {
-            Depth::LeakCheck
-        } else if index.is_multiple_of(THOROUGH_ONE_IN)
-            || extreme.is_some_and(|number| number.is_multiple_of(EXTREMES_THOROUGH_ONE_IN))
-        {
+            return Depth::LeakCheck;
+        }
+        let is_chosen = match self.slot(index) {
+            Slot::Extreme(number) => number.is_multiple_of(EXTREMES_THOROUGH_ONE_IN),
+            _ => false,
+        };
+        if is_chosen || is_thorough(index) {
             Depth::Thorough
         } else {
             Depth::Light
         }
     }
 
+    /// How many cases there are; `None` where there is no end.
+    pub(super) fn count(&self) -> Option<u64> {
+        (!self.is_endless()).then_some(self.seeds + self.soaks + self.boundaries)
+    }
+
     fn is_endless(&self) -> bool {
-        let endless = [Phase::Random, Phase::Stateful, Phase::Extremes];
+        let endless = [Random, Stateful, Extremes];
         endless.into_iter().any(|phase| self.has(phase))
     }
 
-    /// The case of this index.
-    pub fn nth(&self, index: u64) -> Case<R> {
-        let functions = &self.plan.generator.functions;
-        let healthy = |place: u64| Case {
-            steps: vec![Step::healthy(functions[place as usize])],
-        };
-        // The index is the cipher's stream, so that cases do not depend on each other.
-        let mut rng = ChaCha8Rng::seed_from_u64(self.plan.seed);
-        rng.set_stream(index);
-        let length = *weighted(&ENTROPY, rng.next_u32() % 100);
-        let mut entropy = vec![0; length];
-        let generator = &self.plan.generator;
-        let case = match self.phase(index) {
-            Phase::Seeds => Some(healthy(index)),
-            Phase::Soak => self.soak(index).map(|place| self.soaks[place].case()),
-            Phase::Boundaries => {
-                let place = self.boundary(index);
-                place.and_then(|place| self.boundaries.nth(place))
-            }
-            Phase::Random => {
-                rng.fill_bytes(&mut entropy);
-                generator.case(&mut Unstructured::new(&entropy)).ok()
-            }
-            Phase::Stateful => {
-                entropy.resize(SEQUENCE_ENTROPY, 0);
-                rng.fill_bytes(&mut entropy);
-                generator.sequence(&mut Unstructured::new(&entropy)).ok()
-            }
-            Phase::Extremes => {
-                rng.fill_bytes(&mut entropy);
-                let number = self.extreme(index);
-                number.and_then(|n| generator.extreme(n, &mut Unstructured::new(&entropy)).ok())
-            }
-        };
-        // `arbitrary` fills up with zeroes when the entropy ends; if it fails all the same, that is a healthy call.
-        case.unwrap_or_else(|| healthy(0))
-    }
-
     fn has(&self, phase: Phase) -> bool {
-        self.plan.phases.contains(&phase)
+        self.phases.contains(&phase)
     }
+}
 
-    /// How many cases a phase has that has one for each function.
-    fn of_each(&self, phase: Phase) -> u64 {
-        if self.has(phase) {
-            self.plan.generator.functions.len() as u64
-        } else {
-            0
+/// How many cases before this index [`ROUND`] lets a phase have.
+fn turns_before(phase: Phase, index: u64) -> u64 {
+    let turns = |cases: &[&[Phase]]| cases.iter().filter(|of| of.contains(&phase)).count() as u64;
+    let (rounds, rest) = (index / CASES_PER_ROUND, index % CASES_PER_ROUND);
+    rounds * turns(&ROUND) + turns(&ROUND[..rest as usize])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A schedule of these phases, with so many cases of each that ends where it has it.
+    fn schedule(phases: &[Phase], sessions: Sessions, counts: [u64; 3]) -> Schedule {
+        let count = |phase, count| if phases.contains(&phase) { count } else { 0 };
+        Schedule {
+            phases: phases.to_vec(),
+            sessions,
+            seeds: count(Phase::Seeds, counts[0]),
+            soaks: count(Soak, counts[1]),
+            boundaries: count(Boundaries, counts[2]),
         }
     }
 
-    /// How many cases there are of healthy calls alone.
-    fn healthy(&self) -> u64 {
-        self.of_each(Phase::Seeds) + self.soaks.len() as u64
+    /// The rules said otherwise: by the parity of an index and what is left of it.
+    fn by_remainders(of: &Schedule, index: u64) -> Slot {
+        let has = |phase| of.phases.contains(&phase);
+        let is_filled = has(Random) || has(Stateful);
+        if index < of.seeds {
+            return Slot::Seed(index as usize);
+        }
+        if !is_filled && !has(Extremes) {
+            let place = index - of.seeds;
+            return if place < of.soaks {
+                Slot::Soak(place as usize)
+            } else if place < of.soaks + of.boundaries {
+                Slot::Boundary((place - of.soaks) as usize)
+            } else {
+                Slot::Random
+            };
+        }
+        let session = of.sessions.before(index);
+        if index + 1 == of.sessions.session_of(index).end && session < of.soaks {
+            return Slot::Soak(session as usize);
+        }
+        let boundary = index / 2 - of.seeds.div_ceil(2).min(index / 2);
+        if index.is_multiple_of(2) && boundary < of.boundaries {
+            return Slot::Boundary(boundary as usize);
+        }
+        if has(Extremes) && !is_filled {
+            return Slot::Extreme(index / if has(Boundaries) { 2 } else { 1 });
+        }
+        if has(Extremes) && index < 512 && index % 8 == 5 {
+            return Slot::Extreme(index / 8);
+        }
+        if has(Extremes) && index >= 512 && (index - 512) % 1024 == 5 {
+            return Slot::Extreme(64 + (index - 512) / 1024);
+        }
+        if has(Stateful) && (index % 4 == 3 || !has(Random)) {
+            Slot::Stateful
+        } else {
+            Slot::Random
+        }
+    }
+
+    fn depth_by_remainders(of: &Schedule, index: u64) -> Depth {
+        match (index % 4096, index % 16, by_remainders(of, index)) {
+            (4095, ..) => Depth::LeakCheck,
+            (_, 0, _) => Depth::Thorough,
+            (_, _, Slot::Extreme(number)) if number.is_multiple_of(9) => Depth::Thorough,
+            _ => Depth::Light,
+        }
+    }
+
+    /// Each choice of phases, in their order.
+    fn choices() -> impl Iterator<Item = Vec<Phase>> {
+        (0..1u32 << Phase::ALL.len()).map(|chosen| {
+            let phases = Phase::ALL.into_iter().enumerate();
+            let phases = phases.filter(|(place, _)| (chosen >> *place) & 1 == 1);
+            phases.map(|(_, phase)| phase).collect()
+        })
+    }
+
+    #[test]
+    fn every_index_of_every_choice_of_phases_is_what_it_always_was() {
+        let ranges = [0..3_000u64, 4_080..4_112, 8_180..8_200, 99_990..100_010];
+        let counts = [[7, 30, 700], [8, 2, 0], [9, 500, 6_000], [100, 0, 1]];
+        for phases in choices() {
+            for (counts, long) in counts.into_iter().flat_map(|of| [(of, false), (of, true)]) {
+                let schedule = schedule(&phases, Sessions { long }, counts);
+                for index in ranges.clone().into_iter().flatten() {
+                    let seen = (schedule.slot(index), schedule.depth(index));
+                    let expected = (
+                        by_remainders(&schedule, index),
+                        depth_by_remainders(&schedule, index),
+                    );
+                    assert_eq!(seen, expected, "{phases:?}, {counts:?}, {long}: {index}");
+                }
+            }
+        }
+    }
+
+    /// A letter for each of the first 64 cases. Of soaks it is the second, since sequences have the first.
+    fn letters(schedule: &Schedule) -> String {
+        let letter = |index| match schedule.slot(index).phase() {
+            Phase::Seeds => 's',
+            Soak => 'O',
+            Boundaries => 'B',
+            Random => 'R',
+            Stateful => 'S',
+            Extremes => 'X',
+        };
+        (0..64).map(letter).collect()
+    }
+
+    #[test]
+    fn the_first_rounds_of_the_usual_plans_are_these() {
+        let puppet = [Phase::Seeds, Random, Extremes];
+        let puppet = schedule(&puppet, Sessions { long: false }, [7, 0, 0]);
+        assert_eq!(
+            letters(&puppet),
+            "sssssssRRRRRRXRRRRRRRXRRRRRRRXRRRRRRRXRRRRRRRXRRRRRRRXRRRRRRRXRR"
+        );
+        let plugin = schedule(&Phase::OF_PLUGINS, Sessions { long: true }, [7, 30, 20]);
+        assert_eq!(
+            letters(&plugin),
+            "sssssssSBRBSBRBSBRBSBRBSBRBSBRBSBRBSBRBSBRBSBRBSRRRSRRRSRRRSRRRO"
+        );
+        assert_eq!(plugin.leading(6), Phase::Seeds);
+        assert_eq!(plugin.leading(45), Boundaries);
+        assert_eq!(plugin.leading(62), Soak);
+    }
+
+    #[test]
+    fn a_plan_whose_phases_end_has_each_of_their_cases_once() {
+        let ends = [Phase::Seeds, Soak, Boundaries];
+        let schedule = schedule(&ends, Sessions { long: true }, [2, 1, 2]);
+        assert_eq!(schedule.count(), Some(5));
+        let slots: Vec<_> = (0..5).map(|index| schedule.slot(index)).collect();
+        let expected = [
+            Slot::Seed(0),
+            Slot::Seed(1),
+            Slot::Soak(0),
+            Slot::Boundary(0),
+            Slot::Boundary(1),
+        ];
+        assert_eq!(slots, expected);
     }
 }

@@ -14,12 +14,26 @@ const ROUND: u64 = 2 * LONG;
 /// How many sessions that are.
 const SESSIONS_OF_A_ROUND: u64 = LONG / CASES_PER_SESSION + 1;
 
-impl Plan {
-    /// The cases of the session that has this one. The puppet keeps nothing, so that its sessions are never long; nor are
-    /// the first ones of a plugin, for what is found at the end of one has a long history.
-    pub fn session_of(&self, case: u64) -> Range<u64> {
+/// Which cases share a session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sessions {
+    /// Whether some are long. The puppet keeps nothing, so that none of its sessions are; nor are the first ones of a
+    /// plugin, for what is found at the end of one has a long history.
+    pub(super) long: bool,
+}
+
+impl Sessions {
+    /// Those of a plan.
+    pub(super) fn of_plan(plan: &Plan) -> Self {
+        Self {
+            long: plan.generator.programs.is_none(),
+        }
+    }
+
+    /// The cases of the session that has this one.
+    pub(super) fn session_of(self, case: u64) -> Range<u64> {
         let within = case % ROUND;
-        let (from, length) = if self.generator.programs.is_none() && within >= LONG {
+        let (from, length) = if self.long && within >= LONG {
             (case - within + LONG, LONG)
         } else {
             (case - within % CASES_PER_SESSION, CASES_PER_SESSION)
@@ -28,15 +42,26 @@ impl Plan {
     }
 
     /// How many sessions come before that of this case.
-    pub(crate) fn sessions_before(&self, case: u64) -> u64 {
+    pub(super) fn before(self, case: u64) -> u64 {
         let first = self.session_of(case).start;
-        match self.generator.programs {
-            Some(_) => first / CASES_PER_SESSION,
-            None => {
-                let of_round = (first % ROUND) / CASES_PER_SESSION;
-                first / ROUND * SESSIONS_OF_A_ROUND + of_round
-            }
+        if self.long {
+            let of_round = (first % ROUND) / CASES_PER_SESSION;
+            first / ROUND * SESSIONS_OF_A_ROUND + of_round
+        } else {
+            first / CASES_PER_SESSION
         }
+    }
+}
+
+impl Plan {
+    /// The cases of the session that has this one. Some sessions of a plugin are long, and none of the puppet's.
+    pub fn session_of(&self, case: u64) -> Range<u64> {
+        Sessions::of_plan(self).session_of(case)
+    }
+
+    /// How many sessions come before that of this case.
+    pub(crate) fn sessions_before(&self, case: u64) -> u64 {
+        Sessions::of_plan(self).before(case)
     }
 }
 

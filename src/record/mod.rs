@@ -1,6 +1,6 @@
 //! The observation: what was seen when a host ran a case.
 //!
-//! A [`Runner`] runs cases on a host and writes down [`CaseRecord`]s; it judges nothing. The checks in
+//! A [`Runner`](crate::execute::Runner) runs cases on a host and writes down [`CaseRecord`]s; it judges nothing. The checks in
 //! [`check`](crate::check) read records and never touch a host. A discrepancy here is a record that
 //! does not say what happened.
 
@@ -365,19 +365,6 @@ pub enum Subject {
     Puppet,
     /// Somebody's plugin, which may keep state on purpose.
     Plugin,
-}
-
-/// How much is done beside the steps of a case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// The session that is open, and a healthy call behind each step that did not answer; one of each function where the
-    /// clock ended the puppet.
-    Light,
-    /// The same, a healthy call of every function at the end, and the whole case on fresh sessions and on the
-    /// published host for comparison.
-    Thorough,
-    /// The same, and the case again and again: see [`LeakCheck`](crate::record::LeakCheck).
-    LeakCheck,
 }
 
 /// What a case came to when it ran again and again.

@@ -14,7 +14,7 @@ use super::bounds::ProcessBounds;
 use super::protocol::{Answer, Heartbeat, Hello, Opened, Order, receive, send};
 use super::setup::{HostKind, Setup};
 use crate::campaign::CampaignError;
-use crate::case::Case;
+use crate::case::{Case, Depth};
 use crate::check::checks;
 use crate::execute::{Executor, InProcessExecutor};
 use crate::exit_code;
@@ -24,7 +24,7 @@ use crate::host::handshake::build_offer;
 use crate::host::inspect::inspect;
 use crate::host::{Guarded, Host, Loader};
 use crate::limits::limits;
-use crate::record::{Depth, StepSummary, features};
+use crate::record::{StepSummary, features};
 use crate::wire::{Request, Vocabulary};
 
 /// The stack of the thread that a plugin runs on, in bytes. The main thread's is only as large as the system was told

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use cc_lb_fuzz::case::Case;
+use cc_lb_fuzz::case::{Case, Depth};
 use cc_lb_fuzz::execute::Runner;
 use cc_lb_fuzz::handshake_case::HandshakeCase;
-use cc_lb_fuzz::record::{Depth, StepSummary, Subject};
+use cc_lb_fuzz::record::{StepSummary, Subject};
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 
 use crate::common::puppet_host;

@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use cc_lb_fuzz::case::Depth;
 use cc_lb_fuzz::execute::Runner;
 use cc_lb_fuzz::host::{HandshakeError, Host, Observed, PluginHost, PluginSession, Session};
 use cc_lb_fuzz::puppet::Op;
-use cc_lb_fuzz::record::{Depth, Subject, features};
+use cc_lb_fuzz::record::{Subject, features};
 use cc_lb_fuzz::wire::Request;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use cc_lb_fuzz::case::Case;
+use cc_lb_fuzz::case::{Case, Depth};
 use cc_lb_fuzz::check::may_be_busy;
 use cc_lb_fuzz::execute::InProcessExecutor;
 use cc_lb_fuzz::fuzz_target::FuzzTarget;
@@ -11,7 +11,7 @@ use cc_lb_fuzz::generate::CaseGenerator;
 use cc_lb_fuzz::handshake::build_offer;
 use cc_lb_fuzz::host::{Guarded, Host, Loader, Reference};
 use cc_lb_fuzz::puppet;
-use cc_lb_fuzz::record::{Depth, Subject};
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::report::finding_text;
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cc_lb_fuzz::case::{Case, ONCE, Step};
+use cc_lb_fuzz::case::{Case, Depth, ONCE, Step};
 use cc_lb_fuzz::check::WALL_SLACK;
 use cc_lb_fuzz::execute::{Runner, dispatch};
 use cc_lb_fuzz::handshake::build_offer;
@@ -10,7 +10,7 @@ use cc_lb_fuzz::host::{
     Cause, Decoding, DispatchOutcome, Host as _, ReferenceHost, Stage, TrapKind,
 };
 use cc_lb_fuzz::puppet::{self, Bytes, Ending, Import, Op, Operand, Program, TrapOp};
-use cc_lb_fuzz::record::{Depth, StepRecord, Subject};
+use cc_lb_fuzz::record::{StepRecord, Subject};
 use cc_lb_fuzz::wire::{Request, Vocabulary};
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 

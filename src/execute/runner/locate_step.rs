@@ -1,11 +1,11 @@
 //! Where in a plugin something is that a case shows.
 
 use super::Runner;
-use crate::case::{Case, Step};
+use crate::case::{Case, Depth, Step};
 use crate::execute::locate::locate;
 use crate::execute::memory;
 use crate::host::{Call, Cause, HandshakeError, Host, Site};
-use crate::record::{CaseRecord, Depth, Subject};
+use crate::record::{CaseRecord, Subject};
 use crate::wire::Vocabulary;
 
 impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
