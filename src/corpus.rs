@@ -1,20 +1,21 @@
-//! Corpora that stay small: which cases reach what no other does.
+//! Minimization of corpora: finds the cases that reach features which no other case reaches.
 //!
-//! A discrepancy here is a corpus that loses a feature, or keeps a case that adds none.
+//! Bugs in this module look like a corpus that loses a feature, or keeps a case that adds none.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A case of a corpus: its size, such as the bytes of its file, and the features that it reaches.
+/// A case of a corpus: its size and its features.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Of cases that reach the same the smaller one is kept.
+    /// The size, such as the bytes of its file. Of cases with the same features, the smallest is
+    /// kept.
     pub size: usize,
-    /// See [`features`](crate::record::features).
+    /// The features: see [`features`](crate::record::features).
     pub features: BTreeSet<String>,
 }
 
-/// How many cases of a corpus reach each feature.
+/// Returns the number of cases that reach each feature.
 pub fn reached(corpus: &[impl Borrow<Entry>]) -> BTreeMap<&str, usize> {
     let mut reached = BTreeMap::new();
     for feature in corpus.iter().flat_map(|entry| &entry.borrow().features) {
@@ -23,23 +24,23 @@ pub fn reached(corpus: &[impl Borrow<Entry>]) -> BTreeMap<&str, usize> {
     reached
 }
 
-/// The places of the cases that a corpus does not need: without them it reaches the same, and every one that is left
-/// reaches something that no other does.
+/// Returns the indices of the cases that a corpus does not need: without them it reaches the same
+/// features, and each remaining case reaches one that no other does.
 pub fn redundant(corpus: &[impl Borrow<Entry>]) -> Vec<usize> {
     let mut reached = reached(corpus);
-    let mut places: Vec<usize> = (0..corpus.len()).collect();
-    // The largest goes first; of equals the last.
-    places.sort_by_key(|place| (corpus[*place].borrow().size, *place));
+    let mut indices: Vec<usize> = (0..corpus.len()).collect();
+    // The largest goes first; of equals, the last.
+    indices.sort_by_key(|index| (corpus[*index].borrow().size, *index));
     let mut redundant = Vec::new();
-    for place in places.into_iter().rev() {
-        let features = &corpus[place].borrow().features;
+    for index in indices.into_iter().rev() {
+        let features = &corpus[index].borrow().features;
         if features.iter().all(|feature| reached[feature.as_str()] > 1) {
             for feature in features {
                 reached
                     .entry(feature.as_str())
                     .and_modify(|cases| *cases -= 1);
             }
-            redundant.push(place);
+            redundant.push(index);
         }
     }
     redundant.sort_unstable();
@@ -77,15 +78,15 @@ mod tests {
         ) {
             let corpus: Vec<_> = corpus.iter().map(|(size, features)| entry(*size, features)).collect();
             let gone = redundant(&corpus);
-            let left: Vec<_> = (0..corpus.len()).filter(|place| !gone.contains(place)).collect();
+            let left: Vec<_> = (0..corpus.len()).filter(|index| !gone.contains(index)).collect();
             let union = |without: Option<usize>| -> BTreeSet<&String> {
-                let left = left.iter().filter(|place| Some(**place) != without);
-                left.flat_map(|place| &corpus[*place].features).collect()
+                let left = left.iter().filter(|index| Some(**index) != without);
+                left.flat_map(|index| &corpus[*index].features).collect()
             };
             let all: BTreeSet<_> = corpus.iter().flat_map(|entry| &entry.features).collect();
             prop_assert_eq!(&union(None), &all);
-            for place in &left {
-                prop_assert!(union(Some(*place)).len() < all.len());
+            for index in &left {
+                prop_assert!(union(Some(*index)).len() < all.len());
             }
         }
     }

@@ -1,7 +1,7 @@
-//! How large a request may be before a plugin does not answer it any more: the largest body, the longest list, the
-//! deepest JSON, each found by bisection on the dry-run request.
+//! The limits of a plugin: the largest body, the longest list and the deepest JSON that it answers.
+//! Each is found by bisection on the dry-run request.
 //!
-//! A discrepancy here is a limit that a smaller request already passes.
+//! Bugs in this module look like a limit that a smaller request already exceeds.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -17,35 +17,35 @@ use crate::generate::negotiated::of_negotiated;
 use crate::host::{Cause, DispatchOutcome, HandshakeError, Host};
 use crate::wire::{Function, Vocabulary};
 
-/// How often a call is made that is late each time: on a busy machine any may be.
+/// The most attempts at a call that times out: on a busy machine any call may.
 const TRIES: u32 = 4;
 
-/// How far one field of a function's request can grow.
+/// The limit of one field in a function's request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
-    /// The function, with its version.
+    /// The label of the function, which includes its version.
     pub function: String,
-    /// The field: names with dots between them.
+    /// The path of the field, with dots.
     pub field: String,
-    /// What is counted.
+    /// The unit of the size.
     pub unit: String,
-    /// The largest size that the plugin answers; `None` where it does not answer the smallest.
+    /// The largest size that the plugin answers; `None` if it does not answer the smallest.
     pub largest: Option<u64>,
-    /// What the next size comes to; `None` where nothing larger was tried.
+    /// The outcome of the next size; `None` if no larger size was tried.
     pub beyond: Option<String>,
-    /// What of that next size no host sends, in words, as a limit that a campaign finds says it; `None` where a host may
-    /// send it.
+    /// Why no host sends the next size, in the words of a limit that a campaign finds; `None` if a
+    /// host may send it.
     pub unusual: Option<String>,
-    /// What the sizes on the way took, each twice the one before.
+    /// The costs of smaller sizes, each twice the one before.
     pub curve: Vec<Point>,
 }
 
-/// What a request of a size took.
+/// The costs of a request of one size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Point {
     /// The size, in the unit of the limit.
     pub size: u64,
-    /// The guest's input, in bytes.
+    /// The size of the guest's input, in bytes.
     pub input_bytes: Option<usize>,
     /// The fuel of the call.
     pub fuel: Option<u64>,
@@ -53,34 +53,35 @@ pub struct Point {
     pub time: Duration,
 }
 
-/// Finds the limits of those of these functions, by their places, that the plugin negotiated. Before each request is sent,
-/// `before` is told the place of its function.
+/// Finds the limits of those of the functions that the plugin negotiated, given by index. Before
+/// each request, `before` is called with the index of its function.
 ///
 /// # Errors
-/// [`CampaignError`] where it negotiated none, or the host opens no session.
+/// Returns a [`CampaignError`] if the plugin negotiated none of them, or the host cannot open a
+/// session.
 pub fn limits<H: Host, R: Vocabulary>(
     host: &H,
-    places: &[usize],
+    indices: &[usize],
     before: &dyn Fn(usize),
 ) -> Result<Vec<Limit>, CampaignError> {
     let mut found = Vec::new();
     let all = R::functions().iter().enumerate();
     let negotiated = all.filter(|(_, function)| host.negotiated(function.name).is_some());
-    let negotiated: Vec<_> = negotiated.map(|(place, _)| place).collect();
-    for place in of_negotiated::<R>(places, &negotiated)? {
-        let function = &R::functions()[place];
-        let Ok(sample) = serde_json::to_value(R::dry_run(place)) else {
+    let negotiated: Vec<_> = negotiated.map(|(index, _)| index).collect();
+    for index in of_negotiated::<R>(indices, &negotiated)? {
+        let function = &R::functions()[index];
+        let Ok(sample) = serde_json::to_value(R::dry_run(index)) else {
             continue;
         };
-        let donors: Vec<_> = donors::<R>(place).collect();
-        // The texts of items are many, and what they cost is for a campaign to find.
+        let donors: Vec<_> = donors::<R>(index).collect();
+        // There are many texts in items; a campaign measures their cost.
         let mut all = GrowingField::all::<R>(&sample, &donors);
         all.retain(|growing| !growing.is_text());
         for growing in &all {
             let field = Field::<R> {
                 sample: &sample,
                 growing,
-                before: &|| before(place),
+                before: &|| before(index),
                 _request: PhantomData,
             };
             found.push(field.limit(host, function)?);
@@ -89,7 +90,7 @@ pub fn limits<H: Host, R: Vocabulary>(
     Ok(found)
 }
 
-/// A field of a function's request that grows.
+/// A growing field of a function's request.
 struct Field<'a, R> {
     sample: &'a Value,
     growing: &'a GrowingField,
@@ -105,7 +106,7 @@ impl<R: Vocabulary> Field<'_, R> {
     ) -> Result<Limit, HandshakeError> {
         let (mut curve, mut answered, mut beyond) = (Vec::new(), None, None);
         let mut size = 1;
-        // Twice as large, until it is too large.
+        // Double the size until the request is not answered.
         let mut failing = loop {
             match self.try_on(host, size)? {
                 Ok(point) => {
@@ -154,7 +155,7 @@ impl<R: Vocabulary> Field<'_, R> {
         })
     }
 
-    /// What of a request of this size no host sends.
+    /// Returns why no host sends a request of this size, or `None`.
     fn unusual(&self, function: &Function, size: u64) -> Option<String> {
         let request = self.growing.request::<R>(self.sample, size)?;
         let input = serde_json::to_vec(&request.to_json().ok()?).ok()?;
@@ -162,7 +163,8 @@ impl<R: Vocabulary> Field<'_, R> {
         unusual.first().map(ToString::to_string)
     }
 
-    /// What a request of this size took on a fresh session, or why it was not answered.
+    /// Returns the costs of a request of this size on a fresh session, or the reason why it was not
+    /// answered.
     fn try_on<H: Host>(
         &self,
         host: &H,

@@ -1,42 +1,42 @@
-//! Words that are not ours, such as those of a plugin, made fit to stand in a line.
+//! Untrusted text, such as that of a plugin, made safe to print in a line.
 //!
-//! A terminal takes control characters for commands, and a reader takes what stands in a line of its own for ours: a plugin
-//! could tell a finding that there is not, or a command to run. Marks that turn the direction of a text hide what stands
-//! beside them.
+//! A terminal interprets control characters, and a reader takes a line of its own for output of
+//! this program: a plugin could fake a finding, or a command to run. Marks that change the
+//! direction of a text hide what is next to them.
 //!
-//! A discrepancy here is a line that a plugin wrote.
+//! Bugs in this module look like an output line that a plugin wrote.
 
 use std::fmt;
 
-/// Whether a character is seen where it stands. What Rust escapes is not: controls, ends of lines, marks that turn the direction
-/// of a text, and what has no width.
+/// Returns whether a character is visible in place. Characters that Rust escapes are not: controls,
+/// line ends, marks that change the direction of a text, and characters without width.
 pub fn is_printable(c: char) -> bool {
     matches!(c, '\'' | '"' | '\\') || c.escape_debug().len() == 1
 }
 
-/// Longer foreign words lose their middle, in bytes. A plugin may say a MiB in each call, and all of them are told, compared and
-/// sent from process to process.
+/// The longest untrusted text that is kept whole, in bytes. A plugin may return a MiB of text in
+/// each call, and all of it is printed, compared and sent between processes.
 pub const WORDS_MAX_BYTES: usize = 4096;
 
-/// So much is kept of their beginning, and of their end, where a parser says what it expected. Other words beside them leave
-/// them as they are.
+/// The bytes that are kept of the start of a longer text, and of its end, where a parser says what
+/// it expected. Together they are short enough that text around them does not shorten them again.
 const FIRST_BYTES: usize = 2048;
 const LAST_BYTES: usize = 1024;
 
-/// So much of a value is printed, in characters.
+/// The longest value that is printed whole, in characters.
 pub const VALUE_MAX_CHARS: usize = 120;
 
-/// Words, an error, a path in one line, with what is not printable as Rust writes it. The middle of long ones is left out, and
-/// how many bytes they have told instead.
+/// Formats a text, an error or a path in one line, with unprintable characters escaped as Rust
+/// does. The middle of a long text is replaced with its number of bytes.
 pub fn one_line(words: impl fmt::Display) -> String {
     use fmt::Write as _;
     let mut line = Line::default();
-    // Only who displays the words may fail: what came before is told then.
+    // Only the `Display` of the text may fail. Its output so far is kept.
     let _ = write!(line, "{words}");
     line.told()
 }
 
-/// Words as they are, but for the middle of long ones.
+/// Replaces the middle of a long text with its number of bytes.
 pub fn shortened(words: &str) -> String {
     match words.len() {
         0..=WORDS_MAX_BYTES => words.to_owned(),
@@ -48,7 +48,7 @@ pub fn shortened(words: &str) -> String {
     }
 }
 
-/// The beginning of a long value, and how many bytes it has.
+/// Returns the start of a long value, with its number of bytes.
 pub fn excerpt(value: &str) -> String {
     match value.char_indices().nth(VALUE_MAX_CHARS) {
         Some((end, _)) => format!("{}… ({} bytes)", &value[..end], value.len()),
@@ -60,15 +60,15 @@ fn left_out(first: &str, bytes: usize, last: &str) -> String {
     format!("{first}… ({bytes} bytes) …{last}")
 }
 
-/// Words that become a line.
+/// A line under construction.
 #[derive(Default)]
 struct Line {
     first: String,
-    /// What comes behind, of which the end is kept.
+    /// The text after `first`, of which only the end is kept.
     behind: String,
-    /// The bytes of all words.
+    /// The number of bytes in the whole text.
     bytes: usize,
-    /// Whether some are left out.
+    /// Whether a part was left out.
     is_long: bool,
 }
 
@@ -89,7 +89,7 @@ impl Line {
             return;
         }
         self.behind.push(c);
-        // Some at a time, not each by itself.
+        // Drops many characters at a time, not one by one.
         if self.behind.len() > WORDS_MAX_BYTES {
             let last = self
                 .behind
@@ -116,7 +116,7 @@ impl fmt::Write for Line {
         if words.len() <= 2 * WORDS_MAX_BYTES {
             self.add(words);
         } else {
-            // What would be left out is not even looked at.
+            // The part that will be left out is not even escaped.
             self.add(&words[..words.floor_char_boundary(WORDS_MAX_BYTES)]);
             self.is_long = true;
             self.add(&words[words.ceil_char_boundary(words.len() - LAST_BYTES)..]);
@@ -125,12 +125,12 @@ impl fmt::Write for Line {
     }
 }
 
-/// The lines of a text, without what is not printable.
+/// Replaces unprintable characters other than line ends.
 pub fn harmless(text: &str) -> String {
     text.replace(|c| !is_printable(c) && c != '\n', "\u{fffd}")
 }
 
-/// The text of a JSON document, with what is not printable as JSON escapes it. It has such characters in its strings only.
+/// Escapes unprintable characters in a JSON document, in which they only occur in strings.
 pub fn in_json(text: &str) -> String {
     let mut json = String::with_capacity(text.len());
     for c in text.chars() {

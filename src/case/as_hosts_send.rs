@@ -1,23 +1,24 @@
-//! A case as a host would send it: what no host sends is replaced by what one does. What such a case shows as well is no
-//! matter of the unusual value.
+//! The case as a host would send it, with each value that no host sends replaced by a usual one. If
+//! such a case has the same finding, the unusual value did not cause it.
 
 use serde_json::Value;
 
 use super::{Case, Step, tree};
 use crate::wire::{Role, Vocabulary};
 
-/// What comes in the place of a value.
+/// The replacement of a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Instead {
-    /// A usual one that takes as many bytes.
+    /// A usual value that takes as many bytes.
     AsLong,
-    /// That of the dry-run sample.
+    /// The value of the dry-run sample.
     Sample,
 }
 
 impl<R: Vocabulary> Case<R> {
-    /// The case without what no host sends, in each way in which it may be told. Whether a plugin returns the states in it,
-    /// nobody knows before it runs: they are as they are, or the sample's.
+    /// Returns the case with usual values only, in each way to replace the others. Whether the
+    /// plugin returns the states in it is not known before it runs: two of the ways keep them and
+    /// two replace them.
     pub(crate) fn as_hosts_send(&self) -> Vec<Self> {
         let mut cases: Vec<Self> = Vec::new();
         for (instead, keeps_states) in [
@@ -44,7 +45,7 @@ fn usual<R: Vocabulary>(step: &Step<R>, instead: Instead, keeps_states: bool) ->
     change(step, instead, keeps_states).unwrap_or_else(|| step.clone())
 }
 
-/// The step with what is usual; `None` where it does not read back.
+/// Returns the step with usual values, or `None` if the request does not deserialize then.
 fn change<R: Vocabulary>(step: &Step<R>, instead: Instead, keeps_states: bool) -> Option<Step<R>> {
     let function = step.request.function();
     let input = serde_json::to_vec(&step.request.to_json().ok()?).ok()?;
@@ -58,7 +59,7 @@ fn change<R: Vocabulary>(step: &Step<R>, instead: Instead, keeps_states: bool) -
         let of_sample = sample.pointer(&path).cloned();
         let value = match instead {
             Instead::AsLong => unusual.instead.or(of_sample),
-            // An item of a list that the sample does not have.
+            // The sample lacks items of lists.
             Instead::Sample => of_sample.or(unusual.instead),
         };
         tree::replace(&mut root, &path, value?);

@@ -1,9 +1,10 @@
-//! The case: what is tried.
+//! The case: a sequence of requests to try.
 //!
-//! A [`Case`] is a sequence of steps for one session, a value with a file format of its own and not a
-//! string of fuzzer bytes: corpora and findings keep their meaning when a generator changes.
+//! A [`Case`] is a sequence of steps for one session. It is a value with a file format of its own,
+//! not a string of fuzzer bytes, so corpora and findings keep their meaning when a generator
+//! changes.
 //!
-//! A discrepancy here is a case that does not mean the same after it was written and read.
+//! Bugs in this module look like a case that has another meaning after it is written and read.
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;
@@ -25,14 +26,14 @@ pub use file::{CaseError, FORMAT, Folder};
 pub use shrink::{ShrinkLimits, Shrunk};
 pub use shrink_text::Numbers;
 
-/// What a marker begins with; eight hexadecimal digits follow, which no other request has. See
+/// The prefix of a marker. Eight hexadecimal digits follow, which no other request has. See
 /// [`NoCarryover`](crate::check::NoCarryover).
 pub const MARKER: &str = "cclbmark";
 
-/// The most dispatches that a case may have, of all its steps together.
+/// The most dispatches of a case, all of its steps together.
 pub const MAX_STEPS: usize = 16_384;
 
-/// The times of a step that is dispatched once.
+/// The `times` of a step that is dispatched once.
 pub const ONCE: NonZeroU32 = NonZeroU32::MIN;
 
 /// A sequence of steps for one session.
@@ -42,17 +43,17 @@ pub struct Case<R = Request> {
     pub steps: Vec<Step<R>>,
 }
 
-/// A dispatch of a case, or some equal ones in a row.
+/// One dispatch of a case, or several equal ones in a row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, bound = "R: Vocabulary")]
 pub struct Step<R = Request> {
     /// The request.
     pub request: R,
-    /// What the request tells the puppet to do; without a program it answers healthily. Other plugins
-    /// take it for a strange string.
+    /// The puppet program that the request carries; without one the puppet answers healthily. Other
+    /// plugins see an unusual string.
     #[serde(default)]
     pub program: Option<Program>,
-    /// How often it is dispatched before the next step is.
+    /// The number of dispatches before the next step.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub times: NonZeroU32,
 }
@@ -66,7 +67,7 @@ fn is_once(times: &NonZeroU32) -> bool {
 }
 
 impl<R> Case<R> {
-    /// How often something is dispatched: the times of all steps together.
+    /// Returns the number of dispatches: the `times` of all steps together.
     pub fn dispatches(&self) -> usize {
         let times = self.steps.iter().map(|step| step.times.get() as usize);
         times.fold(0, usize::saturating_add)
@@ -74,7 +75,8 @@ impl<R> Case<R> {
 }
 
 impl<R: Vocabulary> Case<R> {
-    /// Equal steps in a row become one with their times together: that means the same.
+    /// Merges equal steps in a row into one with the sum of their `times`, which has the same
+    /// meaning.
     pub(crate) fn merge(&mut self) {
         self.steps.dedup_by(|next, step| {
             let times = step.times.checked_add(next.times.get());
@@ -88,7 +90,7 @@ impl<R: Vocabulary> Case<R> {
         });
     }
 
-    /// The last dispatches, so many at most.
+    /// Returns the case of the last dispatches, at most `most` of them.
     pub(crate) fn last(&self, most: usize) -> Self {
         let mut left = most;
         let mut steps = Vec::new();
@@ -109,13 +111,13 @@ impl<R: Vocabulary> Case<R> {
 }
 
 impl<R: Vocabulary> Step<R> {
-    /// The healthy call of a function, given by its place in [`Vocabulary::functions`]: its dry-run
-    /// request without a program.
-    pub fn healthy(place: usize) -> Self {
-        Self::without_program(R::dry_run(place))
+    /// Returns the healthy call of the function at an index of [`Vocabulary::functions`]: its
+    /// dry-run request without a program.
+    pub fn healthy(index: usize) -> Self {
+        Self::without_program(R::dry_run(index))
     }
 
-    /// The request as it is.
+    /// Returns the step that dispatches the request once, without a program.
     pub fn without_program(request: R) -> Self {
         Self {
             request,
@@ -124,17 +126,17 @@ impl<R: Vocabulary> Step<R> {
         }
     }
 
-    /// Whether it dispatches the same, however often.
+    /// Returns whether both steps dispatch the same, regardless of `times`.
     pub(crate) fn is_same_call(&self, other: &Self) -> bool {
         self.request == other.request && self.program == other.program
     }
 
-    /// The request with the program in it.
+    /// Returns the request with the program encoded in it.
     pub fn request_with_program(&self) -> R {
         Self::request_and_program(Cow::Borrowed(self)).0
     }
 
-    /// The same, of a step that need not be copied where it is of no more use, and the program.
+    /// Returns the same, and the program. An owned step is not copied.
     pub(crate) fn request_and_program(step: Cow<'_, Self>) -> (R, Option<Cow<'_, Program>>) {
         let (mut request, program) = match step {
             Cow::Borrowed(step) => (
@@ -146,7 +148,7 @@ impl<R: Vocabulary> Step<R> {
         if let Some(program) = &program {
             let text = program.encode();
             match program.carrier_index() {
-                Some(place) => carry_in(&mut request, place.into(), text),
+                Some(index) => carry_in(&mut request, index.into(), text),
                 None => request.carry(text),
             }
         }
@@ -154,21 +156,21 @@ impl<R: Vocabulary> Step<R> {
     }
 }
 
-/// Puts a text into the request's text of this place, counted round and round; into that of its function where its type does
-/// not know them.
-fn carry_in<R: Vocabulary>(request: &mut R, place: usize, text: String) {
+/// Puts the text into the request's text at `index`, modulo their number. If the type does not know
+/// its texts, the text goes into the function's usual field.
+fn carry_in<R: Vocabulary>(request: &mut R, index: usize, text: String) {
     let is_text = |part: &Part<'_>| matches!(part, Part::Text(_) | Part::Body(_) | Part::Json(_));
     let mut all = 0;
     request.parts(&mut |part| all += usize::from(is_text(&part)));
     if all == 0 {
         return request.carry(text);
     }
-    let (mut at, place) = (0, place % all);
+    let (mut at, index) = (0, index % all);
     request.parts(&mut |part| {
         if !is_text(&part) {
             return;
         }
-        if at == place {
+        if at == index {
             match part {
                 Part::Text(own) | Part::Body(own) => own.clone_from(&text),
                 Part::Json(json) => *json = text.as_str().into(),
@@ -179,5 +181,5 @@ fn carry_in<R: Vocabulary>(request: &mut R, place: usize, text: String) {
     });
 }
 
-/// A case of so many steps shows whether calls do more and more.
+/// The fewest dispatches of a case that can show growth from call to call.
 pub const MANY_STEPS: usize = 64;

@@ -1,24 +1,24 @@
-//! Shrinking of texts: in few tries, however long they are.
+//! Shrinking of texts, with few tries for a text of any length.
 //!
-//! A text becomes a run of one letter where that will do, and the length of a run is found by bisection. Of any other text
-//! parts are left out, ever smaller ones.
+//! A text becomes a run of one letter if that is accepted, and bisection finds the length of the
+//! run. From any other text, ever smaller parts are removed.
 
 use std::ops::{ControlFlow, Range};
 
-/// Texts of fewer characters are short: they become no runs.
+/// The fewest characters of a text that is tried as a run of one letter.
 const LONG_CHARS: usize = 16;
 
-/// A part is left out in so many places of a text at most.
+/// The most positions of a text at which the removal of a part is tried.
 const PARTS_MAX: usize = 64;
 
-/// The longest part whose runs are looked for, in characters.
+/// The longest unit of a run, in characters.
 const UNIT_MAX_CHARS: usize = 4;
 
-/// Says whether a text is accepted, or ends the search.
+/// A callback that returns whether a text is accepted, or ends the search.
 pub(super) type Keep<'k> = &'k mut dyn FnMut(&str) -> ControlFlow<(), bool>;
 
-/// Makes the text shorter and plainer as long as `keep` accepts it. The last that was accepted is returned to nobody: `keep`
-/// has seen it.
+/// Makes the text shorter and simpler as long as `keep` accepts it. The result is the last text
+/// that `keep` accepted.
 pub(super) fn shorten(text: &str, numbers: Numbers, keep: Keep<'_>) -> ControlFlow<()> {
     let mut search = Search {
         best: text.chars().collect(),
@@ -37,7 +37,7 @@ pub(super) fn shorten(text: &str, numbers: Numbers, keep: Keep<'_>) -> ControlFl
             Some(run) => search.shorter_run(&run, numbers)?,
             None => false,
         };
-        // Parts of a run are what was tried.
+        // Parts of the run were just tried.
         if is_whole {
             return ControlFlow::Continue(());
         }
@@ -65,8 +65,8 @@ impl Search<'_> {
         ControlFlow::Continue(accepted)
     }
 
-    /// The same length, or as many bytes, of letters: as they are, or in base64. Where these will not do, of the character
-    /// that is there most often.
+    /// Tries a text of equal length, or of as many bytes, that consists of one letter, plain or in
+    /// base64; then of the first and of the most frequent character.
     fn letters(&mut self) -> ControlFlow<()> {
         let chars = self.best.len();
         let bytes = self.best.iter().map(|c| c.len_utf8()).sum();
@@ -87,7 +87,7 @@ impl Search<'_> {
         candidates.extend([first, most].map(|c| vec![c; chars]));
         candidates.dedup();
         for candidate in candidates {
-            // It would be none the plainer.
+            // The text is already as simple as this candidate.
             if candidate == self.best || self.accepts(candidate)? {
                 break;
             }
@@ -95,7 +95,7 @@ impl Search<'_> {
         ControlFlow::Continue(())
     }
 
-    /// A run with fewer of its parts: the least number that will do.
+    /// Shortens a run to the fewest repetitions that are accepted.
     fn shorter_run(&mut self, run: &Run, numbers: Numbers) -> ControlFlow<(), bool> {
         let Run { range, unit } = run;
         if self.accepts(self.with_run(range, 0))? {
@@ -105,11 +105,11 @@ impl Search<'_> {
             return ControlFlow::Continue(false);
         }
         let before = self.best.len();
-        // In characters: so many will not do, and so many will.
+        // In characters: a length that is rejected, and one that is accepted.
         let (mut too_few, mut enough) = (0, range.len());
-        // What is in base64 comes in fours.
+        // Base64 comes in groups of four characters.
         for step in [unit * 4usize.div_ceil(*unit), *unit] {
-            // What is left over at the end of the run goes first, or stays.
+            // Removes the incomplete group at the end of the run first, or keeps it.
             let whole = enough / step * step;
             if whole != enough && !self.cut(range, &mut enough, whole)? {
                 continue;
@@ -124,7 +124,8 @@ impl Search<'_> {
         ControlFlow::Continue(self.best.len() < before)
     }
 
-    /// The run that begins with this range, and has so many characters by now, with fewer.
+    /// Cuts the run that begins with this range, and now has `length` characters, to `fewer`
+    /// characters.
     fn cut(
         &mut self,
         range: &Range<usize>,
@@ -139,13 +140,13 @@ impl Search<'_> {
         ControlFlow::Continue(accepted)
     }
 
-    /// The text with the run in this range cut to so many characters.
+    /// Returns the text with the run in this range cut to `length` characters.
     fn with_run(&self, range: &Range<usize>, length: usize) -> Vec<char> {
         [&self.best[..range.start + length], &self.best[range.end..]].concat()
     }
 
-    /// Without half of the text, a quarter, and so on, down to single characters of a short text, or of the beginning and
-    /// the end of a long one.
+    /// Removes half of the text, a quarter, and so on, down to single characters: of all of a short
+    /// text, or of the beginning and the end of a long one.
     fn without_parts(&mut self) -> ControlFlow<(), bool> {
         let before = self.best.len();
         let mut part = before / 2;
@@ -163,7 +164,8 @@ impl Search<'_> {
         ControlFlow::Continue(self.best.len() < before)
     }
 
-    /// Without each part from a place on, in so many tries. Something is left.
+    /// Removes each part from `start` on, with at most `tries` candidates. The text does not become
+    /// empty.
     fn without_each(&mut self, mut start: usize, part: usize, tries: usize) -> ControlFlow<()> {
         for _ in 0..tries {
             let end = (start + part).min(self.best.len());
@@ -186,14 +188,14 @@ fn most_often(chars: &[char]) -> char {
     runs.max_by_key(|run| run.len()).map_or('a', |run| run[0])
 }
 
-/// A part again and again.
+/// A repetition of a unit.
 struct Run {
     range: Range<usize>,
-    /// How long the part is.
+    /// The length of the unit, in characters.
     unit: usize,
 }
 
-/// The longest run, of the shortest part, if there is a long one.
+/// Returns the longest run, with the shortest unit, if it has [`LONG_CHARS`] characters.
 fn longest_run(chars: &[char]) -> Option<Run> {
     let mut longest: Option<Run> = None;
     for unit in 1..=UNIT_MAX_CHARS {
@@ -218,12 +220,12 @@ fn longest_run(chars: &[char]) -> Option<Run> {
     longest
 }
 
-/// What becomes of a number that cannot be as in the target.
+/// The way to shrink a number that cannot have its target value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbers {
-    /// The least that will do.
+    /// The least number that is accepted.
     Least,
-    /// Zero, or what it is: at the least that will do a measurement may come to this or that.
+    /// Zero, or the number as it is. At the least accepted number, a measurement may be flaky.
     AsTheyAre,
 }
 
@@ -231,7 +233,7 @@ pub enum Numbers {
 mod tests {
     use super::*;
 
-    /// What a text is shortened to, and in how many tries.
+    /// Returns the shortened text and the number of tries.
     fn shortened(text: &str, keeps: impl Fn(&str) -> bool) -> (String, usize) {
         let (mut best, mut tries) = (text.to_owned(), 0);
         let _ = shorten(text, Numbers::Least, &mut |candidate| {

@@ -1,7 +1,7 @@
-//! Counting how often the guest was called, without trusting the host or the guest's own memory.
+//! Counts the calls of the guest, without trust in the host or in the guest's own memory.
 //!
-//! The puppet logs a line; Extism hands it to `tracing`, on the thread that dispatches. So a retry shows
-//! whatever the host does between the calls, a new instance included.
+//! The puppet logs a line, and Extism forwards it to `tracing` on the thread that dispatches. So a
+//! retry is visible whatever the host does between the calls, even if it creates a new instance.
 
 use std::cell::Cell;
 
@@ -10,22 +10,22 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
-/// The line that the puppet logs.
+/// The message that the puppet logs.
 const LOG_CALL: &str = "puppet:knock";
 
 thread_local! {
     static HEARD: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Hears the knocks of the current thread.
+/// A counter of the log calls on the current thread.
 pub(crate) struct CallCounter {
     dispatch: Dispatch,
-    /// Whether it ever heard any. A host may run the guest where nobody hears it.
+    /// Whether it has counted any log call. A host may run the guest on another thread.
     has_counted: bool,
 }
 
 impl CallCounter {
-    /// Costs more than listening does: make one and keep it.
+    /// Returns a counter. This is more expensive than counting: make one and keep it.
     pub(crate) fn new() -> Self {
         Self {
             dispatch: Dispatch::new(Listener),
@@ -33,7 +33,8 @@ impl CallCounter {
         }
     }
 
-    /// Runs `work` and counts the knocks in it; `None` where no knock was ever heard. Other log lines of that time are lost.
+    /// Runs `work` and returns its result with the number of log calls; `None` if no log call was
+    /// ever counted. Other log messages of `work` are dropped.
     pub(crate) fn count_calls<T>(&mut self, work: impl FnOnce() -> T) -> (T, Option<u32>) {
         HEARD.set(0);
         let result = tracing::dispatcher::with_default(&self.dispatch, work);

@@ -1,4 +1,4 @@
-//! The same steps on the published host.
+//! The differential test: runs the same steps on the published host.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::puppet::Ending;
 use crate::record::{CaseRecord, Outcome, StepRecord, Subject};
 use crate::wire::{Function, Vocabulary};
 
-/// What the guard lets a call allocate, in bytes. The published host lets it allocate more.
+/// The most bytes that the guard allows a call to allocate. The published host allows more.
 const ALLOCATES_MAX: u64 = 1 << 20;
 
-/// What the steps of a record come to on a fresh session of the published host; nothing for a case of the puppet with
-/// a step that may kill that host, or come to something else there for good reasons; nothing where an answer has more values
-/// than are read here.
+/// Returns the outcomes of the steps on a fresh session of the published host. Returns an empty
+/// list if the puppet's case has a step that may kill that host, or may have another outcome there
+/// for good reasons; or if an answer has more values than this host reads.
 pub(crate) fn on_reference<R: Vocabulary>(
     host: &ReferenceHost,
     case: &Case<R>,
@@ -39,7 +39,7 @@ pub(crate) fn on_reference<R: Vocabulary>(
             case.steps[step.step_index].request_with_program(),
             &mut session,
         );
-        // On a busy machine any call may run into the clock.
+        // On a busy machine any call may time out.
         seen.result
             .outcome()
             .filter(|_| seen.elapsed < wall)
@@ -48,9 +48,10 @@ pub(crate) fn on_reference<R: Vocabulary>(
     Ok(steps.iter().map(outcome).collect())
 }
 
-/// Whether a call must come to the same on both hosts, and harms the next one on neither. The guard takes a little fuel
-/// and time, and lets a call allocate less; the published host loses errors when the fuel ends, and goes on with an
-/// instance that was left half-way.
+/// Returns whether a call must have the same outcome on both hosts, and affects the next call on
+/// neither. The guard takes a little fuel and time, and allows a call to allocate less. The
+/// published host loses errors when the fuel runs out, and goes on using an instance that was left
+/// half-way.
 fn is_comparable(step: &StepRecord) -> bool {
     let Some(prediction) = &step.prediction else {
         return true;

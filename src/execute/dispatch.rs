@@ -1,6 +1,7 @@
-//! One dispatch: what the guest must get, and what comes of it.
+//! A single dispatch: the input that the guest must receive, and the outcome.
 //!
-//! A discrepancy here is an outcome that is not what the session returned, or an input that no session should send.
+//! Bugs in this module look like an outcome that the session did not return, or an expected input
+//! that no session should send.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use crate::host::{
 use crate::record::StepResult;
 use crate::wire::{Function, VERSION_KEY, Visitor, Vocabulary};
 
-/// Dispatches a request. The response is written as JSON, the form in which all functions' outcomes compare.
+/// Dispatches a request. The response is returned as JSON, so that outcomes of all functions
+/// compare.
 pub fn dispatch<R: Vocabulary, S: Session>(request: R, session: &mut S) -> Observed<Value> {
     struct On<'s, S>(&'s mut S);
 
@@ -40,7 +42,7 @@ fn dispatch_as<F: WireFunction, S: Session>(
 ) -> Observed<Value> {
     let Observed { outcome, call } = session.dispatch::<F>(request);
     let outcome = match outcome {
-        // A response that was just read from JSON writes as JSON.
+        // A response that was just parsed from JSON serializes.
         DispatchOutcome::Ok(response) => {
             DispatchOutcome::Ok(serde_json::to_value(response).unwrap_or(Value::Null))
         }
@@ -49,8 +51,8 @@ fn dispatch_as<F: WireFunction, S: Session>(
     Observed { outcome, call }
 }
 
-/// What the healthy call comes to on a fresh session, by another try where the clock had a say in it, or may have had: not
-/// every host tells why a call fell back.
+/// Returns the result of a healthy call on a fresh session. Tries again if it timed out or may
+/// have: not every host reports why a call fell back.
 pub(crate) fn healthy_result<H: Host, R: Vocabulary>(
     host: &H,
     step: &Step<R>,
@@ -71,14 +73,14 @@ pub(crate) fn healthy_result<H: Host, R: Vocabulary>(
     Ok(execute(step.request_with_program(), &mut host.open()?).result)
 }
 
-/// What was seen of a dispatch.
+/// What was observed of a dispatch.
 pub(crate) struct Execution {
     pub(crate) result: StepResult,
     pub(crate) call: Call,
     pub(crate) elapsed: Duration,
 }
 
-/// Dispatches a request and catches what must not unwind.
+/// Dispatches a request and catches panics.
 pub(crate) fn execute<R: Vocabulary>(request: R, session: &mut impl Session) -> Execution {
     seen(|| dispatch(request, session))
 }
@@ -101,17 +103,18 @@ fn seen(dispatch: impl FnOnce() -> Observed<Value>) -> Execution {
     }
 }
 
-/// How the input is made that the guest must get.
+/// The way in which the expected input is encoded.
 #[derive(Clone, Copy)]
 pub(crate) enum EnvelopeEncoding {
-    /// As [`PluginHost`](crate::host::PluginHost) makes it.
+    /// The encoding of [`PluginHost`](crate::host::PluginHost).
     Host,
-    /// On purpose otherwise, by way of a tree: takes longer.
+    /// An independent encoding, via a JSON tree. It takes longer.
     Tree,
 }
 
-/// Dispatches a request, and tells the input that the guest must get: the request's JSON object and this `_v`; `None` where
-/// the request does not serialize. One whose input is larger than `most` is not dispatched.
+/// Dispatches a request, and returns the input that the guest must receive: the request's JSON
+/// object with `_v`, or `None` if the request does not serialize. A request whose input is larger
+/// than `most` bytes is not dispatched.
 pub(crate) fn execute_encoded<R: Vocabulary, S: Session>(
     request: R,
     version: u32,
@@ -160,7 +163,7 @@ fn encode_envelope_from_tree(request: &impl Serialize, version: u32) -> Option<V
     serde_json::to_vec(&envelope).ok()
 }
 
-/// The puppet's healthy answer: the dry-run response in the negotiated version.
+/// Returns the puppet's healthy answer: the dry-run response in the negotiated version.
 pub(crate) fn healthy_answer(function: &Function, version: u32) -> Vec<u8> {
     let mut answer = function.dry_run_response().unwrap_or(Value::Null);
     if let Value::Object(answer) = &mut answer {
@@ -169,11 +172,11 @@ pub(crate) fn healthy_answer(function: &Function, version: u32) -> Vec<u8> {
     tree::text(&answer).into_bytes()
 }
 
-/// The input of a healthy call; `None` where its request does not serialize.
+/// Returns the input of a healthy call, or `None` if its request does not serialize.
 pub(crate) fn healthy_input<R: Vocabulary>(step: &Step<R>, version: u32) -> Option<Arc<[u8]>> {
-    struct Seal(u32);
+    struct Encode(u32);
 
-    impl Visitor for Seal {
+    impl Visitor for Encode {
         type Output = Option<Vec<u8>>;
 
         fn visit<F: WireFunction>(self, request: F::Request) -> Option<Vec<u8>> {
@@ -182,6 +185,6 @@ pub(crate) fn healthy_input<R: Vocabulary>(step: &Step<R>, version: u32) -> Opti
     }
 
     step.request_with_program()
-        .visit(Seal(version))
+        .visit(Encode(version))
         .map(Arc::from)
 }

@@ -1,4 +1,4 @@
-//! Running a case again and again, to see whether memory is lost.
+//! The leak check: runs a case repeatedly to see whether memory is lost.
 
 use std::time::{Duration, Instant};
 
@@ -9,16 +9,19 @@ use crate::host::{HandshakeError, Host};
 use crate::record::{CaseRecord, LeakCheck};
 use crate::wire::{Function, Vocabulary};
 
-/// How often the case runs in each round, on one session.
+/// The number of runs in each round, on one session.
 const REPEATS: u32 = 48;
 
-/// The rounds, each on a session of its own. The first fills caches and is not judged.
+/// The number of rounds, each on a session of its own. The first one fills caches and is not
+/// judged.
 const ROUNDS: usize = 4;
 
-/// Cases with a slower dispatch are not soaked, nor is it gone on with for longer than a hundred times that.
+/// The slowest dispatch of a case that is checked. A check that takes more than a hundred times as
+/// long is abandoned.
 const SLOWEST: Duration = Duration::from_millis(20);
 
-/// `None` where the case is too slow for it or the system does not tell the resident memory.
+/// Checks a case for leaks. Returns `None` if the case is too slow, or the system does not report
+/// the resident memory.
 pub(crate) fn leak_check<H: Host, R: Vocabulary>(
     host: &H,
     case: &Case<R>,

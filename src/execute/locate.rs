@@ -1,7 +1,7 @@
-//! Where in a plugin something is that the runtime does not tell: at the end of the fuel or the time, and where an answer was
-//! set. The case runs once more, on a copy of the plugin that is metered.
+//! Locates what the runtime does not report: where the fuel or the time ran out, and where an
+//! answer was set. It runs the case once more on a metered copy of the plugin.
 //!
-//! A discrepancy here is another place for each case that shows one bug.
+//! Bugs in this module look like different sites for cases that show one bug.
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
@@ -10,14 +10,14 @@ use crate::case::Step;
 use crate::host::{Call, Cause, Frame, Host, Session, Site, SiteKind, StopPoint};
 use crate::wire::{Function, Vocabulary};
 
-/// The most steps of a case that are run again, each time.
+/// The most steps of a case that are run again.
 const STEPS_MAX: usize = 512;
 
-/// How often it is tried to stop where the fuel ended.
+/// The most attempts to stop where the fuel ran out.
 const TRIES: usize = 5;
 
-/// Where the last of these steps failed by this cause; `None` where the host has no copies that are metered, or the copy does
-/// not come so far.
+/// Locates the failure of the last step, given its cause. Returns `None` if the host has no metered
+/// copies, or the copy does not get that far.
 pub(crate) fn locate<H: Host, R: Vocabulary>(
     host: &H,
     steps: &[Step<R>],
@@ -34,8 +34,8 @@ pub(crate) fn locate<H: Host, R: Vocabulary>(
         Cause::Undecodable(_) => {
             let answer = where_it_is_set(|stop| run(steps, stop))?;
             let request = steps.last()?.request.function();
-            let place = R::functions().iter().position(|other| other == request)?;
-            let healthy = [Step::healthy(place)];
+            let index = R::functions().iter().position(|other| other == request)?;
+            let healthy = [Step::healthy(index)];
             let healthy = where_it_is_set(|stop| run(&healthy, stop)).unwrap_or_default();
             parting(&answer, &healthy)
         }
@@ -43,14 +43,14 @@ pub(crate) fn locate<H: Host, R: Vocabulary>(
     }
 }
 
-/// Runs the steps on a session of a copy that is metered, the last of them up to where it is to stop.
+/// Runs the steps on a session of a metered copy, the last one up to the stop point.
 fn run<H: Host, R: Vocabulary>(
     host: &H,
     steps: &[Step<R>],
     stop: StopPoint,
     heartbeat: &mut dyn FnMut(&'static Function),
 ) -> Option<Call> {
-    // There may be no room for it: then nothing is told.
+    // If opening the copy fails, nothing is located.
     let mut session = host.open_metered().ok().flatten()?;
     let (last, before) = steps.split_last()?;
     for step in before {
@@ -62,9 +62,10 @@ fn run<H: Host, R: Vocabulary>(
     Some(execute(last.request_with_program(), &mut session).call)
 }
 
-/// How far a call comes that stops after so many ticks is known when it has: the fuel that the meter takes does not count.
+/// Locates the end of the fuel. How far a call gets in a given number of ticks is only known
+/// afterwards, because the fuel of the meter does not count.
 fn at_the_end_of_the_fuel(mut run: impl FnMut(StopPoint) -> Option<Call>) -> Option<Site> {
-    // A tick takes one fuel, if not more.
+    // A tick takes at least one fuel.
     let mut ticks = HANDSHAKE_FUEL;
     let mut site = None;
     for _ in 0..TRIES {
@@ -76,7 +77,7 @@ fn at_the_end_of_the_fuel(mut run: impl FnMut(StopPoint) -> Option<Call>) -> Opt
                 break;
             }
         }
-        // A little before the end, and where the copy does not come so far, a little before it ends.
+        // Slightly before the end. If the copy does not get that far, slightly before its own end.
         let goal = u128::from(HANDSHAKE_FUEL / 16 * 15);
         let wanted = u128::from(metering.ticks) * goal / u128::from(metering.fuel.max(1));
         let most = metering.ticks - metering.ticks / 16;
@@ -88,7 +89,8 @@ fn at_the_end_of_the_fuel(mut run: impl FnMut(StopPoint) -> Option<Call>) -> Opt
     site
 }
 
-/// The clock ends a call of the copy somewhere else each time, but in the same loop.
+/// Locates the end of the time. The clock stops each call of the copy at another point, but in the
+/// same loop.
 fn at_the_end_of_the_time(mut run: impl FnMut(StopPoint) -> Option<Call>) -> Option<Site> {
     let mut ticks = u64::MAX;
     for _ in 0..TRIES {
@@ -104,7 +106,8 @@ fn at_the_end_of_the_time(mut run: impl FnMut(StopPoint) -> Option<Call>) -> Opt
     None
 }
 
-/// The functions that were running when the call set its answer for the last time, the innermost first.
+/// Returns the frames at the point where the call set its answer for the last time, innermost
+/// first.
 fn where_it_is_set(mut run: impl FnMut(StopPoint) -> Option<Call>) -> Option<Vec<Frame>> {
     let answers = run(StopPoint::default())?.metering?.answers;
     let stop = StopPoint {
@@ -115,9 +118,11 @@ fn where_it_is_set(mut run: impl FnMut(StopPoint) -> Option<Call>) -> Option<Vec
     Some(run(stop)?.frames)
 }
 
-/// Where the way to an answer parts from that to a healthy one: what they have in common, from the innermost function on,
-/// hands on whatever it is given. So do functions with parameters, up to the last that has many callers. `None` where they
-/// part nowhere: then the answer is wrong by what it is made of.
+/// Returns the site where the call paths to an answer and to a healthy answer diverge.
+///
+/// Frames that both have in common, from the innermost on, pass on whatever they are given. So do
+/// functions with parameters, up to the last one with many callers. Returns `None` if the paths do
+/// not diverge: then only the content of the answer is wrong.
 fn parting(answer: &[Frame], healthy: &[Frame]) -> Option<Site> {
     let same = |(one, other): &(&Frame, &Frame)| one.id == other.id && one.offset == other.offset;
     let common = answer.iter().zip(healthy).take_while(same).count();

@@ -1,42 +1,47 @@
-//! How busy the machine is with other things. On a busy machine a clock says little of a call: it may have been ready to
-//! run, or over, long before.
+//! The load of the machine by other work. On a busy machine the clock says little about a call: it
+//! may have been ready to run, or finished, long before.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-/// The watching thread sleeps for so long at a time. What comes on top is what any timer is late, that of a host too.
+/// The sleep of the watching thread. The time by which it oversleeps is the lateness of any timer,
+/// including that of a host.
 const NAP: Duration = Duration::from_millis(5);
 
-/// How often a call that is over waits for a processor before that is seen: to notice that its time is over, to leave
-/// the guest, to read what it left, and once more. How long it waited before that does not count: its time went on.
+/// How often a finished call may wait for a processor before its end is noticed: to see that its
+/// time is up, to leave the guest, to read its result, and once more. Earlier waits do not count,
+/// because the call's time went on.
 const WAITS_AT_THE_END: u32 = 4;
 
-/// Watches the machine while calls are measured.
+/// A watcher of the machine's load while calls are measured.
 pub(crate) struct Watch {
-    /// What the watching thread has seen since the beginning of a call.
+    /// What the watching thread saw since the start of a call.
     sights: Arc<Sights>,
-    /// How many processors the machine has, this process or not: all threads of it are counted.
+    /// The number of processors of the machine, not of this process: all threads of the machine are
+    /// counted.
     processors: u64,
-    /// Dropped to end the thread.
+    /// Dropping it ends the thread.
     _awake: Sender<()>,
 }
 
 /// What the watching thread sees.
 #[derive(Default)]
 struct Sights {
-    /// The longest that it overslept, in microseconds.
+    /// The longest time that it overslept, in microseconds.
     overslept: AtomicU64,
-    /// How often it looked, and how many threads were running then or ready to, together.
+    /// The number of looks, and the sum over all of them of the threads that were running or ready
+    /// to run.
     looks: AtomicU64,
     running: AtomicU64,
 }
 
-/// The beginning of a call.
+/// The start of a call.
 pub(crate) struct Mark(Waited);
 
-/// For how long a thread ran, for how long it was ready to and did not, and how often it ran, since it began.
+/// The times of a thread since it started: how long it ran, how long it was ready but did not run,
+/// and how often it ran.
 #[derive(Default)]
 struct Waited {
     ran: Duration,
@@ -84,24 +89,26 @@ impl Watch {
         Mark(waited())
     }
 
-    /// By how much a call since then may have been seen to end too late: how late timers were at most, and what this
-    /// thread waited at the end of the call; or what it took longer for as many threads as wanted to run, if that is more.
+    /// Returns by how much the end of a call since the mark may have been noticed too late: the
+    /// largest lateness of timers plus the waits of this thread at the end of the call, or the
+    /// slowdown by the number of ready threads if that is more.
     pub(crate) fn since(&self, mark: &Mark) -> Duration {
         let overslept = Duration::from_micros(self.sights.overslept.load(Ordering::Relaxed));
         let now = waited();
         let time = now.time.saturating_sub(mark.0.time);
         let runs = now.runs.wrapping_sub(mark.0.runs).max(1);
         let waited = overslept + time / runs * WAITS_AT_THE_END.min(runs);
-        // What it slept of its own will nobody took from it.
+        // Voluntary sleep was not taken by others.
         let wanted = now.ran.saturating_sub(mark.0.ran) + time;
         waited.max(wanted.mul_f64(self.share_of_others()))
     }
 
-    /// The share of the time that others had, where more threads wanted to run than there are processors.
+    /// Returns the share of the time that other threads had, if more were ready than there are
+    /// processors.
     fn share_of_others(&self) -> f64 {
         let looks = self.sights.looks.load(Ordering::Relaxed);
         let running = self.sights.running.load(Ordering::Relaxed);
-        // The watching thread is one of them.
+        // The watching thread counts as one of them.
         let others = running.saturating_sub(looks);
         let room = self.processors * looks;
         if others > room {
@@ -114,28 +121,31 @@ impl Watch {
 
 static PROCESSORS: LazyLock<u64> = LazyLock::new(processors);
 
-/// How many processors the machine has: this process may be bound to fewer.
+/// Returns the number of processors of the machine. This process may be bound to fewer.
 fn processors() -> u64 {
-    // A line for all of them, and one for each. Source: Documentation/filesystems/proc.rst of Linux.
-    let told = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let lines = told.lines().filter(|line| line.starts_with("cpu")).count();
+    // One line for all processors, and one for each. Source: Documentation/filesystems/proc.rst of
+    // Linux.
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let lines = text.lines().filter(|line| line.starts_with("cpu")).count();
     (lines as u64).saturating_sub(1).max(1)
 }
 
-/// How many threads of the machine are running, or ready to; `None` where the system does not tell.
+/// Returns the number of threads on the machine that are running or ready to run, or `None` if the
+/// system does not report it.
 fn running() -> Option<u64> {
-    // The fourth field: running threads, a slash, all threads. Source: Documentation/filesystems/proc.rst of Linux.
-    let told = std::fs::read_to_string("/proc/loadavg").ok()?;
-    let (running, _) = told.split_whitespace().nth(3)?.split_once('/')?;
+    // The fourth field: running threads, a slash, all threads. Source:
+    // Documentation/filesystems/proc.rst of Linux.
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    let (running, _) = text.split_whitespace().nth(3)?.split_once('/')?;
     running.parse().ok()
 }
 
-/// Nothing where the system does not tell.
+/// Returns the times of this thread, or zeros if the system does not report them.
 fn waited() -> Waited {
-    // Nanoseconds that it ran, nanoseconds that it waited, how often it ran. Source: Documentation/scheduler/sched-stats.rst
-    // of Linux.
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let mut numbers = told.split_whitespace().map(|n| n.parse::<u64>().ok());
+    // Nanoseconds that it ran, nanoseconds that it waited, and how often it ran. Source:
+    // Documentation/scheduler/sched-stats.rst of Linux.
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let mut numbers = text.split_whitespace().map(|n| n.parse::<u64>().ok());
     match (
         numbers.next().flatten(),
         numbers.next().flatten(),
@@ -172,7 +182,7 @@ mod tests {
             work(time);
             let (busy, elapsed) = (watch.since(&mark), start.elapsed());
             assert!(busy > Duration::ZERO, "{busy:?}");
-            // It and the watching thread waited no longer than there was time.
+            // This thread and the watching thread waited no longer than the elapsed time.
             assert!(busy <= 2 * elapsed, "{busy:?} of {elapsed:?}");
         });
     }

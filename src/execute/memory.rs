@@ -1,5 +1,5 @@
-//! How much memory the process has. It is the whole process that is measured, so only a process that does
-//! nothing else can tell what a dispatch took: a [worker](crate::worker::Workers).
+//! Measurement of memory. Only the whole process is measured, so the memory of a dispatch is only
+//! known in a process that does nothing else, such as a [worker](crate::worker::Workers).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,18 +9,19 @@ use serde_json::Value;
 use crate::host::{Call, DispatchOutcome};
 use crate::record::{CaseRecord, Outcome, StepResult};
 
-/// What an allocation takes beside what it is for, in bytes, at most: its header, and rounding up.
+/// The most bytes that an allocation takes besides its content: its header and padding.
 const ALLOCATION: usize = 24;
 
-/// The entries of a node of a map, and how many there are in one at least, but for the first.
+/// The entries of a B-tree node, and the fewest entries in a node other than the root.
 const NODE_ENTRIES: usize = 11;
 const NODE_ENTRIES_MIN: usize = 5;
 
-/// How many bytes a JSON value takes as a tree, at most: many times its text, where it has many small parts.
+/// Returns an upper bound of the bytes that a JSON value takes as a tree: many times its text, if
+/// it has many small parts.
 pub(crate) fn of_tree(value: &Value) -> usize {
     let beside = match value {
         Value::String(text) => text.len() + ALLOCATION,
-        // Room for as many again, for a list that has grown.
+        // A list that has grown may have twice the capacity.
         Value::Array(items) => {
             let room = 2 * items.len() * size_of::<Value>() + ALLOCATION;
             room + items.iter().map(of_tree).sum::<usize>()
@@ -48,12 +49,12 @@ fn of_outcome(outcome: &Outcome) -> usize {
     }
 }
 
-/// How many bytes the answer takes that a dispatch came to.
+/// Returns the bytes that the answer of a dispatch takes, as in [`of_tree`].
 pub(crate) fn of_result(result: &StepResult) -> usize {
     result.outcome().map_or(0, of_outcome)
 }
 
-/// What a record holds of answers, in bytes. What several steps share counts once.
+/// The bytes that a record holds in answers. Shared allocations count once.
 #[derive(Default)]
 struct Held {
     bytes: usize,
@@ -83,7 +84,8 @@ impl Held {
     }
 }
 
-/// How many bytes it takes at most to hold the answers of a record, and to read the largest of them.
+/// Returns an upper bound of the bytes that it takes to hold the answers of a record and to parse
+/// the largest of them.
 pub(crate) fn of_answers(record: &CaseRecord) -> usize {
     let mut held = Held::default();
     for step in &record.steps {
@@ -105,8 +107,8 @@ pub(crate) fn of_answers(record: &CaseRecord) -> usize {
     held.bytes + reference.sum::<usize>() + READERS * of_the_largest(record)
 }
 
-/// So many times an answer is there while it is read, beside what is kept: as its text, the host's tree, another with
-/// short texts, the response, and what there is of one that it makes of the other.
+/// How many copies of an answer exist while it is parsed, besides those in the record: its text,
+/// the host's tree, one with shortened texts, and the response, some of them partial.
 const READERS: usize = 4;
 
 fn of_the_largest(record: &CaseRecord) -> usize {
@@ -116,7 +118,7 @@ fn of_the_largest(record: &CaseRecord) -> usize {
     let probes = record.probes.iter().map(|p| (&p.result, &p.call));
     let read = steps.chain(probes).map(|(result, call)| {
         match (result.outcome(), &call.output) {
-            // It was read, too, but for its end.
+            // The host parsed it too, if not to the end.
             (Some(DispatchOutcome::Fallback(_)), Some(output)) => {
                 let tree = serde_json::from_slice(output);
                 tree.map_or(0, |tree: Value| of_tree(&tree))
@@ -127,9 +129,10 @@ fn of_the_largest(record: &CaseRecord) -> usize {
     read.max().unwrap_or(0)
 }
 
-/// The most memory that the process has had resident, in bytes; `None` where the system does not tell.
+/// Returns the peak resident memory of the process, in bytes, or `None` if the system does not
+/// report it.
 pub fn peak() -> Option<u64> {
-    // What Linux counts for `getrusage` begins with the most that the parent had.
+    // On Linux, `getrusage` starts with the peak of the parent process.
     if cfg!(target_os = "linux") {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
         let line = status
@@ -143,7 +146,7 @@ pub fn peak() -> Option<u64> {
         use nix::sys::resource::{UsageWho, getrusage};
         let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
         let peak = u64::try_from(usage.max_rss()).ok()?;
-        // macOS counts bytes, the others KiB.
+        // macOS reports bytes, other systems KiB.
         Some(if cfg!(target_os = "macos") {
             peak
         } else {
@@ -154,7 +157,8 @@ pub fn peak() -> Option<u64> {
     None
 }
 
-/// The memory that the process has resident, in bytes; `None` where the system does not tell.
+/// Returns the resident memory of the process, in bytes, or `None` if the system does not report
+/// it.
 pub fn resident() -> Option<u64> {
     // Pages of the process: all, resident, …
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;

@@ -1,4 +1,5 @@
-//! Running cases on a host: what was seen becomes a record, and what the checks find in it.
+//! Runs cases on a host. The observations become records, and an executor applies the checks to
+//! them.
 
 mod call_counter;
 #[cfg(feature = "reference")]

@@ -1,4 +1,5 @@
-//! What a plugin hands out: it gets that again, or something like it, and so the generators say it to it.
+//! The response dictionary: JSON objects from a plugin's answers. A host sends them back to the
+//! plugin, or something similar, so the generators use them in requests.
 
 use serde_json::Value;
 
@@ -6,11 +7,13 @@ use crate::case::tree;
 use crate::host::DispatchOutcome;
 use crate::record::Outcome;
 
-/// The most objects that are taken from a plugin's answers, and the longest, in bytes: it may answer with anything.
+/// The most objects that are taken from a plugin's answers, and the longest, in bytes. A plugin may
+/// answer anything.
 const OBJECTS_MAX: usize = 16;
 const OBJECT_BYTES_MAX: usize = 4096;
 
-/// The objects inside of these answers, each once, as texts. States come first, which come again for sure.
+/// Returns the objects inside these answers as texts, without duplicates. States come first,
+/// because a host certainly sends them back.
 pub(crate) fn response_dictionary<'o>(outcomes: impl Iterator<Item = &'o Outcome>) -> Vec<String> {
     let (mut states, mut others) = (Vec::new(), Vec::new());
     for outcome in outcomes {
@@ -24,7 +27,7 @@ pub(crate) fn response_dictionary<'o>(outcomes: impl Iterator<Item = &'o Outcome
             if path.is_empty() || !is_some(object) || of_its_kind.len() == OBJECTS_MAX {
                 return;
             }
-            // What surrounds a long one is long, too: none of it is written to its end.
+            // Serializing into a bounded buffer stops early at objects that are too long.
             let mut room = [0; OBJECT_BYTES_MAX];
             if serde_json::to_writer(&mut room[..], object).is_err() {
                 return;

@@ -1,4 +1,4 @@
-//! Running cases on a host.
+//! The runner, which runs cases on a host and records what it observes.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -25,45 +25,46 @@ mod healthy_calls;
 mod locate_step;
 mod steps;
 
-/// How many steps of a case are run on sessions of their own.
+/// The most steps of a case that are run on sessions of their own.
 const ISOLATED_MAX: usize = 8;
 
-/// How often that is tried which the clock may end, and need not.
+/// The most attempts at something that may time out on a busy machine.
 const TRIALS: usize = 3;
 
-/// Runs cases on a host, one after the other on one session.
+/// A runner of cases on a host, one after the other on one session.
 pub struct Runner<'h, H: Host, R = Request> {
     host: &'h H,
     subject: Subject,
     session: H::Session,
-    /// What the session's last call allocated: see [`predict`].
+    /// The bytes that the session's last call allocated: see [`predict`].
     carried: u64,
     /// Whether the puppet may have grown the session's memory.
     grown: bool,
-    /// How many dispatches the session has seen.
+    /// The number of dispatches in the session.
     calls: u32,
     healthy: Vec<Healthy<R>>,
     /// See [`CaseRecord::healthy`].
     healthy_results: Arc<[StepResult]>,
     call_counter: CallCounter,
-    /// Where a case runs alone, to tell what was the machine's and not the host's.
+    /// The watcher of the machine's load while a case runs alone, to tell the machine's delays from
+    /// the host's.
     watch: Option<Watch>,
-    /// What the clock has to do with the case that is running.
+    /// The timing of the current case.
     clock: Clock,
     /// Called before each dispatch.
     heartbeat: Option<BeforeDispatch>,
-    /// The most memory before the first case, and before the next, where memory is measured.
+    /// The peak memory before the first case and before the next one, if memory is measured.
     peaks: Option<(u64, u64)>,
-    /// The most that the answers of a case took: see [`Memory::answers`].
+    /// The most memory that the answers of a case took: see [`Memory::answers`].
     answers: u64,
     #[cfg(feature = "reference")]
     reference: Option<ReferenceHost>,
 }
 
-/// Where a case raised the memory by less, its answers are not looked at, in bytes.
+/// The least increase of the peak memory, in bytes, for which the answers of a case are measured.
 const RAISED_MIN_BYTES: u64 = 1 << 20;
 
-/// The dispatches of a case and the clock.
+/// The timing of a case's dispatches.
 #[derive(Default)]
 struct Clock {
     slowest: Duration,
@@ -85,10 +86,10 @@ impl Clock {
 type BeforeDispatch = Box<dyn FnMut(&'static Function)>;
 
 impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
-    /// Opens a session and learns what healthy calls come to.
+    /// Opens a session and records the results of healthy calls.
     ///
     /// # Errors
-    /// [`HandshakeError`] where the host opens no session.
+    /// Returns a [`HandshakeError`] if the host cannot open a session.
     pub fn new(host: &'h H, subject: Subject) -> Result<Self, HandshakeError> {
         let mut runner = Self {
             host,
@@ -134,30 +135,31 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         Ok(runner)
     }
 
-    /// Calls this before each dispatch of a step or a healthy call, with the function.
+    /// Sets a function to call before each dispatch of a step or a healthy call, with the wire
+    /// function.
     pub fn before_dispatches(&mut self, heartbeat: impl FnMut(&'static Function) + 'static) {
         self.heartbeat = Some(Box::new(heartbeat));
     }
 
-    /// Measures the memory of the process from now on.
+    /// Starts to measure the memory of the process.
     pub fn measure_memory(&mut self) {
         self.peaks = memory::peak().map(|peak| (peak, peak));
     }
 
-    /// Runs thorough cases on the published host too, with the same plugin. Of the puppet only those that it
-    /// survives; any other plugin must not be one that kills it.
+    /// Compares thorough cases with the published host, which runs the same plugin. Cases of the
+    /// puppet that would kill that host are skipped; any other plugin must not kill it.
     #[cfg(feature = "reference")]
     pub fn compare_with(&mut self, reference: ReferenceHost) {
         self.reference = Some(reference);
     }
 
-    /// The places of the functions that the plugin negotiated.
+    /// Returns the indices of the functions that the plugin negotiated.
     pub fn negotiated(&self) -> Vec<usize> {
         self.healthy.iter().map(|healthy| healthy.place).collect()
     }
 
-    /// The objects of JSON that the plugin's healthy answers hold, as texts, such as the state that a signer is built with:
-    /// what it hands out it gets again, or something like it. None where it is the puppet.
+    /// Returns the JSON objects in the plugin's healthy answers as texts, such as the state of a
+    /// signer: a host sends them back, or something similar. Returns none for the puppet.
     pub fn response_dictionary(&self) -> Vec<String> {
         match self.subject {
             Subject::Puppet => Vec::new(),
@@ -168,15 +170,15 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         }
     }
 
-    /// Who answers.
+    /// Returns the subject that answers.
     pub fn subject(&self) -> Subject {
         self.subject
     }
 
-    /// Goes on with a fresh session.
+    /// Replaces the session with a fresh one.
     ///
     /// # Errors
-    /// [`HandshakeError`] where the host opens none.
+    /// Returns a [`HandshakeError`] if the host cannot open a session.
     pub fn renew(&mut self) -> Result<(), HandshakeError> {
         self.session = self.host.open()?;
         self.carried = 0;
@@ -185,16 +187,17 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         Ok(())
     }
 
-    /// Goes on with a fresh session where this one is large: two that have all the memory they may are not open at a
-    /// time. Which they are is foretold and not measured, so that it is the same on every machine.
+    /// Replaces the session with a fresh one if its memory may have grown: two sessions with the
+    /// most memory must not be open at a time. This depends on predictions, not on measurements, so
+    /// it is the same on every machine.
     fn make_room(&mut self) -> Result<(), HandshakeError> {
         if self.grown { self.renew() } else { Ok(()) }
     }
 
-    /// Runs a case on the session that is open.
+    /// Runs a case on the open session.
     ///
     /// # Errors
-    /// [`HandshakeError`] where the host opens no session for comparison.
+    /// Returns a [`HandshakeError`] if the host cannot open a session for comparison.
     pub fn run(&mut self, case: &Case<R>, depth: Depth) -> Result<CaseRecord, HandshakeError> {
         let case = &*self.resolve(case)?;
         let mut record = self.steps(case.dispatches(), case.steps.iter().map(Cow::Borrowed));
@@ -210,10 +213,10 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         Ok(self.complete(record))
     }
 
-    /// Runs a case that is of no more use on the session that is open, as [`Depth::Light`]: it need not be copied.
+    /// Runs a case on the open session as [`Depth::Light`], and consumes it, which saves copies.
     ///
     /// # Errors
-    /// As [`Runner::run`].
+    /// Returns the errors of [`Runner::run`].
     pub fn run_light(&mut self, mut case: Case<R>) -> Result<CaseRecord, HandshakeError> {
         if let Cow::Owned(resolved) = self.resolve(&case)? {
             case = resolved;
@@ -223,14 +226,14 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         Ok(self.complete(record))
     }
 
-    /// The record of a case that has run.
+    /// Completes the record of a case that has run.
     fn complete(&mut self, mut record: CaseRecord) -> CaseRecord {
         self.clock.write_to(&mut record);
         record.memory = self.memory(&record);
         record
     }
 
-    /// What the case that just ran took, where memory is measured.
+    /// Returns the memory of the case that just ran, if memory is measured.
     fn memory(&mut self, record: &CaseRecord) -> Option<Memory> {
         let (baseline, before) = self.peaks?;
         let peak = memory::peak()?;
@@ -246,14 +249,14 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         })
     }
 
-    /// What is done beside the steps of a thorough case.
+    /// Does what a thorough case has besides its steps.
     fn look_closer(
         &mut self,
         case: &Case<R>,
         record: &mut CaseRecord,
     ) -> Result<(), HandshakeError> {
-        for place in 0..self.healthy.len() {
-            record.probes.push(self.probe(place, record.steps.len()));
+        for index in 0..self.healthy.len() {
+            record.probes.push(self.probe(index, record.steps.len()));
         }
         self.make_room()?;
         let fresh = self.on_fresh_session(case, record)?;
@@ -280,7 +283,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     /// Runs a case alone on a fresh session.
     ///
     /// # Errors
-    /// [`HandshakeError`] where the host opens no session.
+    /// Returns a [`HandshakeError`] if the host cannot open a session.
     pub fn run_alone(
         &mut self,
         case: &Case<R>,
@@ -301,7 +304,8 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
                 record.isolated.push(seen.result);
             }
             self.clock.write_to(&mut record);
-            // Sessions that are not apart show here too, and to look at them takes one of each function.
+            // Sessions that share state also show here. Checking for it takes a call of each
+            // function.
             if record
                 .probes
                 .iter()
@@ -313,10 +317,11 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         Ok(record)
     }
 
-    /// The same, of some times that in which the clock ended the fewest calls: on a busy machine it may end any.
+    /// Runs a case alone up to three times and returns the record with the fewest timeouts: on a
+    /// busy machine any call may time out.
     ///
     /// # Errors
-    /// As [`Runner::run_alone`].
+    /// Returns the errors of [`Runner::run_alone`].
     pub fn run_undisturbed(&mut self, case: &Case<R>) -> Result<CaseRecord, HandshakeError> {
         let mut record = self.run_alone(case, Depth::Light)?;
         for _ in 1..TRIALS {
@@ -331,18 +336,19 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         Ok(record)
     }
 
-    /// The case with programs that know how much to burn.
+    /// Returns the case with each [`Op::BurnTo`](crate::puppet::Op::BurnTo) replaced, after a trial
+    /// call that measures the fuel.
     fn resolve<'c>(&mut self, case: &'c Case<R>) -> Result<Cow<'c, Case<R>>, HandshakeError> {
         let mut case = Cow::Borrowed(case);
-        for place in 0..case.steps.len() {
-            let step = &case.steps[place];
+        for index in 0..case.steps.len() {
+            let step = &case.steps[index];
             let Some(program) = step.program.as_ref().filter(|p| p.burns_to()) else {
                 continue;
             };
             self.make_room()?;
             self.heartbeat(step.request.function());
             let mut trial = execute(step.request_with_program(), &mut self.host.open()?);
-            // On a busy machine the clock may end it before it has used what it uses.
+            // On a busy machine it may time out before it has used its fuel.
             for _ in 1..TRIALS {
                 if trial.call.cause != Some(Cause::Timeout) {
                     break;
@@ -350,22 +356,22 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
                 trial = execute(step.request_with_program(), &mut self.host.open()?);
             }
             let burning = program.burning(trial.call.fuel);
-            case.to_mut().steps[place].program = Some(burning);
+            case.to_mut().steps[index].program = Some(burning);
         }
         Ok(case)
     }
 
-    /// Dispatches the step at this place; `None` where its input is larger than [`INPUT_MAX_BYTES`]: Extism
-    /// zeroes what a call allocated at the expense of the next one's fuel, so that call would fail. `many` says whether
-    /// the case has [`MANY_STEPS`](crate::case::MANY_STEPS).
-    fn step(&mut self, place: usize, step: Cow<'_, Step<R>>, many: bool) -> Option<StepRecord> {
+    /// Dispatches a step. Returns `None` if its input is larger than [`INPUT_MAX_BYTES`]: Extism
+    /// zeroes what a call allocated with the next call's fuel, so that call would fail. `many` says
+    /// whether the case has [`MANY_STEPS`](crate::case::MANY_STEPS).
+    fn step(&mut self, index: usize, step: Cow<'_, Step<R>>, many: bool) -> Option<StepRecord> {
         let (request, program) = Step::request_and_program(step);
         let program = program.as_deref();
         let function = request.function();
         self.heartbeat(function);
         let healthy = self.healthy.iter().find(|h| h.function == function);
         let version = healthy.map(|healthy| healthy.version);
-        // What is sent back is made otherwise than the host makes it.
+        // An echoed input is compared, so it is encoded in another way than the host does.
         let encoding = if program.is_some_and(Program::echoes) {
             EnvelopeEncoding::Tree
         } else {
@@ -391,13 +397,13 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         if matches!(seen.call.cause, Some(Cause::RequestTooLarge(_))) {
             return None;
         }
-        // Only drift is looked for with it.
+        // Only the check for drift needs it.
         let guest_memory = match (self.subject, many) {
             (Subject::Plugin, true) => self.session.guest_memory(),
             _ => None,
         };
         let mut record = StepRecord {
-            step_index: place,
+            step_index: index,
             function,
             version,
             expected_input: expected_input.map(|input| share_input(input, &seen.call)),
@@ -428,7 +434,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         }
     }
 
-    /// The steps of a record once more, on a session of their own.
+    /// Runs the steps of a record once more, on a session of their own.
     fn on_fresh_session(
         &mut self,
         case: &Case<R>,
@@ -450,7 +456,8 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
     }
 }
 
-/// The input that the guest must get, kept once where the host tells that it got just that.
+/// Returns the expected input, sharing the allocation of the input that the host reports if both
+/// are equal.
 fn share_input(expected: Vec<u8>, call: &Call) -> Arc<[u8]> {
     match &call.input {
         Some(told) if **told == *expected => Arc::clone(told),
@@ -464,10 +471,10 @@ pub(crate) struct Healthy<R> {
     pub(crate) function: &'static Function,
     pub(crate) version: u32,
     pub(crate) step: Step<R>,
-    /// The input of the healthy call; `None` where its request does not serialize.
+    /// The input of the healthy call; `None` if its request does not serialize.
     pub(crate) input: Option<Arc<[u8]>>,
     /// The puppet's healthy answer.
     pub(crate) answer: Vec<u8>,
-    /// What the healthy call comes to on a fresh session.
+    /// The result of the healthy call on a fresh session.
     pub(crate) result: StepResult,
 }

@@ -1,5 +1,5 @@
-//! Answers that are almost sound: a response of the function, the dry-run one or an arbitrary one, written as text and then
-//! spoiled in the ways in which guests and decoders get it wrong.
+//! Answers that are almost valid: the JSON text of a dry-run or arbitrary response of the function,
+//! with mistakes that guests and decoders make.
 
 use arbitrary::Unstructured;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::malformed_json::{Json, VALUES, one_in};
 use crate::wire::{Function, VERSION_KEY};
 
-/// JSON texts in the place of the version. The first is the negotiated one of all published functions.
+/// JSON texts for the version. The first is the negotiated one of all published functions.
 const VERSIONS: [&str; 18] = [
     "1",
     "1",
@@ -29,10 +29,10 @@ const VERSIONS: [&str; 18] = [
     "01",
 ];
 
-/// Texts before or behind the object.
+/// Texts that may precede or follow the object.
 const AROUND: [&str; 13] = [
     " ",
-    // White space, but not JSON's.
+    // White space, but not in JSON.
     "\u{b}\u{c}",
     "\u{a0}",
     "\u{2028}",
@@ -47,9 +47,9 @@ const AROUND: [&str; 13] = [
     "null",
 ];
 
-/// The response with the version `1` in front.
+/// Returns the response with the version `1` as its first field.
 fn with_version(mut response: Value) -> Json {
-    // The same in whose tree objects keep another order.
+    // Sorted, because the order depends on the features of `serde_json` in the build.
     response.sort_all_objects();
     let mut answer = Json::from_value(&response);
     if let Json::Object(fields) = &mut answer {
@@ -59,20 +59,21 @@ fn with_version(mut response: Value) -> Json {
     answer
 }
 
-/// The function's dry-run response.
+/// Returns the function's dry-run response.
 fn sound(function: &Function) -> Json {
     with_version(function.dry_run_response().unwrap_or_default())
 }
 
-/// The dry-run response with this text in the place of each of its values in turn, where it is a response still.
+/// Returns the dry-run response with each of its values in turn replaced with this text, as far as
+/// the result is still a valid response.
 fn with_each<'f>(function: &'f Function, value: &'f str) -> impl Iterator<Item = String> + 'f {
     let fields = match sound(function) {
         Json::Object(fields) => fields,
         _ => Vec::new(),
     };
-    (1..fields.len()).filter_map(move |place| {
+    (1..fields.len()).filter_map(move |index| {
         let mut fields = fields.clone();
-        fields[place].1 = Json::Text(value.to_owned());
+        fields[index].1 = Json::Text(value.to_owned());
         let text = Json::Object(fields).write();
         let mut object: serde_json::Map<String, Value> = serde_json::from_str(&text).ok()?;
         object.remove(VERSION_KEY);
@@ -81,8 +82,8 @@ fn with_each<'f>(function: &'f Function, value: &'f str) -> impl Iterator<Item =
     })
 }
 
-/// The parts of an answer around the place of a string that the function's response may hold, and `None`
-/// where it has no such place.
+/// Returns the parts of an answer before and after a string that the function's response may hold,
+/// or `None` if it has no string.
 pub(crate) fn around_a_string(function: &Function) -> Option<(String, String)> {
     const PROBE: &str = "\"cc-lb-fuzz-probe\"";
     let text = with_each(function, PROBE).next()?;
@@ -90,7 +91,8 @@ pub(crate) fn around_a_string(function: &Function) -> Option<(String, String)> {
     Some((format!("{before}\""), format!("\"{behind}")))
 }
 
-/// An answer with a list of so many items, where the function's response may hold one.
+/// Returns an answer with a list of `items` items, or `None` if the function's response has no
+/// list.
 pub(crate) fn with_a_list(
     function: &Function,
     items: usize,
@@ -102,7 +104,7 @@ pub(crate) fn with_a_list(
         "0",
     ];
     let one = ITEMS.map(|item| format!("[{item}]"));
-    let places: Vec<String> = ITEMS
+    let answers: Vec<String> = ITEMS
         .iter()
         .zip(&one)
         .flat_map(|(item, one)| {
@@ -110,13 +112,13 @@ pub(crate) fn with_a_list(
             with_each(function, one).map(move |text| text.replacen(one, &many, 1))
         })
         .collect();
-    if places.is_empty() {
+    if answers.is_empty() {
         return Ok(None);
     }
-    u.choose(&places).cloned().map(Some)
+    u.choose(&answers).cloned().map(Some)
 }
 
-/// An answer of the function: sound in about a third of the cases.
+/// Draws an answer of the function. About a third are valid.
 pub(crate) fn arbitrary(
     function: &Function,
     u: &mut Unstructured<'_>,
@@ -140,7 +142,7 @@ pub(crate) fn arbitrary(
     Ok(text)
 }
 
-/// Changes the version, or where it stands, or which of two counts.
+/// Changes or removes the version, moves it, or adds a second one.
 fn corrupt_version(answer: &mut Json, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let Json::Object(fields) = answer else {
         return Ok(());
@@ -148,24 +150,24 @@ fn corrupt_version(answer: &mut Json, u: &mut Unstructured<'_>) -> arbitrary::Re
     if fields.is_empty() {
         return Ok(());
     }
-    let place = u.choose_index(fields.len())?;
+    let index = u.choose_index(fields.len())?;
     match u.int_in_range(0..=5)? {
-        0 => fields.rotate_left(place),
+        0 => fields.rotate_left(index),
         1 => fields[0].1 = Json::Text((*u.choose(&VERSIONS)?).to_owned()),
         2 => {
             let version = Json::Text((*u.choose(&VERSIONS)?).to_owned());
-            fields.insert(place, (Json::key(VERSION_KEY), version));
+            fields.insert(index, (Json::key(VERSION_KEY), version));
         }
-        // Inside of another value.
-        3 if place > 0 => {
+        // The version inside another value.
+        3 if index > 0 => {
             let version = fields.remove(0);
-            let inner = &mut fields[place - 1].1;
+            let inner = &mut fields[index - 1].1;
             match inner {
                 Json::Object(fields) => fields.push(version),
                 other => *other = Json::Object(vec![version]),
             }
         }
-        // All but the version inside of another object.
+        // All fields but the version inside another object.
         4 => {
             let inner = Json::Object(fields.split_off(1));
             let name = Json::key(u.choose(&["data", "response", "result"])?);
@@ -194,7 +196,7 @@ fn corrupt_text(text: &mut Vec<u8>, u: &mut Unstructured<'_>) -> arbitrary::Resu
             text.push(b']');
         }
         4 => {
-            // No UTF-8, wherever it is put.
+            // Invalid UTF-8 in any position.
             let broken: [&[u8]; 4] = [b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf0\x9f"];
             text.splice(at..at, u.choose(&broken)?.iter().copied());
         }
@@ -202,7 +204,7 @@ fn corrupt_text(text: &mut Vec<u8>, u: &mut Unstructured<'_>) -> arbitrary::Resu
             text.insert(at, u.arbitrary()?);
         }
         6 => *text = u.choose(&VALUES)?.as_bytes().to_vec(),
-        // An answer within a text.
+        // The answer inside a JSON string.
         7 => *text = Json::key(&String::from_utf8_lossy(text)).into_bytes(),
         _ => {
             let length = u.int_in_range(0..=16usize)?.min(u.len());

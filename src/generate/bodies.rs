@@ -1,5 +1,5 @@
-//! Bodies that are nearly what a plugin expects: a plugin that reads JSON looks for fields that may be missing, empty or of
-//! another type.
+//! Bodies that are almost what a plugin expects. A plugin that parses JSON reads fields that may be
+//! missing, empty or of another type.
 
 use std::sync::LazyLock;
 
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use crate::case::tree;
 
-/// JSON that is no object, or an empty one.
+/// JSON that is not an object, or an empty one.
 const EDGES: [&str; 9] = [
     "[]", "{}", "null", "true", "0", "-1", r#""""#, "[null]", "[{}]",
 ];
 
-/// What the others are near to: two requests and an error.
+/// Returns the samples that are mutated: two requests and an error.
 fn samples() -> [Value; 3] {
     [
         json!({
@@ -44,7 +44,7 @@ fn samples() -> [Value; 3] {
     ]
 }
 
-/// Bodies that are no JSON: what proxies answer with, and a stream.
+/// Bodies that are not JSON: responses of proxies, and a stream.
 const OTHERS: [&str; 4] = [
     "<html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>",
     "upstream connect error or disconnect/reset before headers",
@@ -52,21 +52,21 @@ const OTHERS: [&str; 4] = [
     "data: [DONE]\n\n",
 ];
 
-/// The [`EDGES`], the [`OTHERS`], and what is one change away from the samples, in base64.
+/// Returns the [`EDGES`], the [`OTHERS`], the samples and their single mutations, in base64.
 pub(crate) fn mutated_bodies() -> &'static [String] {
     static ALL: LazyLock<Vec<String>> = LazyLock::new(|| {
         let edges = EDGES.into_iter().chain(OTHERS).map(str::to_owned);
-        let near = samples().into_iter().flat_map(|sample| {
+        let mutated = samples().into_iter().flat_map(|sample| {
             let changed = single_mutations(&sample);
             std::iter::once(sample).chain(changed)
         });
-        let all = edges.chain(near.map(|body| tree::text(&body)));
+        let all = edges.chain(mutated.map(|body| tree::text(&body)));
         all.map(|body| BASE64_STANDARD.encode(body)).collect()
     });
     &ALL
 }
 
-/// What a value of JSON may be that its reader did not think of.
+/// JSON values that a parser may not expect.
 pub(crate) static UNEXPECTED_VALUES: LazyLock<[Value; 10]> = LazyLock::new(|| {
     [
         json!(null),
@@ -82,7 +82,7 @@ pub(crate) static UNEXPECTED_VALUES: LazyLock<[Value; 10]> = LazyLock::new(|| {
     ]
 });
 
-/// A request as most are, in base64.
+/// Returns a typical request body, in base64.
 pub(crate) fn typical_body() -> &'static str {
     static BODY: LazyLock<String> = LazyLock::new(|| {
         let [_, request, _] = &samples();
@@ -91,7 +91,7 @@ pub(crate) fn typical_body() -> &'static str {
     &BODY
 }
 
-/// The sample with another value in one place, or without what is there.
+/// Returns the sample with each of its values in turn replaced or removed.
 pub(crate) fn single_mutations(sample: &Value) -> Vec<Value> {
     let mut all = Vec::new();
     for path in tree::paths(sample, |_| true) {
@@ -105,16 +105,16 @@ pub(crate) fn single_mutations(sample: &Value) -> Vec<Value> {
     all
 }
 
-/// The sample without the field or item at this path.
+/// Returns the sample without the field or item at a path.
 fn without(sample: &Value, path: &str) -> Value {
     let mut other = sample.clone();
     let (parent, key) = path.rsplit_once('/').unwrap_or_default();
     match other.pointer_mut(parent) {
         Some(Value::Object(fields)) => drop(fields.remove(key)),
         Some(Value::Array(items)) => {
-            let place = key.parse().unwrap_or(usize::MAX);
-            if place < items.len() {
-                items.remove(place);
+            let index = key.parse().unwrap_or(usize::MAX);
+            if index < items.len() {
+                items.remove(index);
             }
         }
         _ => {}

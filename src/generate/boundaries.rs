@@ -1,4 +1,4 @@
-//! Requests that differ from the dry-run sample in one field, in one that grows, then in two.
+//! Requests that differ from the dry-run sample in one field, in one that grows, or in two.
 
 use serde_json::Value;
 
@@ -8,20 +8,20 @@ use super::growing_fields::GrowingField;
 use crate::case::{Case, Step, tree};
 use crate::wire::Vocabulary;
 
-/// So many values of each field are tried with those of another one, at most.
+/// The most values of a field that are combined with those of another field.
 const PAIRED_MAX: usize = 8;
 
-/// So many values of each small field are tried with each field that grows.
+/// The most values of a small field that are combined with each growing field.
 const GROWN_MAX: usize = 4;
 
-/// The first values of each field come in soaks too, many in turns.
+/// The most values of a field that soaks repeat.
 const SOAKED_MAX: usize = 16;
 
-/// What is tried of some functions.
+/// The boundary cases of some functions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BoundaryCases {
     functions: Vec<Function>,
-    /// What grows, each with the place of its function.
+    /// The growing fields, each with the index of its function.
     growing: Vec<(u16, GrowingField)>,
     words: Vec<String>,
     trials: Vec<Trial>,
@@ -31,9 +31,9 @@ pub(crate) struct BoundaryCases {
 #[derive(Clone, Copy, Debug)]
 enum Trial {
     Single(Single),
-    /// A field that grows, by its place, while another one has this value.
+    /// A growing field by its index, and the value of another field.
     GrowingField(u16, Option<Single>),
-    /// A field of a function and a word in it, each by its place, and in which way.
+    /// A token in a field, all by index, and the index of the way to insert it.
     Word {
         function: u16,
         field: u16,
@@ -43,7 +43,7 @@ enum Trial {
     Pair(Single, Single),
 }
 
-/// A value of a field of a function, each by its place.
+/// A value of a field of a function, all by index.
 #[derive(Clone, Copy, Debug)]
 struct Single {
     function: u16,
@@ -52,7 +52,8 @@ struct Single {
 }
 
 impl BoundaryCases {
-    /// Those of a menu's functions, of which this was learned, with its words and what the plugin hands out.
+    /// Returns the cases of the learned functions, with the generator's tokens and the objects that
+    /// the plugin returned.
     pub(crate) fn new<R: Vocabulary>(
         generator: &CaseGenerator,
         learned: &[FunctionSamples<R>],
@@ -73,7 +74,7 @@ impl BoundaryCases {
             functions.push(function);
             of_items.extend(Function::of_items(of));
         }
-        // There are many texts, and limits of theirs are seldom.
+        // There are many texts, and few of them have a limit.
         growing.sort_by_key(|(_, growing)| growing.is_text());
         functions.extend(of_items);
         let mut all = Self {
@@ -86,12 +87,12 @@ impl BoundaryCases {
         all
     }
 
-    /// How many there are.
+    /// Returns the number of cases.
     pub(crate) fn len(&self) -> usize {
         self.trials.len()
     }
 
-    /// The first values of all fields, one field after the other.
+    /// Returns the first `values` values of each field, one field after the other.
     fn singles(&self, values: usize) -> impl Iterator<Item = Single> {
         let functions = (0u16..).zip(&self.functions);
         functions.flat_map(move |(function, of)| {
@@ -115,7 +116,8 @@ impl BoundaryCases {
         &self.function(single).fields[usize::from(single.field)]
     }
 
-    /// The first value of each field, what grows, the other values; then all else in turns.
+    /// Orders the trials: the first value of each field, growing fields, the other values, then all
+    /// others in turns.
     fn in_order(&self) -> Vec<Trial> {
         let mut singles: Vec<_> = self.singles(usize::MAX).collect();
         singles.sort_by_key(|single| single.value);
@@ -174,7 +176,7 @@ impl BoundaryCases {
             .collect()
     }
 
-    /// The likeliest words first.
+    /// Returns the trials of tokens, the likeliest token first.
     fn with_words(&self) -> Vec<Trial> {
         let mut trials = Vec::new();
         for (word, _) in (0u16..).zip(&self.words) {
@@ -194,7 +196,7 @@ impl BoundaryCases {
     }
 }
 
-/// One of each as long as there are any.
+/// Takes one of each list in turns until all are empty.
 fn in_turns(lists: [Vec<Trial>; 3]) -> Vec<Trial> {
     let mut lists = lists.map(Vec::into_iter);
     let mut all = Vec::new();
@@ -208,7 +210,7 @@ fn in_turns(lists: [Vec<Trial>; 3]) -> Vec<Trial> {
 }
 
 impl BoundaryCases {
-    /// The case of an index.
+    /// Returns the case of an index.
     pub(crate) fn nth<R: Vocabulary>(&self, index: usize) -> Option<Case<R>> {
         let steps = match *self.trials.get(index)? {
             Trial::Single(single) => vec![self.step(&[single])],
@@ -231,13 +233,13 @@ impl BoundaryCases {
         Some(Case { steps })
     }
 
-    /// Requests to make again and again, in turns.
+    /// Returns the requests that a soak repeats in turns.
     pub(crate) fn soaked<R: Vocabulary>(&self) -> Vec<Step<R>> {
         let singles = self.singles(SOAKED_MAX);
         singles.map(|single| self.step(&[single])).collect()
     }
 
-    /// The sample of a function with these values in their fields.
+    /// Returns the sample of a function with these values in their fields.
     fn with(&self, function: &Function, singles: &[Single]) -> Value {
         let mut root = function.sample.clone();
         for single in singles {
@@ -248,13 +250,13 @@ impl BoundaryCases {
         root
     }
 
-    /// Values of fields of one function, together.
+    /// Returns the step with these values, all in fields of one function.
     fn step<R: Vocabulary>(&self, singles: &[Single]) -> Step<R> {
         let function = self.function(&singles[0]);
         step(function, self.with(function, singles))
     }
 
-    /// A request that grows from step to step.
+    /// Returns requests that grow from step to step.
     fn grow<R: Vocabulary>(&self, growing: u16, single: Option<Single>) -> Vec<Step<R>> {
         let (function, growing) = &self.growing[usize::from(growing)];
         let function = &self.functions[usize::from(*function)];
@@ -269,7 +271,8 @@ impl BoundaryCases {
     }
 }
 
-/// A step of this request; the healthy call where two values do not read back together, though each does alone.
+/// Returns a step with this request, or the healthy call if the request does not deserialize: two
+/// values may be valid alone but not together.
 fn step<R: Vocabulary>(function: &Function, request: Value) -> Step<R> {
     match serde_json::from_value(request) {
         Ok(request) => Step::without_program(request),

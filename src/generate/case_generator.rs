@@ -1,4 +1,4 @@
-//! What generated cases are made of, and arbitrary cases.
+//! The settings of the case generator, and arbitrary cases.
 
 use arbitrary::Unstructured;
 use proptest::prelude::*;
@@ -10,28 +10,30 @@ use crate::case::{Case, MARKER, ONCE, Step};
 use crate::puppet::Program;
 use crate::wire::{Request, Vocabulary};
 
-/// The most steps that a generated case has.
+/// The most steps of a generated case.
 const GENERATED_STEPS: usize = 8;
 
-/// The most steps that a generated sequence has.
+/// The most steps of a generated sequence.
 const SEQUENCE_STEPS: usize = 32;
 
-/// What generated cases are made of.
+/// A generator of cases: the functions, programs and tokens that it draws from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseGenerator {
-    /// The functions to call, by their places in [`Vocabulary::functions`]. Never empty.
+    /// The functions to call, by their indices in [`Vocabulary::functions`]. Must not be empty.
     pub functions: Vec<usize>,
-    /// Which programs for the puppet requests carry; `None` for any other plugin.
+    /// The kind of puppet programs that requests carry; `None` for any other plugin.
     pub programs: Option<Wildness>,
-    /// Words to say to a plugin that is not the puppet: see [`dictionary()`].
+    /// Tokens for requests to a plugin that is not the puppet, the likeliest first: see
+    /// [`dictionary()`].
     pub dictionary: Vec<String>,
-    /// Objects of JSON to say to such a plugin, as texts: see
+    /// JSON objects for requests to such a plugin, as texts: see
     /// [`Runner::response_dictionary`](crate::execute::Runner::response_dictionary).
     pub response_dictionary: Vec<String>,
 }
 
 impl CaseGenerator {
-    /// All functions of the vocabulary, with scripted and wild programs.
+    /// Returns a generator for the puppet: all functions of the vocabulary, with scripted and wild
+    /// programs.
     pub fn puppet<R: Vocabulary>() -> Self {
         Self {
             functions: (0..R::functions().len()).collect(),
@@ -41,7 +43,7 @@ impl CaseGenerator {
         }
     }
 
-    /// All functions of the vocabulary, without programs: for a plugin that is not the puppet.
+    /// Returns a generator for any other plugin: all functions of the vocabulary, without programs.
     pub fn plugin<R: Vocabulary>() -> Self {
         Self {
             programs: None,
@@ -49,32 +51,32 @@ impl CaseGenerator {
         }
     }
 
-    /// The words that are most likely meant.
+    /// Returns the tokens that the plugin most likely looks for.
     pub(crate) fn likely_tokens(&self) -> &[String] {
         &self.dictionary[..self.dictionary.len().min(dictionary::LIKELY_MAX)]
     }
 
-    /// An arbitrary step.
+    /// Draws an arbitrary step.
     ///
     /// # Errors
-    /// Those of `arbitrary`.
+    /// Returns the errors of `arbitrary`.
     pub fn step<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
-        let place = *u.choose(&self.functions)?;
-        // What is drawn last has often no entropy left.
+        let index = *u.choose(&self.functions)?;
+        // The part that is drawn last often gets no entropy.
         let program_first = self.programs.is_some() && u.arbitrary()?;
         let program = if program_first {
-            self.program::<R>(place, u)?
+            self.program::<R>(index, u)?
         } else {
             None
         };
         let request = match self.programs {
-            Some(_) => R::arbitrary_of(place, u)?,
-            None => self.request(place, u)?,
+            Some(_) => R::arbitrary_of(index, u)?,
+            None => self.request(index, u)?,
         };
         let program = if program_first {
             program
         } else {
-            self.program::<R>(place, u)?
+            self.program::<R>(index, u)?
         };
         Ok(Step {
             request,
@@ -83,29 +85,29 @@ impl CaseGenerator {
         })
     }
 
-    /// An arbitrary program, where there are any, or none.
+    /// Draws an arbitrary program or none. A plugin that is not the puppet gets none.
     fn program<R: Vocabulary>(
         &self,
-        place: usize,
+        index: usize,
         u: &mut Unstructured<'_>,
     ) -> arbitrary::Result<Option<Program>> {
         match self.programs {
             Some(wildness) if u.int_in_range(0..=2u8)? != 0 => {
-                Program::arbitrary_for(&R::functions()[place], wildness, u).map(Some)
+                Program::arbitrary_for(&R::functions()[index], wildness, u).map(Some)
             }
             _ => Ok(None),
         }
     }
 
-    /// An arbitrary request of a function of a plugin that is not the puppet: mostly near the dry-run sample.
+    /// Draws a request for a plugin that is not the puppet: in most cases a mutated dry-run sample.
     fn request<R: Vocabulary>(
         &self,
-        place: usize,
+        index: usize,
         u: &mut Unstructured<'_>,
     ) -> arbitrary::Result<R> {
         let request = match u.int_in_range(0..=2u8)? {
-            0 => R::arbitrary_of(place, u)?,
-            _ => sample_mutation::mutated_sample(place, u)?,
+            0 => R::arbitrary_of(index, u)?,
+            _ => sample_mutation::mutated_sample(index, u)?,
         };
         let request = if !self.dictionary.is_empty() && u.ratio(1, 2)? {
             let from = if u.ratio(3, 4)? {
@@ -140,10 +142,10 @@ impl CaseGenerator {
         }
     }
 
-    /// A sequence of many steps, most of them the healthy call of a function or near that.
+    /// Draws a sequence of many steps, most of them healthy calls or mutated samples.
     ///
     /// # Errors
-    /// Those of `arbitrary`.
+    /// Returns the errors of `arbitrary`.
     pub fn sequence<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Case<R>> {
         let mut steps = Vec::new();
         for _ in 0..u.int_in_range(2..=SEQUENCE_STEPS)? {
@@ -155,15 +157,15 @@ impl CaseGenerator {
         Ok(Case { steps })
     }
 
-    /// An arbitrary case: mostly a few steps.
+    /// Draws an arbitrary case, which has a few steps in most cases.
     ///
     /// # Errors
-    /// Those of `arbitrary`.
+    /// Returns the errors of `arbitrary`.
     pub fn case<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Case<R>> {
         let most = *u.choose(&[1, 2, 4, GENERATED_STEPS])?;
         let mut steps = vec![self.step(u)?];
         for _ in 1..u.int_in_range(1..=most)? {
-            // Without entropy every step is the same.
+            // Without entropy all further steps would be equal.
             if u.is_empty() {
                 break;
             }
@@ -172,16 +174,16 @@ impl CaseGenerator {
         Ok(Case { steps })
     }
 
-    /// Arbitrary steps of one function as a strategy that shrinks.
-    pub fn strategy<R: Vocabulary>(&self, place: usize) -> BoxedStrategy<Case<R>> {
+    /// Returns a strategy of arbitrary steps of the function at an index. It shrinks.
+    pub fn strategy<R: Vocabulary>(&self, index: usize) -> BoxedStrategy<Case<R>> {
         let program = match self.programs {
             Some(wildness) => {
-                let program = Program::strategy_for(&R::functions()[place], wildness);
+                let program = Program::strategy_for(&R::functions()[index], wildness);
                 proptest::option::of(program).boxed()
             }
             None => Just(None).boxed(),
         };
-        let step = (R::strategy_of(place), program);
+        let step = (R::strategy_of(index), program);
         proptest::collection::vec(step, 1..=GENERATED_STEPS)
             .prop_map(|steps| Case {
                 steps: steps

@@ -1,8 +1,9 @@
-//! Words that a plugin knows: what a generator would not hit upon, such as a header's name that the plugin looks for.
+//! The dictionary of a plugin: tokens that random generation would not find, such as the name of a
+//! header that the plugin looks for.
 //!
-//! They are read from the module: texts between other bytes in its data, texts that its code takes from its data by
-//! address and length, and texts that its code compares as numbers, as compilers do with short ones. Those that look like
-//! names, and whose ends are known, come first.
+//! They are read from the module: texts between other bytes in its data, texts that its code refers
+//! to by address and length, and texts that its code compares as integers, as compilers do with
+//! short ones. Tokens that look like names, and whose ends are known, come first.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -10,58 +11,59 @@ use std::ops::RangeInclusive;
 
 use wasmparser::{DataKind, Operator, Parser, Payload};
 
-/// The lengths of a word, in bytes.
+/// The length of a token, in bytes.
 const LENGTHS: RangeInclusive<usize> = 2..=64;
 
-/// The most words that are taken from a module.
-const WORDS_MAX: usize = 1024;
+/// The most tokens from a module.
+const TOKENS_MAX: usize = 1024;
 
-/// The most words that are numbers in the code: many numbers are printable by chance.
+/// The most tokens from integers in the code: many integers are printable by accident.
 const NUMBERS_MAX: usize = 256;
 
-/// The most constants and pieces of data that are looked at, and functions: a module may be made of nothing else. Words are
-/// found before anybody has looked whether it is a plugin.
+/// The most constants, data segments and functions that are read: a module may consist of nothing
+/// else. The dictionary is made before anything checks that the module is a plugin.
 const CONSTANTS_MAX: usize = 1 << 16;
 const DATA_MAX: usize = 256;
 const FUNCTIONS_MAX: usize = 16_000;
 
-/// The most bytes of data, and of code.
+/// The most bytes of data, and of code, that are read.
 const DATA_MAX_BYTES: usize = 8 << 20;
 const CODE_MAX_BYTES: usize = 2 << 20;
 
-/// An address and its length are this close to each other, in constants.
+/// The largest distance between the constants of an address and its length.
 const NEAR: usize = 4;
 
-/// Where data is put that has no address, one piece behind the other: beyond all memory.
+/// The address of data without an address, one segment after the other: beyond all memory.
 const NOWHERE: usize = usize::MAX / 2;
 
-/// The lengths of a word that is likely to be meant, in bytes.
+/// The length of a likely token, in bytes.
 const LIKELY_LENGTHS: RangeInclusive<usize> = 3..=32;
 
-/// So many of the first words are likely to be meant.
+/// The number of tokens at the front that count as likely.
 pub(crate) const LIKELY_MAX: usize = 128;
 
-/// The words of a module, each once, the likeliest first. None where it cannot be read.
+/// Returns the tokens of a module, without duplicates, the likeliest first. Reading stops at the
+/// first part of the module that does not parse.
 pub fn dictionary(wasm: &[u8]) -> Vec<String> {
     let mut module = Module::default();
     for payload in Parser::new(0).parse_all(wasm) {
-        // What cannot be read cannot be opened either, and that is told elsewhere.
+        // Opening the module reports the error.
         if payload.map_err(drop).and_then(|p| module.add(p)).is_err() {
             break;
         }
     }
-    module.words()
+    module.tokens()
 }
 
 #[derive(Default)]
 struct Module {
-    /// Where in the memory data begins, and the data.
+    /// The data segments, each with its address in memory.
     data: Vec<(usize, Vec<u8>)>,
-    /// The constants of each function.
+    /// The constants in the code of each function.
     functions: Vec<Vec<Constant>>,
-    /// How many these are.
+    /// The total number of these constants.
     constants: usize,
-    /// The bytes of data and of code.
+    /// The total bytes of data and of code.
     data_bytes: usize,
     code_bytes: usize,
 }
@@ -91,7 +93,8 @@ impl Module {
                             }
                         }
                     };
-                    // Without an address, which nothing refers to, only what stands between other bytes is found.
+                    // Nothing refers to data without an address, so only texts between other bytes
+                    // are found there.
                     let start = start.unwrap_or_else(|| {
                         let before = self.data.iter().map(|(_, data)| data.len() + 1);
                         NOWHERE + before.sum::<usize>()
@@ -120,14 +123,14 @@ impl Module {
         Ok(())
     }
 
-    fn words(&self) -> Vec<String> {
+    fn tokens(&self) -> Vec<String> {
         let mut starts = BTreeSet::new();
         self.texts(&mut |address, _, exact| {
             if exact {
                 starts.insert(address);
             }
         });
-        // Texts lie one behind the other: what another begins in is two of them, or more.
+        // Texts lie back to back: a range that contains the start of another text is more than one.
         let runs_on = |address: usize, length: usize| {
             let end = address.saturating_add(length);
             starts.range(address..end).any(|start| *start != address)
@@ -135,27 +138,27 @@ impl Module {
         let mut found = Found::default();
         self.texts(&mut |address, text, exact| {
             let exact = exact && !runs_on(address, text.len());
-            found.add(WORDS_MAX - NUMBERS_MAX, text, exact);
+            found.add(TOKENS_MAX - NUMBERS_MAX, text, exact);
         });
         for constants in &self.functions {
-            compared_as_numbers(constants, &mut |text| found.add(WORDS_MAX, text, true));
+            compared_as_numbers(constants, &mut |text| found.add(TOKENS_MAX, text, true));
         }
         found.likeliest_first()
     }
 
-    /// The texts in the data, with their addresses, and whether their ends are known: those that the code or the data
-    /// refers to, and what stands between other bytes.
+    /// Calls `emit` with each text in the data, its address, and whether its end is known. These
+    /// are the texts that the code or the data refers to, and those between other bytes.
     fn texts(&self, emit: &mut impl FnMut(usize, &[u8], bool)) {
         for constants in &self.functions {
             self.taken_by_address(constants, emit);
         }
         for (start, data) in &self.data {
-            for words in data.windows(8).step_by(4) {
+            for pair in data.windows(8).step_by(4) {
                 let number = |bytes: &[u8]| {
                     let bytes = <[u8; 4]>::try_from(bytes).unwrap_or_default();
                     u32::from_le_bytes(bytes) as usize
                 };
-                let (address, length) = (number(&words[..4]), number(&words[4..]));
+                let (address, length) = (number(&pair[..4]), number(&pair[4..]));
                 if let Some(text) = self.text(address, length) {
                     emit(address, text, true);
                 }
@@ -170,19 +173,19 @@ impl Module {
         }
     }
 
-    /// What the code takes from the data: two constants near each other that are an address and a length, most surely
-    /// next to each other.
+    /// Calls `emit` with texts that the code refers to: two constants close to each other that are
+    /// an address and a length. The end is known if they are adjacent.
     fn taken_by_address(&self, constants: &[Constant], emit: &mut impl FnMut(usize, &[u8], bool)) {
         let small = constants.iter().map(|constant| match constant {
             Constant::Small(value) => *value as u32 as usize,
             Constant::Large(_) => 0,
         });
         let small: Vec<usize> = small.collect();
-        for (place, address) in small.iter().enumerate() {
-            let near = place.saturating_sub(NEAR)..(place + NEAR + 1).min(small.len());
+        for (index, address) in small.iter().enumerate() {
+            let near = index.saturating_sub(NEAR)..(index + NEAR + 1).min(small.len());
             for other in near {
                 if let Some(text) = self.text(*address, small[other]) {
-                    emit(*address, text, other.abs_diff(place) == 1);
+                    emit(*address, text, other.abs_diff(index) == 1);
                 }
             }
         }
@@ -200,56 +203,58 @@ impl Module {
     }
 }
 
-/// Words, each once.
+/// The tokens found so far, without duplicates.
 #[derive(Default)]
 struct Found {
-    words: Vec<String>,
+    tokens: Vec<String>,
     seen: HashSet<String>,
     likely: BTreeSet<String>,
 }
 
 impl Found {
-    /// Adds a text, if it is a word and there are fewer than so many.
+    /// Adds a text if it is a token and fewer than `most` were found.
     fn add(&mut self, most: usize, text: &[u8], exact: bool) {
         if !LENGTHS.contains(&text.len()) || !text.iter().all(is_printable) {
             return;
         }
-        let word = String::from_utf8_lossy(text).into_owned();
-        if self.words.len() < most && self.seen.insert(word.clone()) {
-            self.words.push(word.clone());
+        let token = String::from_utf8_lossy(text).into_owned();
+        if self.tokens.len() < most && self.seen.insert(token.clone()) {
+            self.tokens.push(token.clone());
         }
-        if exact && is_name(&word) && self.seen.contains(&word) {
-            self.likely.insert(word);
+        if exact && is_name(&token) && self.seen.contains(&token) {
+            self.likely.insert(token);
         }
     }
 
-    /// Names whose ends are known come first, but of names that begin with each other all but the longest. Otherwise they
-    /// stay in the order in which they were found.
+    /// Sorts the tokens: names with known ends first, except those that are a prefix of another
+    /// name. Otherwise the order of discovery stays.
     fn likeliest_first(self) -> Vec<String> {
         let Self {
-            mut words, likely, ..
+            mut tokens, likely, ..
         } = self;
-        let begins_another = |word: &String| {
-            // Those that begin with it are the next ones behind it.
-            let mut behind = likely.range::<str, _>((Excluded(&word[..]), Unbounded));
-            behind.next().is_some_and(|other| other.starts_with(word))
+        let begins_another = |token: &String| {
+            // Names with this prefix follow it directly.
+            let mut behind = likely.range::<str, _>((Excluded(&token[..]), Unbounded));
+            behind.next().is_some_and(|other| other.starts_with(token))
         };
-        words.sort_by_cached_key(|word| (!likely.contains(word), begins_another(word)));
-        words
+        tokens.sort_by_cached_key(|token| (!likely.contains(token), begins_another(token)));
+        tokens
     }
 }
 
-/// Numbers whose bytes are printable, alone and joined with those behind them.
+/// Calls `add` with constants whose bytes are printable, alone and joined with the constants that
+/// follow.
 fn compared_as_numbers(constants: &[Constant], add: &mut impl FnMut(&[u8])) {
     let texts = constants.iter().map(|constant| match constant {
         Constant::Small(value) => text_of(&value.to_le_bytes()),
         Constant::Large(value) => text_of(&value.to_le_bytes()),
     });
     let texts: Vec<Option<Vec<u8>>> = texts.collect();
-    for (place, text) in texts.iter().enumerate() {
-        // A single letter is most often a number by chance; at the end of a text it may be the rest.
+    for (index, text) in texts.iter().enumerate() {
+        // A single letter is usually an integer by accident, but at the end of a text it may be the
+        // rest.
         let mut joined = Vec::new();
-        for text in std::iter::once(text).chain(&texts[place + 1..]).take(NEAR) {
+        for text in std::iter::once(text).chain(&texts[index + 1..]).take(NEAR) {
             let Some(text) = text else { break };
             if joined.is_empty() && text.len() < *LENGTHS.start() {
                 break;
@@ -263,21 +268,21 @@ fn compared_as_numbers(constants: &[Constant], add: &mut impl FnMut(&[u8])) {
     }
 }
 
-/// The bytes of a number without zeroes at its end, where all of them are printable.
+/// Returns the bytes of an integer without trailing zeroes, if all of them are printable.
 fn text_of(bytes: &[u8]) -> Option<Vec<u8>> {
     let end = bytes.iter().rposition(|byte| *byte != 0)? + 1;
     let text = &bytes[..end];
     text.iter().all(is_printable).then(|| text.to_vec())
 }
 
-/// Whether it may be what a header, a field or a value is called, and no message.
-fn is_name(word: &str) -> bool {
+/// Returns whether the token may be the name of a header, a field or a value rather than a message.
+fn is_name(token: &str) -> bool {
     let inside = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
-    LIKELY_LENGTHS.contains(&word.len())
-        && word.chars().all(inside)
-        && word.contains(|c: char| c.is_ascii_alphabetic())
-        && !word.contains("::")
-        && !word.ends_with(".rs")
+    LIKELY_LENGTHS.contains(&token.len())
+        && token.chars().all(inside)
+        && token.contains(|c: char| c.is_ascii_alphabetic())
+        && !token.contains("::")
+        && !token.ends_with(".rs")
 }
 
 fn is_printable(byte: &u8) -> bool {
@@ -295,7 +300,7 @@ mod tests {
             (func $take (param i32 i32))
             (func (call $take (i32.const 64) (i32.const 12)) (call $take (i32.const 76) (i32.const 13)))
             (func (call $take (i32.const 89) (i32.const 10))))"#;
-        let words = dictionary(&wat::parse_str(module).expect("it is valid"));
-        assert_eq!(words[..3], ["access_token", "refresh_token", "expires_at"]);
+        let tokens = dictionary(&wat::parse_str(module).expect("it is valid"));
+        assert_eq!(tokens[..3], ["access_token", "refresh_token", "expires_at"]);
     }
 }

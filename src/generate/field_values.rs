@@ -1,4 +1,4 @@
-//! The fields of a function's request, and what each may be.
+//! The fields of a function's request, and values for each of them.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,35 +16,36 @@ use super::sample_mutation::is_body;
 use crate::case::tree;
 use crate::wire::Vocabulary;
 
-/// So many arbitrary requests of a function.
+/// The number of arbitrary requests per function from which values are learned.
 const DONORS: u64 = 384;
 
-/// So many values of each field are learned from them, at most.
+/// The most values of a field that are learned from them.
 const VALUES_MAX: usize = 64;
 
-/// So many states that a plugin hands out are soaked.
+/// The most returned states that soaks use.
 const STATES_MAX: usize = 2;
 
-/// So many items are in each list of a request that is filled.
+/// The number of items in each list of a filled request.
 const FILLED_ITEMS: usize = 3;
 
-/// So many variants of each object that a plugin hands out are values of a field that takes any.
+/// The most variants of each returned object that a field of any JSON gets.
 const VARIANTS_MAX: usize = 128;
 
-/// What is learned of a function from arbitrary requests.
+/// Requests and fields of one function, learned from arbitrary requests.
 pub(crate) struct FunctionSamples<R> {
     pub(crate) place: usize,
     pub(crate) donors: Vec<Value>,
-    /// What can grow in its dry-run request.
+    /// The fields that can grow in the dry-run request.
     pub(crate) growing: Vec<GrowingField>,
     /// See [`with_longer_lists`].
     pub(crate) longer: Option<R>,
-    /// See [`filled_with`]; once more with each state that the plugin hands out.
+    /// See [`filled_with`]; also with each state that the plugin returned.
     pub(crate) filled: Vec<R>,
 }
 
 impl<R: Vocabulary> FunctionSamples<R> {
-    /// `objects` is what the plugin hands out.
+    /// Learns from arbitrary requests. `response_dictionary` holds the objects that the plugin
+    /// returned.
     pub(crate) fn new(place: usize, response_dictionary: &[Value]) -> Self {
         let donors: Vec<_> = donors::<R>(place).collect();
         let sample = serde_json::to_value(R::dry_run(place)).unwrap_or_default();
@@ -64,38 +65,38 @@ impl<R: Vocabulary> FunctionSamples<R> {
     }
 }
 
-/// A request of a function, and its fields.
+/// A request of a function, with values for its fields.
 #[derive(Clone, Debug)]
 pub(crate) struct Function {
     pub(crate) place: usize,
     pub(crate) sample: Value,
-    /// The same with a usual body, where it has one.
+    /// The sample with a typical body, if it has a body.
     pub(crate) usual: Value,
     pub(crate) fields: Vec<Field>,
-    /// Whether these are the fields of items of lists. There are many.
+    /// Whether the fields are those of list items, of which there are many.
     pub(crate) is_of_items: bool,
 }
 
-/// A field and the values that it may have.
+/// A field and the values to try in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Field {
     pub(crate) path: String,
     pub(crate) values: Vec<Value>,
-    /// Whether any text may be in it, or any bytes in base64.
+    /// Whether the field accepts any text, or any bytes in base64.
     pub(crate) takes_words: bool,
-    /// Whether any JSON may be in it.
+    /// Whether the field accepts any JSON.
     pub(crate) takes_any_json: bool,
 }
 
 impl Field {
-    /// In how many ways a word may be in the field.
+    /// Returns the number of ways to insert a token.
     pub(crate) fn ways(&self) -> usize {
         usize::from(self.takes_words)
             + usize::from(self.takes_any_json) * (1 + UNEXPECTED_VALUES.len())
     }
 
-    /// A word as it may be in the field, in one of these ways: as a text, or as the name of a field of JSON that is a text
-    /// or something else.
+    /// Returns the field's value with a token, in one of the ways: as a text, or as the name of a
+    /// JSON field whose value is a text or something else.
     pub(crate) fn word(&self, word: &str, way: usize) -> Value {
         match way.checked_sub(usize::from(self.takes_words)) {
             None if self.path.ends_with("base64") => BASE64_STANDARD.encode(word).into(),
@@ -105,7 +106,7 @@ impl Field {
         }
     }
 
-    /// Whether it is a number, a text or the like in the sample: no part that grows.
+    /// Returns whether the field is a scalar in the sample, not a part that grows.
     pub(crate) fn is_small(&self, sample: &Value) -> bool {
         let grows = |value: &Value| value.is_array() || value.is_object();
         !is_body(&self.path) && !sample.pointer(&self.path).is_none_or(grows)
@@ -113,8 +114,8 @@ impl Field {
 }
 
 impl Function {
-    /// The fields of the dry-run request, with what they are in arbitrary ones; a field that takes any JSON is one of these
-    /// objects too, and what is near to it.
+    /// Returns the fields of the dry-run request with values from arbitrary requests. Fields that
+    /// accept any JSON also get the returned objects and their single mutations.
     pub(crate) fn new<R: Vocabulary>(
         learned: &FunctionSamples<R>,
         response_dictionary: &[Value],
@@ -148,13 +149,13 @@ impl Function {
                 field.values.extend(bodies.map(Value::from));
             }
             if field.takes_any_json {
-                let near = response_dictionary.iter().flat_map(|object| {
+                let variants = response_dictionary.iter().flat_map(|object| {
                     let changed = single_mutations(object).into_iter().take(VARIANTS_MAX);
                     std::iter::once(object.clone()).chain(changed)
                 });
-                let near =
-                    near.filter(|value| reads_back::<R>(&sample, &field.path, value.clone()));
-                field.values.extend(near);
+                let variants =
+                    variants.filter(|value| reads_back::<R>(&sample, &field.path, value.clone()));
+                field.values.extend(variants);
             }
         }
         let mut usual = sample.clone();
@@ -170,7 +171,7 @@ impl Function {
         })
     }
 
-    /// The fields of what its lists are made of, each at its edges.
+    /// Returns the fields of list items with boundary values.
     pub(crate) fn of_items<R: Vocabulary>(learned: &FunctionSamples<R>) -> Option<Self> {
         let sample = serde_json::to_value(learned.longer.as_ref()?).ok()?;
         let is_leaf = |value: &Value| !value.is_array() && !value.is_object();
@@ -194,8 +195,8 @@ impl Function {
     }
 }
 
-/// What a field of an item may be that it seldom is. A text that is cut somewhere is cut inside of a character in one of
-/// the long ones.
+/// Returns boundary values for fields of items. The long texts have multi-byte characters at three
+/// different offsets, so that cutting a text at some byte splits a character in one of them.
 fn edges() -> impl Iterator<Item = Value> {
     let texts = ["", "\u{1}\n", "MA==", "gA=="].map(Value::from);
     let long = ["", "a", "aa"].map(|before| Value::from(before.to_owned() + &"€".repeat(400)));
@@ -209,8 +210,8 @@ fn edges() -> impl Iterator<Item = Value> {
     others.into_iter().chain(long).chain(texts).chain(numbers)
 }
 
-/// The dry-run request with something in every field that is empty there: in each what most requests have, or this in its
-/// state. What a plugin keeps of a request it often keeps of what is in it only.
+/// Returns the dry-run request with every empty field filled: with its most common value, or with
+/// `state` if it is a state. What a plugin stores of a request often depends on its content.
 fn filled_with<R: Vocabulary>(place: usize, donors: &[Value], state: Option<&Value>) -> Option<R> {
     let mut root = serde_json::to_value(R::dry_run(place)).ok()?;
     let mut empty = tree::paths(&root, is_empty);
@@ -244,7 +245,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// What most requests have at this path that have something there. Realistic values are few, and come most often.
+/// Returns the most common non-empty value at this path. Realistic values are few, so they are the
+/// most common.
 fn most_common(donors: &[Value], path: &str) -> Option<Value> {
     let mut times: BTreeMap<String, (usize, &Value)> = BTreeMap::new();
     let values = donors.iter().filter_map(|donor| donor.pointer(path));
@@ -255,8 +257,8 @@ fn most_common(donors: &[Value], path: &str) -> Option<Value> {
     most.map(|(_, value)| value.clone())
 }
 
-/// Arbitrary requests of a function, the same whatever the plan is: its fields and items of its lists are learned from
-/// them.
+/// Returns arbitrary requests of a function, from which its fields and list items are learned. They
+/// do not depend on the plan.
 pub(crate) fn donors<R: Vocabulary>(place: usize) -> impl Iterator<Item = Value> {
     let donor = move |donor: u64| {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
@@ -269,7 +271,7 @@ pub(crate) fn donors<R: Vocabulary>(place: usize) -> impl Iterator<Item = Value>
     (0..DONORS).filter_map(donor)
 }
 
-/// What the fields of requests are called. What any JSON in them has is not among these.
+/// Returns the names of the fields of requests, without those inside fields of any JSON.
 pub(crate) fn names<R: Vocabulary>() -> HashSet<String> {
     const OF_EACH: usize = 24;
     let mut names = HashSet::new();
@@ -293,8 +295,8 @@ pub(crate) fn names<R: Vocabulary>() -> HashSet<String> {
     names
 }
 
-/// The dry-run request with items of every kind in each of its lists, which are among what can grow; `None` where it has no
-/// list, or no items are known. What a plugin keeps of a request, it often keeps of each item.
+/// Returns the dry-run request with items of every kind in each of its lists, or `None` if it has
+/// no list or no items are known. What a plugin stores of a request, it often stores per item.
 pub(crate) fn with_longer_lists<R: Vocabulary>(
     sample: &Value,
     growing: &[GrowingField],

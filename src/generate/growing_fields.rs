@@ -1,4 +1,5 @@
-//! Requests that grow in one field: for what is too large for a plugin, and for what it costs on the way there.
+//! Requests with one field that grows, to find the size at which a plugin fails and the cost on the
+//! way there.
 
 use std::collections::BTreeSet;
 
@@ -10,37 +11,38 @@ use super::read_back::takes_any_json;
 use crate::case::tree;
 use crate::wire::{ORDINARY_DEPTH, ORDINARY_INPUT_BYTES, Vocabulary, nesting};
 
-/// What grows.
+/// What grows in a field, and the unit of its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GrowthKind {
-    /// Zeroes in base64, in bytes before encoding.
+    /// Zeroes in base64; the size is in bytes before encoding.
     Bytes,
-    /// The message of a user in a JSON body in base64, in bytes.
+    /// The message of a user in a JSON body in base64; the size is in bytes of text.
     Text,
-    /// The messages in a JSON body in base64.
+    /// The messages in a JSON body in base64; the size is their number.
     Messages,
-    /// A page of HTML in base64, as proxies answer with, in bytes of its text.
+    /// A page of HTML in base64, as proxies answer with; the size is in bytes of its text.
     Page,
-    /// A list, in items.
+    /// A list; the size is the number of items.
     Items,
-    /// An object of JSON, in fields.
+    /// A JSON object; the size is the number of fields.
     Fields,
-    /// JSON, in levels.
+    /// Nested JSON; the size is the number of levels.
     Levels,
-    /// A text of many such parts.
+    /// A text that repeats this part; the size is the number of parts.
     Parts(&'static str),
 }
 
-/// What texts are made of that grow: what is split there, matched or unescaped takes longest for such.
+/// The parts of growing texts. Splitting, matching or unescaping a text may take longest on one of
+/// these.
 const PARTS: [&str; 7] = ["a", "/", "/a", "a,", "%2f", "€", "\"\\"];
 
-/// What the texts of items are made of, and those in base64, which are letters too: there are many such texts, so that of
-/// each one kind of part is tried.
+/// The part of growing texts in items, and of those in base64, where it is three letters. There are
+/// many such texts, so only one part is tried for each.
 const ITEM_PART: &str = "a";
 const ITEM_PART_BASE64: &str = "YWFh";
 
 impl GrowthKind {
-    /// What is counted.
+    /// Returns the name of the unit of the size.
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Self::Bytes => "bytes",
@@ -54,7 +56,7 @@ impl GrowthKind {
         }
     }
 
-    /// The largest size that is tried; as a text near the largest input of a guest.
+    /// Returns the largest size to try. For texts it is close to the largest input of a guest.
     pub(crate) fn most(self) -> u64 {
         match self {
             Self::Bytes | Self::Text | Self::Page | Self::Parts(_) => 750_000,
@@ -63,8 +65,9 @@ impl GrowthKind {
         }
     }
 
-    /// The smallest size that a campaign tries, and how many times the largest ordinary one the largest is: beyond that a
-    /// limit is none of the plugin's faults, but how the cost grows up to it may be.
+    /// Returns the smallest size that a campaign tries, and the ratio of the largest size to the
+    /// largest ordinary one. Failing beyond that is a limit, not a fault of the plugin, but how the
+    /// cost grows up to it may be one.
     fn ends(self) -> (u64, u64) {
         match self {
             Self::Bytes | Self::Text | Self::Page => (512, 4),
@@ -76,7 +79,8 @@ impl GrowthKind {
     }
 }
 
-/// How large a request is, of what is ordinary: beyond 1 it is not. The guest gets a version beside it.
+/// Returns the size of a request relative to an ordinary one: above 1 it is not ordinary. The
+/// version that the guest gets is included.
 fn share_of_ordinary<R: Vocabulary>(request: &R) -> f64 {
     const VERSION_BYTES: usize = r#""_v":10,"#.len();
     let json = request.to_json().map(|json| json.to_string());
@@ -89,21 +93,22 @@ fn share_of_ordinary<R: Vocabulary>(request: &R) -> f64 {
 /// A field that can grow.
 #[derive(Clone, Debug)]
 pub(crate) struct GrowingField {
-    /// The field, as a JSON pointer.
+    /// The path of the field, as a JSON pointer.
     pub(crate) path: String,
     pub(crate) growth: GrowthKind,
-    /// What a list is made of, in turns.
+    /// The items that a list repeats in turn.
     items: Vec<Value>,
     /// The shortest item of each kind that the list may have.
     shortest: Vec<Value>,
-    /// The texts of the items that have to stay as they are.
+    /// The paths of the texts in items that must not change.
     fixed: BTreeSet<String>,
-    /// Where in the only item of the list the text is that grows, as a JSON pointer; `None` where none of an item does.
+    /// The path of the growing text in the only item of the list, as a JSON pointer; `None` if the
+    /// field itself grows.
     inner: Option<String>,
 }
 
 impl GrowingField {
-    /// A field without what only lists have.
+    /// Returns a field that is not a list.
     fn new(path: &str, growth: GrowthKind) -> Self {
         Self {
             path: path.to_owned(),
@@ -115,9 +120,10 @@ impl GrowingField {
         }
     }
 
-    /// Those of a function's request, in the order of their paths; lists are made of what is in lists of other requests.
+    /// Returns the fields of a function's request that can grow, sorted by path. Lists are made of
+    /// items in the lists of other requests.
     pub(crate) fn all<R: Vocabulary>(sample: &Value, donors: &[Value]) -> Vec<Self> {
-        // Of a list that grows, its items need not; what grows in one of them comes with the list.
+        // Skip items of lists: the list grows, and with it what can grow in an item.
         let mut paths = tree::paths(sample, |_| true);
         paths.retain(|path| !tree::is_in_a_list(path));
         paths.sort();
@@ -144,7 +150,7 @@ impl GrowingField {
         all
     }
 
-    /// A list, and the texts of its items.
+    /// Returns the list at this path, and the texts of its items.
     fn of_list<R: Vocabulary>(sample: &Value, donors: &[Value], path: &str) -> Vec<Self> {
         let items = list_items::of_every_kind(donors, path);
         let shortest = list_items::shortest_of_each_kind(donors, path);
@@ -159,8 +165,8 @@ impl GrowingField {
         std::iter::once(list).chain(texts).collect()
     }
 
-    /// Each text of these items that can grow, in a list of one item: what goes over a text again and again is as slow in
-    /// one as in many.
+    /// Returns each text of these items that can grow, in a list of one item: code that scans a
+    /// text repeatedly is as slow on one item as on many.
     fn of_items<R: Vocabulary>(sample: &Value, list: &str, items: &[Value]) -> Vec<Self> {
         let texts = list_items::texts(items).into_iter().map(|(item, path)| {
             let part = if path.ends_with("base64") {
@@ -181,25 +187,25 @@ impl GrowingField {
         texts.filter(grows).collect()
     }
 
-    /// A text that grows, of each kind of part.
+    /// Returns a growing text for each of the [`PARTS`].
     pub(crate) fn text(path: &str) -> impl Iterator<Item = Self> {
         PARTS
             .into_iter()
             .map(move |part| Self::new(path, GrowthKind::Parts(part)))
     }
 
-    /// Whether it is a text, of an item too.
+    /// Returns whether a text grows, including one in an item.
     pub(crate) fn is_text(&self) -> bool {
         matches!(self.growth, GrowthKind::Parts(_))
     }
 
-    /// Where a list is, and what it is made of.
+    /// Returns the path of a list and its items.
     pub(crate) fn list(&self) -> Option<(&str, &[Value])> {
         (self.growth == GrowthKind::Items).then_some((&self.path, &self.items))
     }
 
-    /// It itself, and a list of the shortest item of each kind alone: of these there may be most. Where a list is made of
-    /// several things, of each of them alone too.
+    /// Returns the field itself and lists of one item each: the shortest item of each kind, of
+    /// which the most fit into a request, and one item of each kind if there are several kinds.
     pub(crate) fn and_of_one_kind(self) -> Vec<Self> {
         let of = |item: &Value| Self {
             items: vec![item.clone()],
@@ -214,7 +220,7 @@ impl GrowingField {
         std::iter::once(self).chain(alone).collect()
     }
 
-    /// The request with the field at this size.
+    /// Returns the request with the field at this size, or `None` if it does not deserialize.
     pub(crate) fn request<R: Vocabulary>(&self, sample: &Value, size: u64) -> Option<R> {
         let size = usize::try_from(size).ok()?;
         let body = |messages: Vec<Value>| {
@@ -257,7 +263,7 @@ impl GrowingField {
         serde_json::from_value(root).ok()
     }
 
-    /// What grew, as it is in the request: a list of one item, where it is a text of that.
+    /// Returns the grown value as it is in the request: for a text in an item, a list of that item.
     fn in_its_item(&self, grown: Value) -> Value {
         let (Some(path), Some(item)) = (&self.inner, self.items.first()) else {
             return grown;
@@ -267,8 +273,8 @@ impl GrowingField {
         Value::Array(vec![item])
     }
 
-    /// The request at sizes of which each is about twice the one before. One of them is the largest that is ordinary, so
-    /// that a limit which an ordinary request meets is met.
+    /// Returns requests with sizes that double. One of them is the largest ordinary size, so that a
+    /// limit which an ordinary request exceeds is found.
     pub(crate) fn doubling<R: Vocabulary>(&self, sample: &Value) -> Vec<R> {
         let (least, most) = self.growth.ends();
         let Some(ordinary) = self.largest_ordinary::<R>(sample, least) else {
@@ -285,8 +291,8 @@ impl GrowingField {
             .collect()
     }
 
-    /// The largest size at which the request is an ordinary one; the least of all where it is not even then. Requests grow
-    /// evenly, so that what lies between two sizes is told from them.
+    /// Returns the largest size at which the request is ordinary, or `least` if it is not even
+    /// then. The search interpolates, because requests grow linearly.
     fn largest_ordinary<R: Vocabulary>(&self, sample: &Value, least: u64) -> Option<u64> {
         let share = |size| Some(share_of_ordinary(&self.request::<R>(sample, size)?));
         let (mut last, mut beyond) = ((least, share(least)?), None);
@@ -321,17 +327,17 @@ mod tests {
     use crate::generate::field_values::donors;
     use crate::wire::Request;
 
-    /// What grows in the dry-run requests of all functions, each with that request.
+    /// Returns what can grow in the dry-run requests of all functions, each with its request.
     fn all() -> impl Iterator<Item = (Value, GrowingField)> {
-        (0..Request::functions().len()).flat_map(|place| {
-            let sample = serde_json::to_value(Request::dry_run(place)).expect("it serializes");
-            let donors: Vec<_> = donors::<Request>(place).collect();
+        (0..Request::functions().len()).flat_map(|index| {
+            let sample = serde_json::to_value(Request::dry_run(index)).expect("it serializes");
+            let donors: Vec<_> = donors::<Request>(index).collect();
             let all = GrowingField::all::<Request>(&sample, &donors).into_iter();
             all.map(move |growing| (sample.clone(), growing))
         })
     }
 
-    /// The items of a list of this request, which reads back.
+    /// Returns the items of a list of this request, which must survive a round trip.
     fn items_of(request: &Request, path: &str) -> Vec<Value> {
         let json = serde_json::to_value(request).expect("it serializes");
         let items = json.pointer(path).and_then(Value::as_array).cloned();
@@ -340,7 +346,8 @@ mod tests {
         items.expect("it is a list")
     }
 
-    /// Asserts that these requests, which are of these sizes, begin small, double, and go on as far as is tried.
+    /// Asserts that the sizes of these requests begin small, double, and extend beyond the largest
+    /// ordinary one.
     fn assert_doubles(growing: &GrowingField, requests: &[Request], sizes: &[u64]) {
         let (least, most) = growing.growth.ends();
         let is_beyond = |request: &&Request| share_of_ordinary(*request) > 1.0;
@@ -396,7 +403,7 @@ mod tests {
             let parts = requests.iter().map(|request| {
                 let items = items_of(request, &growing.path);
                 assert_eq!(items.len(), 1, "{inner}");
-                // Long texts are written in short.
+                // Long texts are in compact form.
                 items[0].pointer(inner)?["$repeat"][1].as_u64()
             });
             let sizes: Option<Vec<u64>> = parts.collect();

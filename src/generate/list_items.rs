@@ -1,4 +1,4 @@
-//! What lists are made of: few items that together are of every kind.
+//! The items of growing lists: a small set of items that covers all kinds.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -9,20 +9,20 @@ use super::read_back::reads_back;
 use crate::case::tree;
 use crate::wire::Vocabulary;
 
-/// The most items of a list.
+/// The most items in a set.
 const ITEMS_MAX: usize = 12;
 
-/// The longest of them, in bytes of JSON.
+/// The longest item, in bytes of JSON.
 const ITEM_BYTES_MAX: usize = 512;
 
-/// It has as many digits as any number that tells the items of a list from each other.
+/// A number with as many digits as any that distinguishes the items of a list.
 const LONG_NUMBER: usize = 99_999;
 
-/// A field, wherever in lists it is, and the type of what is in it.
+/// The path of a field, with list indices as `*`, and the type of its value.
 type Kind = (String, &'static str);
 
-/// Items that requests have in the list at this path. Together they have each field in each type, or as many
-/// as that number of items can; the first have most.
+/// Chooses items from the lists at this path in other requests. Together they have each field in
+/// each type, as far as [`ITEMS_MAX`] items can. The first items cover the most.
 pub(crate) fn of_every_kind(donors: &[Value], path: &str) -> Vec<Value> {
     let mut items: Vec<(BTreeSet<Kind>, Value)> = Vec::new();
     for donor in donors {
@@ -32,7 +32,7 @@ pub(crate) fn of_every_kind(donors: &[Value], path: &str) -> Vec<Value> {
         let small = list.iter().filter(|item| is_small(item));
         items.extend(small.map(|item| (kinds(item), item.clone())));
     }
-    // Of those with as many kinds, one that is neither short nor long.
+    // Among items with as many kinds, prefer one of medium length.
     items.sort_by_cached_key(|(_, item)| item.to_string().len());
     let middle = items.len() / 2;
     let nearness = |at: usize| Reverse(at.abs_diff(middle));
@@ -51,7 +51,7 @@ pub(crate) fn of_every_kind(donors: &[Value], path: &str) -> Vec<Value> {
     chosen
 }
 
-/// One item of each set of fields, the first of these.
+/// Returns the first item for each set of fields.
 pub(crate) fn of_each_kind(items: &[Value]) -> Vec<Value> {
     let mut kinds: Vec<Value> = Vec::new();
     for item in items {
@@ -75,8 +75,8 @@ fn has_same_fields(one: &Value, other: &Value) -> bool {
     names(one) == names(other)
 }
 
-/// Of the items that requests have in the list at this path the shortest of each set of fields; one without an empty text,
-/// where there is any: of what is empty a plugin often makes nothing.
+/// Returns the shortest item for each set of fields, chosen from the lists at this path. It prefers
+/// items without an empty text, because plugins often skip empty values.
 pub(crate) fn shortest_of_each_kind(donors: &[Value], path: &str) -> Vec<Value> {
     let lists = donors
         .iter()
@@ -97,7 +97,7 @@ pub(crate) fn shortest_of_each_kind(donors: &[Value], path: &str) -> Vec<Value> 
     of_each_kind(&items)
 }
 
-/// Whether it is short, and not only written as something short, such as a text that is repeated.
+/// Returns whether an item is short in full, not only in the compact form of a repeated text.
 fn is_small(item: &Value) -> bool {
     let is_short_for = |path: &String| {
         path.rsplit('/')
@@ -124,7 +124,7 @@ fn kinds(item: &Value) -> BTreeSet<Kind> {
     tree::nodes(item).into_iter().map(of).collect()
 }
 
-/// The path of a field, wherever in lists it is.
+/// Returns the path of a field with list indices as `*`.
 fn anywhere(path: &str) -> String {
     let keys = path.split('/').map(|key| match key.parse::<usize>() {
         Ok(_) => "*",
@@ -133,13 +133,14 @@ fn anywhere(path: &str) -> String {
     keys.collect::<Vec<_>>().join("/")
 }
 
-/// The texts of items, each with the first item that has it. Those of a list inside of an item are alike: one is enough.
+/// Returns the paths of the texts in items, each with the first item that has it. Texts that differ
+/// only in a list index count as one.
 pub(crate) fn texts(items: &[Value]) -> Vec<(&Value, String)> {
     let mut seen = BTreeSet::new();
     let mut all = Vec::new();
     for item in items {
         let mut texts = tree::paths(item, Value::is_string);
-        // Paths come with the last first.
+        // `paths` returns the last one first.
         texts.sort_unstable();
         texts.retain(|path| seen.insert(anywhere(path)));
         all.extend(texts.into_iter().map(|path| (item, path)));
@@ -147,8 +148,8 @@ pub(crate) fn texts(items: &[Value]) -> Vec<(&Value, String)> {
     all
 }
 
-/// The texts of these items, which are for the list at this path, that have to stay as they are, such as the name of an
-/// upstream: with a number behind one of them the request does not read back.
+/// Returns the paths of texts that must not change, such as the name of an upstream: with a number
+/// appended, the request does not deserialize.
 pub(crate) fn fixed_texts<R: Vocabulary>(
     sample: &Value,
     list: &str,
@@ -167,8 +168,9 @@ pub(crate) fn fixed_texts<R: Vocabulary>(
     fixed
 }
 
-/// The item with a number in what it is called, or in one of its texts where nothing is a name: what a plugin looks for in
-/// a list is seldom its first item. Texts that are fixed have none: an item without any other is the same each time.
+/// Appends a number to the names in an item, or to its first text if it has no name, because
+/// plugins often look for an item that is not the first. Fixed texts do not change, so an item
+/// without other texts is the same each time.
 pub(crate) fn numbered(item: &Value, number: usize, fixed: &BTreeSet<String>) -> Value {
     let mut texts = tree::paths(item, Value::is_string);
     texts.retain(|path| !path.ends_with("base64") && !fixed.contains(path));
@@ -185,7 +187,7 @@ pub(crate) fn numbered(item: &Value, number: usize, fixed: &BTreeSet<String>) ->
     item
 }
 
-/// Puts a number behind the text at this path.
+/// Appends a number to the text at a path.
 fn put_number(item: &mut Value, path: &str, number: usize) {
     if let Some(Value::String(text)) = item.pointer_mut(path) {
         *text += &format!("-{number}");

@@ -1,10 +1,10 @@
-//! JSON as text that may be wrong: a tree whose leaves and keys are written as they are, and what may be wrong at each place
-//! of it, however deep.
+//! JSON text that may be malformed: a tree with leaves and keys as raw text, and corruptions of any
+//! value in it.
 
 use arbitrary::Unstructured;
 use serde_json::Value;
 
-/// JSON texts in the place of a value, sound or not.
+/// JSON texts for a value, valid or not.
 pub(crate) const VALUES: [&str; 33] = [
     "null",
     "true",
@@ -41,24 +41,24 @@ pub(crate) const VALUES: [&str; 33] = [
     "NaN",
 ];
 
-/// Nesting depths around the limit of serde_json's parser, and around rounder ones.
+/// Nesting depths around the limit of `serde_json`, and around round numbers.
 const DEPTHS: [usize; 9] = [16, 32, 33, 64, 120, 126, 127, 128, 129];
 
-/// How many items a list may get, and characters a text.
+/// Numbers of items for a list, and of characters for a text.
 const COUNTS: [usize; 16] = [
     0, 1, 2, 3, 8, 15, 16, 17, 32, 33, 64, 65, 100, 101, 128, 257,
 ];
 
-/// What may stand between the parts of a list or an object, and what may not.
+/// Texts between the parts of a list or an object, valid or not.
 const BETWEEN: [&str; 6] = [" ", "\n\t", ",", "/**/", "#", "\0"];
 
-/// JSON, or nearly.
+/// A JSON value whose text may be malformed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Json {
-    /// Keys as texts, quotes and all, and their values.
+    /// Keys as raw text, with their quotes, and their values.
     Object(Vec<(String, Json)>),
     List(Vec<Json>),
-    /// What is written as it is.
+    /// Raw text.
     Text(String),
 }
 
@@ -78,7 +78,7 @@ impl Json {
         }
     }
 
-    /// A key as it is written.
+    /// Returns a key as raw text.
     pub(crate) fn key(name: &str) -> String {
         Value::from(name).to_string()
     }
@@ -93,8 +93,8 @@ impl Json {
         match self {
             Self::Object(fields) => {
                 text.push('{');
-                for (place, (key, value)) in fields.iter().enumerate() {
-                    if place > 0 {
+                for (index, (key, value)) in fields.iter().enumerate() {
+                    if index > 0 {
                         text.push(',');
                     }
                     text.push_str(key);
@@ -105,8 +105,8 @@ impl Json {
             }
             Self::List(items) => {
                 text.push('[');
-                for (place, item) in items.iter().enumerate() {
-                    if place > 0 {
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
                         text.push(',');
                     }
                     item.write_to(text);
@@ -117,12 +117,12 @@ impl Json {
         }
     }
 
-    /// Changes something at a place in it, however deep.
+    /// Corrupts a value at any depth.
     pub(crate) fn corrupt(&mut self, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
         match u.choose_index(self.size())? {
-            // As a whole it would be no more an answer.
+            // Replaced as a whole, it would not be an answer.
             0 => self.corrupt_parts(u),
-            mut place => match self.nth(&mut place) {
+            mut index => match self.nth(&mut index) {
                 Some(inner @ (Self::Object(_) | Self::List(_))) if u.arbitrary()? => {
                     inner.corrupt_parts(u)
                 }
@@ -132,7 +132,7 @@ impl Json {
         }
     }
 
-    /// How many values it has, itself and those inside of others included.
+    /// Returns the number of values, itself and nested ones included.
     fn size(&self) -> usize {
         1 + match self {
             Self::Object(fields) => fields.iter().map(|(_, value)| value.size()).sum(),
@@ -141,23 +141,25 @@ impl Json {
         }
     }
 
-    /// The value of this place, counted as [`Json::size`] does; what is left of the number, where there is none.
-    fn nth(&mut self, place: &mut usize) -> Option<&mut Self> {
-        if *place == 0 {
+    /// Returns the value at this index, counted as in [`Json::size`]. If there is none, `place` is
+    /// reduced by the number of values.
+    fn nth(&mut self, index: &mut usize) -> Option<&mut Self> {
+        if *index == 0 {
             return Some(self);
         }
-        *place -= 1;
+        *index -= 1;
         match self {
             Self::Object(fields) => {
                 let mut values = fields.iter_mut();
-                values.find_map(|(_, value)| value.nth(place))
+                values.find_map(|(_, value)| value.nth(index))
             }
-            Self::List(items) => items.iter_mut().find_map(|item| item.nth(place)),
+            Self::List(items) => items.iter_mut().find_map(|item| item.nth(index)),
             Self::Text(_) => None,
         }
     }
 
-    /// Changes the parts of a list or an object: which there are, and how they are written.
+    /// Changes the parts of a list or an object: adds, removes and moves them, or changes the text
+    /// between them.
     fn corrupt_parts(&mut self, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
         match self {
             Self::Object(fields) => corrupt_fields(fields, u)?,
@@ -170,7 +172,7 @@ impl Json {
         Ok(())
     }
 
-    /// Writes something between the parts, wherever they begin or end.
+    /// Inserts text between the parts.
     fn write_otherwise(&mut self, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
         let mut text = self.write();
         let between = *u.choose(&BETWEEN)?;
@@ -184,7 +186,7 @@ impl Json {
         Ok(())
     }
 
-    /// Puts something else in the place of a value, mostly something like it.
+    /// Replaces a value, in most cases with a similar one.
     fn corrupt_whole(&mut self, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
         let text = self.write();
         *self = match u.int_in_range(0..=9)? {
@@ -196,13 +198,13 @@ impl Json {
                 Self::Object(fields) if !fields.is_empty() => fields[0].1.clone(),
                 _ => Self::Object(vec![(Self::key("a"), self.clone())]),
             },
-            // The same JSON within a text.
+            // The same JSON inside a string.
             4 => Self::Text(Self::key(&text)),
             5 => {
                 let depth = *u.choose(&DEPTHS)?;
                 Self::Text(format!("{}{}", "[".repeat(depth), "]".repeat(depth)))
             }
-            // Some decoders take the fields of an object by their places.
+            // Some decoders read the fields of an object by position.
             6 => match std::mem::replace(self, Self::List(Vec::new())) {
                 Self::Object(fields) => Self::List(fields.into_iter().map(|(_, f)| f).collect()),
                 other => other,
@@ -228,25 +230,25 @@ fn corrupt_fields(
         fields.push(extra(u)?);
         return Ok(());
     }
-    let place = u.choose_index(fields.len())?;
+    let index = u.choose_index(fields.len())?;
     match u.int_in_range(0..=6)? {
         0 => {
-            fields.remove(place);
+            fields.remove(index);
         }
         1 => {
-            let again = fields[place].clone();
+            let again = fields[index].clone();
             fields.push(again);
         }
-        // Twice, and not the same.
+        // A duplicate key with another value.
         2 => {
-            let (key, mut value) = fields[place].clone();
+            let (key, mut value) = fields[index].clone();
             value.corrupt_whole(u)?;
-            let at = if u.arbitrary()? { place } else { fields.len() };
+            let at = if u.arbitrary()? { index } else { fields.len() };
             fields.insert(at, (key, value));
         }
-        3 | 4 => fields.insert(place, extra(u)?),
-        5 => fields[place].0 = other_key(&fields[place].0, u)?,
-        _ => fields.rotate_left(place),
+        3 | 4 => fields.insert(index, extra(u)?),
+        5 => fields[index].0 = other_key(&fields[index].0, u)?,
+        _ => fields.rotate_left(index),
     }
     Ok(())
 }
@@ -256,18 +258,18 @@ fn corrupt_items(items: &mut Vec<Json>, u: &mut Unstructured<'_>) -> arbitrary::
         items.push(Json::Text((*u.choose(&VALUES)?).to_owned()));
         return Ok(());
     }
-    let place = u.choose_index(items.len())?;
+    let index = u.choose_index(items.len())?;
     match u.int_in_range(0..=3)? {
         0 => {
-            items.remove(place);
+            items.remove(index);
         }
-        1 => items.insert(place, Json::Text((*u.choose(&VALUES)?).to_owned())),
-        2 => items.rotate_left(place),
-        // The same again and again, to a round number of items.
+        1 => items.insert(index, Json::Text((*u.choose(&VALUES)?).to_owned())),
+        2 => items.rotate_left(index),
+        // One item repeated, to a round number of items.
         _ => {
             let count = *u.choose(&COUNTS)?;
-            let again = items[place].clone();
-            // What is long takes fuel, not insight.
+            let again = items[index].clone();
+            // Long texts only take fuel.
             if again.write().len() * count <= 1 << 14 {
                 items.resize(count, again);
             }
@@ -276,7 +278,7 @@ fn corrupt_items(items: &mut Vec<Json>, u: &mut Unstructured<'_>) -> arbitrary::
     Ok(())
 }
 
-/// Another way to write a key, which no decoder may take for it.
+/// Returns another spelling of a key, which a decoder must not confuse with it.
 fn other_key(key: &str, u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     let inner = key.trim_matches('"');
     let other = match u.int_in_range(0..=5)? {
@@ -293,7 +295,7 @@ fn other_key(key: &str, u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
             camel
         }
         3 => format!("{inner} "),
-        // The same key, written otherwise.
+        // The same key, escaped.
         4 => {
             let mut escaped = inner.chars();
             let first = escaped.next().map(|c| format!("\\u{:04x}", u32::from(c)));
@@ -309,7 +311,7 @@ fn other_key(key: &str, u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     Ok(format!("\"{other}\""))
 }
 
-/// Another text, number or constant near this one.
+/// Returns a text, number or constant similar to this one.
 fn other_text(text: &str, u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     let Some(inner) = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) else {
         return Ok(match u.int_in_range(0..=3)? {
@@ -336,7 +338,8 @@ fn other_text(text: &str, u: &mut Unstructured<'_>) -> arbitrary::Result<String>
     Ok(format!("\"{inner}\""))
 }
 
-/// Never where the entropy has run out, unlike `Unstructured::ratio`.
+/// Returns true about once in `n`. Unlike `Unstructured::ratio`, it returns false when the entropy
+/// has run out.
 pub(crate) fn one_in(n: u32, u: &mut Unstructured<'_>) -> arbitrary::Result<bool> {
     Ok(u.int_in_range(0..=n - 1)? == n - 1)
 }

@@ -1,7 +1,7 @@
-//! Cases: which are tried, from a seed and an index alone.
+//! Generation of cases, from a seed and an index alone.
 //!
-//! One file for each way to make one. `schedule.rs` says which phase the case of an index belongs to,
-//! `cases.rs` makes it.
+//! Each file holds one way to make a case. `schedule.rs` decides which phase the case of an index
+//! belongs to, and `cases.rs` makes it.
 
 mod answers;
 mod bodies;

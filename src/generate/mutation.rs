@@ -8,19 +8,19 @@ use crate::case::{Case, Step, tree};
 use crate::puppet::Program;
 use crate::wire::Vocabulary;
 
-/// The most steps that mutation grows a case to. A fuzzer spends more on each input than on each step, so
-/// long cases are tried faster.
+/// The most steps to which mutation grows a case. For a fuzzer an input costs more than a step, so
+/// long cases try more in the same time.
 const MUTATED_STEPS: usize = 64;
 
 /// The most steps that one mutation adds.
 const ADDED_STEPS: usize = 8;
 
 impl<R: Vocabulary> Case<R> {
-    /// Changes the case in one place: a step, an operation of a program, or a field of a request. What is
-    /// new is drawn from the menu's generators.
+    /// Mutates the case at one point: a step, an operation of a program, or a field of a request.
+    /// New parts come from the generator.
     ///
     /// # Errors
-    /// Those of `arbitrary`.
+    /// Returns the errors of `arbitrary`.
     pub fn mutate(
         &mut self,
         generator: &CaseGenerator,
@@ -30,33 +30,33 @@ impl<R: Vocabulary> Case<R> {
             self.steps.push(generator.step(u)?);
             return Ok(());
         }
-        let place = u.choose_index(self.steps.len())?;
+        let index = u.choose_index(self.steps.len())?;
         match u.int_in_range(0..=9)? {
             0 if self.steps.len() < MUTATED_STEPS => {
                 let room = MUTATED_STEPS - self.steps.len();
                 for _ in 0..u.int_in_range(1..=room.min(ADDED_STEPS))? {
-                    self.steps.insert(place, generator.step(u)?);
+                    self.steps.insert(index, generator.step(u)?);
                 }
             }
             1 if self.steps.len() > 1 => {
-                self.steps.remove(place);
+                self.steps.remove(index);
             }
             2 if 2 * self.steps.len() <= MUTATED_STEPS => {
                 let again = self.steps.clone();
                 self.steps.extend(again);
             }
-            3 => self.steps.swap(place, 0),
-            4 => self.steps[place] = generator.step(u)?,
+            3 => self.steps.swap(index, 0),
+            4 => self.steps[index] = generator.step(u)?,
             5..=6 if generator.programs.is_some() => {
-                mutate_program(&mut self.steps[place], generator, u)?;
+                mutate_program(&mut self.steps[index], generator, u)?;
             }
-            _ => mutate_request(&mut self.steps[place], u)?,
+            _ => mutate_request(&mut self.steps[index], u)?,
         }
         Ok(())
     }
 }
 
-/// Replaces one field, or more, by what a fresh request has in its place.
+/// Replaces one or more fields with those of a fresh request.
 fn mutate_request<R: Vocabulary>(
     step: &mut Step<R>,
     u: &mut Unstructured<'_>,
@@ -92,7 +92,7 @@ fn mutate_program<R: Vocabulary>(
         2 if at < ops.len() => {
             ops.remove(at);
         }
-        // Half of one, half of the other.
+        // The start of the old program and the whole of the fresh one.
         _ => {
             ops.truncate(at);
             ops.extend(fresh.0);

@@ -1,10 +1,10 @@
-//! The functions of a plan that a plugin negotiated.
+//! Restriction of a plan to the functions that a plugin negotiated.
 
 use thiserror::Error;
 
 use crate::wire::Vocabulary;
 
-/// None of the functions that were asked for is one that the plugin negotiated.
+/// The plugin negotiated none of the requested functions.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "the plugin negotiated none of the functions asked for; it has: {}",
@@ -12,19 +12,19 @@ use crate::wire::Vocabulary;
 )]
 #[non_exhaustive]
 pub struct NoFunctions {
-    /// What the plugin negotiated.
+    /// The labels of the functions that the plugin negotiated.
     pub negotiated: Vec<&'static str>,
 }
 
-/// Those of these functions that the plugin negotiated, by their places.
+/// Returns those of these functions that the plugin negotiated, all given by index.
 pub(crate) fn of_negotiated<R: Vocabulary>(
-    places: &[usize],
+    indices: &[usize],
     negotiated: &[usize],
 ) -> Result<Vec<usize>, NoFunctions> {
-    let left = places.iter().copied();
-    let left: Vec<_> = left.filter(|place| negotiated.contains(place)).collect();
+    let left = indices.iter().copied();
+    let left: Vec<_> = left.filter(|index| negotiated.contains(index)).collect();
     if left.is_empty() {
-        let label = |place: &usize| R::functions()[*place].label;
+        let label = |index: &usize| R::functions()[*index].label;
         return Err(NoFunctions {
             negotiated: negotiated.iter().map(label).collect(),
         });

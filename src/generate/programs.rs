@@ -1,4 +1,4 @@
-//! Arbitrary programs.
+//! Generation of arbitrary puppet programs.
 
 use arbitrary::Unstructured;
 use proptest::prelude::*;
@@ -9,28 +9,30 @@ use super::malformed_json::one_in;
 use crate::puppet::{Bytes, Import, Op, Operand, Program, TrapOp};
 use crate::wire::Function;
 
-/// About one in so many programs stalls, in a loop or in a line: each takes the whole wall-clock limit, 200 ms.
+/// About one in this many programs stalls, in a loop or in straight-line code. Each takes the whole
+/// wall-clock limit, 200 ms.
 const STALL_ONE_IN: u32 = 6_000;
 
-/// About one in so many programs spins: each takes all the fuel, some 10 ms.
+/// About one in this many programs spins. Each takes all the fuel, about 10 ms.
 const SPIN_ONE_IN: u32 = 2_000;
 
-/// About one in so many programs burns all but a little fuel: each takes some 20 ms.
+/// About one in this many programs burns almost all the fuel. Each takes about 20 ms.
 const EDGE_ONE_IN: u32 = 2_000;
 
-/// About one in so many programs answers healthily after it took a part of the fuel: each takes a few ms.
+/// About one in this many programs answers healthily after it burns a part of the fuel. Each takes
+/// a few ms.
 const DEAR_ONE_IN: u32 = 1_500;
 
-/// How many loops those burn: a tenth of the fuel, and up to nearly all of it.
+/// The numbers of loops that they burn: from a tenth of the fuel to almost all of it.
 const DEAR: [u32; 4] = [150_000, 400_000, 700_000, 1_200_000];
 
-/// About one in so many answers begins with a lot of white space.
+/// About one in this many answers begins with a long run of white space.
 const LONG_ONE_IN: u32 = 64;
 
-/// The longest run of one byte that a generated program emits.
+/// The longest run of one byte that a generated program emits, in bytes.
 const REPEAT_MAX: u32 = 64 * 1024;
 
-/// The errors that guests set.
+/// The error texts that guests set.
 const ERRORS: [&str; 9] = [
     "unsupported model",
     "",
@@ -43,37 +45,38 @@ const ERRORS: [&str; 9] = [
     "\0",
 ];
 
-/// The codes that guests return.
+/// The exit codes that guests return.
 const CODES: [i32; 10] = [1, -1, 0, 2, 75, 134, 256, -256, i32::MIN, i32::MAX];
 
-/// Which programs are drawn.
+/// The kind of programs to draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wildness {
-    /// Those whose outcome the model foretells.
+    /// Programs whose outcome the model predicts.
     Scripted,
-    /// One in four calls Extism's functions with whatever operands: what comes of it is not foretold, only
-    /// that it harms nothing. Some leave the puppet half-way.
+    /// As above, but one in four calls Extism's functions with arbitrary operands. Their outcome is
+    /// not predicted; they must only do no harm. Some programs leave the puppet half-way.
     Wild,
 }
 
-/// About one in so many programs is wild, where wild ones are drawn.
+/// About one in this many programs is wild under [`Wildness::Wild`].
 const WILD_ONE_IN: u32 = 4;
 
-/// About one in so many programs leaves the puppet half-way if it does not end by itself, where wild ones are drawn. The
-/// published host goes on with such an instance, and shows little else then.
+/// About one in this many programs leaves the puppet half-way under [`Wildness::Wild`], unless the
+/// call returns by itself. The published host goes on using such an instance, which hides most
+/// other bugs.
 const HOLD_ONE_IN: u32 = 64;
 
-/// About one in so many wild programs fills the memory of blocks first.
+/// About one in this many wild programs first fills the memory for blocks.
 const FULL_ONE_IN: u32 = 8;
 
-/// About one in so many wild programs is about what blocks are used for.
+/// About one in this many wild programs uses blocks in several roles.
 const ROLES_ONE_IN: u32 = 3;
 
-/// How much room there may be for blocks, in bytes: what the guard gives to a call, and what a page or the kernel's first memory
-/// holds.
+/// Sizes of the memory for blocks, in bytes: the allowance of the guard for a call, a page, and the
+/// initial memory of the kernel.
 const ROOMS: [i64; 4] = [1 << 20, 1 << 20, 65_536, 15 << 16];
 
-/// Constants around which Extism keeps its bookkeeping, blocks and pages end, and numbers wrap.
+/// Constants near the limits of Extism's bookkeeping, of blocks and pages, and of integers.
 const EDGES: [i64; 22] = [
     0,
     1,
@@ -100,10 +103,10 @@ const EDGES: [i64; 22] = [
 ];
 
 impl Program {
-    /// An arbitrary program for a call of this function.
+    /// Draws an arbitrary program for a call of the function.
     ///
     /// # Errors
-    /// Those of `arbitrary`.
+    /// Returns the errors of `arbitrary`.
     pub fn arbitrary_for(
         function: &Function,
         wildness: Wildness,
@@ -128,7 +131,7 @@ impl Program {
             };
             costly(end, u, &mut ops)?;
         } else if one_in(SPIN_ONE_IN, u)? {
-            // Without a limit, the second ends and answers.
+            // Without a fuel limit, the second program ends and answers.
             let end = u.choose(&[Op::Spin, Op::Burn(1_300_000)])?.clone();
             costly(end, u, &mut ops)?;
         } else if one_in(DEAR_ONE_IN, u)? {
@@ -139,16 +142,17 @@ impl Program {
         Ok(Self(ops))
     }
 
-    /// The parts of a healthy answer around the place of a string that the function's response may hold, and `None` where it
-    /// has no such place.
+    /// Returns the parts of a healthy answer before and after a string that the function's response
+    /// may hold, or `None` if it has no string.
     pub(crate) fn around_a_string(function: &Function) -> Option<(String, String)> {
         answers::around_a_string(function)
     }
 
-    /// A sound answer that has a list of so many items, where the function's response may hold one.
+    /// Returns a valid answer with a list of `items` items, or `None` if the function's response
+    /// has no list.
     ///
     /// # Errors
-    /// Those of `arbitrary`.
+    /// Returns the errors of `arbitrary`.
     pub(crate) fn answer_with(
         function: &Function,
         items: usize,
@@ -157,11 +161,12 @@ impl Program {
         answers::with_a_list(function, items, u)
     }
 
-    /// The same as a strategy, from bytes that shrink.
+    /// Returns a strategy of the same programs, which shrinks by the bytes that they are drawn
+    /// from.
     pub fn strategy_for(function: &'static Function, wildness: Wildness) -> BoxedStrategy<Self> {
         proptest::collection::vec(any::<u8>(), 0..256)
             .prop_map(move |bytes| {
-                // Never fails: what the bytes do not decide is 0.
+                // Never fails: missing bytes count as 0.
                 Self::arbitrary_for(function, wildness, &mut Unstructured::new(&bytes))
                     .unwrap_or_default()
             })
@@ -169,7 +174,7 @@ impl Program {
     }
 }
 
-/// An answer, an echo, a failure, or a few of everything.
+/// Appends an answer, an echo, a failure, or a mixture.
 fn cheap(
     function: &Function,
     u: &mut Unstructured<'_>,
@@ -204,8 +209,8 @@ fn cheap(
     Ok(())
 }
 
-/// Calls of a few functions of Extism, each program another few, with operands that matter to them. Some programs begin with
-/// nearly all of the room that there is for blocks.
+/// Appends calls of a few functions of Extism, a different few in each program, with operands that
+/// matter to them. Some programs first use up almost all the memory for blocks.
 fn wild(function: &Function, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
     if one_in(FULL_ONE_IN, u)? {
         fill_up(u, ops)?;
@@ -221,7 +226,7 @@ fn wild(function: &Function, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arb
     ];
     for _ in 0..u.int_in_range(1..=12)? {
         ops.push(match u.int_in_range(0..=15)? {
-            // Something to point at.
+            // A block for later operands to point at.
             0..=3 => Op::Call {
                 function: Import::Alloc,
                 operands: [operand(u)?, operand(u)?],
@@ -242,7 +247,7 @@ fn wild(function: &Function, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arb
     Ok(())
 }
 
-/// Allocates all but a little: in one block or in many, the last one in register 0.
+/// Allocates almost all the memory in one block or in many; register 0 holds the last one.
 fn fill_up(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
     let room = *u.choose(&ROOMS)?;
     let rest = *u.choose(&EDGES[..9])?;
@@ -253,14 +258,14 @@ fn fill_up(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()>
     }
     ops.push(alloc(block, 0));
     if u.arbitrary()? {
-        // What is left of it, or a little more than that.
+        // The rest of the memory, or slightly more.
         let left = (room - rest) % block + u.int_in_range(0..=64)?;
         ops.push(alloc(left, 0));
     }
     Ok(())
 }
 
-/// Allocates a block of so many bytes, and keeps where it is in a register.
+/// Returns a call that allocates a block of this many bytes and stores its address in a register.
 fn alloc(bytes: i64, to: u8) -> Op {
     Op::Call {
         function: Import::Alloc,
@@ -269,8 +274,8 @@ fn alloc(bytes: i64, to: u8) -> Op {
     }
 }
 
-/// Two blocks, and what Extism may take each for, one after the other: an output that is freed, a key that is an error, what
-/// it handed back, some of it many times.
+/// Appends calls that use two blocks in changing roles, one after the other: an output that is
+/// freed, a key that is an error, a block that Extism returned. Some calls are repeated many times.
 fn roles(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
     for to in [1, 2] {
         ops.push(alloc(*u.choose(&EDGES[1..11])?, to));
@@ -300,7 +305,8 @@ fn roles(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
     Ok(())
 }
 
-/// All that a host may get wrong about a call that takes all the fuel or time there is: such calls are few.
+/// Appends the operations around which a host may fail when a call takes all the fuel or time, and
+/// `end`. Such calls are rare, so one tries several.
 fn costly(end: Op, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
     for op in [Op::LogCall, Op::EmitHealthy, Op::Publish] {
         if u.ratio(3, 4)? {
@@ -314,7 +320,8 @@ fn costly(end: Op, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Re
     Ok(())
 }
 
-/// An answer, an error or both, and so little fuel left that what Extism does behind the call may not be paid.
+/// Appends an answer, an error or both, and leaves so little fuel that Extism's work after the call
+/// may run out of it.
 fn fuel_edge(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
     if u.ratio(3, 4)? {
         ops.push(Op::EmitHealthy);
@@ -332,7 +339,7 @@ fn fuel_edge(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<(
     Ok(())
 }
 
-/// The functions that take a block, for what they do to it.
+/// The functions that take a block, in the role that they give it.
 const ROLES: [Import; 16] = [
     Import::Free,
     Import::Free,
@@ -352,7 +359,7 @@ const ROLES: [Import; 16] = [
     Import::LogInfo,
 ];
 
-/// The functions that change what others find.
+/// The functions with an effect on the results of others.
 const CHANGING: [Import; 14] = [
     Import::Free,
     Import::StoreU8,
@@ -396,7 +403,7 @@ fn operand(u: &mut Unstructured<'_>) -> arbitrary::Result<Operand> {
     })
 }
 
-/// Sends the input back: in a string of the response, where that has one, or as it is.
+/// Appends an echo of the input: inside a string of the response if it has one, or as it is.
 fn echo(function: &Function, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
     match answers::around_a_string(function) {
         Some((before, behind)) if u.ratio(3, 4)? => {
@@ -411,7 +418,7 @@ fn echo(function: &Function, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arb
     Ok(())
 }
 
-/// An operation that ends the call.
+/// Draws an operation that ends the call.
 fn ending(u: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
     Ok(match u.int_in_range(0..=2)? {
         0 => Op::Trap(*u.choose(&TrapOp::ALL)?),
@@ -432,7 +439,7 @@ fn anything(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<
         5 => Op::Publish,
         6 => Op::SetError(error(u)?),
         7 => Op::Grow(*u.choose(&[0, 1, 16, 65_536, u32::MAX])?),
-        // Half of the fuel, nearly all of it, more than there is.
+        // Half of the fuel, almost all of it, more than there is.
         8 if one_in(100, u)? => Op::Burn(*u.choose(&[625_000, 1_230_000, 1_300_000])?),
         8 => Op::Burn(u.int_in_range(0..=1000)?),
         9 => Op::EmitInput,

@@ -1,5 +1,5 @@
-//! Requests near the dry-run sample: what a plugin looks for in one field, it finds only where it did not refuse the
-//! request for all others.
+//! Requests that differ little from the dry-run sample. A plugin inspects one field only if the
+//! other fields did not make it refuse the request.
 
 use arbitrary::Unstructured;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -12,7 +12,7 @@ use crate::wire::{Header, HeaderName, HeaderValue, Part, Vocabulary};
 /// The most fields in which a request differs from the sample.
 const FIELDS_MAX: usize = 3;
 
-/// What the values of headers that a plugin reads are numbers or switches of.
+/// Header values that a plugin may parse as a number or a switch.
 const HEADER_VALUES: [&str; 9] = [
     "",
     "0",
@@ -25,20 +25,20 @@ const HEADER_VALUES: [&str; 9] = [
     "18446744073709551616",
 ];
 
-/// The dry-run request with a few fields otherwise.
+/// Returns the dry-run request with a few fields changed.
 pub(crate) fn mutated_sample<R: Vocabulary>(
-    place: usize,
+    index: usize,
     u: &mut Unstructured<'_>,
 ) -> arbitrary::Result<R> {
     let fields = u.int_in_range(1..=FIELDS_MAX)?;
-    if let Some(near) = R::mutated_sample_of(place, fields, u)? {
-        return Ok(near);
+    if let Some(request) = R::mutated_sample_of(index, fields, u)? {
+        return Ok(request);
     }
-    let sample = R::dry_run(place);
+    let sample = R::dry_run(index);
     let Ok(mut root) = serde_json::to_value(&sample) else {
         return Ok(sample);
     };
-    let donor = serde_json::to_value(R::arbitrary_of(place, u)?);
+    let donor = serde_json::to_value(R::arbitrary_of(index, u)?);
     let mut others = donor.map_or_else(|_| Vec::new(), |donor| tree::differences(&root, &donor));
     for _ in 0..fields.min(others.len()) {
         let (path, value) = others.swap_remove(u.choose_index(others.len())?);
@@ -47,13 +47,13 @@ pub(crate) fn mutated_sample<R: Vocabulary>(
     Ok(serde_json::from_value(root).unwrap_or(sample))
 }
 
-/// What is put into a request.
+/// A value to insert into a request.
 enum New<'a> {
     Text(String),
-    /// In base64.
+    /// A body, in base64.
     Body(&'a str),
     Header(Header),
-    /// A field of this name.
+    /// A field with this name.
     Field(&'a str, Value),
     Object(Map<String, Value>),
 }
@@ -78,18 +78,19 @@ impl New<'_> {
             (Self::Header(new), Part::Headers(headers)) => headers.push(new.clone()),
             (Self::Field(name, new), Part::Object(fields) | Part::Json(Value::Object(fields))) => {
                 fields.insert((*name).to_owned(), new.clone());
-                // What is drawn next may be among them.
+                // A later draw may choose among these fields, so their order must not vary.
                 fields.sort_keys();
             }
             (Self::Field(name, new), Part::Json(json)) => *json = json!({ *name: new }),
             (Self::Object(new), Part::Object(fields)) => fields.clone_from(new),
             (Self::Object(new), Part::Json(json)) => *json = new.clone().into(),
-            // It fits into no other.
+            // No other part fits.
             _ => {}
         }
     }
 
-    /// The request with it in some part into which it fits, if there is one.
+    /// Returns the request with the value in one of the parts that it fits into, or unchanged if
+    /// there is none.
     fn within<R: Vocabulary>(
         &self,
         mut request: R,
@@ -115,7 +116,8 @@ impl New<'_> {
         Ok(request)
     }
 
-    /// The same by way of JSON: in some part after which the request reads back, if it does after any.
+    /// Does the same for a type that does not know its parts: inserts the value at a path of the
+    /// request's JSON after which it still deserializes.
     fn within_json<R: Vocabulary>(
         &self,
         request: R,
@@ -143,7 +145,7 @@ impl New<'_> {
     }
 }
 
-/// Shows what is at this path of a request that does not know its parts.
+/// Calls `show` with the part at this path of a request that does not know its parts.
 fn show(root: &mut Value, path: &str, show: &mut dyn FnMut(Part<'_>)) {
     match root.pointer_mut(path) {
         Some(Value::String(text)) if is_body(path) => show(Part::Body(text)),
@@ -160,30 +162,31 @@ fn show(root: &mut Value, path: &str, show: &mut dyn FnMut(Part<'_>)) {
     }
 }
 
-/// The request with a word in it: as a text, in base64, in a body, or in a field of one of these names, where any may be.
+/// Returns the request with the token in it: as a text, in base64, in a body, as a header's name,
+/// or in a field with one of these names.
 pub(crate) fn with_token<R: Vocabulary>(
     request: R,
-    word: &str,
+    token: &str,
     names: &[String],
     u: &mut Unstructured<'_>,
 ) -> arbitrary::Result<R> {
     let new = match u.int_in_range(0..=5)? {
-        0 | 1 => New::Text(word.to_owned()),
-        2 => New::Text(BASE64_STANDARD.encode(word)),
-        3 => New::Text(BASE64_STANDARD.encode(body(word))),
+        0 | 1 => New::Text(token.to_owned()),
+        2 => New::Text(BASE64_STANDARD.encode(token)),
+        3 => New::Text(BASE64_STANDARD.encode(body(token))),
         4 => {
-            let name = u.choose(names).map_or(word, String::as_str);
+            let name = u.choose(names).map_or(token, String::as_str);
             let value = if u.ratio(1, 2)? {
-                word.into()
+                token.into()
             } else {
-                anything(word, u)?
+                anything(token, u)?
             };
             New::Field(name, value)
         }
         _ => {
             let value = BASE64_STANDARD.encode(u.choose(&HEADER_VALUES)?);
             New::Header(Header {
-                name: HeaderName(word.to_owned()),
+                name: HeaderName(token.to_owned()),
                 value_base64: HeaderValue(value),
             })
         }
@@ -191,20 +194,21 @@ pub(crate) fn with_token<R: Vocabulary>(
     new.within(request, u)
 }
 
-/// A word, or a value of JSON that is none.
-fn anything(word: &str, u: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
+/// Returns the token, or one of [`UNEXPECTED_VALUES`].
+fn anything(token: &str, u: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
     match u.choose_index(UNEXPECTED_VALUES.len() + 1)?.checked_sub(1) {
-        None => Ok(word.into()),
+        None => Ok(token.into()),
         Some(other) => Ok(UNEXPECTED_VALUES[other].clone()),
     }
 }
 
-/// The request with an object, in a field that takes any JSON. Half of what is in the object is something else: each part
-/// may be what a plugin did not think of, beside others that it looks for first.
+/// Returns the request with the object in a field that accepts any JSON. Each value in the object
+/// is replaced with probability 1/2, so that an unexpected value meets others that the plugin
+/// checks first.
 pub(crate) fn with_object<R: Vocabulary>(
     request: R,
     object: &str,
-    words: &[String],
+    tokens: &[String],
     u: &mut Unstructured<'_>,
 ) -> arbitrary::Result<R> {
     let Ok(mut object) = serde_json::from_str::<Value>(object) else {
@@ -213,8 +217,8 @@ pub(crate) fn with_object<R: Vocabulary>(
     let is_leaf = |value: &Value| !value.is_object() && !value.is_array();
     for path in tree::paths(&object, is_leaf) {
         if u.ratio(1, 2)? {
-            let word = words.get(u.choose_index(words.len().max(1))?);
-            let value = anything(word.map_or("a", String::as_str), u)?;
+            let token = tokens.get(u.choose_index(tokens.len().max(1))?);
+            let value = anything(token.map_or("a", String::as_str), u)?;
             tree::replace(&mut object, &path, value);
         }
     }
@@ -224,7 +228,7 @@ pub(crate) fn with_object<R: Vocabulary>(
     }
 }
 
-/// The request with a body, where it has any, that is nearly what is expected.
+/// Returns the request with an almost valid body, if the request has a body.
 pub(crate) fn with_body<R: Vocabulary>(
     request: R,
     u: &mut Unstructured<'_>,
@@ -232,16 +236,16 @@ pub(crate) fn with_body<R: Vocabulary>(
     New::Body(u.choose(mutated_bodies())?).within(request, u)
 }
 
-/// Whether the field of this path is a message's body.
+/// Returns whether the field at this path is a message body.
 pub(crate) fn is_body(path: &str) -> bool {
     path.ends_with("body_base64")
 }
 
-/// A body with a word in the places in which one is looked for.
-fn body(word: &str) -> String {
+/// Returns a body with the token as values that a plugin is likely to read.
+fn body(token: &str) -> String {
     tree::text(&json!({
-        "model": word,
+        "model": token,
         "max_tokens": 1024,
-        "messages": [{"role": "user", "content": word}],
+        "messages": [{"role": "user", "content": token}],
     }))
 }

@@ -1,4 +1,4 @@
-//! Arbitrary openings: sound ones, spoiled in the ways in which plugins and hosts get it wrong.
+//! Generation of arbitrary handshake cases: valid ones, with mistakes that plugins and hosts make.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::puppet::Bytes;
 
 const IDENTITY: &str = r#"{"magic":[204,27,112,16,0,1,0,0],"abi_envelope":1,"plugin_name":"guest","plugin_version":"1.0.0"}"#;
 
-/// Names of functions that are none of the wire's, some of which mean something to runtimes.
+/// Names of functions that are not wire functions. Some are special to runtimes.
 const OTHER_FUNCTIONS: [&str; 8] = [
     "route",
     "helper",
@@ -38,7 +38,7 @@ const VERSIONS: [u32; 9] = [
     u32::MAX,
 ];
 
-/// The first is near all the others but one.
+/// All but one of the others are similar to the first.
 const CAPABILITIES: [&str; 10] = [
     "kv:read",
     "kv:write",
@@ -52,16 +52,16 @@ const CAPABILITIES: [&str; 10] = [
     "kv",
 ];
 
-/// How often a handshake loops.
+/// Numbers of iterations of a handshake.
 const LOOPS: [u32; 4] = [200_000, LOOPS_MAX, LOOPS_TOO_MANY, 5_000_000];
 
-/// How many functions of other names there are, about as many as may be implemented, and offered.
+/// Numbers of functions with other names, around the limits for implemented and offered ones.
 const COUNTS: [usize; 8] = [2, 9, 15, 16, 17, 24, 25, 33];
 
-/// How long such a name is at the least, in bytes, beside its first letter.
+/// The least length of such a name, in bytes, without its first letter.
 const NAME_LENGTHS: [usize; 6] = [0, 31, 62, 63, 64, 255];
 
-/// What replaces what in an identity or an answer.
+/// Replacements in an identity or an answer.
 const REPLACEMENTS: [(&str, &str); 21] = [
     ("204", "205"),
     ("204,", ""),
@@ -93,18 +93,18 @@ const REPLACEMENTS: [(&str, &str); 21] = [
 ];
 
 impl HandshakeCase {
-    /// A sound opening of these functions, each in version 1.
+    /// Returns a valid case with these functions, each in version 1.
     pub fn sound<'a>(functions: impl IntoIterator<Item = &'a str>) -> Self {
         let functions: BTreeSet<String> = functions.into_iter().map(str::to_owned).collect();
         let all = all_wire_functions().iter();
-        let mut opening = Self {
+        let mut case = Self {
             identities: vec![IDENTITY.into()],
             reply: Reply::Missing,
             exports: functions.clone(),
             offered: all.map(|name| ((*name).to_owned(), vec![1])).collect(),
             capabilities: BTreeSet::new(),
         };
-        opening.reply = Reply::Answer(write(&HandshakeAccept {
+        case.reply = Reply::Answer(write(&HandshakeAccept {
             handshake_schema_version: 1,
             envelope_version: 1,
             chosen_versions: functions.iter().map(|name| (name.clone(), 1)).collect(),
@@ -115,13 +115,13 @@ impl HandshakeCase {
             implemented_functions: functions,
             required_capabilities: BTreeSet::new(),
         }));
-        opening
+        case
     }
 
-    /// Changes the opening in one place.
+    /// Mutates the case at one point.
     ///
     /// # Errors
-    /// Those of `arbitrary`.
+    /// Returns the errors of `arbitrary`.
     pub fn mutate(&mut self, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
         match u.int_in_range(0..=15)? {
             0..=2 => self.mutate_identities(u)?,
@@ -194,7 +194,8 @@ impl HandshakeCase {
         Ok(())
     }
 
-    /// Offers and implements some functions of other names, soundly where there are not too many.
+    /// Offers and implements some functions with other names, which is valid unless there are too
+    /// many.
     fn add_functions(
         &mut self,
         accept: &mut HandshakeAccept,
@@ -203,16 +204,16 @@ impl HandshakeCase {
         let count = if u.arbitrary()? {
             *u.choose(&COUNTS)?
         } else {
-            // With those that are there, about as many as there may be.
+            // With the existing ones, as many as are allowed or one more.
             let all = u.int_in_range(IMPLEMENTED_FUNCTIONS_MAX..=IMPLEMENTED_FUNCTIONS_MAX + 1)?;
             all.saturating_sub(accept.implemented_functions.len())
         };
         let length = *u.choose(&NAME_LENGTHS)?;
         let leaves_one_out = u.ratio(1, 4)?;
         let sides = [(versions(u)?, versions(u)?), (vec![1], vec![1])];
-        for (place, (offered, supported)) in (0..count).zip(sides.iter().cycle()) {
-            // They differ at their ends.
-            let name = format!("f{place:_>length$}");
+        for (index, (offered, supported)) in (0..count).zip(sides.iter().cycle()) {
+            // The names differ at their ends.
+            let name = format!("f{index:_>length$}");
             let both = offered.iter().filter(|v| supported.contains(v)).max();
             self.offered.insert(name.clone(), offered.clone());
             self.exports.insert(name.clone());
@@ -220,14 +221,14 @@ impl HandshakeCase {
             accept
                 .plugin_supported
                 .insert(name.clone(), supported.clone());
-            if let Some(chosen) = both.filter(|_| place > 0 || !leaves_one_out) {
+            if let Some(chosen) = both.filter(|_| index > 0 || !leaves_one_out) {
                 accept.chosen_versions.insert(name, *chosen);
             }
         }
         Ok(())
     }
 
-    /// Chooses a version that both sides have, which may be a downgrade or an upgrade of what is there.
+    /// Chooses a version that both sides support, which may be a downgrade.
     fn agree_on(
         &mut self,
         accept: &mut HandshakeAccept,
@@ -282,7 +283,7 @@ impl HandshakeCase {
             }
             11 => self.add_functions(accept, u)?,
             12 => {
-                // A version between those that are offered.
+                // A version between two offered ones.
                 let version = u.int_in_range(2..=3)?;
                 let around = vec![version - 1, version + 1];
                 self.offered.insert(name.clone(), around);
@@ -303,7 +304,7 @@ impl HandshakeCase {
     }
 }
 
-/// Chooses one version more or less than what was agreed on.
+/// Chooses the version above or below the agreed one.
 fn shift_version(
     accept: &mut HandshakeAccept,
     name: &str,
@@ -319,7 +320,8 @@ fn shift_version(
     Ok(())
 }
 
-/// Supports a version beside the others that is none, or versions that are the same in their lower 16 bits.
+/// Adds an invalid version to the supported ones, or changes versions so that only their lower 16
+/// bits stay the same.
 fn spoil_versions(
     accept: &mut HandshakeAccept,
     name: String,
@@ -337,7 +339,7 @@ fn spoil_versions(
     Ok(())
 }
 
-/// Implements a function of another name, which is nearly the same.
+/// Renames an implemented function to a similar name.
 fn rename(
     accept: &mut HandshakeAccept,
     name: &str,
@@ -346,15 +348,15 @@ fn rename(
     if !accept.implemented_functions.remove(name) {
         return Ok(());
     }
-    let near = [name.to_uppercase(), format!(" {name}"), format!("{name}\0")];
-    let near = u.choose(&near)?.clone();
+    let similar = [name.to_uppercase(), format!(" {name}"), format!("{name}\0")];
+    let similar = u.choose(&similar)?.clone();
     if let Some(version) = accept.chosen_versions.remove(name) {
-        accept.chosen_versions.insert(near.clone(), version);
+        accept.chosen_versions.insert(similar.clone(), version);
     }
     if let Some(supported) = accept.plugin_supported.remove(name) {
-        accept.plugin_supported.insert(near.clone(), supported);
+        accept.plugin_supported.insert(similar.clone(), supported);
     }
-    accept.implemented_functions.insert(near);
+    accept.implemented_functions.insert(similar);
     Ok(())
 }
 
@@ -367,16 +369,16 @@ impl<'a> Arbitrary<'a> for HandshakeCase {
                 functions.push(*name);
             }
         }
-        let mut opening = Self::sound(functions);
+        let mut case = Self::sound(functions);
         for _ in 0..u.int_in_range(0..=3)? {
-            opening.mutate(u)?;
+            case.mutate(u)?;
         }
-        Ok(opening)
+        Ok(case)
     }
 }
 
 fn write(accept: &HandshakeAccept) -> Bytes {
-    // Maps with keys that are strings always serialize.
+    // Maps with string keys always serialize.
     Bytes(serde_json::to_vec(accept).unwrap_or_default())
 }
 
@@ -401,13 +403,13 @@ fn capability(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
 fn versions(u: &mut Unstructured<'_>) -> arbitrary::Result<Vec<u32>> {
     match u.int_in_range(0..=9)? {
         0 => {
-            // About as many as there may be, of which one is there twice.
+            // About as many as are allowed, one of them twice.
             let mut versions: Vec<u32> = (1..=u.int_in_range(14..=17)?).collect();
             versions.extend(versions.first().copied().filter(|_| versions.len() < 17));
             Ok(versions)
         }
         1 => Ok(Vec::new()),
-        // In another order, and one of them twice.
+        // In another order, with one of them twice.
         3 | 5 => {
             let mut versions: Vec<u32> = (1..=u.int_in_range(2..=5)?).collect();
             let by = u.int_in_range(1..=versions.len() - 1)?;
@@ -430,7 +432,7 @@ fn error(u: &mut Unstructured<'_>) -> arbitrary::Result<Bytes> {
     Ok((*u.choose(&ERRORS)?).into())
 }
 
-/// Changes a text that has a limit of its length.
+/// Mutates a text whose length is limited.
 fn mutate_text(
     text: &mut Vec<u8>,
     limit: usize,

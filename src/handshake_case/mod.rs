@@ -1,10 +1,12 @@
-//! The opening: how a plugin becomes a session, with whatever identity, handshake and offer.
+//! Handshake cases: how a host opens a plugin, with any identity, handshake and offer.
 //!
-//! A [`HandshakeCase`] is a small plugin and an offer, a value like a [`Case`](crate::case::Case): it is generated,
-//! mutated, shrunk, and stored as JSON. [`HandshakeCase::terms`] foretells what it must come to, and
-//! [`HandshakeTarget`](crate::fuzz_target::HandshakeTarget) holds a [`Loader`](crate::host::Loader) to that.
+//! A [`HandshakeCase`] is a small plugin and an offer. Like a [`Case`](crate::case::Case), it is a
+//! value that is generated, mutated, shrunk, and stored as JSON. [`HandshakeCase::terms`] predicts
+//! the outcome, and [`HandshakeTarget`](crate::fuzz_target::HandshakeTarget) checks a
+//! [`Loader`](crate::host::Loader) against it.
 //!
-//! A discrepancy here is a host that opens a session on terms nobody agreed on, or turns a sound plugin away.
+//! Bugs in this module look like a false report of a host that opens a session on wrong terms, or
+//! refuses a valid plugin.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -22,31 +24,31 @@ mod terms;
 
 pub use module::with_handshake;
 
-/// The latest format version of stored openings. Every older one keeps loading.
+/// The latest format version of stored handshake cases. All older versions can be read.
 ///
-/// Format 2 has [`Reply::Loops`]. What needs none of that is written in format 1.
+/// Format 2 adds [`Reply::Loops`]. A case without it is written in format 1.
 pub const FORMAT: u32 = 2;
 
-/// The most smaller openings that shrinking tries; each costs a compilation.
+/// The most candidates that shrinking tries. Each costs a compilation.
 const SHRINK_CANDIDATES: u32 = 1_000;
 
-/// A plugin's identity and handshake, and what the host offers it.
+/// A plugin's identity and handshake, and the offer of the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HandshakeCase {
-    /// The contents of its identity sections.
+    /// The contents of the identity sections of the module.
     pub identities: Vec<Bytes>,
-    /// What its handshake comes to.
+    /// The behaviour of the handshake.
     pub reply: Reply,
-    /// The functions that it exports beside the handshake. When called they return a code.
+    /// The exported functions besides the handshake. Each returns a code when called.
     pub exports: BTreeSet<String>,
-    /// The functions that the host offers, each with its versions.
+    /// The offered functions, with the versions of each.
     pub offered: BTreeMap<String, Vec<u32>>,
-    /// The capabilities that the host offers.
+    /// The offered capabilities.
     pub capabilities: BTreeSet<String>,
 }
 
-/// What a handshake comes to.
+/// The behaviour of a handshake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
@@ -58,20 +60,22 @@ pub enum Reply {
     ExitCode(Bytes, i32),
     /// It sets this output and traps.
     Trap(Bytes),
-    /// The module does not export it.
+    /// The module does not export the handshake.
     Missing,
-    /// It loops so many times, sets this output and returns 0. A round takes seven fuel or some more. More than
-    /// [`LOOPS_MAX`] are too many, and [`LOOPS_TOO_MANY`] at least.
+    /// It loops this many times, sets this output and returns 0. An iteration takes at least seven
+    /// fuel. More than [`LOOPS_MAX`] iterations run out of fuel: the module loops at least
+    /// [`LOOPS_TOO_MANY`] times then.
     Loops(Bytes, u32),
 }
 
-/// So many rounds leave a handshake the fuel for its answer.
+/// The most iterations that leave a handshake enough fuel for its answer.
 pub const LOOPS_MAX: u32 = 500_000;
 
-/// So many rounds take more fuel than there is.
+/// The least iterations that certainly run out of fuel.
 pub const LOOPS_TOO_MANY: u32 = 1_500_000;
 
-/// How many rounds a handshake loops: none of which nobody knows whether they are too many.
+/// Returns the number of iterations that the module makes: none between the two limits, where the
+/// outcome is unknown.
 fn rounds(loops: u32) -> u32 {
     if loops > LOOPS_MAX {
         loops.max(LOOPS_TOO_MANY)
@@ -80,13 +84,13 @@ fn rounds(loops: u32) -> u32 {
     }
 }
 
-/// Why bytes are no opening.
+/// The reason why bytes are not a handshake case.
 #[derive(Debug, Error)]
 pub enum HandshakeCaseError {
-    /// They are not the JSON of one.
+    /// The bytes are not the JSON of a handshake case.
     #[error("not a handshake case: {0}")]
     NotAnOpening(#[from] serde_json::Error),
-    /// It is of a later format.
+    /// The case has a later format than this version reads.
     #[error("a handshake case of format {0}; this version reads formats up to {FORMAT}")]
     Format(u32),
 }
@@ -104,10 +108,10 @@ struct FormatOnly {
 }
 
 impl HandshakeCase {
-    /// Pretty JSON with a newline at its end.
+    /// Serializes the case as pretty-printed JSON that ends with a newline.
     ///
     /// # Errors
-    /// None: an opening always serializes.
+    /// Never fails in practice: a handshake case always serializes.
     pub fn to_json(&self) -> Result<String, HandshakeCaseError> {
         let opening = self.clone();
         let format = match opening.reply {
@@ -117,10 +121,11 @@ impl HandshakeCase {
         Ok(serde_json::to_string_pretty(&File { format, opening })? + "\n")
     }
 
-    /// Reads the JSON of an opening.
+    /// Reads the JSON of a handshake case.
     ///
     /// # Errors
-    /// [`HandshakeCaseError`] where the bytes are none, or one of a later format.
+    /// Returns a [`HandshakeCaseError`] if the bytes are not a handshake case, or have a later
+    /// format.
     pub fn decode(bytes: &[u8]) -> Result<Self, HandshakeCaseError> {
         let bytes = without_byte_order_mark(bytes);
         let FormatOnly { format } = serde_json::from_slice(bytes)?;
@@ -133,7 +138,7 @@ impl HandshakeCase {
 }
 
 impl HandshakeCase {
-    /// Makes the opening smaller, towards a sound one, as long as `fails` says that the finding is still there.
+    /// Makes the case smaller, towards a valid one, as long as `fails` returns true for the result.
     pub fn shrink(&self, mut fails: impl FnMut(&Self) -> bool) -> Self {
         let mut best = self.clone();
         let sound = Self::sound(self.exports.iter().map(String::as_str));

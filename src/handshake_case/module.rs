@@ -1,4 +1,4 @@
-//! The modules of openings.
+//! The modules of handshake cases.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -18,10 +18,10 @@ use crate::host::handshake::HANDSHAKE_EXPORT;
 
 const KERNEL: &str = "extism:host/env";
 
-/// What a function of an opening returns when it is called.
+/// The code that the exported functions return.
 const CODE: i32 = 7;
 
-/// The imports of an opening's module, by their places.
+/// The indices of the imports.
 mod import {
     pub(crate) const ALLOC: u32 = 0;
     pub(crate) const STORE_U8: u32 = 1;
@@ -31,7 +31,7 @@ mod import {
 }
 
 impl HandshakeCase {
-    /// The plugin's module.
+    /// Returns the plugin's module.
     pub fn wasm(&self) -> Vec<u8> {
         let mut types = TypeSection::new();
         types.ty().function([ValType::I64], [ValType::I64]);
@@ -81,7 +81,7 @@ impl HandshakeCase {
         module.finish()
     }
 
-    /// The output and the error that the handshake sets.
+    /// Returns the output and the error that the handshake sets.
     fn texts(&self) -> (&[u8], &[u8]) {
         match &self.reply {
             Reply::Answer(output)
@@ -95,7 +95,7 @@ impl HandshakeCase {
 
     fn handshake(&self) -> Function {
         let (output, error) = self.texts();
-        // A block, and how far it is filled.
+        // The handle of a block, and the number of bytes written to it.
         let mut body = Function::new([(1, ValType::I64), (1, ValType::I32)]);
         let (start, length) = (output.len(), error.len());
         if let Reply::Loops(_, loops) = self.reply {
@@ -122,7 +122,7 @@ impl HandshakeCase {
     }
 }
 
-/// Counts to this number, and once at the least.
+/// Emits a loop of this many iterations, at least one.
 fn burn(body: &mut Function, rounds: u32) {
     let mut code = body.instructions();
     code.loop_(BlockType::Empty);
@@ -131,7 +131,7 @@ fn burn(body: &mut Function, rounds: u32) {
     code.br_if(0).end();
 }
 
-/// Copies so many bytes of the memory to a new block, whose handle is then in the first local.
+/// Emits a copy of this many bytes of the memory to a new block, and leaves its handle in local 0.
 fn fill_block(body: &mut Function, from: usize, length: usize) {
     let byte = MemArg {
         offset: from as u64,
@@ -156,9 +156,10 @@ fn identity_section(data: &[u8]) -> CustomSection<'_> {
     }
 }
 
-/// Gives any module an identity and a sound handshake, which declares what it exports, so that it opens if it
-/// may: what else it is decides what becomes of its session. `None` where it is no module, has a handshake, or
-/// lacks one of the sections that all but trivial modules have.
+/// Adds an identity and a valid handshake, which declares the exported wire functions, to any
+/// module. So it opens if the host allows it, and the rest of the module decides the outcome of the
+/// session. Returns `None` if the bytes are not a module, or it has a handshake, or it lacks one of
+/// the sections that all but trivial modules have.
 pub fn with_handshake(wasm: &[u8]) -> Option<Vec<u8>> {
     let mut graft = Graft::new(wasm)?;
     let mut module = Module::new();
@@ -172,17 +173,17 @@ pub fn with_handshake(wasm: &[u8]) -> Option<Vec<u8>> {
     Some(module.finish())
 }
 
-/// Adds imports, types and a function to a module, each behind those that are there.
+/// A rewriter that appends imports, types and a function to a module.
 struct Graft {
     types: u32,
-    /// The functions that it imports; `None` where it has no section of imports.
+    /// The number of imported functions; `None` without an import section.
     imports: Option<u32>,
     defined: u32,
-    /// The answer, its length a multiple of eight.
+    /// The answer, padded to a multiple of eight bytes.
     answer: Vec<u8>,
 }
 
-/// The functions that a [`Graft`] imports: those of its types, in order.
+/// The functions that a [`Graft`] imports, in the order of their types.
 const GRAFTED: [&str; 3] = ["alloc", "store_u64", "output_set"];
 
 impl Graft {

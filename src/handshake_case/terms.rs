@@ -1,4 +1,5 @@
-//! What an opening must come to, worked out apart from the host's own checks.
+//! The model of the handshake: predicts the outcome of a case, independently of the host's own
+//! checks.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ use crate::host::NegotiatedTerms;
 use crate::host::handshake::ENVELOPE_VERSION;
 
 impl HandshakeCase {
-    /// The offer that the host makes.
+    /// Returns the offer of the host.
     pub fn offer(&self) -> HandshakeOffer {
         HandshakeOffer {
             handshake_schema_version: HANDSHAKE_SCHEMA_VERSION_V1,
@@ -26,8 +27,8 @@ impl HandshakeCase {
         }
     }
 
-    /// The functions that are negotiated, their versions, and the capabilities that the plugin may use; `None` where the host
-    /// must refuse.
+    /// Returns the terms that must be negotiated: functions with versions, and capabilities.
+    /// Returns `None` if the host must refuse the plugin.
     pub fn terms(&self) -> Option<NegotiatedTerms> {
         let accept = self.accept()?;
         let holds = self.may_be_offered()
@@ -53,7 +54,7 @@ impl HandshakeCase {
     fn accept(&self) -> Option<HandshakeAccept> {
         let answer = match &self.reply {
             Reply::Answer(answer) | Reply::ExitCode(answer, 0) => answer,
-            // An empty error is none.
+            // An empty error counts as none.
             Reply::Error(answer, error) if error.0.is_empty() => answer,
             Reply::Loops(answer, loops) if rounds(*loops) <= LOOPS_MAX => answer,
             _ => return None,
@@ -73,7 +74,8 @@ impl HandshakeCase {
             && self.capabilities.len() <= CAPABILITIES_MAX_COUNT
     }
 
-    /// No function of its module takes anything, and each returns a code: none of these two is what a runtime calls.
+    /// Checks the exports that runtimes call. Every exported function takes nothing and returns a
+    /// code, which is the wrong type for these two.
     fn can_start(&self) -> bool {
         let mut exports = self.exports.iter();
         !exports.any(|name| ["hs_init", "_initialize"].contains(&&name[..]))
@@ -102,7 +104,7 @@ impl HandshakeCase {
             && (1..=PLUGIN_VERSION_MAX_BYTES).contains(&version.len())
     }
 
-    /// The wire functions among the exports, and those offered, are what is declared.
+    /// Checks that the exports which are wire functions or offered are exactly the declared ones.
     fn declares_what_it_has(&self, declared: &BTreeSet<String>) -> bool {
         let wire: BTreeSet<&str> = all_wire_functions().iter().copied().collect();
         let counts = |name: &&String| wire.contains(&name[..]) || self.offered.contains_key(*name);
@@ -116,7 +118,8 @@ impl HandshakeCase {
                 .eq(declared)
     }
 
-    /// The version is of a declared function, and the highest that both sides have.
+    /// Checks that the function is declared, and that the version is the highest that both sides
+    /// support.
     fn is_highest(&self, accept: &HandshakeAccept, function: &str, version: u32) -> bool {
         let (Some(offered), Some(supported)) = (
             self.offered.get(function),

@@ -1,7 +1,7 @@
-//! Why a dispatch fell back, as types.
+//! The causes of fallbacks, as types.
 //!
-//! This is the one place that reads Extism's errors. A discrepancy here is a cause that names the wrong
-//! reason; the outcome of the dispatch does not depend on it.
+//! This is the only module that interprets Extism's errors. Bugs in this module look like a wrong
+//! cause; the outcome of the dispatch does not depend on it.
 
 use std::fmt;
 
@@ -13,34 +13,35 @@ use crate::host::guard::names::{ERROR_MARK, PLUGIN_MARK};
 use crate::host::site::code::Code;
 use crate::untrusted_text::{one_line, shortened};
 
-/// What the classes of exit codes begin with.
+/// The prefix of the classes of exit codes.
 pub(crate) const EXIT_CODE: &str = "exit code";
 
-/// What the classes of undecodable answers begin with.
+/// The prefix of the classes of undecodable answers.
 pub(crate) const UNDECODABLE: &str = "undecodable";
 
-/// The stage of a dispatch that failed. The names are those of the reference's `stage` metric label.
+/// The stage of a dispatch that failed. The names are the values of the reference's `stage` metric
+/// label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Stage {
     /// Looking up the negotiated version of the function.
     VersionLookup,
-    /// Turning the request into a JSON object.
+    /// Serializing the request as a JSON object.
     RequestEnvelope,
     /// Calling the guest.
     PluginCall,
-    /// Reading the guest's answer as JSON.
+    /// Parsing the guest's answer as JSON.
     DeserializeResponse,
-    /// Checking that the answer is an object of the negotiated version.
+    /// Checking that the answer is an object with the negotiated version.
     ResponseEnvelope,
-    /// Reading the object as the function's response.
+    /// Deserializing the object as the function's response.
     ResponseDecode,
-    /// Any stage, left by a panic.
+    /// Any stage that panicked.
     Panic,
 }
 
-/// Why a dispatch fell back.
+/// The cause of a fallback.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -54,7 +55,8 @@ pub enum Cause {
     /// The request serializes to something other than a JSON object.
     #[error("the request is not a JSON object")]
     RequestNotObject,
-    /// The guest's input would be larger than a session hands on, in bytes.
+    /// The guest's input would be larger than [`INPUT_MAX_BYTES`](super::INPUT_MAX_BYTES); its size
+    /// in bytes.
     #[error("the request has {0} bytes of JSON, too many for the guest")]
     RequestTooLarge(usize),
     /// The guest trapped.
@@ -63,26 +65,27 @@ pub enum Cause {
     /// The guest used up its fuel.
     #[error("the guest ran out of fuel")]
     OutOfFuel,
-    /// The guest ran longer than the wall-clock limit.
+    /// The guest exceeded the wall-clock limit.
     #[error("the guest ran into the wall-clock limit")]
     Timeout,
     /// The guest returned a code other than 0.
     #[error("the guest returned exit code {0}")]
     ExitCode(i32),
-    /// A function of the host that the guest called failed, for instance on an invalid handle.
+    /// A host function that the guest called failed, for example on an invalid handle.
     #[error("a host function failed: {0}")]
     HostFunction(String),
-    /// The guest set an error, without its middle where it is long. Guests say so when they refuse a request.
+    /// The guest set an error, as guests do to refuse a request. The middle of a long text is left
+    /// out.
     #[error("the guest set an error: \"{}\"", one_line(.0))]
     GuestError(String),
     /// The guest set an error that is not UTF-8.
     #[error("the guest set an error that is not UTF-8")]
     ErrorNotUtf8,
-    /// The guest's answer is not one.
+    /// The guest's answer is not a valid response.
     #[error("the guest's answer is undecodable: {0}")]
     Undecodable(Decoding),
-    /// Extism failed in some other way: about one in a million of the puppet's wild calls comes to that, and any where
-    /// there is no memory for a fresh instance.
+    /// Extism failed in another way. About one in a million of the puppet's wild calls has this
+    /// outcome, and any call if there is no memory for a new instance.
     #[error("the plugin runtime failed: {0}")]
     Runtime(String),
     /// The dispatch panicked.
@@ -90,7 +93,7 @@ pub enum Cause {
     Panic(String),
 }
 
-/// The step at which an answer turned out to be undecodable.
+/// The decoding step that failed on an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -98,19 +101,19 @@ pub enum Decoding {
     /// Not UTF-8.
     #[error("not UTF-8")]
     NotUtf8,
-    /// Not JSON, or JSON with something behind it.
+    /// Not JSON, or JSON with trailing characters.
     #[error("not JSON: {0}")]
     NotJson(String),
-    /// JSON, but no object.
+    /// JSON, but not an object.
     #[error("not a JSON object")]
     NotObject,
     /// No `_v`.
     #[error("no _v")]
     VersionMissing,
-    /// A `_v` that is no unsigned integer.
+    /// A `_v` that is not an unsigned integer.
     #[error("_v is not an unsigned integer")]
     VersionNotInteger,
-    /// A `_v` other than the negotiated one.
+    /// A `_v` that is not the negotiated version.
     #[error("_v is {actual}, but {expected} was negotiated")]
     VersionMismatch {
         /// The negotiated version.
@@ -118,18 +121,19 @@ pub enum Decoding {
         /// The version in the answer.
         actual: u64,
     },
-    /// An object of the right version that is not the function's response.
+    /// An object with the right version that does not deserialize as the function's response.
     #[error(
         "not the function's response: {}",
         crate::host::error_reason::at_field(field, why)
     )]
     NotResponse {
-        /// The path of the value that is wrong, such as `headers[3].value`; `.` is the whole answer.
+        /// The path of the invalid value, such as `headers[3].value`; `.` for the whole answer.
         field: String,
-        /// What is wrong with it.
+        /// The reason why it is invalid.
         why: String,
     },
-    /// More than [`ANSWER_DEPTH_MAX`](crate::host::limits::ANSWER_DEPTH_MAX) lists and objects in each other.
+    /// Lists and objects nested deeper than
+    /// [`ANSWER_DEPTH_MAX`](crate::host::limits::ANSWER_DEPTH_MAX).
     #[error(
         "lists and objects nested more than {} levels deep",
         crate::host::limits::ANSWER_DEPTH_MAX
@@ -140,22 +144,22 @@ pub enum Decoding {
     TooManyValues,
 }
 
-/// The kind of a trap: WebAssembly's own, named as in wasmtime's `Trap`.
+/// The kind of a WebAssembly trap, named as in wasmtime's `Trap`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TrapKind {
-    /// An `unreachable` instruction: panics and aborts of most languages.
+    /// An `unreachable` instruction, which panics and aborts of most languages execute.
     Unreachable,
     /// An integer division by zero.
     IntegerDivisionByZero,
-    /// An integer division whose result does not fit.
+    /// An integer division whose result overflows.
     IntegerOverflow,
-    /// A float with no integer equivalent.
+    /// A conversion of a float that has no integer value.
     BadConversionToInteger,
-    /// A load or store outside the memory.
+    /// A load or store outside of the memory.
     MemoryOutOfBounds,
-    /// An access outside a table.
+    /// An access outside of a table.
     TableOutOfBounds,
     /// An indirect call of an empty table entry.
     IndirectCallToNull,
@@ -163,7 +167,7 @@ pub enum TrapKind {
     BadSignature,
     /// The guest's call stack is exhausted.
     StackOverflow,
-    /// A kind that this version has no name for; wasmtime's words.
+    /// A kind that this version does not know, in wasmtime's words.
     Other(String),
 }
 
@@ -184,7 +188,7 @@ impl TrapKind {
         }
     }
 
-    /// The stable short name, as used in reports.
+    /// Returns the stable short name, as used in reports.
     pub fn name(&self) -> &str {
         match self {
             Self::Unreachable => "unreachable",
@@ -208,7 +212,7 @@ impl fmt::Display for TrapKind {
 }
 
 impl Cause {
-    /// The stage that failed.
+    /// Returns the stage that failed.
     pub fn stage(&self) -> Stage {
         match self {
             Self::NotNegotiated => Stage::VersionLookup,
@@ -219,7 +223,7 @@ impl Cause {
                 Decoding::NotJson(_) | Decoding::TooDeep | Decoding::TooManyValues,
             ) => Stage::DeserializeResponse,
             Self::Undecodable(Decoding::NotResponse { .. }) => Stage::ResponseDecode,
-            // Extism's conversion to a string is part of the call.
+            // In Extism, the conversion to a string is part of the call.
             Self::Undecodable(Decoding::NotUtf8) => Stage::PluginCall,
             Self::Undecodable(_) => Stage::ResponseEnvelope,
             Self::Panic(_) => Stage::Panic,
@@ -227,7 +231,8 @@ impl Cause {
         }
     }
 
-    /// The stable short name of the kind of cause, without its details: a column of the run's table.
+    /// Returns the stable short name of the kind of cause, without details. The table of a run has
+    /// a column for each.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NotNegotiated => "not negotiated",
@@ -245,8 +250,8 @@ impl Cause {
         }
     }
 
-    /// The kind of cause with what tells faults of one kind apart: which trap it was, which code was returned, or what the
-    /// answer was not and why.
+    /// Returns the kind of cause with the details that distinguish faults: the kind of trap, the
+    /// exit code, or the reason why the answer is invalid.
     pub fn class(&self) -> String {
         let class = self.coarse_class();
         match self {
@@ -268,7 +273,7 @@ impl Cause {
         }
     }
 
-    /// The same without what a plugin may make up.
+    /// Returns the class without the details that a plugin can make up.
     pub fn coarse_class(&self) -> String {
         match self {
             Self::Trap(kind) => format!("trap: {kind}"),
@@ -286,7 +291,8 @@ impl Cause {
         }
     }
 
-    /// Whether the call may have ended other than by itself, and left the plugin's own state half-way.
+    /// Returns whether the call may have been interrupted and have left the plugin's state
+    /// half-way.
     pub fn is_abnormal(&self) -> bool {
         match self {
             Self::Trap(_) | Self::OutOfFuel | Self::Timeout | Self::HostFunction(_) => true,
@@ -302,27 +308,28 @@ impl Cause {
         }
     }
 
-    /// Reads the error of an `extism::Plugin::call`, of which it is known whether it took all the time that it had.
+    /// Converts the error of an `extism::Plugin::call`. `time_is_over` says whether the call took
+    /// all its time.
     ///
-    /// Extism gives its own verdicts as messages made of `&'static str` ("timeout", "plugin ran out of
-    /// fuel"), a trap as a [`wasmtime::Trap`], the error of a host function with the guest's backtrace, and everything that
-    /// comes from the guest as a `String` that begins with the guard's mark. Source:
+    /// Extism reports its own errors as messages of type `&'static str` ("timeout", "plugin ran out
+    /// of fuel"), a trap as a [`wasmtime::Trap`], and the error of a host function with the guest's
+    /// backtrace. Text from the guest is a `String` that begins with the guard's mark. Source:
     /// `Plugin::raw_call` and `Plugin::call` of extism 1.30.0, plugin.rs.
     pub(super) fn of_call(error: &extism::Error, time_is_over: bool) -> Self {
-        // Where the guest had set an error too, the trap is the context of that error.
+        // If the guest had set an error too, the trap is the context of that error.
         let context = error.downcast_ref::<wasmtime::Error>();
         let trap = error
             .downcast_ref::<wasmtime::Trap>()
             .or_else(|| context.and_then(|context| context.downcast_ref()));
-        // Whatever Extism says of it: a timer that strikes late, for a call which is over, may interrupt what Extism does
-        // before the first call of an instance.
+        // This takes precedence over Extism's message: the timer of an earlier call may fire late
+        // and interrupt what Extism does before the first call of an instance.
         if let Some(wasmtime::Trap::Interrupt) = trap {
             return Self::Timeout;
         }
         match error.downcast_ref::<&'static str>() {
             Some(&"timeout") => return Self::Timeout,
             Some(&"plugin ran out of fuel") => return Self::OutOfFuel,
-            // Host functions say something of that kind too.
+            // Host functions use this type of message too.
             _ => {}
         }
         if let Some(trap) = trap {
@@ -331,7 +338,8 @@ impl Cause {
                 trap => Self::Trap(TrapKind::from_wasmtime(*trap)),
             };
         }
-        // An error that passed through the guest's frames was not made by reading what it had set.
+        // An error with the guest's frames comes from a host function, not from the guest's error
+        // text.
         if let Some(context) = context {
             return Self::of_host_function(&one_line(context.root_cause()), time_is_over);
         }
@@ -344,13 +352,16 @@ impl Cause {
         }
     }
 
-    /// A host function's error. Extism asks the kernel for the length of an argument, and takes a trap there for a handle that is
-    /// none. The guard hands out no such handle but -1, so that what trapped there is the end of the stack, or the clock: it looks
-    /// for the end of the fuel by itself, before all else. Source: `CurrentPlugin::memory_length`, `Plugin::raw_call` and pdk.rs of
-    /// extism 1.30.0.
+    /// Converts the error of a host function.
+    ///
+    /// Extism asks the kernel for the length of an argument and takes any trap there for an invalid
+    /// handle. The guard returns no invalid handle except -1, so for any other handle the trap was
+    /// a stack overflow or a timeout; the guard checks for the end of the fuel before anything
+    /// else. Source: `CurrentPlugin::memory_length`, `Plugin::raw_call` and pdk.rs of extism
+    /// 1.30.0.
     fn of_host_function(words: &str, time_is_over: bool) -> Self {
         const NO_BLOCK: u64 = u64::MAX;
-        // With HTTP in the build, and without.
+        // The messages of builds with HTTP and without.
         let handle = [
             "invalid handle offset for ",
             "http_request input is invalid: ",
@@ -365,7 +376,8 @@ impl Cause {
         }
     }
 
-    /// What is told as text: an error of the guest's, which has the guard's mark, or Extism's own words.
+    /// Converts an error that is text: an error of the guest, which has the guard's mark, or a
+    /// message of Extism.
     fn of_message(message: &str) -> Self {
         const NOT_UTF_8: &str = "unable to load error message from memory: ";
         if let Some(error) = message.strip_prefix(ERROR_MARK) {
@@ -387,8 +399,8 @@ fn backtrace(error: &extism::Error) -> Option<&wasmtime::WasmBacktrace> {
         .or_else(|| context.and_then(|context| context.downcast_ref()))
 }
 
-/// The functions of the plugin that were running when a call ended abnormally, the innermost first. Those of the guard, the
-/// front and Extism's kernel are left out.
+/// Returns the functions of the plugin on the stack when a call ended abnormally, innermost first,
+/// without those of the guard, the front and Extism's kernel.
 pub(super) fn frames(error: &extism::Error, code: &Code) -> Vec<Frame> {
     let frames = backtrace(error).map_or(&[][..], |backtrace| backtrace.frames());
     let of_the_plugin = |frame: &&wasmtime::FrameInfo| {

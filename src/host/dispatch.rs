@@ -1,5 +1,5 @@
-//! The interface of `cc_lb_plugin_conformance::dispatch` 0.1.0, with its meaning: code written against that module compiles
-//! against this one.
+//! The interface of `cc_lb_plugin_conformance::dispatch` 0.1.0, with the same meaning: code written
+//! for that module compiles with this one.
 
 pub use cc_lb_plugin_wire::wire_function::FallbackPolicy;
 

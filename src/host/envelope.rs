@@ -1,4 +1,5 @@
-//! The JSON envelope: the guest's input for a request, and the response that its output is.
+//! The JSON envelope, which encodes a request as the guest's input and decodes the guest's output
+//! as a response.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,10 +11,10 @@ use super::sorted_json::to_sorted;
 use crate::untrusted_text::{WORDS_MAX_BYTES, one_line, shortened};
 use crate::wire::{VERSION_KEY, values};
 
-/// The guest's input for a request: its JSON object with `_v`, keys sorted.
+/// Encodes a request as the guest's input: its JSON object with `_v`, keys sorted.
 ///
 /// # Errors
-/// [`Cause`] where the request does not serialize, or not to an object.
+/// Returns a [`Cause`] if the request does not serialize, or not as an object.
 pub fn encode_envelope<T: Serialize>(request: &T, version: u32) -> Result<String, Cause> {
     let unserializable = |error: serde_json::Error| Cause::RequestUnserializable(error.to_string());
     let text = to_sorted(request, (VERSION_KEY, version)).map_err(unserializable)?;
@@ -24,10 +25,10 @@ pub fn encode_envelope<T: Serialize>(request: &T, version: u32) -> Result<String
     }
 }
 
-/// The response that a guest's output is: a JSON object, and beside it its `_v`, which must be this version.
+/// Decodes a guest's output as a response: a JSON object whose `_v` must be `version`.
 ///
 /// # Errors
-/// [`Decoding`], the step at which it turned out to be none.
+/// Returns the [`Decoding`] step that failed.
 pub fn decode_envelope<T: DeserializeOwned>(output: &[u8], version: u32) -> Result<T, Decoding> {
     let text = std::str::from_utf8(output).map_err(|_| Decoding::NotUtf8)?;
     if has_too_many_values(output) {
@@ -35,7 +36,7 @@ pub fn decode_envelope<T: DeserializeOwned>(output: &[u8], version: u32) -> Resu
     }
     let value = serde_json::from_str(text).map_err(|error| {
         let why = one_line(error);
-        // There is no other sign of it.
+        // Only the message identifies this error.
         if why.starts_with("recursion limit exceeded") {
             Decoding::TooDeep
         } else {
@@ -63,11 +64,11 @@ pub fn decode_envelope<T: DeserializeOwned>(output: &[u8], version: u32) -> Resu
     response(answer)
 }
 
-/// Whether an answer is a response as far as types and fields go. What is wrong is worded with all of a text, and nothing bounds
-/// how long that takes: here the middles of long texts are left out.
+/// Checks the types and fields of an answer with the middles of long texts removed. The error
+/// messages of `serde` contain whole texts, which may take arbitrarily long to format.
 ///
 /// # Errors
-/// [`Decoding`] where it is none, whatever its texts say.
+/// Returns a [`Decoding`] if the answer is invalid regardless of the content of its texts.
 fn is_of_the_type<T: DeserializeOwned>(answer: &Value) -> Result<(), Decoding> {
     const WHATEVER_TEXTS_SAY: [&str; 3] = ["invalid type: ", "unknown field ", "missing field "];
     match response::<T>(with_short_texts(answer)) {
@@ -90,7 +91,7 @@ fn response<T: DeserializeOwned>(answer: Value) -> Result<T, Decoding> {
     })
 }
 
-/// The same but for the middles of long texts, where that leaves the keys of an object apart.
+/// Shortens long texts in the answer, and in keys unless two keys would become equal.
 fn with_short_texts(answer: &Value) -> Value {
     match answer {
         Value::String(text) => shortened(text).into(),
@@ -109,8 +110,8 @@ fn with_short_texts(answer: &Value) -> Value {
     }
 }
 
-/// Whether an answer has more than [`ANSWER_VALUES_MAX`] values.
+/// Returns whether an answer has more than [`ANSWER_VALUES_MAX`] values.
 pub(crate) fn has_too_many_values(answer: &[u8]) -> bool {
-    // Nothing shorter does.
+    // Each value takes at least a byte.
     answer.len() > ANSWER_VALUES_MAX && values(answer) > ANSWER_VALUES_MAX
 }

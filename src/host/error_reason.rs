@@ -1,24 +1,24 @@
-//! Why an answer is not what it should be, in words that compare.
+//! The reasons why answers are invalid, normalized so that they can be compared.
 
 use serde_path_to_error::Segment;
 
 use crate::host::site::names::printable;
 use crate::untrusted_text::is_printable;
 
-/// So much of a reason is kept.
+/// The longest reason that is kept, in characters.
 const REASON_MAX_CHARS: usize = 120;
 
-/// The path of a whole answer, as `serde_path_to_error` has it.
+/// The path of a whole answer in `serde_path_to_error`.
 const WHOLE: &str = ".";
 
-/// Why an answer is not what it should be, in the words of `serde_json`, without what is the answer's own: places, numbers,
-/// and values. Answers that are wrong for one reason have one.
+/// Normalizes an error message of `serde_json`: removes positions, numbers and values that come
+/// from the answer. Answers that are invalid for the same reason have equal reasons.
 pub(super) fn reason(words: &str) -> String {
     let words = match words.rfind(" at line ") {
         Some(end) => &words[..end],
         None => words,
     };
-    // What is wrong is the answer's, and what was expected the protocol's.
+    // The part before comes from the answer, the part after from the protocol.
     let (wrong, expected) = match words.rsplit_once(", expected ") {
         Some((wrong, expected)) => (wrong, Some(expected)),
         None => (words, None),
@@ -34,14 +34,15 @@ pub(super) fn reason(words: &str) -> String {
             .to_owned()
     };
     let mut reason = wrong.trim_end().to_owned();
-    // An unknown field is none of many, which need not be said again.
+    // The known fields after an unknown one are always the same.
     if let Some(expected) = expected.filter(|_| !wrong.starts_with("unknown")) {
         reason = format!("{reason}, expected {expected}");
     }
     without_numbers(&reason, REASON_MAX_CHARS)
 }
 
-/// The path of the value that is wrong. The name of an unknown field is the answer's own, and part of what is wrong.
+/// Returns the path of the invalid value. The name of an unknown field comes from the answer, so it
+/// is not part of the path.
 pub(super) fn field(path: &serde_path_to_error::Path, why: &str) -> String {
     let text = path.to_string();
     let own = match path.iter().next_back() {
@@ -53,7 +54,7 @@ pub(super) fn field(path: &serde_path_to_error::Path, why: &str) -> String {
     printable(if known.is_empty() { WHOLE } else { known })
 }
 
-/// What is wrong, behind the path of the value that is; the whole answer has none.
+/// Prepends the path of the invalid value to the reason, unless it is the whole answer.
 pub(super) fn at_field(path: &str, why: &str) -> String {
     if path == WHOLE {
         why.to_owned()
@@ -62,7 +63,7 @@ pub(super) fn at_field(path: &str, why: &str) -> String {
     }
 }
 
-/// A path in which all items of a list are one.
+/// Removes the list indices from a path.
 pub(super) fn any_item(path: &str) -> String {
     let mut parts = path.split('[');
     let first = parts.next().unwrap_or_default().to_owned();
@@ -71,7 +72,8 @@ pub(super) fn any_item(path: &str) -> String {
     })
 }
 
-/// The beginning of a text with each number as a 0, and nothing that is no text.
+/// Returns the first `most` characters of a text, with each number replaced with 0 and unprintable
+/// characters with spaces.
 pub(crate) fn without_numbers(text: &str, most: usize) -> String {
     let mut plain = String::new();
     for c in text.chars().take(most) {

@@ -1,4 +1,4 @@
-//! A compiled plugin, and its instances: the only place that calls into Extism.
+//! A compiled plugin and its instances. Only this module calls Extism.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::meter::{self, Meter, MeterReading, StopPoint};
 use super::site::Frame;
 use crate::host::site::code::Code;
 
-/// A plugin's module, and what was learned of it.
+/// The module of a plugin, and the analysis of its functions.
 pub(super) struct Source {
     pub(crate) wasm: Vec<u8>,
     code: OnceLock<Code>,
@@ -27,19 +27,21 @@ impl Source {
         })
     }
 
-    /// Its functions, which are looked at once: when it is opened, for that may take longer than a call.
+    /// Returns the analysis of its functions, which runs once. Opening a plugin calls this, because
+    /// it may take longer than a call.
     pub(crate) fn code(&self) -> &Code {
         self.code.get_or_init(|| Code::new(&self.wasm))
     }
 }
 
-/// How much more fuel a copy has that is metered: the meter takes twenty times as much as the shortest loop.
+/// The fuel of a metered call: on the shortest loop, the meter takes twenty times the loop's own
+/// fuel.
 const METERED_FUEL: u64 = 30 * HANDSHAKE_FUEL;
 
-/// How much more time it has.
+/// The factor by which a metered call has more time.
 const METERED_TIMES: u32 = 10;
 
-/// A plugin compiled behind its [`guard`] with the protocol's limits: [`HANDSHAKE_FUEL`] and
+/// A plugin compiled behind its [`guard`] with the limits of the protocol: [`HANDSHAKE_FUEL`] and
 /// [`HANDSHAKE_WALL_MS`] for every call, no WASI, no network, no files.
 pub(super) struct Compiled {
     plugin: extism::CompiledPlugin,
@@ -63,7 +65,7 @@ impl Compiled {
         Ok(compiled)
     }
 
-    /// A copy that is metered.
+    /// Compiles a copy with the meter.
     pub(super) fn metered(source: &Arc<Source>) -> Result<Self, String> {
         let metered = meter::metered(&source.wasm).map_err(|error| error.to_string());
         let (guarded, meter) = metered?;
@@ -106,13 +108,13 @@ impl Compiled {
     }
 }
 
-/// Why there is no instance of a plugin.
+/// The reason why a plugin could not be instantiated.
 #[derive(Debug, Error)]
 pub(super) enum InstanceError {
-    /// Extism made none.
+    /// Extism failed.
     #[error("{0}")]
     Runtime(String),
-    /// Its start code failed.
+    /// The start code failed.
     #[error("the start code failed: {0}")]
     Start(Cause),
 }
@@ -120,28 +122,28 @@ pub(super) enum InstanceError {
 impl From<InstanceError> for Cause {
     fn from(error: InstanceError) -> Self {
         match error {
-            // It is the clock's, and may be otherwise the next time.
+            // A timeout depends on the machine, and may not happen again.
             InstanceError::Start(Self::Timeout) => Self::Timeout,
             error => Self::Runtime(error.to_string()),
         }
     }
 }
 
-/// So much of what a call leaves in Extism's memory may be zeroed at the expense of the next one, in bytes: it takes 2.5 fuel
-/// for each.
+/// The most bytes that a call may leave in Extism's memory for the next call to zero, at 2.5 fuel a
+/// byte.
 const LEFT_MAX_BYTES: u64 = 1 << 14;
 
-/// A call that leaves something takes at least so much fuel for each byte.
+/// The least fuel that a call takes for each byte that it leaves.
 const LEAVING_FUEL: u64 = 3;
 
-/// One instance of a plugin: the only place that calls into Extism.
+/// An instance of a plugin.
 pub(super) struct Instance {
     plugin: extism::Plugin,
     pub(super) source: Arc<Source>,
     frames: Vec<Frame>,
     meter: Option<Arc<Meter>>,
     metering: Option<MeterReading>,
-    /// The fuel that the last call used.
+    /// The fuel of the last call.
     fuel: Option<u64>,
 }
 
@@ -170,12 +172,12 @@ impl Instance {
         })
     }
 
-    /// Whether the module exports a function of this name that a host can call.
+    /// Returns whether the module exports a callable function with this name.
     pub(crate) fn exports(&self, name: &str) -> bool {
         self.plugin.function_exists(name)
     }
 
-    /// Calls an export once and returns what it set as its output.
+    /// Calls an export once and returns its output.
     pub(crate) fn call(&mut self, name: &str, input: &[u8]) -> Result<Vec<u8>, Cause> {
         let called = self.call_once(name, input);
         self.fuel = self.plugin.fuel_consumed();
@@ -185,7 +187,7 @@ impl Instance {
             .err()
             .is_none_or(|cause| !cause.is_abnormal());
         if goes_on && left > LEFT_MAX_BYTES {
-            // What it comes to says nothing of the plugin.
+            // The result says nothing about the plugin.
             let _ = self
                 .plugin
                 .call::<&[u8], &[u8]>(crate::host::guard::names::CLEAR, b"");
@@ -205,7 +207,7 @@ impl Instance {
         called.map(<[u8]>::to_vec).map_err(|error| {
             let code = self.source.code();
             self.frames = cause::frames(&error, code);
-            // Those of a copy are none of the plugin's yet.
+            // The frames of a metered copy are translated later.
             if self.meter.is_none() {
                 self.frames.retain(|frame| code.has(frame.function));
                 code.mark_helpers(&mut self.frames);
@@ -214,7 +216,8 @@ impl Instance {
         })
     }
 
-    /// The same on a copy that is metered, up to where it is to stop; on any other it is a call.
+    /// Calls an export of a metered copy, up to the stop point. Without a meter this is an ordinary
+    /// call.
     pub(super) fn call_metered(
         &mut self,
         name: &str,
@@ -241,17 +244,17 @@ impl Instance {
         output
     }
 
-    /// The functions that were running when the last call that failed trapped.
+    /// Takes the plugin's frames of the last call that trapped.
     pub(crate) fn frames(&mut self) -> Vec<Frame> {
         std::mem::take(&mut self.frames)
     }
 
-    /// What was counted in the last call, where it was metered.
+    /// Takes the counts of the last call, if it was metered.
     pub(crate) fn metering(&mut self) -> Option<MeterReading> {
         self.metering.take()
     }
 
-    /// How large the memory of the plugin is, in bytes; `None` where it has none.
+    /// Returns the size of the plugin's memory, in bytes, or `None` if it has no memory.
     pub(crate) fn memory(&mut self) -> Option<u64> {
         if !self.exports(crate::host::guard::names::MEMORY) {
             return None;
@@ -264,7 +267,7 @@ impl Instance {
         Some(pages * 65_536)
     }
 
-    /// The fuel that the last call used.
+    /// Returns the fuel of the last call.
     pub(super) fn fuel_used(&self) -> Option<u64> {
         self.fuel
     }
@@ -283,7 +286,8 @@ mod tests {
         let wasm = wat::parse_str(include_str!("../../guests/stalls.wat")).expect("it is valid");
         let compiled = Compiled::new(&Source::new(&wasm)).expect("it compiles");
         let instance = || Instance::new(&compiled).expect("there is room");
-        // Made before the timer strikes, which moves the clock of both: on a busy machine that of a call which is over.
+        // Both are made before the timer fires: it advances the epoch that both share, which
+        // interrupts a call that is over on a busy machine.
         let (mut stalling, mut other) = (instance(), instance());
         let mut request = ShapeFn::dry_run_request();
         let healthy = encode_envelope(&request, 1).expect("it serializes");

@@ -1,4 +1,4 @@
-//! What a host and its sessions owe to whoever uses them.
+//! The traits of hosts and sessions, with their obligations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,27 +11,27 @@ use super::handshake::HandshakeError;
 use super::meter::StopPoint;
 use super::outcome::Observed;
 
-/// Makes hosts of plugins.
+/// A loader of plugins, which returns a host for each.
 ///
 /// # Obligations
 /// - [`Loader::load`] never panics and never hangs, whatever the bytes are.
-/// - It fails, or the host has negotiated what the plugin and the offer agree on, and nothing else.
+/// - It returns an error, or a host that negotiated exactly what the plugin and the offer agree on.
 pub trait Loader {
-    /// What it makes of a plugin.
+    /// The host of a loaded plugin.
     type Host: Host;
 
-    /// Compiles the module `wasm` and negotiates with this offer.
+    /// Compiles the module `wasm` and negotiates with `offer`.
     ///
     /// # Errors
-    /// [`HandshakeError`] where it is no module, cannot be instantiated, or fails the handshake.
+    /// Returns a [`HandshakeError`] if the bytes are not a module, or it cannot be instantiated, or
+    /// the handshake fails.
     fn load(&self, wasm: &[u8], offer: &HandshakeOffer) -> Result<Self::Host, HandshakeError>;
 }
 
-/// Opens sessions of one plugin.
+/// A host of one plugin, which opens sessions of it.
 ///
 /// # Obligations
-/// - Every session behaves as if no other had ever been opened: sessions share no state that a plugin
-///   can change.
+/// - Sessions are independent: they share no state that a plugin can change.
 /// - Opening is cheap enough to do for every few hundred cases.
 pub trait Host {
     /// The sessions that this host opens.
@@ -40,35 +40,35 @@ pub trait Host {
     /// Opens a session on a fresh instance of the plugin.
     ///
     /// # Errors
-    /// [`HandshakeError`] where the plugin cannot be instantiated.
+    /// Returns a [`HandshakeError`] if the plugin cannot be instantiated.
     fn open(&self) -> Result<Self::Session, HandshakeError>;
 
-    /// Opens a session on a copy of the plugin that counts what a call does and stops where it is told to: see
-    /// [`Session::stop_at`]. What calls come to there is not judged; it tells where in the plugin they were. `None` where the
-    /// host has no such copies.
+    /// Opens a session on a copy of the plugin that counts what a call does and stops where
+    /// [`Session::stop_at`] says. The outcome of calls there is not judged; it only locates them in
+    /// the plugin. Returns `None` if the host has no such copies.
     ///
     /// # Errors
-    /// [`HandshakeError`] where the copy cannot be instantiated.
+    /// Returns a [`HandshakeError`] if the copy cannot be instantiated.
     fn open_metered(&self) -> Result<Option<Self::Session>, HandshakeError> {
         Ok(None)
     }
 
-    /// The version that was negotiated for the wire function of this name, and `None` where the plugin
+    /// Returns the negotiated version of the wire function with this name, or `None` if the plugin
     /// does not implement it.
     fn negotiated(&self, function: &str) -> Option<u32>;
 
-    /// All that the handshake agreed on, for people; `None` where the host does not keep it.
+    /// Returns the terms of the handshake for display, or `None` if the host does not keep them.
     fn agreed(&self) -> Option<NegotiatedTerms> {
         None
     }
 }
 
-/// What a plugin and its host agreed on in the handshake.
+/// The terms that a plugin and its host negotiated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NegotiatedTerms {
-    /// The wire functions by name, and the version of each.
+    /// The names of the negotiated wire functions, with the version of each.
     pub functions: BTreeMap<String, u32>,
-    /// What the host offered and the plugin may use.
+    /// The offered capabilities that the plugin requires.
     pub capabilities: BTreeSet<String>,
 }
 
@@ -81,33 +81,33 @@ impl From<&AugmentedMetadata> for NegotiatedTerms {
     }
 }
 
-/// One session: a plugin instance that answers one request after the other.
+/// A session: a plugin instance that answers one request after the other.
 ///
 /// # Obligations
-/// - [`Session::dispatch`] never unwinds; a call that fails for whatever reason gives
+/// - [`Session::dispatch`] never unwinds. A call that fails for any reason returns
 ///   `Fallback(F::FALLBACK)`, and `Ok` means that the guest answered with exactly that response.
-/// - One dispatch is at most one call of the guest.
-/// - Every dispatch has the whole of [`HANDSHAKE_FUEL`] and [`HANDSHAKE_WALL_MS`], and no more.
-/// - Whatever a dispatch ended with, the next one behaves as on a fresh session, but for state that the
+/// - A dispatch calls the guest at most once.
+/// - Each dispatch has exactly [`HANDSHAKE_FUEL`] fuel and [`HANDSHAKE_WALL_MS`] milliseconds.
+/// - After any outcome, the next dispatch behaves as on a fresh session, except for state that the
 ///   plugin keeps on purpose.
 ///
 /// [`HANDSHAKE_FUEL`]: cc_lb_plugin_wire::limits::HANDSHAKE_FUEL
 /// [`HANDSHAKE_WALL_MS`]: cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS
 pub trait Session {
-    /// Dispatches one request and tells what was observed beside the outcome.
+    /// Dispatches one request and returns the outcome with what was observed.
     ///
-    /// A host that cannot observe returns [`Call::default`](super::Call::default) beside the outcome: checks that need what is
-    /// missing pass over it.
+    /// A host that cannot observe returns [`Call::default`](super::Call::default) with the outcome;
+    /// checks skip what is missing.
     fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response>;
 
-    /// How large the guest's memory is, in bytes; `None` where the host cannot tell, or there is none. It is asked for
-    /// between calls, now and then.
+    /// Returns the size of the guest's memory, in bytes, or `None` if it is unknown or there is no
+    /// memory. It is called between dispatches, now and then.
     fn guest_memory(&mut self) -> Option<u64> {
         None
     }
 
-    /// Lets calls from now on run so far and no further, in a session of [`Host::open_metered`]; any other session does not
-    /// heed it.
+    /// Makes later calls stop at `stop`, in a session of [`Host::open_metered`]; other sessions
+    /// ignore it.
     fn stop_at(&mut self, stop: StopPoint) {
         let _ = stop;
     }

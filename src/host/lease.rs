@@ -1,4 +1,4 @@
-//! A session's hold on a compiled plugin.
+//! The lease of a session on a compiled plugin.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ pub(super) struct Shared {
     pub(super) source: Arc<Source>,
     pub(crate) metadata: AugmentedMetadata,
     pub(super) idle: Pool<Compiled>,
-    /// Copies that are metered.
+    /// Compiled copies with the meter.
     pub(super) metered: Pool<Compiled>,
 }
 
-/// A session's hold on the plugin.
+/// A session's lease on a compiled plugin.
 pub(super) struct Lease {
     shared: Arc<Shared>,
     of: pool::Lease<Compiled>,
@@ -32,7 +32,7 @@ impl Lease {
         Ok(Self { shared, of })
     }
 
-    /// A fresh instance of the plugin.
+    /// Instantiates the plugin.
     pub(super) fn instance(&self) -> Result<Instance, InstanceError> {
         let closed = || InstanceError::Runtime("the session is closed".to_owned());
         Instance::new(self.of.compiled().ok_or_else(closed)?)

@@ -1,14 +1,15 @@
-//! What a request and an answer may have.
+//! Limits of requests and answers.
 
-/// The largest input of a guest, in bytes. Extism's kernel holds it, and zeroes it behind the call at 2.5 fuel a byte, all of
-/// which must be less than a call has.
+/// The largest input of a guest, in bytes. Extism's kernel stores the input and zeroes it after the
+/// call at 2.5 fuel a byte, which must be less than the fuel of a call.
 pub const INPUT_MAX_BYTES: usize = 1 << 20;
 
-/// How deep lists and objects may be in each other in an answer: what serde_json follows. The size of an answer is bounded by
-/// what a call can allocate.
+/// The deepest nesting of lists and objects in an answer, which is what `serde_json` parses. The
+/// size of an answer is bounded by what a call can allocate.
 pub const ANSWER_DEPTH_MAX: usize = 127;
 
-/// How many values an answer may have, those inside of others too. An object of five bytes takes 640 when it is read, and as
-/// much again where it is a state: some 10 ms for all of them, which the clock of the call does not bound. Two thousand headers
-/// or results are fewer.
+/// The most values in an answer, nested ones included. An object of five bytes takes 640 bytes when
+/// it is parsed, and as much again if it is a state: about 10 ms for all of them, which the
+/// wall-clock limit of the call does not cover. An answer with two thousand headers or results has
+/// fewer values.
 pub const ANSWER_VALUES_MAX: usize = 1 << 13;

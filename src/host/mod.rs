@@ -1,11 +1,11 @@
-//! The host: what runs a case's requests on a plugin.
+//! The host, which runs the requests of a case on a plugin.
 //!
-//! [`Host`] opens sessions of one plugin and [`Session`] dispatches requests on one of them. The rest
-//! of the harness only knows these traits, so that it can judge any host: [`PluginHost`], the published
-//! one (the feature `reference`), the faulty ones of the tests, or yours.
+//! [`Host`] opens sessions of one plugin and [`Session`] dispatches requests on one of them. The
+//! rest of the harness uses these traits only, so it can test any host: [`PluginHost`], the
+//! published one (feature `reference`), the faulty ones of the tests, or your own.
 //!
-//! A discrepancy that lies in this room is a broken promise of the host itself: a failing call that did
-//! not become the function's fallback, or that changed what a later call gets.
+//! Bugs in this module look like a failing call that does not result in the function's fallback, or
+//! that changes the result of a later call.
 
 pub mod cause;
 pub mod dispatch;

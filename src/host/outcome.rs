@@ -1,4 +1,4 @@
-//! What a dispatch returns, and what was observed of it.
+//! The outcome of a dispatch, and what was observed of it.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -10,46 +10,48 @@ use super::cause::{Cause, TrapKind};
 use super::meter::MeterReading;
 use super::site::{Frame, Site};
 
-/// What a dispatch came to.
+/// The outcome of a dispatch.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DispatchOutcome<R> {
     /// The guest answered with this response.
     Ok(R),
-    /// The call failed; this is the function's policy, a constant of its type.
+    /// The call failed, so this is the fallback policy of the function, a constant of its type.
     Fallback(FallbackPolicy),
 }
 
-/// The text of a panic's payload.
+/// Returns the message of a panic.
 pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a payload that is no text".to_owned())
 }
 
-/// What was observed of one dispatch beside its outcome. What a host cannot tell is `None`.
+/// What was observed of a dispatch besides its outcome. What a host cannot observe is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Call {
-    /// Why the dispatch fell back; `None` after an `Ok`.
+    /// The reason for the fallback; `None` after an `Ok`.
     pub cause: Option<Cause>,
-    /// The functions that were running when the guest trapped, the innermost first, as far as the runtime tells them.
+    /// The plugin functions on the stack when the guest trapped, innermost first, as far as the
+    /// runtime reports them.
     pub frames: Vec<Frame>,
-    /// What was counted, in a session of a copy that is metered: see [`Host::open_metered`](super::Host::open_metered).
+    /// The counts of a metered call: see [`Host::open_metered`](super::Host::open_metered).
     pub metering: Option<MeterReading>,
-    /// The fuel that the call used, with Extism's own share; `None` where the guest was not called.
+    /// The fuel that the call used, including Extism's own share; `None` if the guest was not
+    /// called.
     pub fuel: Option<u64>,
-    /// From the request's arrival to the outcome.
+    /// The time from the request to the outcome.
     pub time: Duration,
-    /// How much of that it took to make the instance that an abnormal end before had taken away, with its start code.
+    /// The part of `time` spent on a new instance, including its start code, after an abnormal end.
     pub renewal: Duration,
-    /// The guest's input; `None` where the guest was not called.
+    /// The guest's input; `None` if the guest was not called.
     pub input: Option<Arc<[u8]>>,
-    /// What the guest set as its output, whether it is a sound answer or not.
+    /// The guest's output, valid or not.
     pub output: Option<Arc<[u8]>>,
 }
 
 impl Call {
-    /// Where in the plugin it failed, where the runtime told it.
+    /// Returns the place in the plugin where the call failed, if the runtime reported it.
     pub fn site(&self) -> Option<Site> {
         match self.cause.as_ref()? {
             Cause::Trap(TrapKind::StackOverflow) => Site::of_recursion(&self.frames),
@@ -62,13 +64,13 @@ impl Call {
 /// A dispatch's outcome and what was observed of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed<R> {
-    /// What the caller of [`PluginSession::dispatch`](super::PluginSession::dispatch) gets.
+    /// The outcome that [`PluginSession::dispatch`](super::PluginSession::dispatch) returns.
     pub outcome: DispatchOutcome<R>,
-    /// What was observed.
+    /// What was observed of the call.
     pub call: Call,
 }
 
-/// The outcome of a host that cannot observe.
+/// Converts the outcome of a host that cannot observe.
 impl<R> From<DispatchOutcome<R>> for Observed<R> {
     fn from(outcome: DispatchOutcome<R>) -> Self {
         Self {

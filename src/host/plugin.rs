@@ -1,6 +1,6 @@
-//! A plugin compiled and negotiated once, and the instances that sessions run on.
+//! A plugin that is compiled and negotiated once, and the sessions that it opens.
 //!
-//! A discrepancy here is a call that runs outside its limits: the fuel, the wall clock, the sandbox
+//! Bugs in this module look like a call outside its limits: fuel, wall clock, and the sandbox
 //! without network, files or WASI.
 
 use std::collections::BTreeSet;
@@ -20,11 +20,12 @@ use super::outcome::DispatchOutcome;
 use super::pool::Pool;
 use super::session::PluginSession;
 
-/// A plugin that is compiled and has shaken hands, from which sessions open in microseconds.
+/// A compiled plugin after its handshake, which opens sessions in microseconds.
 ///
-/// Compilation costs milliseconds, so do it once per plugin. Cloning shares the compiled code. Sessions that
-/// are open at the same time are compiled apart, for a call of one that runs out of time would interrupt those
-/// of the others; what a closed session leaves is used again.
+/// Compilation takes milliseconds, so do it once for each plugin. Clones share the compiled code.
+/// Sessions that are open at the same time have compiled code of their own, because a call that
+/// runs out of time would interrupt the calls of the others. The code of a closed session is used
+/// again.
 #[derive(Clone)]
 pub struct PluginHost(Arc<Shared>);
 
@@ -32,7 +33,8 @@ impl PluginHost {
     /// Compiles the module `wasm` and negotiates with no host capabilities.
     ///
     /// # Errors
-    /// [`HandshakeError`] where it is no module, cannot be instantiated, or fails the handshake.
+    /// Returns a [`HandshakeError`] if the bytes are not a module, or it cannot be instantiated, or
+    /// the handshake fails.
     pub fn new(wasm: &[u8]) -> Result<Self, HandshakeError> {
         Self::new_with_caps(wasm, &BTreeSet::new())
     }
@@ -40,7 +42,7 @@ impl PluginHost {
     /// Compiles the module `wasm` and negotiates with these host capabilities.
     ///
     /// # Errors
-    /// As [`PluginHost::new`].
+    /// Returns the errors of [`PluginHost::new`].
     pub fn new_with_caps(
         wasm: &[u8],
         host_capabilities: &BTreeSet<String>,
@@ -48,10 +50,11 @@ impl PluginHost {
         Self::with_offer(wasm, &handshake::build_offer(host_capabilities))
     }
 
-    /// Compiles the module `wasm` and negotiates with this offer, which may hold functions of your own.
+    /// Compiles the module `wasm` and negotiates with `offer`, which may contain functions of your
+    /// own.
     ///
     /// # Errors
-    /// As [`PluginHost::new`].
+    /// Returns the errors of [`PluginHost::new`].
     pub fn with_offer(wasm: &[u8], offer: &HandshakeOffer) -> Result<Self, HandshakeError> {
         let instantiate = |reason| HandshakeError::Instantiate { reason };
         let compiled = Compiled::new(&Source::new(wasm)).map_err(instantiate)?;
@@ -59,7 +62,8 @@ impl PluginHost {
         Self::negotiate(compiled, instance, offer)
     }
 
-    /// Negotiates on an instance of its own, so that a session starts with the plugin's initial state.
+    /// Negotiates on an instance of its own, so that sessions start with the plugin's initial
+    /// state.
     pub(super) fn negotiate(
         compiled: Compiled,
         mut instance: Instance,
@@ -82,13 +86,13 @@ impl PluginHost {
         })))
     }
 
-    /// What the handshake agreed on.
+    /// Returns the terms of the handshake.
     pub fn metadata(&self) -> &AugmentedMetadata {
         &self.0.metadata
     }
 }
 
-/// Loads plugins behind their [`guard`](super::guard).
+/// The loader of hosts that run a plugin behind its [`guard`](super::guard).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Guarded;
 
@@ -131,15 +135,15 @@ impl Host for PluginHost {
 /// Opens a session, dispatches one request, and closes it.
 ///
 /// # Errors
-/// [`RunError`] where the plugin cannot be compiled or instantiated, or fails the handshake. A failing call is no error
-/// but `Ok(DispatchOutcome::Fallback(_))`.
+/// Returns a [`RunError`] if the plugin cannot be compiled or instantiated, or fails the handshake.
+/// A failing call is not an error but `Ok(DispatchOutcome::Fallback(_))`.
 pub fn run<F: WireFunction>(
     wasm: &[u8],
     request: F::Request,
 ) -> Result<DispatchOutcome<F::Response>, RunError> {
     let compiled =
         Compiled::new(&Source::new(wasm)).map_err(|reason| RunError::Build { reason })?;
-    // Imports are looked up when an instance is made.
+    // Instantiation resolves the imports.
     let instance = Instance::new(&compiled).map_err(|error| RunError::Build {
         reason: error.to_string(),
     })?;
@@ -151,14 +155,14 @@ pub fn run<F: WireFunction>(
     Ok(session.dispatch::<F>(request))
 }
 
-/// Why [`run`] did not get as far as the wire call.
+/// The reason why [`run`] did not dispatch the request.
 #[non_exhaustive]
 #[derive(Debug, Error)]
 pub enum RunError {
     /// The plugin could not be compiled or instantiated.
     #[error("plugin instantiation failed: {reason}")]
     Build {
-        /// What the runtime said.
+        /// The error of the runtime.
         reason: String,
     },
     /// The plugin failed the handshake, or has no valid identity.
@@ -167,20 +171,20 @@ pub enum RunError {
 }
 
 impl PluginSession {
-    /// Compiles the module, shakes hands with no host capabilities, and opens a session.
+    /// Compiles the module, negotiates with no host capabilities, and opens a session.
     ///
-    /// For more than one session of a plugin, compile once with [`PluginHost`].
+    /// To open several sessions of a plugin, compile it once with [`PluginHost`].
     ///
     /// # Errors
-    /// As [`PluginHost::new`].
+    /// Returns the errors of [`PluginHost::new`].
     pub fn new(wasm: &[u8]) -> Result<Self, HandshakeError> {
         PluginHost::new(wasm)?.open()
     }
 
-    /// The same with host capabilities.
+    /// Compiles the module, negotiates with these host capabilities, and opens a session.
     ///
     /// # Errors
-    /// As [`PluginHost::new`].
+    /// Returns the errors of [`PluginHost::new`].
     pub fn new_with_caps(
         wasm: &[u8],
         host_capabilities: &BTreeSet<String>,

@@ -1,7 +1,8 @@
-//! The dispatch session: one wire call at a time, and every failure becomes the function's fallback.
+//! The dispatch session: makes one wire call at a time, and turns every failure into the function's
+//! fallback.
 //!
-//! A discrepancy here is the harness's own subject: a
-//! failing call that is not `Fallback(F::FALLBACK)`, or an `Ok` that the guest did not answer.
+//! Bugs in this module look like a failing call that does not return `Fallback(F::FALLBACK)`, or an
+//! `Ok` that is not the guest's answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -19,31 +20,36 @@ use super::outcome::{Call, DispatchOutcome, Observed, panic_text};
 
 /// A plugin instance that answers one wire call after the other.
 ///
-/// It cannot be cloned: an instance is state that calls change.
+/// It cannot be cloned, because calls change the state of the instance.
 ///
-/// # Where it differs from the reference
+/// # Differences from the reference
 ///
-/// It keeps the promise that a failing call is a fallback and harms no later one where the reference dies,
-/// hangs or stays broken:
+/// A failing call results in a fallback and does not affect later calls, where the reference
+/// crashes, hangs or stays broken:
 ///
-/// - The plugin runs behind the [`guard`](crate::host::guard): it has a kernel of its own in place of Extism's, with 1 MiB for
-///   the blocks of a call, has bounded memory and tables, is interrupted in bulk instructions too, and runs its start code as a
-///   call with the limits of any other. A store takes 11 fuel, a load 8, where Extism's kernel takes 18 to 24; what a call
-///   hands out takes 4 for each byte when it returns. A load beside all blocks gives 0. A module that the guard refuses is
+/// - The plugin runs behind the [`guard`](crate::host::guard). It has a kernel of its own in place
+///   of Extism's, with 1 MiB for the blocks of a call, has bounded memory and tables, is
+///   interrupted in bulk instructions too, and runs its start code as a call with the limits of any
+///   other. A store takes 11 fuel and a load 8, where Extism's kernel takes 18 to 24; the output of
+///   a call takes 4 fuel a byte when the call returns. A load outside of all blocks returns 0. A
+///   module that the guard refuses is
 ///   [`HandshakeError::Instantiate`](super::HandshakeError::Instantiate).
-/// - A call that ended abnormally (a trap, no fuel or time left, a failing host function, a panic) leaves the
-///   plugin's own state half-way, so the next call gets a fresh instance. A call that ended by itself, however
-///   badly, keeps the instance and the plugin's state. Start code runs again for a fresh instance, in addition to
-///   the limits of the call.
-/// - What a plugin set before it trapped is not told: neither its error nor its output.
-/// - What a call leaves in Extism's memory is zeroed at no later call's expense, but for the last 16 KiB.
-/// - A request larger than [`INPUT_MAX_BYTES`] is a fallback without a call, an answer of more than [`ANSWER_VALUES_MAX`](super::ANSWER_VALUES_MAX)
-///   values a fallback.
-/// - An answer that is set while an error stands, or before one is set, is lost, though the plugin takes the error back.
-/// - Start code (a start section, `_initialize`, `__wasm_call_ctors`, `hs_init`) runs where and in the order in which it
-///   runs there, and what does not open there for its start exports is refused here. It runs once for an instance; the
-///   reference also runs that of its linker on an instance that answers nothing, for every session.
-/// - It counts no metrics. Failing dispatches are told to `tracing` under the same target.
+/// - A call that ends abnormally (a trap, no fuel or time left, a failing host function, a panic)
+///   may leave the plugin's state half-way, so the next call gets a fresh instance. A call that
+///   returns, with whatever result, keeps the instance and the plugin's state. A fresh instance
+///   runs its start code again, with limits of its own besides those of the call.
+/// - The error and the output that a plugin set before it trapped are not reported.
+/// - What a call leaves in Extism's memory is not zeroed at the expense of later calls, except for
+///   the last 16 KiB.
+/// - A request larger than [`INPUT_MAX_BYTES`] results in a fallback without a call. An answer with
+///   more than [`ANSWER_VALUES_MAX`](super::ANSWER_VALUES_MAX) values results in a fallback.
+/// - An answer that is set while an error is set, or before one is set, is lost even if the plugin
+///   clears the error.
+/// - Start code (a start section, `_initialize`, `__wasm_call_ctors`, `hs_init`) runs where it runs
+///   there and in the same order, and a module that does not open there because of its
+///   start exports is refused here. It runs once for each instance. The reference also runs, for
+///   every session, the start code of its linker on an instance that answers nothing.
+/// - It records no metrics. It logs failing dispatches with `tracing` under the same target.
 ///
 /// ```compile_fail
 /// fn needs_clone<T: Clone>() {}
@@ -51,10 +57,11 @@ use super::outcome::{Call, DispatchOutcome, Observed, panic_text};
 /// ```
 #[non_exhaustive]
 pub struct PluginSession {
-    /// `None` after a call that ended abnormally, until the next one. Dropped before what it was made from.
+    /// `None` from an abnormal end until the next call. Declared first so that it is dropped before
+    /// the lease.
     instance: Option<Instance>,
     lease: Lease,
-    /// Where calls stop, on a copy that is metered.
+    /// The point at which calls stop, in a session of a metered copy.
     stop: StopPoint,
 }
 
@@ -67,7 +74,8 @@ impl PluginSession {
         }
     }
 
-    /// Dispatches one request: at most one call of the guest, never an error, never a panic.
+    /// Dispatches one request. It calls the guest at most once, and never returns an error or
+    /// panics.
     pub fn dispatch<F: WireFunction>(
         &mut self,
         request: F::Request,
@@ -75,7 +83,7 @@ impl PluginSession {
         self.observe::<F>(request).outcome
     }
 
-    /// Dispatches one request and tells what was observed beside the outcome.
+    /// Dispatches one request and returns the outcome with what was observed.
     pub fn observe<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
         let start = Instant::now();
         let mut call = Call::default();

@@ -1,7 +1,8 @@
-//! JSON with sorted keys, as `serde_json::Value` writes it, without making a tree first: that takes longer than the call
-//! that the text is for.
+//! JSON with sorted keys, equal to the text of a `serde_json::Value`, without building the tree,
+//! which takes longer than the call that the text is for.
 //!
-//! A discrepancy here is a guest that gets other bytes than the published host sends, although the JSON means the same.
+//! Bugs in this module look like a guest that receives other bytes than from the published host,
+//! although the JSON is equal.
 
 use std::cell::RefCell;
 use std::cmp::Ordering;
@@ -13,15 +14,16 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-/// What most requests have room in.
+/// The capacity that is enough for most requests.
 const USUAL_BYTES: usize = 2048;
 const USUAL_FIELDS: usize = 32;
 
-/// The value as JSON, the keys of every object sorted; the last of two that are equal counts. `last` is one more field of
-/// the outermost object, and counts.
+/// Serializes the value as JSON with the keys of every object sorted; of duplicate keys, the last
+/// one stays. `last` is one more field of the outermost object and wins over a duplicate.
 ///
 /// # Errors
-/// Where the value does not serialize, or has a number that a `serde_json::Value` does not hold.
+/// Returns an error if the value does not serialize, or has a number that a `serde_json::Value`
+/// cannot hold.
 pub(super) fn to_sorted<T: Serialize>(
     value: &T,
     last: (&'static str, u32),
@@ -38,7 +40,7 @@ pub(super) fn to_sorted<T: Serialize>(
     String::from_utf8(text.0.take()).map_err(serde::ser::Error::custom)
 }
 
-/// What was written so far: by the serializer, and rearranged by its formatter.
+/// The text so far, written by the serializer and rearranged by its formatter.
 #[derive(Clone)]
 struct Text(Rc<RefCell<Vec<u8>>>);
 
@@ -47,7 +49,7 @@ impl Write for Text {
         self.write_all(bytes).map(|()| bytes.len())
     }
 
-    // Once for each scrap of the text.
+    // Called for each fragment of the text.
     #[inline]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.0.borrow_mut().extend_from_slice(bytes);
@@ -66,58 +68,58 @@ impl Text {
     }
 }
 
-/// A field that was written.
+/// A field in the text.
 #[derive(Clone)]
 struct Field {
-    /// Key and value.
+    /// The key and the value.
     whole: Range<usize>,
-    /// Where the key ends.
+    /// The end of the key.
     key_end: usize,
-    /// Whether an escape hides what the key is.
+    /// Whether the key may have escapes.
     is_escaped: bool,
 }
 
 impl Field {
-    /// Compares the keys, as the texts that they stand for.
+    /// Compares the unescaped keys.
     fn cmp_key(&self, other: &Self, text: &[u8]) -> Ordering {
         let [own, others] = [self, other].map(|field| &text[field.whole.start..field.key_end]);
         if self.is_escaped || other.is_escaped {
             let [own, others] = [own, others].map(serde_json::from_slice::<String>);
-            // What was written as a key is one.
+            // The text is a valid JSON string, because the serializer wrote it.
             own.ok().cmp(&others.ok())
         } else {
-            // The quotes that they end with would count.
+            // Without the closing quotes, which would affect the order.
             own[..own.len() - 1].cmp(&others[..others.len() - 1])
         }
     }
 }
 
-/// Writes objects as they come, and sorts their fields when they end.
+/// A formatter that writes objects as they come and sorts their fields at the end of each.
 struct Sorting {
     text: Text,
-    /// The first field of each object that is open.
+    /// For each open object, the index of its first field.
     objects: Vec<usize>,
-    /// The fields of all of them.
+    /// The fields of all open objects.
     fields: Vec<Field>,
-    /// Room to sort in.
+    /// A buffer for sorting.
     sorted: Vec<u8>,
     last: (&'static str, u32),
 }
 
 impl Sorting {
-    /// Sorts the fields from this one on, and leaves one of each key.
+    /// Sorts the fields from index `first` on and keeps one for each key.
     fn sort(&mut self, first: usize) {
         let mut text = self.text.0.borrow_mut();
         let fields = &mut self.fields[first..];
         if fields.is_sorted_by(|one, next| one.cmp_key(next, &text).is_lt()) {
             return;
         }
-        // Stable, so that the last of those with one key stays the last.
+        // The sort is stable, so the last of several equal keys stays last.
         fields.sort_by(|one, other| one.cmp_key(other, &text));
         let sorted = &mut self.sorted;
         sorted.clear();
-        for (place, field) in fields.iter().enumerate() {
-            let next = fields.get(place + 1);
+        for (index, field) in fields.iter().enumerate() {
+            let next = fields.get(index + 1);
             if next.is_some_and(|next| next.cmp_key(field, &text).is_eq()) {
                 continue;
             }
@@ -186,7 +188,7 @@ impl Formatter for Sorting {
         writer.write_all(b"}")
     }
 
-    /// A `Value` holds it as the `f64` that it equals, which may be written longer.
+    /// Writes the value as `f64`, as a `Value` stores it, which may have more digits.
     fn write_f32<W: ?Sized + Write>(&mut self, writer: &mut W, value: f32) -> io::Result<()> {
         self.write_f64(writer, value.into())
     }

@@ -1,11 +1,12 @@
-//! What operations do, in the few words that tell root causes apart.
+//! The effects of operations: a small set of names that distinguishes root causes.
 
 use std::collections::BTreeSet;
 
 use super::program::{Import, Op, Program};
 
 impl Op {
-    /// What the operation does: operations of one effect go through the same code of a host.
+    /// Returns the effect of the operation. Operations with the same effect use the same code of a
+    /// host.
     pub fn effect(&self) -> &'static str {
         match self {
             Self::LogCall | Self::Tally => "log",
@@ -27,7 +28,8 @@ impl Op {
 }
 
 impl Import {
-    /// The functions that read a block by its handle are one: Extism has one way to do it.
+    /// Returns the effect of a call. Functions that read a block by its handle share one: Extism
+    /// reads all of them in the same way.
     fn effect(self) -> &'static str {
         match self {
             Self::Alloc => "alloc",
@@ -55,16 +57,18 @@ impl Import {
     }
 }
 
-/// Effects that only get what others take, a block, an address, a length, only make more of them, or say where the program is.
+/// Effects that are only means for others: they provide a block, an address or a length, repeat an
+/// operation, or say where the program is.
 pub const MEANS: [&str; 7] = [
     "alloc", "input", "length", "load", "output", "place", "times",
 ];
 
-/// The effect of what leaves an instance half-way: the root cause, whatever it is that interrupts the puppet then.
+/// The effect of [`Op::Hold`], which may leave an instance half-way through a change of its state:
+/// the root cause, whatever interrupts the puppet.
 pub const HALF_WAY: &str = "half-way";
 
 impl Program {
-    /// What its operations do.
+    /// Returns the effects of the program's operations.
     pub fn effects(&self) -> BTreeSet<&'static str> {
         self.0.iter().map(Op::effect).collect()
     }

@@ -1,16 +1,17 @@
-//! Upper bounds of what a call takes, in fuel. `tests/it/puppet.rs` holds them against measurements.
+//! Upper bounds of the fuel of a call. `tests/it/puppet.rs` compares them with measurements.
 
-/// Every call, with Extism's own share and the setting of the output.
+/// For each call, including Extism's own share and setting the output.
 pub(super) const BASE: u64 = 20_000;
-/// Each byte of input: reading it and looking for the mark.
+/// For each byte of input: to read it and to look for the mark.
 pub(super) const INPUT_BYTE: u64 = 24;
-/// Each byte of program: decoding it, and setting it as an error if it comes to that.
+/// For each byte of the program: to decode it, and to set it as an error if the program does so.
 pub(super) const PROGRAM_BYTE: u64 = 80;
-/// Each byte of answer: making it and setting it as the output.
+/// For each byte of the answer: to make it and to set it as the output.
 pub(super) const ANSWER_BYTE: u64 = 40;
-/// Each operation.
+/// For each operation.
 pub(super) const OP: u64 = 1_000;
-/// Each byte that the call before had left in Extism's memory, which may be zeroed at the expense of this one.
+/// For each byte that the previous call left in Extism's memory and that this call may have to
+/// zero.
 pub(super) const CARRIED_BYTE: u64 = 4;
-/// Each loop of `Burn`, exactly.
+/// For each loop of `Burn`; this is exact.
 pub(in crate::puppet) const LOOP: u64 = 8;

@@ -1,7 +1,7 @@
-//! The coverage of a case: the features that it reaches, as far as they show from outside. A plugin need not be
-//! instrumented for that.
+//! The coverage of a case: its features, as far as they are visible from outside. The plugin need
+//! not be instrumented.
 //!
-//! A discrepancy here is a corpus that loses a case which reached something that no other does.
+//! Bugs in this module look like a corpus that loses a case with a feature that no other case has.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,14 @@ use crate::host::{Cause, Decoding};
 use crate::puppet::{Import, Op};
 use crate::wire::Vocabulary;
 
-/// The features that a case reaches, in words:
+/// Returns the features of a case, as texts:
 ///
-/// - what a function comes to, in which of the plugin's functions it trapped, and what came before that;
-/// - which fields an answer has, and what is in each; what an error begins with;
-/// - how much fuel a function took, how large inputs and outputs were: to the next lower power of two;
-/// - which fields of a request were otherwise than in the dry-run request, and what was there instead;
-/// - for the puppet, which operations it performed, and what the call came to.
+/// - the outcome of each function, the plugin function in which it trapped, and pairs of outcomes
+///   in a row;
+/// - the fields of an answer with the kind of each value, and the first words of an error;
+/// - the fuel of a function and the sizes of inputs and outputs, rounded down to a power of two;
+/// - the fields of a request that differ from the dry-run request, with the kind of each value;
+/// - for the puppet, the operations of the program, with the outcome of the call.
 pub fn features<R: Vocabulary>(case: &Case<R>, record: &CaseRecord) -> BTreeSet<String> {
     let mut features = BTreeSet::new();
     let mut before = None;
@@ -34,7 +35,7 @@ pub fn features<R: Vocabulary>(case: &Case<R>, record: &CaseRecord) -> BTreeSet<
     features
 }
 
-/// What a dispatch came to, in a few words.
+/// Returns a short name of the outcome of a dispatch.
 fn outcome(seen: &StepRecord) -> String {
     match (&seen.call.cause, seen.result.outcome()) {
         (_, None) => "panic".to_owned(),
@@ -56,7 +57,7 @@ fn of_call(seen: &StepRecord, outcome: &str, features: &mut BTreeSet<String>) {
     for (field, value) in answer(seen) {
         features.insert(format!("{label}: answers {field} {}", kind(&value)));
     }
-    // What a call had used when the clock ended it says how fast the machine is.
+    // The fuel at a timeout depends on the speed of the machine.
     let ended_by_clock = seen.call.cause == Some(Cause::Timeout);
     let fuel = seen.call.fuel.filter(|_| !ended_by_clock);
     if let Some(fuel) = fuel.and_then(u64::checked_ilog2) {
@@ -72,7 +73,8 @@ fn of_call(seen: &StepRecord, outcome: &str, features: &mut BTreeSet<String>) {
     }
 }
 
-/// The first words of what a plugin or a parser says of a failure, without numbers: the rest may be any request's.
+/// Returns the first words of the message of a failure, without digits. The rest may depend on the
+/// request.
 fn words(cause: &Cause) -> Option<String> {
     const WORDS: usize = 4;
     let text = match cause {
@@ -88,7 +90,7 @@ fn words(cause: &Cause) -> Option<String> {
     Some(words.chars().take(60).collect())
 }
 
-/// The fields of what the guest set as its output, where it is an object.
+/// Returns the fields of the guest's output if it is a JSON object of moderate size.
 fn answer(seen: &StepRecord) -> Map<String, Value> {
     const FIELDS_MAX: usize = 32;
     let output = seen.call.output.as_deref().unwrap_or_default();
@@ -108,7 +110,7 @@ fn of_request<R: Vocabulary>(step: &Step<R>, outcome: &str, features: &mut BTree
     }
 }
 
-/// What a value is, in a word.
+/// Returns the kind of a value.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -127,7 +129,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The name of an operation, as case files have it.
+/// Returns the name of an operation, as in case files.
 fn name(op: &Op) -> String {
     let written = match op {
         Op::Call { function, .. } => serde_json::to_value::<Import>(*function),
@@ -135,7 +137,7 @@ fn name(op: &Op) -> String {
     };
     match written.unwrap_or_default() {
         Value::String(name) => name,
-        // There is one.
+        // The object has exactly one field.
         Value::Object(fields) => fields.keys().next().cloned().unwrap_or_default(),
         _ => String::new(),
     }

@@ -1,8 +1,9 @@
-//! The observation: what was seen when a host ran a case.
+//! The record of a case: what was observed when a host ran it.
 //!
-//! A [`Runner`](crate::execute::Runner) runs cases on a host and writes down [`CaseRecord`]s; it judges nothing. The checks in
-//! [`check`](crate::check) read records and never touch a host. A discrepancy here is a record that
-//! does not say what happened.
+//! A [`Runner`](crate::execute::Runner) runs cases on a host and returns [`CaseRecord`]s; it judges
+//! nothing. The checks in [`check`](crate::check) read records and never use a host.
+//!
+//! Bugs in this module look like a record that does not state what happened.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,67 +22,70 @@ mod features;
 
 pub use features::features;
 
-/// The outcome of a dispatch, its response as JSON.
+/// The outcome of a dispatch, with its response as JSON.
 pub type Outcome = DispatchOutcome<Value>;
 
-/// What was seen when a case ran.
+/// What was observed when a case ran.
 #[derive(Clone, Debug)]
 pub struct CaseRecord {
-    /// Who answered.
+    /// The subject that answered.
     pub subject: Subject,
-    /// What a plugin's healthy calls came to when it was opened: it returns states there.
+    /// The results of a plugin's healthy calls when it was opened, in which it may return states;
+    /// empty for the puppet.
     pub healthy: Arc<[StepResult]>,
-    /// Each step, in order.
+    /// The dispatches of the steps, in order.
     pub steps: Vec<StepRecord>,
-    /// Healthy calls that were made in between and behind.
+    /// The healthy calls between and after the steps.
     pub probes: Vec<ProbeRecord>,
-    /// The outcomes of the steps on fresh sessions, where that was asked for: once, and once more where
-    /// they differed from those of `steps`.
+    /// The results of the steps on fresh sessions, for thorough cases: one run, and a second one if
+    /// the first differs from `steps`.
     pub fresh_session: Vec<Vec<StepResult>>,
-    /// What each of the last steps came to on a fresh session of its own, from the last one back, where the case
-    /// was run by itself and looked at closer.
+    /// The results of the last steps, each on a fresh session of its own, from the last one back;
+    /// only for a thorough case that ran alone.
     pub isolated: Vec<StepResult>,
-    /// A healthy call of each function on a fresh session behind all that, where the case was run by itself and looked at
-    /// closer: whether other sessions are as they were when the host was opened. Only where a healthy call came to
-    /// something else.
+    /// A healthy call of each function on fresh sessions after everything else, which shows whether
+    /// other sessions changed since the host was opened; only for a thorough case that ran alone,
+    /// and in which a healthy call had another result than on a fresh session.
     pub on_other_sessions: Vec<ProbeRecord>,
     /// The longest of all these dispatches.
     pub slowest: Duration,
-    /// Whether the clock ended any of them.
+    /// Whether any of them timed out.
     pub ended_by_clock: bool,
-    /// What each of the steps came to on a fresh session of the published host, where that was asked for and can be
-    /// told.
+    /// The outcomes of the steps on a fresh session of the published host, for thorough cases that
+    /// can be compared; `None` for a step that took as long as the wall-clock limit or panicked.
     pub reference: Vec<Option<Outcome>>,
-    /// The memory that it took, where that was measured.
+    /// The memory of the process, if it was measured.
     pub memory: Option<Memory>,
-    /// What it came to when it ran again and again, where that was asked for.
+    /// The result of running the case repeatedly, if requested.
     pub leak_check: Option<LeakCheck>,
-    /// How the process died in which it ran. Then there is nothing else.
+    /// The death of the process that ran the case. The other fields are then empty.
     pub death: Option<Death>,
 }
 
-/// The memory of a process that runs cases and does nothing else.
+/// The resident memory of a process that only runs cases, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// The most that was resident before the first case, in bytes.
+    /// The peak before the first case.
     pub baseline: u64,
-    /// The most that was resident before this case, in bytes.
+    /// The peak before this case.
     pub before: u64,
-    /// The most that was resident after it, in bytes.
+    /// The peak after this case.
     pub peak: u64,
-    /// The most that the answers of this case, or of one before it, took in bytes: as trees in the record, and while they
-    /// were read. That is nothing of the plugin's, and what is given back stays with the process for a while.
+    /// The most memory that the answers of this case, or of one before it, took: as JSON trees in
+    /// the record and while they were parsed. It is not the plugin's, and the process keeps freed
+    /// memory for a while.
     pub answers: u64,
 }
 
-/// How a process died.
+/// The death of a process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Death {
-    /// The label of the function that was called; `None` while the plugin or a case's session was opened.
+    /// The label of the function that was called; `None` if the plugin or a session was being
+    /// opened.
     pub function: Option<String>,
-    /// In a word, such as the name of a signal.
+    /// The kind of death, such as the name of a signal.
     pub manner: String,
-    /// What it said last; empty if nothing.
+    /// The end of its stderr; empty if it wrote nothing.
     pub stderr_tail: String,
 }
 
@@ -100,7 +104,7 @@ impl fmt::Display for Death {
 }
 
 impl CaseRecord {
-    /// An empty record.
+    /// Returns an empty record.
     pub fn new(subject: Subject) -> Self {
         Self {
             subject,
@@ -119,18 +123,19 @@ impl CaseRecord {
         }
     }
 
-    /// The steps with their places, without those that repeat the one before to the byte. Of a thousand that are answered with
-    /// the same MiB, the first tells as much, and reading all of them takes longer than a worker may be silent.
+    /// Returns the steps with their indices in the record, without those that are identical to the
+    /// one before. If a thousand are answered with the same MiB, one is enough, and reading all of
+    /// them takes longer than a worker may be silent.
     pub(crate) fn distinct_steps(&self) -> impl Iterator<Item = (usize, &StepRecord)> {
         let before = std::iter::once(None).chain(self.steps.iter().map(Some));
         let steps = self.steps.iter().zip(before).enumerate();
-        steps.filter_map(|(place, (step, before))| {
+        steps.filter_map(|(index, (step, before))| {
             let is_new = before.is_none_or(|before| !step.repeats(before));
-            is_new.then_some((place, step))
+            is_new.then_some((index, step))
         })
     }
 
-    /// How many of the steps, and of the healthy calls behind them, the clock ended.
+    /// Returns how many of the steps and of the healthy calls after them timed out.
     pub(crate) fn calls_ended_by_clock(&self) -> usize {
         let steps = self.steps.iter().map(|step| &step.call);
         let calls = steps.chain(self.probes.iter().map(|probe| &probe.call));
@@ -138,25 +143,25 @@ impl CaseRecord {
         ended.count()
     }
 
-    /// Whether a dispatch took as long as the wall-clock limit, or was ended by the clock. Then the clock had a say in what
-    /// happened, and it may not happen again: on a busy machine Extism's timer, which is a thread, may end a call that has
-    /// just begun for the time of one before it.
+    /// Returns whether a dispatch took as long as the wall-clock limit, or timed out. Then the
+    /// outcome depends on timing and may not reproduce: on a busy machine Extism's timer, which is
+    /// a thread, may end a call that has just begun because an earlier one ran out of time.
     pub fn hit_time_limit(&self) -> bool {
         self.slowest >= Duration::from_millis(HANDSHAKE_WALL_MS) || self.ended_by_clock
     }
 }
 
-/// What one dispatch came to.
+/// The result of a dispatch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StepResult {
-    /// It returned. Where many calls come to the same, it is kept once.
+    /// It returned. Equal outcomes in a row share one allocation.
     Outcome(Arc<Outcome>),
-    /// It unwound, with this text.
+    /// It panicked, with this message.
     Panic(String),
 }
 
 impl StepResult {
-    /// The outcome, where there is one.
+    /// Returns the outcome, or `None` after a panic.
     pub fn outcome(&self) -> Option<&Outcome> {
         match self {
             Self::Outcome(outcome) => Some(outcome),
@@ -164,7 +169,7 @@ impl StepResult {
         }
     }
 
-    /// It is kept once where it is the same as another; whether it is.
+    /// Shares the allocation of `other` if both are equal. Returns whether they are.
     pub(super) fn share(&mut self, other: &Self) -> bool {
         let is_same = self == other;
         if is_same {
@@ -174,7 +179,8 @@ impl StepResult {
     }
 }
 
-/// For people: `Ok` and the response as JSON, `Fallback` and the policy, or the panic.
+/// Formats the result for people: `Ok` and the response as JSON, `Fallback` and the policy, or the
+/// panic.
 impl fmt::Display for StepResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -187,46 +193,48 @@ impl fmt::Display for StepResult {
     }
 }
 
-/// What was seen of one dispatch of a step.
+/// What was observed of one dispatch of a step.
 #[derive(Clone, Debug)]
 pub struct StepRecord {
-    /// The place of the step in its case. Steps that are too large leave no record.
+    /// The index of the step in its case. Steps with too large an input leave no record.
     pub step_index: usize,
     /// The function that was called.
     pub function: &'static Function,
-    /// The version of it that the plugin negotiated.
+    /// The version that the plugin negotiated.
     pub version: Option<u32>,
-    /// The input that the guest must get; `None` where the function was not negotiated, or the request does not serialize.
+    /// The input that the guest must receive; `None` if the function was not negotiated or the
+    /// request does not serialize.
     pub expected_input: Option<Arc<[u8]>>,
-    /// What the dispatch came to.
+    /// The result of the dispatch.
     pub result: StepResult,
-    /// What the host told of it.
+    /// What the host reported about the call.
     pub call: Call,
-    /// How long the dispatch took, by the runner's own clock.
+    /// The duration of the dispatch, by the runner's clock.
     pub elapsed: Duration,
-    /// For how long of that the machine was busy with other things, where the case ran alone to look closer.
+    /// How long of that the machine was busy with other work, if the case ran alone.
     pub busy: Duration,
-    /// How many dispatches the session has seen, healthy calls and this one included.
+    /// The number of dispatches in the session so far, including healthy calls and this one.
     pub calls: u32,
-    /// How often the guest knocked, where its program does and it can be heard.
+    /// The number of log calls of the guest, if its program makes any and they can be counted.
     pub guest_calls: Option<u32>,
-    /// How large the guest's memory was after it, in bytes, in a case of [`MANY_STEPS`] on somebody's plugin; `None`
-    /// where the host cannot tell.
+    /// The size of the guest's memory afterwards, in bytes, for a plugin's case of
+    /// [`MANY_STEPS`](crate::case::MANY_STEPS); `None` if the host cannot report it.
     pub guest_memory: Option<u64>,
-    /// What a call of the puppet must come to.
+    /// The predicted outcome, for the puppet.
     pub prediction: Option<Prediction>,
 }
 
 impl StepRecord {
-    /// What it was told, answered and came to is kept once where it is the same as before; whether that holds of what it
-    /// answered and came to. Of a host that tells no answers only the latter says anything.
+    /// Shares the inputs, output and result of `before` where they are equal. Returns whether
+    /// output and result are. For a host that reports no output, only the result counts.
     pub(super) fn share(&mut self, before: &Self) -> bool {
         share(&mut self.expected_input, &before.expected_input);
         let same_result = self.result.share(&before.result);
         share_call(&mut self.call, &before.call) && same_result
     }
 
-    /// Whether it repeats the one before to the byte: what there is to say of its answer has been said of that.
+    /// Returns whether the dispatch is identical to the one before, so that all checks of its
+    /// answer would have the same verdict.
     fn repeats(&self, before: &Self) -> bool {
         let is_kept_once = |one: &Option<Arc<[u8]>>, other: &Option<Arc<[u8]>>| match (one, other) {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
@@ -236,7 +244,7 @@ impl StepRecord {
             (StepResult::Outcome(one), StepResult::Outcome(other)) => Arc::ptr_eq(one, other),
             _ => false,
         };
-        // What the puppet must come to depends on the call before.
+        // A prediction depends on the call before.
         same_result
             && self.prediction.is_none()
             && self.step_index == before.step_index
@@ -248,48 +256,50 @@ impl StepRecord {
             && is_kept_once(&self.call.output, &before.call.output)
     }
 
-    /// The input that the guest got, where the host tells it, or else must get; `None` where the request does not serialize
-    /// or was not negotiated.
+    /// Returns the input that the guest received, if the host reports it, or else the one that it
+    /// must receive; `None` if the request does not serialize or the function was not negotiated.
     pub fn input(&self) -> Option<&[u8]> {
         let input = self.call.input.as_ref();
         input.or(self.expected_input.as_ref()).map(AsRef::as_ref)
     }
 
-    /// Whether the dispatch fell back for the clock, which any call may.
+    /// Returns whether the dispatch fell back because of the time limit, which may happen to any
+    /// call.
     pub fn hit_time_limit(&self) -> bool {
         fell_back_for_time_limit(&self.result, &self.call, self.elapsed)
     }
 }
 
-/// Whether a dispatch fell back after the whole of the wall-clock limit, or was ended by the clock, whenever that was: on a
-/// busy machine Extism's timer, which is a thread, may notice that one call is over only when the time of that call is, too,
-/// and ends the one that runs then.
+/// Returns whether a dispatch fell back after the whole wall-clock limit, or timed out at any time:
+/// on a busy machine Extism's timer, which is a thread, may notice that one call is over only when
+/// its time is up, and then ends the call that runs by then.
 fn fell_back_for_time_limit(result: &StepResult, call: &Call, elapsed: Duration) -> bool {
     let fell_back = matches!(result.outcome(), Some(DispatchOutcome::Fallback(_)));
     let by_the_clock = call.cause == Some(Cause::Timeout);
-    // Start code has a time of its own.
+    // Start code has a time limit of its own.
     let time = elapsed.saturating_sub(call.renewal);
     fell_back && (by_the_clock || time >= Duration::from_millis(HANDSHAKE_WALL_MS))
 }
 
-/// What is told of a step: a record that people read, and that passes from process to process.
+/// The summary of a dispatch, for people and for messages between processes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepSummary {
-    /// The place of the step in its case.
+    /// The index of the step in its case.
     pub step_index: usize,
-    /// What the dispatch came to, of which the beginning where it is long.
+    /// The result of the dispatch, cut if it is long.
     pub outcome: String,
-    /// Why it fell back, where the host tells it.
+    /// The cause of the fallback, if the host reports it.
     pub cause: Option<String>,
-    /// The functions that were running when the guest trapped, the innermost first, where the host tells them.
+    /// The functions on the stack when the guest trapped, innermost first, if the host reports
+    /// them.
     pub frames: Vec<String>,
-    /// The fuel that the call used, where the host tells it.
+    /// The fuel that the call used, if the host reports it.
     pub fuel: Option<u64>,
-    /// How long the dispatch took.
+    /// The duration of the dispatch.
     pub elapsed: Duration,
-    /// The size in bytes of the guest's input, where the guest was called and the host tells it.
+    /// The size of the guest's input in bytes, if the guest was called and the host reports it.
     pub input_bytes: Option<usize>,
-    /// The size in bytes of the guest's output, where the host tells it.
+    /// The size of the guest's output in bytes, if the host reports it.
     pub output_bytes: Option<usize>,
 }
 
@@ -308,43 +318,43 @@ impl From<&StepRecord> for StepSummary {
     }
 }
 
-/// What was seen of a healthy call: the dry-run request without a program.
+/// What was observed of a healthy call, which is the dry-run request without a program.
 #[derive(Clone, Debug)]
 pub struct ProbeRecord {
     /// The function that was called.
     pub function: &'static Function,
-    /// How many of the case's steps had been dispatched.
+    /// The number of dispatched steps before the call.
     pub after: usize,
-    /// The input that the guest must get; `None` where the request does not serialize.
+    /// The input that the guest must receive; `None` if the request does not serialize.
     pub expected_input: Option<Arc<[u8]>>,
-    /// What it came to on this session.
+    /// The result in this session.
     pub result: StepResult,
-    /// What the host told of it.
+    /// What the host reported about the call.
     pub call: Call,
-    /// What it comes to on a fresh session.
+    /// The result in a fresh session.
     pub fresh_session: StepResult,
-    /// How often the puppet knocked, where it can be heard: it has no reason to.
+    /// The number of log calls of the puppet, if they can be counted. A healthy call makes none.
     pub guest_calls: Option<u32>,
-    /// How long it took.
+    /// The duration of the call.
     pub elapsed: Duration,
-    /// How long of that something else held the machine, where that was watched.
+    /// How long of that the machine was busy with other work, if that was watched.
     pub busy: Duration,
 }
 
 impl ProbeRecord {
-    /// As [`StepRecord::share`].
+    /// Shares parts like [`StepRecord::share`].
     pub(crate) fn share(&mut self, before: &Self) -> bool {
         let same_result = self.result.share(&before.result);
         share_call(&mut self.call, &before.call) && same_result
     }
 
-    /// Whether it fell back for the clock, which any call may.
+    /// Returns whether the call fell back because of the time limit, which may happen to any call.
     pub fn hit_time_limit(&self) -> bool {
         fell_back_for_time_limit(&self.result, &self.call, self.elapsed)
     }
 }
 
-/// Whether the output is kept once.
+/// Shares the input and output of `before` where they are equal. Returns whether the outputs are.
 fn share_call(call: &mut Call, before: &Call) -> bool {
     share(&mut call.input, &before.input);
     share(&mut call.output, &before.output)
@@ -358,22 +368,22 @@ fn share(one: &mut Option<Arc<[u8]>>, other: &Option<Arc<[u8]>>) -> bool {
     is_same
 }
 
-/// Who answers the requests of a campaign.
+/// The subject of a campaign, which answers the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Subject {
-    /// The puppet: what it must come to is known, and it keeps no state.
+    /// The puppet. Its outcomes are predicted, and it keeps no state.
     Puppet,
-    /// Somebody's plugin, which may keep state on purpose.
+    /// Any other plugin, which may keep state on purpose.
     Plugin,
 }
 
-/// What a case came to when it ran again and again.
+/// The result of running a case repeatedly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeakCheck {
-    /// How often it ran in each round.
+    /// The number of runs in each round.
     pub repeats: u32,
-    /// By how much the resident memory grew in each round but the first, in bytes. Sessions were closed when
-    /// it was measured.
+    /// The growth of the resident memory in each round but the first, in bytes. It is measured
+    /// while no session is open.
     pub growth: Vec<u64>,
 }
 

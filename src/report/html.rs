@@ -9,7 +9,7 @@ use crate::untrusted_text::in_json;
 
 const STYLE: &str = include_str!("page.css");
 
-/// The report as a page.
+/// Returns the report as an HTML page.
 pub fn html_page(report: &Report) -> String {
     let page = html! {
         (DOCTYPE)
@@ -211,7 +211,7 @@ fn growth(limits: &[LimitReport]) -> Markup {
     }
 }
 
-/// A bar of the outcomes, each as wide as its share.
+/// Returns a bar of the outcomes, each as wide as its share.
 fn bar(of_it: &FunctionReport) -> Markup {
     let fallbacks = of_it.fallbacks.iter();
     let parts = std::iter::once(("ok", of_it.ok))

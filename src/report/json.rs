@@ -40,13 +40,13 @@ pub struct Report {
     pub seed: u64,
     /// The first case to run: 0, except in a resumed campaign.
     pub from_case: u64,
-    /// The cases that ran.
+    /// The number of cases that ran.
     pub cases: u64,
     /// The dispatches of these cases.
     pub dispatches: u64,
-    /// How long it took, in milliseconds.
+    /// The duration of the campaign, in milliseconds.
     pub elapsed_ms: u64,
-    /// The longest call, in microseconds.
+    /// The duration of the longest call, in microseconds.
     pub slowest_us: u64,
     /// The most resident memory of a process, in bytes, if it was measured.
     pub memory_bytes: Option<u64>,
@@ -70,15 +70,15 @@ pub struct Report {
 /// The outcomes of a function's calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FunctionReport {
-    /// The function, with its version.
+    /// The label of the function, which includes its version.
     pub function: &'static str,
-    /// How often it was called.
+    /// The number of calls.
     pub dispatches: u64,
-    /// How often it answered.
+    /// The number of answers.
     pub ok: u64,
     /// How often a call fell back, by the kind of cause.
     pub fallbacks: BTreeMap<String, u64>,
-    /// The time in these calls, in microseconds.
+    /// The total time of the calls, in microseconds.
     pub time_us: u64,
     /// The histogram of fuel, if the host reports it.
     pub fuel: Vec<Bucket>,
@@ -89,20 +89,20 @@ pub struct FunctionReport {
 /// How many calls took from `from` up to twice that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Bucket {
-    /// A power of two.
+    /// The lower bound, a power of two.
     pub from: u64,
     /// The number of calls.
     pub count: u64,
 }
 
-/// How large a field of a request may be.
+/// The largest size of a field in a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LimitReport {
-    /// The function, with its version.
+    /// The label of the function, which includes its version.
     pub function: String,
     /// The field: names separated by dots.
     pub field: String,
-    /// What is counted.
+    /// The unit of the size.
     pub unit: String,
     /// The largest size that is answered; `None` if the smallest is not.
     pub largest: Option<u64>,
@@ -119,7 +119,7 @@ pub struct LimitReport {
 pub struct PointReport {
     /// The size, in the unit of the limit.
     pub size: u64,
-    /// The guest's input, in bytes.
+    /// The size of the guest's input, in bytes.
     pub input_bytes: Option<usize>,
     /// The fuel of the call.
     pub fuel: Option<u64>,
@@ -148,7 +148,7 @@ impl Status {
     }
 }
 
-/// A finding.
+/// A finding or a limit in a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FindingReport {
     /// A unique name, the same in every campaign: see [`Finding::name`].
@@ -163,15 +163,15 @@ pub struct FindingReport {
     pub site: Option<String>,
     /// How bad it is.
     pub severity: Severity,
-    /// What was seen.
+    /// What was observed.
     pub detail: String,
-    /// What it means.
+    /// The meaning of a violation of this check.
     pub explanation: &'static str,
-    /// What to do.
+    /// The advice on what to do.
     pub advice: &'static str,
     /// How it was confirmed.
     pub status: Status,
-    /// Whether its case cannot be made smaller.
+    /// Whether shrinking finished.
     pub minimal: bool,
     /// The case, as in a case file; null if it was not examined: then its file has all calls of the session.
     pub case: Value,
@@ -217,7 +217,7 @@ impl Report {
         }
     }
 
-    /// Adds a finding, or a limit.
+    /// Adds a finding or a limit.
     pub fn add(&mut self, finding: FindingReport) {
         match finding.severity {
             Severity::Limit => self.found_limits.push(finding),
@@ -228,7 +228,7 @@ impl Report {
     /// Pretty JSON with a final newline.
     ///
     /// # Errors
-    /// Those of `serde_json`.
+    /// Returns the errors of `serde_json`.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         Ok(in_json(&serde_json::to_string_pretty(self)?) + "\n")
     }
@@ -274,7 +274,7 @@ impl FindingReport {
         }
     }
 
-    /// Its check, function, and class in brackets.
+    /// Returns the title: the check, the function, and the class in brackets.
     pub fn title(&self) -> String {
         title(self.check, &self.function, &self.class)
     }

@@ -8,10 +8,10 @@ use quick_junit::{NonSuccessKind, Report as Xml, TestCase, TestCaseStatus, TestS
 use super::json::{FindingReport, Report, Status};
 use super::text::unexamined;
 
-/// The report as JUnit XML.
+/// Returns the report as JUnit XML.
 ///
 /// # Errors
-/// Those of writing XML.
+/// Returns the errors of the XML writer.
 pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
     let mut suite = TestSuite::new(report.subject.clone());
     suite.set_time(Duration::from_millis(report.elapsed_ms));

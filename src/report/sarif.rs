@@ -19,10 +19,10 @@ const NOT_OF_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'/');
 
-/// The report as SARIF.
+/// Returns the report as SARIF.
 ///
 /// # Errors
-/// Those of `serde_json`.
+/// Returns the errors of `serde_json`.
 pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
     let all = || report.findings.iter().chain(&report.found_limits);
     let rules: Vec<Value> = all_checks()
@@ -43,9 +43,9 @@ pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
                 "partialFingerprints": { "finding/v1": finding.name },
             });
             if let Some(plugin) = &report.plugin {
-                let place =
+                let location =
                     json!({ "physicalLocation": { "artifactLocation": { "uri": uri(plugin) } } });
-                result["locations"] = json!([place]);
+                result["locations"] = json!([location]);
             }
             result
         })

@@ -1,4 +1,4 @@
-//! A case as the code of a test, to paste into the tests of the plugin.
+//! A case as the code of a test, to paste into the tests of a plugin.
 
 use crate::case::{Case, CaseError};
 use crate::wire::Request;
@@ -7,7 +7,7 @@ use crate::wire::Request;
 /// underscores become underscores in the test's name.
 ///
 /// # Errors
-/// [`CaseError`] where the case does not serialize.
+/// Returns a [`CaseError`] if the case does not serialize.
 pub fn test_code(case: &Case<Request>, name: &str, plugin: &str) -> Result<String, CaseError> {
     let json = case.to_json()?;
     // The compiler treats some characters specially, even in strings.

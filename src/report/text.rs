@@ -53,14 +53,15 @@ pub fn finding_text<R: Vocabulary>(finding: &Finding<R>, replay: &str) -> String
     format!("{word}: {name}\n  {detail}\n  {origin}:\n{case}  replay: {replay}\n")
 }
 
-/// A case: each step as its function, the fields that differ from the dry-run sample, and its program.
+/// Returns the text of a case: each step with its function, the fields that differ from the dry-run
+/// sample, and its program.
 pub fn case_text<R: Vocabulary>(case: &Case<R>) -> String {
     let mut text = String::new();
-    let mut place = 0;
+    let mut number = 0;
     for same in case.steps.chunk_by(Step::is_same_call) {
         let times = same.iter().map(|step| step.times.get() as usize).sum();
-        let _ = write!(text, "{}: {}", steps(place, times), step_text(&same[0]));
-        place += times;
+        let _ = write!(text, "{}: {}", steps(number, times), step_text(&same[0]));
+        number += times;
     }
     text
 }
@@ -107,11 +108,11 @@ pub fn replay_text<R: Vocabulary>(
     let told = !seen.is_empty();
     let mut seen = seen;
     let mut before = 0;
-    for (place, step) in case.steps.iter().enumerate() {
+    for (index, step) in case.steps.iter().enumerate() {
         let times = step.times.get() as usize;
         let here = seen
             .iter()
-            .take_while(|seen| seen.step_index == place)
+            .take_while(|seen| seen.step_index == index)
             .count();
         let (of_step, rest) = seen.split_at(here);
         seen = rest;

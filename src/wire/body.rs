@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::text::string_field;
 
-/// Bodies as the Messages API sends and answers them.
+/// Bodies of requests and responses of the Messages API.
 const BODIES: [&str; 10] = [
     r#"{"model":"claude-sonnet-4-5","max_tokens":1024,"messages":[{"role":"user","content":"Hello"}]}"#,
     r#"{"model":"claude-haiku-4-5","max_tokens":1,"stream":true,"messages":[{"role":"user","content":[{"type":"text","text":"Count to ten."}]}]}"#,
@@ -32,7 +32,7 @@ const HEADER_VALUES: [&str; 8] = [
     "0",
 ];
 
-/// Texts that are no base64, or only almost.
+/// Texts that are not valid base64, some of them almost.
 const BROKEN: [&str; 10] = [
     "=",
     "====",
@@ -50,7 +50,8 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
-/// The edges of base64 fields; `sizes` are those of the large contents, in bytes.
+/// Returns the boundary values of a base64 field. `sizes` are the sizes of the large contents, in
+/// bytes.
 fn edges(sizes: &[usize]) -> impl Iterator<Item = String> {
     let mut edges = vec![
         String::new(),

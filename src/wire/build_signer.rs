@@ -1,4 +1,4 @@
-//! `build_signer`: makes the state that later calls of `sign` get.
+//! `build_signer`: creates the state that later calls of `sign` receive.
 
 use cc_lb_plugin_wire::{v1, v2};
 
@@ -10,9 +10,9 @@ use super::json::Json;
 wire_struct! {
     /// The request of `build_signer`.
     BuildSigner {
-        /// What is signed for.
+        /// The upstream whose requests are signed.
         pub upstream: Upstream,
-        /// What the factory was configured with.
+        /// The configuration of the signer factory: any JSON.
         pub factory_state: Json,
     }
 }

@@ -12,21 +12,21 @@ use super::text::{Method, Path, Query, RequestId};
 wire_struct! {
     /// The request of `filter`.
     Filter {
-        /// The request's id.
+        /// The id of the client's request.
         pub request_id: RequestId,
-        /// Its headers.
+        /// The headers of the client's request.
         pub headers: List<Header>,
-        /// Its method.
+        /// The HTTP method.
         pub method: Method,
-        /// Its path.
+        /// The path, without the query.
         pub path: Path,
-        /// Its query.
+        /// The query, without its question mark.
         pub query: Option<Query>,
-        /// Its body.
+        /// The body, in base64.
         pub body_base64: Body,
-        /// Who sent it.
+        /// The authenticated sender.
         pub principal: Principal,
-        /// Where it could go.
+        /// The upstreams to choose from.
         pub candidates: List<Candidate>,
     }
 }

@@ -1,4 +1,4 @@
-//! What the harness knows of one implementation of a wire function.
+//! A description of each implementation of a wire function.
 
 use std::fmt::Debug;
 
@@ -9,26 +9,28 @@ use serde_json::{Map, Value};
 use super::generates::{Generates, VERSION_KEY};
 use super::role::{self, FieldValue, Unusual, whole};
 
-/// What the harness knows of one implementation of a wire function.
+/// One implementation of a wire function: its names, its fallback policy, and its request and
+/// response types as functions over JSON.
 #[derive(Clone, Copy)]
 pub struct Function {
-    /// Unique among the vocabulary's functions, such as `shape_v2`: its name in cases and reports.
+    /// The name in cases and reports, such as `shape_v2`; unique in a vocabulary.
     pub label: &'static str,
     /// The name of the export, such as `shape`.
     pub name: &'static str,
-    /// The policy that every failing call must give.
+    /// The policy that every failing call must result in.
     pub fallback: FallbackPolicy,
     decode: fn(Map<String, Value>) -> Result<Value, serde_json::Error>,
     dry_run_response: fn() -> Result<Value, serde_json::Error>,
-    /// What a request says, read from JSON; `None` where it is none.
+    /// Returns the values of a request's fields, or `None` if the JSON is not such a request.
     values: fn(Map<String, Value>) -> Option<Vec<FieldValue>>,
     dry_run_request: fn() -> Result<Value, serde_json::Error>,
-    /// An arbitrary response as JSON; `None` where its type does not know how.
+    /// Returns an arbitrary response, or `None` if its type cannot generate one.
     response: fn(&mut Unstructured<'_>) -> arbitrary::Result<Option<Value>>,
 }
 
 impl Function {
-    /// Describes `F`.
+    /// Describes `F`, whose requests count as one field of JSON and whose responses are not
+    /// generated.
     pub const fn new<F: WireFunction>(label: &'static str) -> Self {
         Self {
             label,
@@ -44,7 +46,7 @@ impl Function {
         }
     }
 
-    /// The same, whose requests have the roles, and whose responses are drawn, as their generated form says.
+    /// Takes the roles of request fields and the arbitrary responses from the generated form `G`.
     #[must_use]
     pub const fn with_roles<F: WireFunction, G: Generates<F>>(self) -> Self {
         Self {
@@ -59,8 +61,8 @@ impl Function {
         }
     }
 
-    /// What of a guest's input no host sends. What is as in the dry-run sample is usual. `is_returned` says whether the
-    /// plugin returned a state.
+    /// Returns the values of a guest's input that no host sends. Values that equal those of the
+    /// dry-run sample are usual. `is_returned` says whether the plugin has returned a given state.
     pub(crate) fn unusual(
         &self,
         input: &[u8],
@@ -75,7 +77,8 @@ impl Function {
             _ => Vec::new(),
         };
         let values = (self.values)(request.clone());
-        // What does not read back, such as a float that JSON does not have, is judged as a whole.
+        // A request that does not deserialize, for example a float that is null in JSON, is judged
+        // as one value.
         let values = values.unwrap_or_else(|| vec![whole(request.into())]);
         let others = values.iter().filter(|value| !sample.contains(value));
         others
@@ -83,26 +86,27 @@ impl Function {
             .collect()
     }
 
-    /// Reads a JSON object without `_v` as the function's response, and writes that as JSON again.
+    /// Deserializes a JSON object without `_v` as the function's response and serializes it again.
     ///
     /// # Errors
-    /// Where it is no such response.
+    /// Returns the error of `serde_json` if it is not such a response.
     pub fn decode(&self, answer: Map<String, Value>) -> Result<Value, serde_json::Error> {
         (self.decode)(answer)
     }
 
-    /// The function's dry-run response as JSON, without `_v`.
+    /// Returns the function's dry-run response as JSON, without `_v`.
     ///
     /// # Errors
-    /// Where it does not serialize.
+    /// Returns the error of `serde_json` if it does not serialize.
     pub fn dry_run_response(&self) -> Result<Value, serde_json::Error> {
         (self.dry_run_response)()
     }
 
-    /// An arbitrary response of the function as JSON, without `_v`: the dry-run response, where there is no other.
+    /// Returns an arbitrary response of the function as JSON, without `_v`, or the dry-run response
+    /// if its type cannot generate one.
     ///
     /// # Errors
-    /// Those of `arbitrary`.
+    /// Returns the errors of `arbitrary`.
     pub(crate) fn response(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
         let drawn = (self.response)(u)?;
         Ok(drawn

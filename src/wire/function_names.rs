@@ -1,17 +1,17 @@
-//! Functions by the names that people give them.
+//! Lookup of wire functions by name or label.
 
 use thiserror::Error;
 
 use super::function::Function;
 
-/// There is no function of a name.
+/// No function has the requested name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("unknown function {name}{}; the functions are: {}", meant(*nearest), labels.join(", "))]
 #[non_exhaustive]
 pub struct UnknownFunction {
-    /// The name.
+    /// The requested name.
     pub name: String,
-    /// The name or label that is most like it, if any is.
+    /// The known name or label most similar to it, if one is similar enough.
     pub nearest: Option<&'static str>,
     /// The labels of all functions.
     pub labels: Vec<&'static str>,
@@ -34,15 +34,15 @@ pub(super) fn function_indices(
             labels: functions.iter().map(|function| function.label).collect(),
         });
     }
-    let wanted = |place: &usize| {
+    let wanted = |index: &usize| {
         let mut names = names.iter();
-        names.len() == 0 || names.any(|name| is(&functions[*place], name))
+        names.len() == 0 || names.any(|name| is(&functions[*index], name))
     };
     Ok((0..functions.len()).filter(wanted).collect())
 }
 
 fn nearest(functions: &'static [Function], name: &str) -> Option<&'static str> {
-    /// Of two words of which less than this is alike, one is not meant by the other.
+    /// The least Jaro-Winkler similarity, from 0 to 1, at which a known name is suggested.
     const ALIKE: f64 = 0.7;
     let names = functions
         .iter()

@@ -1,4 +1,4 @@
-//! What the harness asks of the generated form of a request.
+//! The trait of the generated form of a request.
 
 use std::fmt::Debug;
 
@@ -9,25 +9,26 @@ use serde::de::DeserializeOwned;
 use super::fields::Part;
 use super::role::{FieldValue, whole};
 
-/// The key of the version in the JSON envelope of requests and answers.
+/// The key of the version in the JSON of requests and answers.
 pub const VERSION_KEY: &str = "_v";
 
-/// A generated request of the wire function `F`.
+/// The generated form of the requests of the wire function `F`.
 ///
-/// `Serialize` and `Deserialize` are its form in case files and what shrinking works on; generation is
-/// left to `arbitrary` and `proptest`.
+/// `Serialize` and `Deserialize` define the form in case files, which shrinking works on too.
+/// `arbitrary` and `proptest` generate values.
 pub trait Generates<F: WireFunction>: Clone + Debug + Serialize + DeserializeOwned {
-    /// The wire function's own request.
+    /// Converts into the wire function's own request.
     fn into_request(self) -> F::Request;
 
-    /// The generated form of [`WireFunction::dry_run_request`]: what a request shrinks towards.
+    /// Returns the generated form of [`WireFunction::dry_run_request`]: the request that others
+    /// shrink towards.
     fn dry_run() -> Self;
 
-    /// The dry-run request with so many fields renewed, where the type knows how. Without it that goes by way of JSON, and
-    /// takes longer.
+    /// Returns the dry-run request with up to `fields` of its fields renewed, or `None` if the type
+    /// does not implement this. Then the caller mutates its JSON, which takes longer.
     ///
     /// # Errors
-    /// Those of `arbitrary`.
+    /// Returns the errors of `arbitrary`.
     fn mutated_sample(
         fields: usize,
         u: &mut arbitrary::Unstructured<'_>,
@@ -36,33 +37,33 @@ pub trait Generates<F: WireFunction>: Clone + Debug + Serialize + DeserializeOwn
         Ok(None)
     }
 
-    /// An arbitrary response, for the puppet to answer with, where the type knows how. Without it what is answered is near
-    /// the dry-run response.
+    /// Returns an arbitrary response for the puppet to answer with, or `None` if the type does not
+    /// implement this. Then the puppet answers with mutations of the dry-run response.
     ///
     /// # Errors
-    /// Those of `arbitrary`.
+    /// Returns the errors of `arbitrary`.
     fn response(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Option<F::Response>> {
         let _ = u;
         Ok(None)
     }
 
-    /// Shows each part of the request, where the type knows them; whether it does. Without it something is put into a
-    /// request by way of JSON.
+    /// Calls `show` with each part of the request and returns `true`, or returns `false` if the
+    /// type does not implement this. Then the caller changes the request's JSON.
     fn parts(&mut self, show: &mut dyn FnMut(Part<'_>)) -> bool {
         let _ = show;
         false
     }
 
-    /// Shows what a request says in each field that may be unusual, and what the field is for: see [`Role`](super::Role). Without it the
-    /// request is JSON of whoever sends it.
+    /// Calls `show` with each field that may be unusual, its value and its [`Role`](super::Role).
+    /// By default the whole request is one field of [`Role::Json`](super::Role::Json).
     fn values(request: F::Request, show: &mut dyn FnMut(FieldValue)) {
         show(whole(serde_json::to_value(request).unwrap_or_default()));
     }
 }
 
-/// A request with a place for the puppet's program.
+/// A request that can carry a puppet program.
 pub trait Carrier {
-    /// Puts the text into a string field of the request. The puppet finds it wherever it is.
+    /// Puts the text into a string field of the request. The puppet finds it in any field.
     fn carry(&mut self, text: String);
 }
 

@@ -1,14 +1,16 @@
-//! The vocabulary: what may be said to a plugin.
+//! The requests and responses of the wire functions, as types that can be generated.
 //!
-//! One file for each wire function holds the generated form of its request: a plain struct of fields
-//! that know what is realistic, what lies on a boundary, and what is rubbish. It converts into the wire
-//! types of every version, which share one definition.
+//! One file for each wire function holds the generated form of its request: a plain struct of
+//! fields. Each field type lists realistic values and boundary values and generates arbitrary ones.
+//! The struct converts into the wire types of every version of the function, which have the same
+//! fields.
 //!
-//! [`Request`] is the enum of all of them. To fuzz a function of your own, give it a request type that
-//! [`Generates`] it and an enum made by [`vocabulary!`](crate::vocabulary); `examples/own_function.rs`
-//! does.
+//! [`Request`] is the enum of all of them. To fuzz a function of your own, give it a request type
+//! that implements [`Generates`] and an enum made by [`vocabulary!`](crate::vocabulary), as
+//! `examples/own_function.rs` does.
 //!
-//! A discrepancy here is a request that no case can say, or a case whose request is not what it says.
+//! Bugs in this module look like a request that no case can express, or a case that sends another
+//! request than it states.
 
 pub use body::{Body, HeaderValue};
 pub use build_signer::BuildSigner;

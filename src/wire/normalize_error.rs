@@ -1,4 +1,4 @@
-//! `normalize_error`: turns an upstream's error into the one that the client gets.
+//! `normalize_error`: converts an upstream's error into the one that the client gets.
 
 use cc_lb_plugin_wire::{v1, v2};
 
@@ -11,9 +11,9 @@ use super::number::Status;
 wire_struct! {
     /// The request of `normalize_error`.
     NormalizeError {
-        /// The upstream's status.
+        /// The HTTP status of the upstream's response.
         pub status: Status,
-        /// The upstream's body.
+        /// The body of the upstream's response, in base64.
         pub body_base64: Body,
     }
 }

@@ -1,6 +1,6 @@
 //! Numeric fields.
 //!
-//! In a case file a float that JSON cannot carry exactly, such as NaN, is written as a string.
+//! A float that does not survive a round trip through JSON, such as NaN, is a string in case files.
 
 use std::sync::LazyLock;
 
@@ -40,7 +40,7 @@ macro_rules! number_fields {
 
         impl PartialEq for $name {
             fn eq(&self, other: &Self) -> bool {
-                // Floats by their bits, so that a NaN is the NaN that it is.
+                // Compares bits, so that a NaN equals itself.
                 self.0.to_ne_bytes() == other.0.to_ne_bytes()
             }
         }
@@ -54,7 +54,7 @@ macro_rules! number_fields {
 }
 
 number_fields! {
-    /// An HTTP status.
+    /// An HTTP status code.
     Status(u16) {
         realistic: [500, 401, 200, 400, 403, 429, 529],
         boundary: [0, 1, 99, 100, 599, 600, 999, u16::MAX]
@@ -69,13 +69,13 @@ number_fields! {
         ]
     }
 
-    /// A count of 32 bits.
+    /// A 32-bit count, such as a number of tokens.
     SmallCount(u32) {
         realistic: [2, 512, 180_000],
         boundary: [0, 1, i32::MAX as u32, 1 << 31, u32::MAX]
     }
 
-    /// A share, from 0 to 1 where it is realistic.
+    /// A share; realistic values are between 0 and 1.
     Share(f64, "double") {
         realistic: [0.5, 0.25, 0.95, 0.123_456_789],
         boundary: [
@@ -85,7 +85,7 @@ number_fields! {
         ]
     }
 
-    /// A confidence, from 0 to 1 where it is realistic.
+    /// A confidence; realistic values are between 0 and 1.
     Confidence(f32, "single") {
         realistic: [0.5, 0.85, 0.95],
         boundary: [
@@ -124,12 +124,12 @@ enum Readable<T> {
 
 macro_rules! float_form {
     ($module:ident, $float:ty) => {
-        /// How such a float is written to and read from a case file.
+        /// The form of this float in case files.
         mod $module {
             use super::*;
 
             pub(super) fn serialize<S: Serializer>(x: &$float, s: S) -> Result<S::Ok, S::Error> {
-                // The parser is allowed to be off by one bit: such a number is written as a string.
+                // The JSON parser may be off by one bit; such a number is written as a string.
                 let back = serde_json::to_string(x)
                     .ok()
                     .and_then(|text| serde_json::from_str::<$float>(&text).ok());

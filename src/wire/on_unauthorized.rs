@@ -1,4 +1,4 @@
-//! `on_unauthorized`: decides what follows when an upstream refused the credentials.
+//! `on_unauthorized`: decides what to do after an upstream refused the credentials.
 
 use cc_lb_plugin_wire::{v1, v2};
 
@@ -12,7 +12,7 @@ wire_struct! {
     OnUnauthorized {
         /// The upstream's error.
         pub error: UpstreamError,
-        /// The state that `build_signer` made.
+        /// The state that `build_signer` returned.
         pub signer_state: Json,
     }
 }

@@ -1,6 +1,7 @@
-//! Answers: arbitrary responses of the wire functions, drawn from the same fields as requests. The puppet answers with them.
+//! Arbitrary responses of the wire functions, drawn from the same field types as requests. The
+//! puppet answers with them.
 //!
-//! A discrepancy here is a response that no plugin can give, or one that is never drawn.
+//! Bugs in this module look like a response that no plugin can return, or one that is never drawn.
 
 use arbitrary::Unstructured;
 use cc_lb_plugin_wire::{v1, v2, v3};
@@ -12,12 +13,12 @@ use super::json::Json;
 use super::list::List;
 use super::text::{Label, Message, Method, UpstreamId, Url};
 
-/// A wire function's response.
+/// The response type of a wire function.
 pub(super) trait ArbitraryResponse: Sized {
-    /// An arbitrary one.
+    /// Draws an arbitrary response.
     ///
     /// # Errors
-    /// Those of `arbitrary`.
+    /// Returns the errors of `arbitrary`.
     fn arbitrary_response(u: &mut Unstructured<'_>) -> arbitrary::Result<Self>;
 }
 
@@ -66,7 +67,7 @@ answers! {
     }
 }
 
-/// What a filter says of a candidate.
+/// The decision of a filter about one candidate.
 #[derive(arbitrary::Arbitrary)]
 struct Judgement {
     upstream_id: UpstreamId,

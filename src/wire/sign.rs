@@ -10,9 +10,9 @@ use super::json::Json;
 wire_struct! {
     /// The request of `sign`.
     Sign {
-        /// What is signed.
+        /// The request to sign, in the shape that the upstream expects.
         pub shaped: ShapedRequest,
-        /// The state that `build_signer` made.
+        /// The state that `build_signer` returned.
         pub signer_state: Json,
     }
 }

@@ -1,6 +1,6 @@
-//! Text fields: one type for each meaning that a string has in the protocol.
+//! Text fields: one type for each meaning of a string in the protocol.
 //!
-//! In a case file a text is a JSON string; one long run of the same few characters is written as
+//! In a case file a text is a JSON string. A text that only repeats a few characters is written as
 //! `{"$repeat": ["a", 1024]}`.
 
 use arbitrary::Unstructured;
@@ -12,13 +12,13 @@ use serde_json::Value;
 /// The longest text that `$repeat` may stand for, in bytes.
 const REPEAT_MAX_BYTES: usize = 1 << 20;
 
-/// Runs of at least this many characters are written as `$repeat`.
+/// The fewest characters of a text that is written as `$repeat`.
 const REPEAT_MIN_CHARS: usize = 64;
 
-/// The longest part whose runs are written so, in characters.
+/// The longest unit of `$repeat`, in characters.
 const REPEAT_UNIT_MAX_CHARS: usize = 8;
 
-/// The edges of every text field.
+/// The boundary values that all text fields share.
 const EDGES: [&str; 17] = [
     "",
     "\0",
@@ -36,11 +36,11 @@ const EDGES: [&str; 17] = [
     "\\u0000\\n\\\"${HOME}",
     "a\r\n\tb",
     "\u{1}\u{1f}\u{7f}",
-    // Close to the mark of the puppet's programs, but none.
+    // Almost the mark of a puppet program.
     "puppet",
 ];
 
-/// The lengths of the long texts among the edges.
+/// The lengths of the long boundary values, in characters.
 const LONG: [usize; 3] = [255, 256, 1024];
 
 fn edges(own: &[&str]) -> impl Iterator<Item = String> {
@@ -64,7 +64,7 @@ fn arbitrary_strategy() -> impl Strategy<Value = String> {
     proptest::collection::vec(character, 0..=24).prop_map(String::from_iter)
 }
 
-/// `{"$repeat": [unit, times]}`.
+/// The compact form of a repetitive text: `{"$repeat": [unit, times]}`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Repeat {
@@ -73,16 +73,17 @@ pub(super) struct Repeat {
 }
 
 impl Repeat {
-    /// The short form of a text, where it has one.
+    /// Returns the compact form of a text, if it has one.
     pub(crate) fn detect(text: &str) -> Option<Self> {
-        // A character has up to four bytes, and a text that is not short to read is written as it is.
+        // A character has up to four bytes, so this bound in bytes is no tighter than that in
+        // characters.
         if !(REPEAT_MIN_CHARS..=REPEAT_MAX_BYTES).contains(&text.len()) {
             return None;
         }
         let bytes = text.as_bytes();
         let ends = text.char_indices().skip(1).take(REPEAT_UNIT_MAX_CHARS);
         let (chars, unit) = (1..).zip(ends).find_map(|(chars, (end, _))| {
-            // What is the same as itself, a unit further on, is that unit again and again.
+            // A text that equals itself shifted by one unit is a repetition of that unit.
             let repeats =
                 bytes.len().is_multiple_of(end) && bytes[end..] == bytes[..bytes.len() - end];
             repeats.then_some((chars, &text[..end]))
@@ -93,7 +94,7 @@ impl Repeat {
         })
     }
 
-    /// The text, unless it is longer than one may be.
+    /// Returns the text, or an error if it is too long.
     pub(crate) fn text(&self) -> Result<String, String> {
         let (unit, times) = &self.repeat;
         match unit.len().checked_mul(*times) {
@@ -105,7 +106,7 @@ impl Repeat {
     }
 }
 
-/// How many bytes the texts stand for that are written in short, in a case or a part of it.
+/// Returns how many bytes the compact texts in a case, or in a part of it, stand for.
 pub(crate) fn repeated_bytes(value: &Value) -> usize {
     match value {
         Value::Object(fields) => match Repeat::deserialize(value) {
@@ -113,7 +114,7 @@ pub(crate) fn repeated_bytes(value: &Value) -> usize {
                 repeat: (unit, times),
             }) => {
                 let bytes = unit.len().saturating_mul(times);
-                // What is longer is no text.
+                // A longer one is not a text.
                 if bytes <= REPEAT_MAX_BYTES { bytes } else { 0 }
             }
             Err(_) => fields.values().map(repeated_bytes).sum(),
@@ -123,7 +124,7 @@ pub(crate) fn repeated_bytes(value: &Value) -> usize {
     }
 }
 
-/// How a text is written to and read from a case file.
+/// The form of a text in case files.
 pub(crate) mod form {
     use super::*;
 
@@ -152,7 +153,7 @@ pub(crate) mod form {
     }
 }
 
-/// Makes a field type that is a string, from its lists and its ways to be rubbish.
+/// Makes a field type that is a string, from its value lists and its generators.
 macro_rules! string_field {
     ($(#[$doc:meta])* $name:ident {
         realistic: $real:expr, boundary: $edges:expr, arbitrary_value: $arbitrary_value:path, strategy: $strategy:path,
@@ -298,7 +299,7 @@ text_fields! {
         boundary: ["API_KEY", "api_key "],
     }
 
-    /// An upstream's id, a UUID where it is realistic.
+    /// An upstream's id; realistic values are UUIDs.
     UpstreamId: Name {
         realistic: [
             "00000000-0000-0000-0000-000000000000",
@@ -308,7 +309,7 @@ text_fields! {
         boundary: ["ffffffff-ffff-ffff-ffff-ffffffffffff", "0b9d8a52"],
     }
 
-    /// A name that people gave: of an upstream, a rate limit's kind, a window, a claim, a reason.
+    /// A name given by people: of an upstream, a kind of rate limit, a window, a claim or a reason.
     Label: Name {
         realistic: [
             "dry-run-upstream",

@@ -1,4 +1,4 @@
-//! The requests of a campaign: one enum of all functions.
+//! The enum of a campaign's requests, which covers all functions.
 
 use std::fmt::Debug;
 
@@ -11,91 +11,95 @@ use super::fields::Part;
 use super::function::Function;
 use super::function_names::{self, UnknownFunction};
 
-/// The requests that a campaign draws from. Implemented by [`vocabulary!`](crate::vocabulary).
+/// The requests that a campaign draws from. [`vocabulary!`](crate::vocabulary) implements it.
 pub trait Vocabulary: Clone + Debug + PartialEq + Serialize + DeserializeOwned + 'static {
-    /// All functions, in the order in which reports show them.
+    /// Returns all functions, in the order of reports.
     fn functions() -> &'static [Function];
 
-    /// The places of the functions of these names, such as `shape`, and labels, such as `shape_v2`; of all where there is
-    /// none.
+    /// Returns the indices of the functions with these names, such as `shape`, or labels, such as
+    /// `shape_v2`; of all functions if `names` is empty.
     ///
     /// # Errors
-    /// [`UnknownFunction`] where there is no function of a name.
+    /// Returns [`UnknownFunction`] if a name matches no function.
     fn function_indices(names: &[String]) -> Result<Vec<usize>, UnknownFunction> {
         function_names::function_indices(Self::functions(), names)
     }
 
-    /// The function that this request is for.
+    /// Returns the function that this request is for.
     fn function(&self) -> &'static Function {
         &Self::functions()[self.function_index()]
     }
 
-    /// The dry-run request of a function, given by its place in [`Vocabulary::functions`].
+    /// Returns the dry-run request of the function at an index of [`Vocabulary::functions`].
     ///
     /// # Panics
-    /// Where there is no such place.
+    /// Panics if the index is out of range.
     fn dry_run(index: usize) -> Self;
 
-    /// An arbitrary request of that function.
+    /// Returns an arbitrary request of the function at an index of [`Vocabulary::functions`].
     ///
     /// # Errors
-    /// Those of `arbitrary`.
+    /// Returns the errors of `arbitrary`.
     ///
     /// # Panics
-    /// Where there is no such place.
+    /// Panics if the index is out of range.
     fn arbitrary_of(index: usize, u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Self>;
 
-    /// The dry-run request of that function with so many fields renewed; `None` where its type does not know how.
+    /// Returns the dry-run request of the function at an index with up to `fields` of its fields
+    /// renewed, or `None` if its type does not implement that.
     ///
     /// # Errors
-    /// Those of `arbitrary`.
+    /// Returns the errors of `arbitrary`.
     ///
     /// # Panics
-    /// Where there is no such place.
+    /// Panics if the index is out of range.
     fn mutated_sample_of(
         index: usize,
         fields: usize,
         u: &mut arbitrary::Unstructured<'_>,
     ) -> arbitrary::Result<Option<Self>>;
 
-    /// Shows each part of the request; `false` where its type does not know them.
+    /// Calls `show` with each part of the request and returns `true`, or returns `false` if its
+    /// type does not implement that.
     fn parts(&mut self, show: &mut dyn FnMut(Part<'_>)) -> bool;
 
-    /// An arbitrary request of that function, as a strategy that shrinks.
+    /// Returns a strategy of arbitrary requests of the function at an index. It shrinks.
     ///
     /// # Panics
-    /// Where there is no such place.
+    /// Panics if the index is out of range.
     fn strategy_of(index: usize) -> proptest::strategy::BoxedStrategy<Self>;
 
-    /// Puts the text into a string field.
+    /// Puts the text, a puppet program, into a string field.
     fn carry(&mut self, text: String);
 
-    /// The JSON that the guest must get, but for `_v`.
+    /// Returns the JSON that the guest must receive, without `_v`.
     ///
     /// # Errors
-    /// Where the request does not serialize.
+    /// Returns the error of `serde_json` if the request does not serialize.
     fn to_json(&self) -> Result<Value, serde_json::Error>;
 
-    /// Hands the wire function's own request to a visitor.
+    /// Calls the visitor with the wire function's own request.
     fn visit<V: Visitor>(self, visitor: V) -> V::Output;
 
-    /// The place of the request's function in [`Vocabulary::functions`].
+    /// Returns the index of the request's function in [`Vocabulary::functions`].
     fn function_index(&self) -> usize;
 }
 
-/// Does something with a request, whatever its wire function is: a session dispatches it.
+/// A generic operation on a request of any wire function, such as its dispatch by a session.
 pub trait Visitor {
-    /// What comes of it.
+    /// The result of the operation.
     type Output;
 
-    /// Does it.
+    /// Performs the operation.
     fn visit<F: WireFunction>(self, request: F::Request) -> Self::Output;
 }
 
-/// Makes the enum of a campaign's requests and implements [`Vocabulary`](crate::wire::vocabulary::Vocabulary) for it.
+/// Declares the enum of a campaign's requests and implements
+/// [`Vocabulary`](crate::wire::vocabulary::Vocabulary) for it.
 ///
-/// Each variant is `Name(RequestType) => WireFunctionType, "label"`; the request type implements
-/// `arbitrary::Arbitrary`, `proptest::arbitrary::Arbitrary`, [`Carrier`](crate::wire::generates::Carrier) and
+/// Each variant is `Name(RequestType) => WireFunctionType, "label"`. The request type implements
+/// `arbitrary::Arbitrary`, `proptest::arbitrary::Arbitrary`,
+/// [`Carrier`](crate::wire::generates::Carrier) and
 /// [`Generates`](crate::wire::generates::Generates) of the wire function.
 #[macro_export]
 macro_rules! vocabulary {
@@ -152,8 +156,8 @@ macro_rules! vocabulary {
                     &mut $crate::reexport::arbitrary::Unstructured<'_>,
                 ) -> $crate::reexport::arbitrary::Result<Option<T>>;
                 let make: &[Make<Self>] = &[$(|fields, u| {
-                    let near = <$request as $crate::wire::Generates<$function>>::mutated_sample(fields, u)?;
-                    Ok(near.map(Self::$variant))
+                    let sample = <$request as $crate::wire::Generates<$function>>::mutated_sample(fields, u)?;
+                    Ok(sample.map(Self::$variant))
                 }),+];
                 make[index](fields, u)
             }

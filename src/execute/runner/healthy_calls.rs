@@ -1,4 +1,4 @@
-//! Healthy calls: the dry-run requests without a program, of which is known what they come to.
+//! Healthy calls: the dry-run requests without a program, whose outcome is known.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use crate::record::{ProbeRecord, Subject};
 use crate::wire::Vocabulary;
 
 impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
-    /// Whether the puppet is heard says a call that knocks, on a session of its own: a host may run it on another thread.
+    /// Makes a log call on a session of its own, which shows whether log calls can be counted: a
+    /// host may run the puppet on another thread.
     pub(crate) fn calibrate_call_counter(&mut self) -> Result<(), HandshakeError> {
         if let Some(healthy) = self.healthy.first() {
             let program = Some(Program(vec![Op::LogCall, Op::EmitHealthy]));
@@ -27,14 +28,16 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
         Ok(())
     }
 
-    /// A healthy call of each function, on a fresh session each. What two of them do not agree on is no matter of what was before.
+    /// Makes a healthy call of each function, each on a fresh session. If a result differs, calls
+    /// again and keeps only results that are equal both times: others do not depend on what
+    /// happened before.
     pub(crate) fn on_other_sessions(&mut self) -> Result<Vec<ProbeRecord>, HandshakeError> {
         let mut first = self.healthy_calls()?;
         if first
             .iter()
             .any(|probe| probe.result != probe.fresh_session)
         {
-            // Each in another place than before, should every second session be otherwise.
+            // Shift the sessions by one, in case every second session differs.
             if self.healthy.len().is_multiple_of(2) {
                 self.renew()?;
             }
@@ -44,22 +47,23 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
         Ok(first)
     }
 
-    /// Each on a fresh session, as when the host was opened: what one session does to its own later calls is another matter.
+    /// Makes each call on a fresh session, as when the host was opened. What a session does to its
+    /// own later calls is another matter.
     fn healthy_calls(&mut self) -> Result<Vec<ProbeRecord>, HandshakeError> {
         let mut calls = Vec::with_capacity(self.healthy.len());
-        for place in 0..self.healthy.len() {
+        for index in 0..self.healthy.len() {
             self.renew()?;
-            calls.push(self.probe(place, 0));
+            calls.push(self.probe(index, 0));
         }
         Ok(calls)
     }
 
-    /// Makes the healthy call of a negotiated function.
+    /// Makes the healthy call of a negotiated function, given by its index among these.
     pub(crate) fn probe(&mut self, negotiated: usize, after: usize) -> ProbeRecord {
         self.heartbeat(self.healthy[negotiated].function);
         let healthy = &self.healthy[negotiated];
         let mark = self.watch.as_ref().map(Watch::mark);
-        // It does not knock: what is heard is another call's.
+        // A healthy call makes no log call, so one that is counted belongs to another call.
         let session = &mut self.session;
         let mut dispatch = || execute(healthy.step.request_with_program(), session);
         let (seen, guest_calls) = match self.subject {

@@ -1,4 +1,4 @@
-//! Where in a plugin something is that a case shows.
+//! Locates the step of a case that shows a violation.
 
 use super::Runner;
 use crate::case::{Case, Depth, Step};
@@ -9,11 +9,11 @@ use crate::record::{CaseRecord, Subject};
 use crate::wire::Vocabulary;
 
 impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
-    /// Where in the plugin a step is, by a run of a copy that is metered; `shown` says which step of the record. `None` where
-    /// that cannot be told, or there is no such step.
+    /// Locates a step in the plugin with a metered copy. `shown` returns the index of the step in
+    /// the record. Returns `None` if the step cannot be located, or there is no such step.
     ///
     /// # Errors
-    /// [`HandshakeError`] where the host opens no session.
+    /// Returns a [`HandshakeError`] if the host cannot open a session.
     pub fn locate(
         &mut self,
         case: &Case<R>,
@@ -32,7 +32,7 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
         let before = memory::peak();
         let mut heartbeat = |function| self.heartbeat(function);
         let site = locate(host, &steps, cause, &mut heartbeat);
-        // What the copy took is nothing that the next case takes.
+        // The memory of the copy must not count for the next case.
         if let (Some((baseline, last)), Some(before), Some(peak)) =
             (&mut self.peaks, before, memory::peak())
         {
@@ -43,9 +43,10 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
     }
 }
 
-/// What the instance was called with on which this step was dispatched, the step last: each step as often as it was
-/// dispatched, and the healthy calls in between. Behind a call that ended abnormally there is a fresh instance: the copy has
-/// more fuel and time, and would not end there.
+/// Returns the calls of the instance on which this step was dispatched, with the step last: each
+/// dispatch, and the healthy calls in between. An instance is fresh after a call that ended
+/// abnormally. Calls before that are left out, because the copy has more fuel and time and would
+/// not end there.
 fn calls_of_one_instance<R: Vocabulary>(
     case: &Case<R>,
     record: &CaseRecord,
@@ -54,11 +55,11 @@ fn calls_of_one_instance<R: Vocabulary>(
     let ended = |call: &Call| call.cause.as_ref().is_some_and(Cause::is_abnormal);
     let mut steps = Vec::new();
     let mut probes = record.probes.iter().peekable();
-    for (place, seen) in record.steps[..=shown].iter().enumerate() {
-        if place > 0 && ended(&record.steps[place - 1].call) {
+    for (index, seen) in record.steps[..=shown].iter().enumerate() {
+        if index > 0 && ended(&record.steps[index - 1].call) {
             steps.clear();
         }
-        while let Some(probe) = probes.next_if(|probe| probe.after <= place) {
+        while let Some(probe) = probes.next_if(|probe| probe.after <= index) {
             let function = R::functions().iter().position(|of| of == probe.function);
             steps.extend(function.map(Step::healthy));
             if ended(&probe.call) {

@@ -1,4 +1,4 @@
-//! The steps of a case on the session that is open, one dispatch after the other.
+//! Dispatches the steps of a case on the open session, one after the other.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -11,18 +11,19 @@ use crate::host::{Call, Cause, DispatchOutcome, Host};
 use crate::record::{CaseRecord, StepResult, Subject};
 use crate::wire::Vocabulary;
 
-/// When a plugin's answers to a case have so many bytes together, its other steps are left out: the record keeps all of
-/// them, read too. What it answers again and again counts once.
+/// The most bytes of a plugin's answers to a case, after which its other steps are skipped, because
+/// the record keeps all answers, both as bytes and parsed. Identical answers in a row count once.
 const ANSWERS_MAX_BYTES: usize = 8 << 20;
 
-/// An answer that takes more than so many times its bytes when it is read counts for more.
+/// The most times its own size that a parsed answer may take before it counts for more.
 const TREE_MAX_TIMES: usize = 8;
 
-/// Up to so many bytes of text an answer's tree is not looked at.
+/// The largest answer, in bytes, whose parsed size is not computed.
 const SMALL_BYTES: usize = 4096;
 
-/// When so many calls of a plugin in a row ended abnormally, the rest of a case of [`MANY_STEPS`] is left out: each began
-/// with a fresh instance, in which nothing adds up, and a call that the clock ends takes long.
+/// The most calls of a plugin in a row that may end abnormally, after which the rest of a case of
+/// [`MANY_STEPS`] is skipped: each of them begins with a fresh instance, so nothing accumulates,
+/// and a call that times out takes long.
 const ABNORMAL_IN_A_ROW_MAX: usize = 32;
 
 fn answer_bytes(result: &StepResult, call: &Call) -> usize {
@@ -35,27 +36,27 @@ fn answer_bytes(result: &StepResult, call: &Call) -> usize {
     }
 }
 
-/// What a case came to so far, for its length.
+/// The state that decides whether the rest of a case is skipped.
 struct Long {
-    /// Whether it has [`MANY_STEPS`].
+    /// Whether the case has [`MANY_STEPS`].
     is_long: bool,
     answered_bytes: usize,
-    /// How many calls in a row ended abnormally.
+    /// The number of calls in a row that ended abnormally.
     abnormal: usize,
 }
 
-/// What is left out.
+/// The part that is skipped.
 #[derive(PartialEq)]
 enum Left {
-    /// The rest of a step's times.
+    /// The remaining repetitions of a step.
     Step,
-    /// The rest of the case.
+    /// The remaining steps of the case.
     Case,
 }
 
 impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
-    /// Dispatches steps, so often together, and behind each that did not answer the healthy call of its function; of the
-    /// puppet one of each function where the clock ended it.
+    /// Dispatches steps, `dispatches` in total. After each one without an answer, makes the healthy
+    /// call of its function, or one of each function if the puppet timed out.
     pub(crate) fn steps<'c>(
         &mut self,
         dispatches: usize,
@@ -70,17 +71,17 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
             answered_bytes: 0,
             abnormal: 0,
         };
-        for (place, step) in steps.enumerate() {
+        for (index, step) in steps.enumerate() {
             let mut next = ControlFlow::Continue(());
             for _ in 1..step.times.get() {
                 let step = Cow::Borrowed(step.as_ref());
-                next = self.dispatch(place, step, &mut record, &mut long);
+                next = self.dispatch(index, step, &mut record, &mut long);
                 if next.is_break() {
                     break;
                 }
             }
             if next.is_continue() {
-                next = self.dispatch(place, step, &mut record, &mut long);
+                next = self.dispatch(index, step, &mut record, &mut long);
             }
             if next == ControlFlow::Break(Left::Case) {
                 break;
@@ -89,24 +90,25 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
         record
     }
 
-    /// Dispatches a step once; whether the rest of its times is left out, or of the case.
+    /// Dispatches a step once. Returns whether to skip its remaining repetitions or the rest of the
+    /// case.
     fn dispatch(
         &mut self,
-        place: usize,
+        index: usize,
         step: Cow<'_, Step<R>>,
         record: &mut CaseRecord,
         long: &mut Long,
     ) -> ControlFlow<Left> {
-        let Some(mut seen) = self.step(place, step, long.is_long) else {
+        let Some(mut seen) = self.step(index, step, long.is_long) else {
             return ControlFlow::Break(Left::Step);
         };
         let answered = matches!(seen.result.outcome(), Some(DispatchOutcome::Ok(_)));
-        // Of a host that tells no cause, any call without an answer may have ended so.
+        // If the host reports no cause, any call without an answer may have ended abnormally.
         let cause = seen.call.cause.as_ref();
         let abnormal = cause.map_or(!answered, Cause::is_abnormal);
         let function = seen.function;
         let before = record.steps.last();
-        match before.filter(|before| before.step_index == place) {
+        match before.filter(|before| before.step_index == index) {
             Some(before) if seen.share(before) => {}
             _ => long.answered_bytes += answer_bytes(&seen.result, &seen.call),
         }
@@ -118,7 +120,8 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
         let by_clock = self.subject == Subject::Puppet && seen.hit_time_limit();
         record.steps.push(seen);
         if !answered && let Some(own) = self.healthy.iter().position(|h| h.function == function) {
-            // What a host does of another function behind a call that the clock ended, the healthy call of its own may undo.
+            // The function's own healthy call comes last: it might undo what the host does to other
+            // functions after a timeout.
             let others = 0..if by_clock { self.healthy.len() } else { 0 };
             for negotiated in others.filter(|other| *other != own).chain([own]) {
                 let mut probe = self.probe(negotiated, record.steps.len());

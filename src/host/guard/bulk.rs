@@ -1,11 +1,13 @@
-//! Bulk instructions: what fills, copies and initialises memory and tables takes one unit of fuel however long it takes, and
-//! nothing interrupts it.
+//! Bulk instructions: they fill, copy and initialize memory and tables, take one unit of fuel
+//! regardless of their duration, and cannot be interrupted.
 //!
-//! Each becomes a call of a function that does the same: memory piece by piece, each of which takes fuel and can be
-//! interrupted; a table, which is small, at once. The call is as long as the instruction, so that all other code stays where it
-//! is. What has been written when a later piece traps is seen by nobody: the instance goes.
+//! Each is replaced with a call of a function that does the same. For memory it works in pieces,
+//! each of which takes fuel and can be interrupted; a table is small, so it is done at once. The
+//! call has as many bytes as the instruction, so all other code keeps its offsets. If a later piece
+//! traps, nothing sees the pieces that were written: the instance is dropped.
 //!
-//! A discrepancy here is a plugin that answers otherwise than without the guard, or a call that outlives its time.
+//! Bugs in this module look like a plugin that answers differently than without the guard, or a
+//! call that exceeds its time.
 
 use std::ops::Range;
 
@@ -15,10 +17,10 @@ use wasmparser::{FunctionBody, Operator, Payload};
 use super::limits::BULK_MAX;
 use super::rejection::Rejection;
 
-/// So many bytes are written at once: some microseconds.
+/// The size of a piece in bytes, which takes some microseconds to write.
 const PIECE_BYTES: i32 = 1 << 16;
 
-/// A bulk instruction, with what it names.
+/// A bulk instruction with its operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     MemoryFill,
@@ -29,16 +31,16 @@ enum Form {
     TableInit { segment: u32, table: u32 },
 }
 
-/// A bulk instruction in the module.
+/// An occurrence of a bulk instruction in the module.
 #[derive(Debug)]
 struct Found {
-    /// Its bytes.
+    /// The bytes of the instruction in the module.
     range: Range<usize>,
-    /// Which of the forms it is.
+    /// The index of its form.
     form: usize,
 }
 
-/// The bulk instructions of a module, and what is put in their place.
+/// The bulk instructions of a module and the functions that replace them.
 #[derive(Debug, Default)]
 pub(crate) struct Bulk {
     forms: Vec<Form>,
@@ -47,14 +49,14 @@ pub(crate) struct Bulk {
     functions: u32,
 }
 
-/// The parameters of the added functions: their types come behind the module's own, in this order.
+/// The parameters of the added functions. Their types follow the module's own, in this order.
 const PARAMETERS: [[ValType; 3]; 2] = [
     [ValType::I32; 3],
     [ValType::I32, ValType::FUNCREF, ValType::I32],
 ];
 
 impl Form {
-    /// Of an instruction; `None` where it is no bulk instruction.
+    /// Returns the form of an instruction, or `None` if it is not a bulk instruction.
     fn from_operator(operator: &Operator<'_>) -> Option<Self> {
         Some(match *operator {
             Operator::MemoryFill { .. } => Self::MemoryFill,
@@ -82,7 +84,7 @@ impl Form {
         u32::from(matches!(self, Self::TableFill { .. }))
     }
 
-    /// The instruction.
+    /// Emits the instruction.
     fn carry_out(self, code: &mut InstructionSink<'_>) {
         match self {
             Self::MemoryFill => code.memory_fill(0),
@@ -94,7 +96,7 @@ impl Form {
         };
     }
 
-    /// The function that is called in its place.
+    /// Returns the function that replaces the instruction.
     fn function(self) -> Function {
         let mut function = Function::new([]);
         let mut code = function.instructions();
@@ -102,7 +104,8 @@ impl Form {
             Self::MemoryFill => self.forwards(&mut code, false),
             Self::MemoryInit { .. } => self.forwards(&mut code, true),
             Self::MemoryCopy => {
-                // What lies behind itself is copied from its end, lest it is overwritten.
+                // A copy towards higher addresses runs from the end, so that it does not overwrite
+                // its source.
                 code.local_get(TO).local_get(FROM).i32_gt_u().if_(EMPTY);
                 self.backwards(&mut code);
                 code.end();
@@ -116,13 +119,14 @@ impl Form {
         function
     }
 
-    /// The instruction as it was.
+    /// Emits the instruction with the function's parameters.
     fn whole(self, code: &mut InstructionSink<'_>) {
         code.local_get(TO).local_get(FROM).local_get(LENGTH);
         self.carry_out(code);
     }
 
-    /// The last piece, which may be all, and the end of the function; nothing where there is more than that.
+    /// Emits the last piece, which may be all, and a return. It is skipped if more than one piece
+    /// is left.
     fn last(self, code: &mut InstructionSink<'_>) {
         code.local_get(LENGTH)
             .i32_const(PIECE_BYTES)
@@ -157,7 +161,7 @@ impl Form {
     }
 }
 
-/// The parameters of an added function: where to, from where or with what, and how much.
+/// The parameters of an added function: the destination, the source or the value, and the length.
 const TO: u32 = 0;
 const FROM: u32 = 1;
 const LENGTH: u32 = 2;
@@ -172,10 +176,10 @@ fn add(code: &mut InstructionSink<'_>, local: u32, value: i32) {
 }
 
 impl Bulk {
-    /// Those of a module that is valid.
+    /// Finds the bulk instructions of a valid module.
     ///
     /// # Errors
-    /// [`Rejection`] where there are too many different ones.
+    /// Returns a [`Rejection`] if there are too many different ones.
     pub(crate) fn find_all(payloads: &[Payload<'_>]) -> Result<Self, Rejection> {
         let mut bulk = Self::default();
         for payload in payloads {
@@ -193,7 +197,7 @@ impl Bulk {
         Ok(bulk)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.forms.is_empty()
     }
@@ -219,7 +223,8 @@ impl Bulk {
         Ok(())
     }
 
-    /// The section of types, functions or code of the module with what is added; `None` for any other, and where nothing is.
+    /// Returns the section of types, functions or code with the additions, or `None` for any other
+    /// section or if there is nothing to add.
     pub(crate) fn section(&self, wasm: &[u8], id: u8, range: Range<usize>) -> Option<Section> {
         if self.forms.is_empty() {
             return None;
@@ -265,7 +270,7 @@ impl Bulk {
     }
 }
 
-/// A section that was rewritten.
+/// A rewritten section.
 pub(crate) struct Section {
     id: u8,
     data: Vec<u8>,
@@ -280,14 +285,14 @@ impl Section {
     }
 }
 
-/// Puts a call in the place of an instruction, which has three bytes at least: the number of the function in as many bytes as are
-/// left, which may be more than it needs, and then nothing.
-fn put_call(place: &mut [u8], function: u32) {
+/// Overwrites an instruction of at least three bytes with a call. The function's index takes all
+/// remaining bytes, up to five, with padding if it needs fewer; the rest is `nop`.
+fn put_call(bytes: &mut [u8], function: u32) {
     const CALL: u8 = 0x10;
     const NOP: u8 = 0x01;
     const NUMBER_MAX_BYTES: usize = 5;
-    place.fill(NOP);
-    let Some((call, rest)) = place.split_first_mut() else {
+    bytes.fill(NOP);
+    let Some((call, rest)) = bytes.split_first_mut() else {
         return;
     };
     *call = CALL;
@@ -312,9 +317,9 @@ mod tests {
             (4, 1, &[0x10, 0x81, 0x80, 0x00]),
             (8, 300, &[0x10, 0xac, 0x82, 0x80, 0x80, 0x00, 0x01, 0x01]),
         ] {
-            let mut place = vec![0xfc; length];
-            put_call(&mut place, function);
-            assert_eq!(place, expected);
+            let mut bytes = vec![0xfc; length];
+            put_call(&mut bytes, function);
+            assert_eq!(bytes, expected);
         }
     }
 }

@@ -1,6 +1,8 @@
-//! What a plugin's module costs before any of it runs: memory to compile its functions, time to instantiate it.
+//! The costs of a plugin's module before any of it runs: memory to compile its functions, time to
+//! instantiate it.
 //!
-//! A discrepancy here is a small module that takes the memory or the time of whoever opens it.
+//! Bugs in this module look like a small module that exhausts the memory or the time of the process
+//! that opens it.
 
 use wasmparser::{
     ConstExpr, DataKind, ElementItems, ElementKind, FunctionBody, Operator, Payload, SubType,
@@ -18,12 +20,12 @@ use super::limits::{
 };
 use super::rejection::Rejection;
 
-/// What the sections so far come to.
+/// The costs of the sections so far.
 #[derive(Debug, Default)]
 pub(crate) struct Costs {
     signatures: Signatures,
     imported: usize,
-    /// How many functions have been looked at.
+    /// The number of function bodies so far.
     bodies: usize,
     constants: u64,
     handed_on: u64,
@@ -32,15 +34,15 @@ pub(crate) struct Costs {
     blocks: u64,
     locals: u64,
     values_in_blocks: u64,
-    /// What instantiating it takes, in millionths of a percent: see [`RENEWAL_MAX_PERCENT`].
+    /// The time to instantiate the module, in millionths of a percent: see [`RENEWAL_MAX_PERCENT`].
     renewal: u64,
 }
 
 impl Costs {
-    /// Adds a section, or a function. Sections come in the order of a module.
+    /// Adds a section or a function. Sections must come in the order of a module.
     ///
     /// # Errors
-    /// [`Rejection`] where it costs too much.
+    /// Returns a [`Rejection`] if the module costs too much.
     pub(crate) fn add(&mut self, payload: &Payload<'_>) -> Result<(), Rejection> {
         match payload {
             Payload::TypeSection(section) => {
@@ -161,7 +163,7 @@ impl Costs {
             entries += count;
             if let ElementKind::Active { offset_expr, .. } = element.kind {
                 segments += 1;
-                // That of one entry is in that of its segment.
+                // A segment counts for its first entry too.
                 active += (times * count).saturating_sub(1);
                 self.add_constant(&offset_expr)?;
             }
@@ -205,7 +207,8 @@ impl Costs {
         self.add_renewal(pages, COPIED_PAGES_MAX)
     }
 
-    /// Adds so many of what takes all the time that there is to instantiate a module when there are `most`.
+    /// Adds the time of `count` items of a kind, of which `most` take all the time that
+    /// instantiating a module may take.
     fn add_renewal(&mut self, count: u64, most: u64) -> Result<(), Rejection> {
         const PERCENT: u64 = 1_000_000;
         self.renewal += count * 100 * PERCENT / most;
@@ -217,7 +220,7 @@ impl Costs {
     }
 
     fn add_constant(&mut self, expression: &ConstExpr<'_>) -> Result<(), Rejection> {
-        // One instruction, and its end: that much is bounded where it stands.
+        // One instruction and its end. Their number is bounded by that of the items.
         const SHORTEST: u64 = 2;
         let mut instructions = 0;
         for operator in expression.get_operators_reader() {
@@ -238,10 +241,10 @@ impl Costs {
         if bytes > FUNCTION_MAX_BYTES {
             return Err(Rejection::LargeFunction { bytes });
         }
-        let place = self.imported + self.bodies;
+        let index = self.imported + self.bodies;
         self.bodies += 1;
-        // The validator says which has none.
-        let ty = self.signatures.functions.get(place).copied();
+        // The validator reports a function without a type.
+        let ty = self.signatures.functions.get(index).copied();
         let function = FunctionCosts::measure(body, ty.unwrap_or(u32::MAX), &self.signatures)?;
         let FunctionCosts {
             locals,
@@ -291,7 +294,7 @@ fn add_exports(section: wasmparser::ExportSectionReader<'_>) -> Result<(), Rejec
     Ok(())
 }
 
-/// The place that a constant expression says, where it is a number.
+/// Returns the offset that a constant expression consists of, if it is a plain number.
 fn constant(expression: &ConstExpr<'_>) -> Option<u32> {
     let mut operators = expression.get_operators_reader();
     match (operators.read().ok()?, operators.read().ok()?) {

@@ -1,8 +1,10 @@
-//! The front: the module that Extism calls instead of the plugin. For each function of the plugin that a host can call it
-//! has one that tells the guard of a new call, passes on, and has the guard hand out what the call came to; the start code is
-//! one of these, but what it sets is handed to nobody.
+//! The front: the module that Extism calls instead of the plugin.
 //!
-//! A discrepancy here is a call that the guard was not told of.
+//! For each function of the plugin that a host can call, it has one that tells the guard about the
+//! new call, calls the function, and lets the guard return the result to Extism. The start code is
+//! one of these functions, but its output and errors are not returned.
+//!
+//! Bugs in this module look like a call that the guard does not know about.
 
 use std::convert::Infallible;
 
@@ -15,20 +17,20 @@ use wasm_encoder::{
 use super::names::{BEGIN, CLEAR, END, GUARD, LINK, MEMORY, PLUGIN, START, inner_name};
 use super::start_code::{Start, StartCode};
 
-/// The type of functions without a result, of those that return a code, and of `hs_init`.
+/// The types of functions without a result, of those that return a code, and of `hs_init`.
 const NOTHING: u32 = 0;
 const CODE: u32 = 1;
 const HASKELL: u32 = 2;
 
-/// What is done behind a call of the plugin's function.
+/// A call of one of the plugin's functions.
 struct Passed {
     function: u32,
-    /// How many zeros it is called with, and how many of its results nobody reads.
+    /// The number of zeros that it is called with, and the number of its results that are dropped.
     zeros: usize,
     unread: usize,
 }
 
-/// The module for a plugin with these functions, each with whether it returns a code.
+/// Returns the front for a plugin with these functions, each with whether it returns a code.
 pub(crate) fn front(
     callable: &[(&str, bool)],
     start_code: &StartCode,
@@ -94,12 +96,12 @@ pub(crate) fn front(
     Ok(front.finish())
 }
 
-/// The module as far as it is made.
+/// The module under construction.
 #[derive(Default)]
 struct Front {
     types: TypeSection,
     imports: ImportSection,
-    /// How many of the imports are functions. They come first.
+    /// The number of imported functions. They precede the defined functions.
     imported: u32,
     functions: FunctionSection,
     exports: ExportSection,
@@ -141,7 +143,8 @@ impl Front {
         self.imports.import(PLUGIN, MEMORY, EntityType::Memory(any));
     }
 
-    /// A function that tells the guard of a new call, makes these calls, and then one more.
+    /// Defines a function that tells the guard about a new call, makes `calls`, and then calls
+    /// `last`.
     fn define(&mut self, name: &str, ty: u32, begin: u32, calls: &[Passed], last: Option<u32>) {
         let mut body = Function::new([]);
         let mut code = body.instructions();

@@ -1,6 +1,8 @@
-//! What a function costs to compile: its blocks and calls, what these hand on, and how many values there are meanwhile.
+//! The cost of compiling a function: its blocks and calls, the values that they pass on, and the
+//! number of live values.
 //!
-//! A discrepancy here is a small function that takes the memory or the time of whoever compiles it.
+//! Bugs in this module look like a small function that exhausts the memory or the time of the
+//! process that compiles it.
 
 use wasmparser::{
     BlockType, ContType, FrameKind, FuncType, FunctionBody, ModuleArity, Operator, RefType, SubType,
@@ -9,15 +11,15 @@ use wasmparser::{
 use super::limits::{BLOCKS_OF_A_CALL_BY_POINTER, NESTING_MAX};
 use super::rejection::Rejection;
 
-/// The types of a module, and of which its functions are.
+/// The types of a module and of its functions.
 #[derive(Debug, Default)]
 pub(crate) struct Signatures {
     pub(crate) types: Vec<SubType>,
-    /// The type of each function.
+    /// The index of the type of each function.
     pub(crate) functions: Vec<u32>,
 }
 
-/// The number of parameters and of results.
+/// The numbers of parameters and results.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Arity {
     pub(crate) parameters: u64,
@@ -54,25 +56,26 @@ pub(crate) fn arity(ty: &FuncType) -> Arity {
     }
 }
 
-/// What a function has.
+/// The costs of one function.
 #[derive(Debug, Default)]
 pub(crate) struct FunctionCosts {
-    /// Its locals, with its parameters.
+    /// The number of locals, parameters included.
     pub(crate) locals: u64,
     pub(crate) blocks: u64,
-    /// Calls, and what the runtime is called for.
+    /// The number of calls, including instructions that are compiled to calls of the runtime.
     pub(crate) calls: u64,
-    /// What calls and branches hand on beyond the first value of each.
+    /// The number of values that calls and branches pass on, without the first value of each.
     pub(crate) handed_on: u64,
-    /// The locals and the values on the stack at each block, added.
+    /// The sum over all blocks of the locals and the values on the stack.
     pub(crate) values: u64,
 }
 
 impl FunctionCosts {
-    /// Of a function of this type.
+    /// Measures a function of type `ty`.
     ///
     /// # Errors
-    /// [`Rejection`] where it is none, or its loops are too deep in each other.
+    /// Returns a [`Rejection`] if the body does not parse, or its loops and conditions are nested
+    /// too deep.
     pub(crate) fn measure(
         body: &FunctionBody<'_>,
         ty: u32,
@@ -93,7 +96,7 @@ impl FunctionCosts {
         walk.add_blocks(1);
         for operator in body.get_operators_reader()? {
             let operator = operator?;
-            // What stands behind its end, the validator refuses.
+            // The validator refuses instructions after the end.
             if walk.open.is_empty() {
                 break;
             }
@@ -107,11 +110,11 @@ impl FunctionCosts {
     }
 }
 
-/// A block that is open.
+/// An open block.
 struct Open {
     ty: BlockType,
     kind: FrameKind,
-    /// How many values stand on the stack below those that are the block's.
+    /// The number of values on the stack below those of the block.
     height: u64,
 }
 
@@ -119,9 +122,10 @@ struct Open {
 struct Walk<'s> {
     signatures: &'s Signatures,
     open: Vec<Open>,
-    /// How many values stand on the stack. Behind a branch, where nothing runs, it may be any number.
+    /// The number of values on the stack. After a branch, in unreachable code, it may be any
+    /// number.
     height: u64,
-    /// How many loops and conditions are open.
+    /// The number of open loops and conditions.
     depth: usize,
     costs: FunctionCosts,
 }
@@ -142,11 +146,11 @@ impl Walk<'_> {
         self.open.push(Open { ty, kind, height });
     }
 
-    /// What a branch to an open block carries beyond the first value.
+    /// Returns the number of values that a branch to an open block carries, without the first.
     fn carried(&self, depth: u32) -> u64 {
-        let place = self.open.len().checked_sub(depth as usize + 1);
-        let carried = place.map(|place| {
-            let Open { ty, kind, .. } = self.open[place];
+        let index = self.open.len().checked_sub(depth as usize + 1);
+        let carried = index.map(|index| {
+            let Open { ty, kind, .. } = self.open[index];
             let arity = self.signatures.arity_of_block(ty);
             match kind {
                 FrameKind::Loop => arity.parameters,
@@ -161,7 +165,7 @@ impl Walk<'_> {
         self.costs.values += blocks * (self.costs.locals + self.height);
     }
 
-    /// Adds the blocks that an instruction is when it is compiled, and what it hands on.
+    /// Adds the blocks to which an instruction is compiled, and the values that it passes on.
     fn add(&mut self, operator: &Operator<'_>) {
         let arity = operator.operator_arity(self);
         let (handed_on, blocks) = self.cost(operator);
@@ -187,7 +191,7 @@ impl Walk<'_> {
                 }
             }
             _ => {
-                // What has no arity is no instruction of a plugin's: the validator says so.
+                // The validator refuses instructions without an arity.
                 let (takes, gives) = arity.unwrap_or_default();
                 self.height = self.height.saturating_sub(takes.into()) + u64::from(gives);
             }
@@ -195,7 +199,8 @@ impl Walk<'_> {
         self.add_blocks(blocks);
     }
 
-    /// What an instruction hands on beyond the first value, and the blocks that it is.
+    /// Returns the number of values that an instruction passes on, without the first, and the
+    /// number of blocks to which it is compiled.
     fn cost(&self, operator: &Operator<'_>) -> (u64, u64) {
         let of_block = |ty: BlockType| self.signatures.arity_of_block(ty);
         match operator {
@@ -226,7 +231,7 @@ impl Walk<'_> {
                 let results = self.signatures.arity(*type_index).results;
                 (beyond_the_first(results), BLOCKS_OF_A_CALL_BY_POINTER)
             }
-            // Entries are made when they are first looked at.
+            // Table entries are initialized when they are first read.
             Operator::TableGet { .. } => (0, 6),
             Operator::TableSet { .. } => (0, 10),
             Operator::MemoryGrow { .. } | Operator::TableGrow { .. } => (0, 3),
@@ -262,13 +267,13 @@ impl ModuleArity for Walk<'_> {
     }
 
     fn label_block(&self, depth: u32) -> Option<(BlockType, FrameKind)> {
-        let place = self.open.len().checked_sub(depth as usize + 1)?;
-        let open = &self.open[place];
+        let index = self.open.len().checked_sub(depth as usize + 1)?;
+        let open = &self.open[index];
         Some((open.ty, open.kind))
     }
 }
 
-/// Whether an instruction is a call when it is compiled, and no more than that.
+/// Returns whether an instruction is compiled to a call and to nothing else.
 fn is_call(operator: &Operator<'_>) -> bool {
     matches!(
         operator,

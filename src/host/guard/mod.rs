@@ -1,15 +1,17 @@
-//! The guard: what is done to a plugin before it runs, so that it cannot harm the host.
+//! The guard: rewrites a plugin before it runs, so that it cannot harm the host.
 //!
-//! Extism's kernel trusts the plugin with its bookkeeping, start code runs without a timer, and bulk instructions are not
-//! interrupted. Instead of the plugin's module, Extism gets three:
+//! Extism's kernel trusts the plugin with its bookkeeping, start code runs without a timeout, and
+//! bulk instructions are not interrupted. Instead of the plugin's module, Extism gets three
+//! modules:
 //!
-//! - the *plugin*, which imports from the guard and from nothing else, with its memory and tables bounded, its bulk
-//!   instructions made calls, and its start code an ordinary export;
-//! - the *guard*, `guard.wat`, the kernel that the plugin gets instead of Extism's;
-//! - the *front*, the module that Extism calls: for each function of the plugin one that tells the guard of a new call, passes
-//!   on, and has the guard hand out what the call came to.
+//! - the *plugin*, which imports from the guard only, with bounded memory and tables, calls in
+//!   place of its bulk instructions, and its start code as an ordinary export; - the *guard*,
+//!   `guard.wat`, the kernel that the plugin gets in place of Extism's; - the *front*, the module
+//!   that Extism calls. For each function of the plugin it has one that tells the guard about the
+//!   new call, calls the function, and lets the guard return the result to Extism.
 //!
-//! A discrepancy here is a plugin that reaches the kernel's bookkeeping, or one that is sound and refused.
+//! Bugs in this module look like a plugin that reaches the kernel's bookkeeping, or a valid plugin
+//! that is refused.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
@@ -42,29 +44,32 @@ pub(crate) use rejection::OPTIMIZE;
 pub use rejection::Rejection;
 pub use start_code::StartError;
 
-/// What a plugin may use. No references of the host's: nobody hands out any, and the runtime collects garbage for them, so that
-/// a function that holds many takes gigabytes to compile.
+/// The WebAssembly features that a plugin may use. References of the host are not among them: no
+/// host provides any, and the runtime collects garbage for them, so that a function which holds
+/// many takes gigabytes to compile.
 const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::EXTENDED_CONST)
     .difference(WasmFeatures::GC_TYPES);
 
-/// A plugin made safe to run.
+/// A plugin that is safe to run.
 pub(super) struct Guarded {
-    /// The plugin's module.
+    /// The rewritten module of the plugin.
     pub(crate) plugin: Vec<u8>,
-    /// The module that Extism calls.
+    /// The front: the module that Extism calls.
     pub(super) front: Vec<u8>,
-    /// The plugin's start code: the front has a [`START`] and a [`LINK`] where these are not empty.
+    /// The plugin's start code. The front has the export [`START`] or [`LINK`] if the respective
+    /// part is not empty.
     pub(super) start_code: StartCode,
-    /// Whether it has bulk instructions.
+    /// Whether the plugin has bulk instructions.
     pub(super) has_bulk: bool,
-    /// Whether the front has what reads and writes the meter.
+    /// Whether the front exports the functions that read and write the meter.
     pub(super) is_metered: bool,
 }
 
 impl Guarded {
-    /// What Extism makes a plugin of: the guard, the plugin, and what is called. No host may be reached.
+    /// Returns the Extism manifest: the guard, the plugin, the front and, for a metered copy, the
+    /// meter. It allows no network access.
     pub(super) fn manifest(self) -> extism::Manifest {
         let meter = self.is_metered.then(crate::host::guard::meter_module);
         let modules = [
@@ -76,25 +81,28 @@ impl Guarded {
     }
 }
 
-/// A plugin behind the guard, for a host of your own on Extism. Of an instance that has the export [`START`], call that
-/// first; where there is the export [`LINK`], call it once, of an instance that is used for nothing else. Errors that the
-/// plugin sets begin with [`ERROR_MARK`]: no other error does. Limits of fuel and time are yours to set, and to go on with a
-/// fresh instance after a call that ended abnormally.
+/// Returns a manifest of a plugin behind the guard, for a host of your own on Extism.
+///
+/// If an instance has the export [`START`], call it first. If there is the export [`LINK`], call it
+/// once, on an instance that is used for nothing else. Errors that the plugin sets begin with
+/// [`ERROR_MARK`], and no other error does. You must set the limits of fuel and time, and continue
+/// with a fresh instance after a call that ended abnormally.
 ///
 /// # Errors
-/// [`Rejection`] where the module is none, or one that no plugin may be.
+/// Returns a [`Rejection`] if the bytes are not a module, or the guard refuses it.
 pub fn manifest(wasm: &[u8]) -> Result<extism::Manifest, Rejection> {
     Ok(guarded(wasm)?.manifest())
 }
 
-/// The guard's module.
+/// Returns the guard's module.
 fn guard() -> &'static [u8] {
     static WASM: LazyLock<Vec<u8>> =
         LazyLock::new(|| wat::parse_str(include_str!("guard.wat")).expect("guard.wat is valid"));
     &WASM
 }
 
-/// Whether the guard has a function of this name for plugins: all of its exports, but for those that the front calls.
+/// Returns whether the guard has a function with this name for plugins: all of its exports except
+/// those that the front calls.
 pub(super) fn is_guarded(import: &str) -> bool {
     static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
         let payloads = Parser::new(0).parse_all(guard()).filter_map(Result::ok);
@@ -117,16 +125,16 @@ pub(super) fn guard_module(wasm: &[u8], is_metered: bool) -> Result<Guarded, Rej
     if wasm.len() > MODULE_MAX_BYTES {
         return Err(Rejection::TooLarge { size: wasm.len() });
     }
-    // Before anything else looks at it, which may take longer.
+    // Check the costs first: every other analysis may take longer.
     let mut costs = Costs::default();
     let mut payloads = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload?;
         costs.add(&payload)?;
         match payload {
-            // Of these there may be millions.
+            // There may be millions of custom sections.
             Payload::CustomSection(_) => {}
-            // What no module has: the validator says so.
+            // The validator reports these.
             Payload::UnknownSection { .. }
             | Payload::Version {
                 encoding: Encoding::Component,
@@ -137,7 +145,7 @@ pub(super) fn guard_module(wasm: &[u8], is_metered: bool) -> Result<Guarded, Rej
     }
     let types = Validator::new_with_features(FEATURES).validate_all(wasm);
     let types = types.map_err(|error| match error.message() {
-        // There is no other sign of it.
+        // Only the message identifies this error.
         "gc types are disallowed but found type which requires gc" => Rejection::HostReference,
         _ => error.into(),
     })?;
@@ -146,7 +154,7 @@ pub(super) fn guard_module(wasm: &[u8], is_metered: bool) -> Result<Guarded, Rej
     let plugin = rewriter.module(wasm, payloads, &types)?;
     let callable = rewriter.callable(&types)?;
     let start_code = rewriter.start_code(&types)?;
-    // Without exports there is none of the memory.
+    // Without exports, the memory is not exported either.
     let has_memory = rewriter.has_memory && !rewriter.exports.is_empty();
     Ok(Guarded {
         plugin,
@@ -157,12 +165,12 @@ pub(super) fn guard_module(wasm: &[u8], is_metered: bool) -> Result<Guarded, Rej
     })
 }
 
-/// Rewrites a plugin's module and takes down what the front needs.
+/// A rewriter of a plugin's module, which collects what the front needs.
 #[derive(Default)]
 struct Rewriter {
-    /// What is exported: name, kind, and the index among those of its kind.
+    /// The exports: name, kind, and index among the items of that kind.
     exports: Vec<(String, ExternalKind, u32)>,
-    /// The index of the start function.
+    /// The index of the start function, if there is a start section.
     pub(crate) start: Option<u32>,
     /// Whether it has a memory.
     has_memory: bool,
@@ -177,7 +185,7 @@ impl Rewriter {
         payloads: Vec<Payload<'_>>,
         types: &wasmparser::types::TypesRef<'_>,
     ) -> Result<Vec<u8>, Rejection> {
-        // Behind the exports in the binary, but exported itself.
+        // The start section follows the exports, but its function becomes an export.
         self.start = payloads.iter().find_map(|payload| match payload {
             Payload::StartSection { func, .. } => Some(*func),
             _ => None,
@@ -192,7 +200,7 @@ impl Rewriter {
                 }
                 Payload::MemorySection(section) => {
                     let mut memories = MemorySection::new();
-                    // A plugin can import none.
+                    // A plugin cannot import a memory.
                     self.has_memory = section.count() > 0;
                     Bounded.parse_memory_section(&mut memories, section)?;
                     module.section(&memories);
@@ -206,8 +214,9 @@ impl Rewriter {
                     self.read_exports(section)?;
                     module.section(&self.inner_exports(types));
                 }
-                // Now an export. Nothing else is needed to run; names least, for the runtime would demangle those of what
-                // trapped, and a few bytes may stand for gigabytes.
+                // The start function is an export now. Custom sections are dropped, names above
+                // all: the runtime would demangle the names of what trapped, and a few bytes may
+                // expand to gigabytes.
                 Payload::StartSection { .. } => {}
                 other => {
                     if let Some((id, range)) = other.as_section() {
@@ -241,7 +250,8 @@ impl Rewriter {
         Ok(())
     }
 
-    /// What the front imports, and no more: names that mean something to the runtime are made names that do not.
+    /// Returns the exports that the front imports. Names that are special to the runtime are
+    /// replaced.
     fn inner_exports(&self, types: &wasmparser::types::TypesRef<'_>) -> ExportSection {
         let mut exports = ExportSection::new();
         for (export, (name, _, index)) in self.typed(types).zip(&self.exports) {
@@ -265,7 +275,7 @@ impl Rewriter {
         exports
     }
 
-    /// The exports with the types of functions.
+    /// Returns the exports, with the types of functions.
     fn typed<'t>(
         &'t self,
         types: &'t wasmparser::types::TypesRef<'t>,
@@ -281,7 +291,7 @@ impl Rewriter {
         })
     }
 
-    /// The exported functions that a request can call, and whether they return a code.
+    /// Returns the exported functions that a request can call, each with whether it returns a code.
     fn callable<'t>(
         &'t self,
         types: &'t wasmparser::types::TypesRef<'t>,
@@ -301,13 +311,13 @@ impl Rewriter {
 
     fn start_code(&self, types: &wasmparser::types::TypesRef<'_>) -> Result<StartCode, StartError> {
         let exports: Vec<_> = self.typed(types).collect();
-        // Without exports nothing can be called, and nothing is.
+        // Without exports nothing can be called, so nothing runs.
         let has_section = self.start.is_some() && !exports.is_empty();
         start_code(&exports, has_section)
     }
 }
 
-/// Whether a function that a request can call returns a code; `None` where no request can.
+/// Returns whether a function returns a code, or `None` if no request can call it.
 fn returns_code(export: &start_code::Export<'_>) -> Option<bool> {
     let ty = export.ty?;
     match (ty.params(), ty.results()) {
@@ -334,7 +344,7 @@ fn imports(section: wasmparser::ImportSectionReader<'_>) -> Result<ImportSection
     Ok(imports)
 }
 
-/// Encodes memories and tables with their bounds.
+/// A re-encoder that bounds memories and tables.
 struct Bounded;
 
 impl Reencode for Bounded {
@@ -359,7 +369,7 @@ impl Reencode for Bounded {
     }
 }
 
-/// The meter's module.
+/// Returns the meter's module.
 pub(super) fn meter_module() -> extism::Wasm {
     static WASM: LazyLock<Vec<u8>> =
         LazyLock::new(|| wat::parse_str(include_str!("meter.wat")).expect("meter.wat is valid"));

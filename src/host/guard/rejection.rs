@@ -1,6 +1,6 @@
-//! Why a module is refused, and what to do about it.
+//! The reasons why modules are refused, with advice.
 //!
-//! A discrepancy here is an author who is told no, and not what of.
+//! Bugs in this module look like an error that does not say what to change.
 
 use std::convert::Infallible;
 
@@ -16,23 +16,23 @@ use super::limits::{
 use super::names::{KERNEL, OWN};
 use super::start_code::StartError;
 
-/// Why a module is refused.
+/// The reason why the guard refuses a module.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// It is no valid module, or uses a proposal that plugins may not.
+    /// It is not a valid module, or it uses a proposal that plugins may not use.
     #[error("not a valid WebAssembly 2.0 module: {}", in_words(.0))]
     Invalid(#[from] wasmparser::BinaryReaderError),
-    /// It is too large.
+    /// The module is too large.
     #[error(
         "the module has {size} bytes, {MODULE_MAX_BYTES} at most: leave out its debug information (`strip = true` in \
          Cargo's profile, the strip option of other compilers, `wasm-strip`)"
     )]
     TooLarge {
-        /// Its size in bytes.
+        /// The size of the module in bytes.
         size: usize,
     },
-    /// It has references of the host's.
+    /// The module uses references of the host.
     #[error(
         "the module has a type `externref`; no host gives a plugin such a reference: build it without \
          bindings for JavaScript"
@@ -43,30 +43,30 @@ pub enum Rejection {
         "the module has {bytes} bytes in {what}, {most} at most: export only what a host calls, under short names"
     )]
     ExportNames {
-        /// In which of them, in words.
+        /// A description of the limited names.
         what: &'static str,
-        /// How many there are.
+        /// The number of bytes.
         bytes: u64,
-        /// How many there may be.
+        /// The largest allowed number of bytes.
         most: u64,
     },
-    /// It has too much code.
+    /// The code section is too large.
     #[error("the module has {size} bytes of code, {CODE_MAX_BYTES} at most: {OPTIMIZE}")]
     TooMuchCode {
-        /// The size of its code in bytes.
+        /// The size of the code in bytes.
         size: usize,
     },
-    /// It has too many of something.
+    /// The module has too many items of some kind.
     #[error("the module has {count} {what}, {most} at most: {OPTIMIZE}")]
     TooMany {
-        /// Of what, in words.
+        /// The kind of the items, in the plural.
         what: &'static str,
-        /// How many it has.
+        /// The number of items.
         count: u64,
-        /// How many it may have.
+        /// The largest allowed number.
         most: u64,
     },
-    /// It imports something that the host does not give.
+    /// The module imports something that the host does not provide.
     #[error(
         "the module imports {name} from {module}; a plugin may import only the functions of {KERNEL}{}",
         advice(module)
@@ -74,46 +74,46 @@ pub enum Rejection {
     Import {
         /// The module that it imports from.
         module: String,
-        /// What it imports.
+        /// The name of the import.
         name: String,
     },
-    /// It starts with more memory than it may have.
+    /// The initial memory is too large.
     #[error("the module starts with {pages} pages of memory, {MEMORY_MAX_PAGES} at most")]
     Memory {
-        /// The pages that it starts with.
+        /// The initial size in pages of 64 KiB.
         pages: u64,
     },
-    /// It has too much data.
+    /// The module has too much data.
     #[error(
         "the module has {bytes} bytes of data, {DATA_MAX_BYTES} at most: take large data from the request, or compute it when it \
          is needed"
     )]
     Data {
-        /// The bytes of all segments.
+        /// The total size of all segments in bytes.
         bytes: u64,
     },
-    /// Its data is scattered.
+    /// The data is spread over too many pages.
     #[error(
         "the module has data in {pages} pages of 4 KiB, {COPIED_PAGES_MAX} at most unless all of it is in the first \
          {MAPPED_MAX_BYTES} bytes of the memory: move it there"
     )]
     Scattered {
-        /// The pages of all segments.
+        /// The number of pages in all segments.
         pages: u64,
     },
-    /// It starts with a larger table than it may have.
+    /// The initial size of a table is too large.
     #[error("the module starts with a table of {entries} entries, {TABLE_MAX_ENTRIES} at most")]
     Table {
-        /// The entries that the table starts with.
+        /// The initial number of entries.
         entries: u64,
     },
-    /// It puts too many entries into its tables whenever it is instantiated.
+    /// The module initializes too many table entries.
     #[error(
         "the module puts {entries} entries into its tables, {ELEMENTS_MAX} at most; they are functions that are called by \
          pointer: {OPTIMIZE}, to remove those that nothing calls"
     )]
     Elements {
-        /// The entries of all segments.
+        /// The number of entries in all segments.
         entries: u64,
     },
     /// A function takes too much memory to compile.
@@ -122,11 +122,11 @@ pub enum Rejection {
          takes too much memory to compile: {OPTIMIZE}, or split the function"
     )]
     Function {
-        /// Its locals, with its parameters.
+        /// The number of its locals, parameters included.
         locals: u64,
-        /// Its blocks, loops and branches.
+        /// The number of its blocks, loops and branches.
         blocks: u64,
-        /// The locals, and what stands on the stack, at each of them.
+        /// The sum over all of them of the locals and the values on the stack.
         values: u64,
     },
     /// A function is too large.
@@ -135,62 +135,63 @@ pub enum Rejection {
          the compiler from inlining others into it (`#[inline(never)]`, `noinline`)"
     )]
     LargeFunction {
-        /// Its size in bytes.
+        /// The size of the function's code in bytes.
         bytes: usize,
     },
-    /// Its loops and conditions are too deep inside of each other.
+    /// Loops and conditions in a function are nested too deep.
     #[error(
         "a function has {depth} nested loops and conditions, {NESTING_MAX} at most: it takes too long to compile: \
          split the function"
     )]
     Nesting {
-        /// How many.
+        /// The nesting depth.
         depth: usize,
     },
-    /// A function or a block takes or returns too much.
+    /// A function or a block has too many parameters or results.
     #[error(
         "a function or a block has {parameters} parameters and {results} results, {PARAMETERS_MAX} and {RESULTS_MAX} at most: \
          pass a pointer to the values in memory instead"
     )]
     Signature {
-        /// The number of its parameters.
+        /// The number of parameters.
         parameters: u64,
-        /// The number of its results.
+        /// The number of results.
         results: u64,
     },
-    /// Its calls and branches hand on too much.
+    /// Calls and branches pass on too many values.
     #[error(
         "the module's calls and branches pass {values} values beyond their first, {HANDED_ON_MAX} at most: it takes too \
          much memory to compile: pass a pointer to the values in memory instead"
     )]
     PassedOn {
-        /// The number of the values.
+        /// The number of these values, without the first of each.
         values: u64,
     },
-    /// Its constant expressions are too long.
+    /// The constant expressions are too long.
     #[error(
         "the module's constant expressions have {instructions} instructions, {CONSTANT_MAX} at most: replace them with their results"
     )]
     Constants {
-        /// The instructions of all of them.
+        /// The number of instructions in all constant expressions.
         instructions: u64,
     },
-    /// It takes too long to instantiate, for all together that there is of it.
+    /// Everything together takes too long to instantiate.
     #[error(
         "the module takes too long to instantiate for each session: its copied data, entries of tables, segments, globals and \
          constant expressions together come to {percent} % of the most of any one of them, {RENEWAL_MAX_PERCENT} % at most: \
          {OPTIMIZE}"
     )]
     Renewal {
-        /// How much they take, as far as it was looked.
+        /// The time up to the point of refusal, in percent of the most that one kind of item may
+        /// take.
         percent: u64,
     },
-    /// Its bulk instructions name too many segments and tables.
+    /// The bulk instructions name too many different segments and tables.
     #[error(
         "the module's bulk instructions name more than {BULK_MAX} different segments and tables: merge the segments"
     )]
     Bulk,
-    /// It exports too many functions that a request can call.
+    /// The module exports too many functions that a request can call.
     #[error(
         "the module exports {count} functions that can be called, {CALLABLE_MAX} at most: export those that a host calls"
     )]
@@ -198,32 +199,32 @@ pub enum Rejection {
         /// The number of these functions.
         count: u64,
     },
-    /// It exports what the published host does not open, or would make something else of.
+    /// The published host does not open a module with such exports, or treats them in another way.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// It exports a name that is ours.
+    /// The module exports a name that is reserved for the guard.
     #[error("the module exports {name:?}; names that begin with {OWN} are reserved for the guard")]
     Export {
-        /// The name.
+        /// The exported name.
         name: String,
     },
-    /// It could not be rewritten. What was validated can be, so this is not known to happen.
+    /// The module could not be rewritten. This is not known to happen to a valid module.
     #[error("the module cannot be rewritten: {0}")]
     Rewrite(String),
 }
 
-/// What to do about code that is too much: that of a debug build is several times as much.
+/// The advice on too much code. A debug build has several times as much.
 pub(crate) const OPTIMIZE: &str = "build it with optimizations (`cargo build --release`, `zig build -Doptimize=ReleaseSmall`, \
                         `asc --optimize`)";
 
-/// Without the line breaks of numbers in a list.
+/// Returns the message in one line; lists of numbers have line breaks.
 fn in_words(error: &wasmparser::BinaryReaderError) -> String {
     let text = error.to_string();
     let words: Vec<_> = text.split_whitespace().collect();
     words.join(" ")
 }
 
-/// What to do about an import from this module.
+/// Returns advice on an import from this module.
 fn advice(module: &str) -> &'static str {
     if module.starts_with("wasi") {
         ": build it for wasm32-unknown-unknown, not for WASI"

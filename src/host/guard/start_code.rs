@@ -1,11 +1,15 @@
-//! Start code: what the published host runs of a module before any request, and which modules it does not open for it.
+//! Start code: the code of a module that the published host runs before any request, and the
+//! modules that it does not open because of it.
 //!
-//! Two layers look at exports by their names. Wasmtime links the module (`Linker::module`, linker.rs of wasmtime 43): it
-//! tells a *command* (`_start`) from a *reactor* (all others), and runs a reactor's start section and `_initialize` on an
-//! instance that nobody calls. Extism makes the instance that answers, and runs on it what the module's language needs
-//! (`detect_guest_runtime` and `initialize_guest_runtime`, plugin.rs of extism 1.30.0). `_start` itself is never run.
+//! Two layers look at exports by name. Wasmtime links the module (`Linker::module`, linker.rs of
+//! wasmtime 43): it distinguishes a *command* (`_start`) from a *reactor* (all others), and runs a
+//! reactor's start section and `_initialize` on an instance that no request uses. Extism creates
+//! the instance that answers requests, and runs on it what the runtime of the module's language
+//! needs (`detect_guest_runtime` and `initialize_guest_runtime`, plugin.rs of extism 1.30.0).
+//! `_start` itself is never run.
 //!
-//! Bugs in this module look like a plugin that opens on one host and not on the other, or that answers otherwise there.
+//! Bugs in this module look like a plugin that opens on one host and not on the other, or that
+//! answers differently.
 
 use std::collections::BTreeMap;
 
@@ -19,13 +23,13 @@ const REACTOR: &str = "_initialize";
 const CONSTRUCTORS: &str = "__wasm_call_ctors";
 const HASKELL: &str = "hs_init";
 
-/// Names that mean something to Extism or wasmtime, and that no request calls.
+/// Names that are special to Extism or wasmtime, and that no request can call.
 const NAMES: [&str; 4] = [COMMAND, REACTOR, CONSTRUCTORS, HASKELL];
 
-/// What Extism calls `hs_init` with: no arguments of a command line.
+/// The parameters of `hs_init`. Extism passes no command-line arguments.
 const HASKELL_PARAMS: [ValType; 2] = [ValType::I32; 2];
 
-/// What a command may export beside functions, by kind.
+/// The exports besides functions that a command may have, by kind.
 const OF_A_COMMAND: [(ExternalKind, &[&str]); 3] = [
     (ExternalKind::Memory, &["memory"]),
     (ExternalKind::Table, &["__indirect_function_table", "table"]),
@@ -35,7 +39,7 @@ const OF_A_COMMAND: [(ExternalKind, &[&str]); 3] = [
     ),
 ];
 
-/// Why the published host does not open a module with such exports.
+/// The reason why the published host does not open a module with such exports.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the published host cannot open the module: {0}")]
 pub struct StartError(Reason);
@@ -62,23 +66,23 @@ enum Reason {
 pub(crate) struct Export<'a> {
     pub(crate) name: &'a str,
     pub(crate) kind: ExternalKind,
-    /// The type of a function.
+    /// The type, if the export is a function.
     pub(crate) ty: Option<&'a FuncType>,
 }
 
-/// One of the functions that start code consists of.
+/// One of the functions that make up the start code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
     /// The function of the start section.
     Section,
     Reactor,
     Constructors,
-    /// With what it returns, which nobody reads.
+    /// `hs_init`, with its results, which are dropped.
     Haskell(Vec<ValType>),
 }
 
 impl Start {
-    /// Its name, for people.
+    /// Returns the name for messages.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Section => "the start section",
@@ -92,29 +96,29 @@ impl Start {
 /// The start code of a module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StartCode {
-    /// What runs on the instance that answers, in this order.
+    /// The functions that run on the instance that answers requests, in this order.
     pub(crate) instance: Vec<Start>,
-    /// What runs on another instance before, and must succeed. Empty where that says nothing new: where the instance that
-    /// answers begins with the same.
+    /// The functions that run on another instance before, and must succeed. Empty if the instance
+    /// that answers requests begins with the same functions.
     pub(crate) link: Vec<Start>,
 }
 
-/// Whether a name means something to Extism or wasmtime.
+/// Returns whether a name is special to Extism or wasmtime.
 pub(crate) fn is_reserved(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// The start code of a module with these exports, in its order.
+/// Returns the start code of a module with these exports.
 ///
 /// # Errors
-/// [`StartError`] where the published host does not open it.
+/// Returns a [`StartError`] if the published host does not open the module.
 pub(crate) fn start_code(
     exports: &[Export<'_>],
     has_section: bool,
 ) -> Result<StartCode, StartError> {
     let named: BTreeMap<&str, &Export<'_>> = exports.iter().map(|e| (e.name, e)).collect();
     let section = has_section.then_some(Start::Section);
-    // As `ModuleKind::categorize` and what follows of it.
+    // Like `ModuleKind::categorize` and the code that uses it.
     let (link, reactor) = match (named.get(COMMAND), named.get(REACTOR)) {
         (Some(_), Some(_)) => return Err(StartError(Reason::CommandAndReactor)),
         (Some(command), None) => {
@@ -128,7 +132,7 @@ pub(crate) fn start_code(
         },
         (None, None) => (None, None),
     };
-    // As `detect_guest_runtime`, for which there is nothing but functions.
+    // Like `detect_guest_runtime`, which only looks at functions.
     let function = |name| named.get(name).and_then(|export| export.ty);
     let runtime: Vec<Start> = match (function(HASKELL), function(CONSTRUCTORS)) {
         (Some(ty), _) if ty.params() != HASKELL_PARAMS => {
@@ -139,7 +143,7 @@ pub(crate) fn start_code(
             reactor.into_iter().chain([haskell]).collect()
         }
         (None, Some(ty)) if is_plain(ty) => vec![Start::Constructors],
-        // Then the other one is not looked for.
+        // Then Extism does not look for `_initialize`.
         (None, Some(_)) => Vec::new(),
         (None, None) => reactor.into_iter().collect(),
     };
@@ -168,7 +172,7 @@ fn check_command(command: &Export<'_>, exports: &[Export<'_>]) -> Result<(), Sta
     }
 }
 
-/// So much of a name as is fit to be told: a module may have any.
+/// Returns the start of a name as it is displayed, in one line. A module may have any name.
 pub(crate) fn excerpt(name: &str) -> String {
     const MOST_CHARS: usize = 100;
     let chars: String = name.chars().take(MOST_CHARS).collect();

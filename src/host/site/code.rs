@@ -1,8 +1,9 @@
-//! What can be known of a plugin's functions without running them: their names, and which of them only abort.
+//! Static analysis of a plugin's functions: their names, and which of them only abort.
 //!
 //! A module may be hostile: everything here takes time and memory in proportion to its size.
 //!
-//! A discrepancy here is a frame by another function's name, or a helper that is taken for the bug.
+//! Bugs in this module look like a frame with the name of another function, or a helper that is
+//! taken for the bug.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,36 +17,36 @@ use wasmparser::{
 use super::returns::returns;
 use super::{Frame, SiteFunction, names, recursion};
 
-/// How often the functions are looked at again because of what was learned of those that they call. Each time the callers of
-/// functions that only abort are found out, so this is how long a chain of such may be.
+/// The most passes of the analysis of aborting functions. Each pass finds the callers of functions
+/// found before, so this is the longest chain of such calls.
 const ROUNDS: usize = 32;
 
-/// The most code that is looked at for that, in bytes: of the largest module all of it three times.
+/// The most code that these passes read, in bytes: three times the largest code section.
 const READ_MAX_BYTES: usize = 6 << 20;
 
-/// Two callers and more: who called does not say where in the plugin that is.
+/// Two callers or more: the caller does not determine the place in the plugin.
 const ANYWHERE: u8 = 2;
 
-/// The functions of a module.
+/// The analysed functions of a module.
 #[derive(Debug, Default)]
 pub(crate) struct Code {
     functions: Vec<Known>,
     names: HashMap<u32, Named>,
-    /// Of each function that calls itself by way of others, those others and itself.
+    /// For each function in a call cycle, the functions of that cycle.
     cycles: HashMap<u32, Arc<[SiteFunction]>>,
 }
 
-/// What is known of a function.
+/// The analysis of one function.
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
-    /// Whether it never returns.
+    /// Whether the function never returns.
     only_aborts: bool,
-    /// From how many places it is called or may be, [`ANYWHERE`] at most.
+    /// The number of places that call it or may call it, up to [`ANYWHERE`].
     callers: u8,
     has_parameters: bool,
 }
 
-/// The name of a function.
+/// The name and id of a function.
 #[derive(Debug)]
 struct Named {
     name: Arc<str>,
@@ -53,10 +54,10 @@ struct Named {
 }
 
 impl Code {
-    /// Of a module that is valid; of any other nothing, or little, is known.
+    /// Analyses a valid module. Of any other, the analysis covers the part before the first error.
     pub(crate) fn new(wasm: &[u8]) -> Self {
         let mut code = Self::default();
-        // What was read until then still counts.
+        // The part before an error still counts.
         let _ = code.read(wasm);
         code
     }
@@ -105,7 +106,7 @@ impl Code {
                 Payload::CodeSectionEntry(body) => bodies.push(body),
                 Payload::CustomSection(section) => {
                     if let KnownCustom::Name(section) = section.as_known() {
-                        // Names say nothing about whether the module is valid.
+                        // Invalid names do not make a module invalid.
                         written = names::of_functions(section).unwrap_or_default();
                     }
                 }
@@ -137,15 +138,15 @@ impl Code {
         Ok(())
     }
 
-    /// From so many places more; one whose address is taken may be called from [`ANYWHERE`].
-    fn is_called_from(&mut self, places: u8, function: u32) {
+    /// Adds callers of a function. If its address is taken, it may be called from [`ANYWHERE`].
+    fn is_called_from(&mut self, count: u8, function: u32) {
         if let Some(known) = self.functions.get_mut(function as usize) {
-            known.callers = (known.callers + places).min(ANYWHERE);
+            known.callers = (known.callers + count).min(ANYWHERE);
         }
     }
 
-    /// A function's number is its name's: that stays when other functions come and go. Of those with one name, which may
-    /// be many, it is also which of them it is.
+    /// Assigns names and ids. The id is derived from the name, so it stays when other functions
+    /// change. Of several functions with one name, the order distinguishes them.
     fn name(&mut self, exported: &HashMap<u32, &str>, written: &BTreeMap<u32, &str>) {
         let mut same: HashMap<Arc<str>, u32> = HashMap::new();
         let mut insert = |function, name: String, kind: u8| {
@@ -206,13 +207,13 @@ impl Code {
         let mut read_bytes = 0;
         for _ in 0..ROUNDS {
             let mut learned = false;
-            for (body, place) in bodies.iter().zip(imported..) {
+            for (body, index) in bodies.iter().zip(imported..) {
                 read_bytes += body.range().len();
                 if read_bytes > READ_MAX_BYTES {
                     return Ok(());
                 }
-                if !self.functions[place].only_aborts && !self.returns(body)? {
-                    self.functions[place].only_aborts = true;
+                if !self.functions[index].only_aborts && !self.returns(body)? {
+                    self.functions[index].only_aborts = true;
                     learned = true;
                 }
             }
@@ -230,12 +231,13 @@ impl Code {
         })
     }
 
-    /// Whether the module has a function of this number; those behind its own are of the guard.
+    /// Returns whether the function belongs to the plugin; those with higher indices belong to the
+    /// guard.
     pub(crate) fn has(&self, function: u32) -> bool {
         (function as usize) < self.functions.len()
     }
 
-    /// The frame of a function. Whether it is a helper is for [`Code::mark_helpers`] to say.
+    /// Returns the frame of a function. [`Code::mark_helpers`] sets whether it is a helper.
     pub(crate) fn frame(&self, function: u32, offset: Option<usize>) -> Frame {
         let (name, id) = match self.names.get(&function) {
             Some(named) => (Arc::clone(&named.name), named.id),
@@ -258,9 +260,9 @@ impl Code {
         }
     }
 
-    /// Marks the helpers among the functions that were running when a call trapped, the innermost first: what is of a
-    /// language's runtime, and the functions that only abort, up to the last that is called from many places. Whatever is
-    /// behind that has one caller, or returns: it is where the bug is.
+    /// Marks the helpers among the frames of a trap, innermost first: functions of a language's
+    /// runtime, and functions that only abort, up to the last one with many callers. The next frame
+    /// has one caller, or returns: the bug is there.
     pub(crate) fn mark_helpers(&self, frames: &mut [Frame]) {
         let known = |frame: &Frame| self.functions.get(frame.function as usize);
         let aborts = |frame: &Frame| known(frame).is_some_and(|known| known.only_aborts);
@@ -282,7 +284,7 @@ impl Code {
     }
 }
 
-/// A number that is the same on every machine.
+/// Returns a hash that is the same on every machine.
 fn id_of(parts: &[&[u8]]) -> u64 {
     let mut hash = Sha256::new();
     parts.iter().for_each(|part| hash.update(part));
@@ -294,13 +296,13 @@ fn id_of(parts: &[&[u8]]) -> u64 {
 mod tests {
     use super::*;
 
-    /// The names of the functions of a text that only abort.
+    /// Returns the names of the functions in a module's text that only abort.
     fn what_only_aborts(text: &str) -> Vec<String> {
         let wasm = wat::parse_str(text).expect("it is valid");
         let code = Code::new(&wasm);
-        let only_aborts = |place: &u32| code.functions[*place as usize].only_aborts;
+        let only_aborts = |index: &u32| code.functions[*index as usize].only_aborts;
         let all = (0..code.functions.len() as u32).filter(only_aborts);
-        all.map(|place| code.frame(place, None).short_name())
+        all.map(|index| code.frame(index, None).short_name())
             .collect()
     }
 
@@ -352,11 +354,12 @@ mod tests {
         assert_eq!(aborting, ["dies"]);
     }
 
-    /// The name of the site of a trap in the first of these functions, which was called by the next, and so on.
+    /// Returns the names of the site of a trap in the first of these functions, each of which was
+    /// called by the next.
     fn site(text: &str, running: &[u32]) -> String {
         let wasm = wat::parse_str(text).expect("it is valid");
         let code = Code::new(&wasm);
-        let frames = running.iter().map(|place| code.frame(*place, Some(1)));
+        let frames = running.iter().map(|index| code.frame(*index, Some(1)));
         let mut frames: Vec<_> = frames.collect();
         code.mark_helpers(&mut frames);
         crate::host::site::Site::of_trap(&frames).map_or_else(String::new, |site| site.names())
@@ -374,7 +377,7 @@ mod tests {
         assert_eq!(site(text, &[0, 1, 2, 3, 5]), "one");
         assert_eq!(site(text, &[0, 1, 2, 4, 5]), "two");
         assert_eq!(site(text, &[3, 5]), "one");
-        // It would all be skipped.
+        // All frames would be skipped.
         assert_eq!(site(text, &[0, 1, 2]), "fail");
         assert_eq!(site(text, &[]), "");
     }
@@ -393,7 +396,7 @@ mod tests {
 
     #[test]
     fn functions_of_one_name_and_of_none_are_apart() {
-        // One name twice, as compilers of C give to static functions.
+        // One name twice, as C compilers name static functions.
         let mut module = wasm_encoder::Module::new();
         let mut names = wasm_encoder::NameSection::new();
         let mut functions = wasm_encoder::NameMap::new();
@@ -413,7 +416,7 @@ mod tests {
         module.section(&types).section(&section).section(&bodies);
         module.section(&names);
         let code = Code::new(&module.finish());
-        let frames: Vec<_> = (0..4).map(|place| code.frame(place, None)).collect();
+        let frames: Vec<_> = (0..4).map(|index| code.frame(index, None)).collect();
         let ids: std::collections::HashSet<_> = frames.iter().map(|frame| frame.id).collect();
         assert_eq!(ids.len(), 4);
         let names = frames.iter().map(Frame::short_name).collect::<Vec<_>>();

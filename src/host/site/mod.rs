@@ -1,6 +1,6 @@
-//! Where in a plugin a fault is: the site that two findings of one bug have in common, and findings of two bugs have not.
+//! The site of a fault in a plugin: equal for two findings of one bug, and different for two bugs.
 //!
-//! A discrepancy here is one bug told as two, or two told as one.
+//! Bugs in this module look like one bug that is reported as two, or two that are reported as one.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,35 +13,39 @@ pub(crate) mod names;
 mod recursion;
 mod returns;
 
-/// So many frames are as many as the runtime tells, or nearly so: the guard's own are among those.
+/// The number of frames from which a backtrace counts as cut: nearly as many as the runtime
+/// reports, some of which belong to the guard.
 const MANY_FRAMES: usize = 48;
 
-/// The most functions of a recursion that are named.
+/// The most functions of a recursion whose names are displayed.
 const NAMED_MAX: usize = 4;
 
-/// A function of the plugin that was running, and where in it.
+/// A function of the plugin on the stack, and the instruction in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The function's index in the plugin's module.
+    /// The index of the function in the plugin's module.
     pub function: u32,
-    /// Its name in full: that of the name section, that of its export, or its index in words.
+    /// The full name: from the name section, or else of its export, or else made of its index.
     pub name: Arc<str>,
-    /// A number that is the function's own, and stays it when other functions of the module change, where it has a name.
+    /// An id of the function. If the function has a name, the id stays when other functions of the
+    /// module change.
     pub id: u64,
-    /// The instruction, in bytes from the beginning of the function's body.
+    /// The instruction, as an offset in bytes from the start of the function's body.
     pub offset: Option<u32>,
-    /// The functions that call each other, of which it is one; `None` where it calls but itself, or nobody, directly.
+    /// The functions of the call cycle that it belongs to; `None` if there is none, or only direct
+    /// recursion.
     pub cycle: Option<Arc<[SiteFunction]>>,
-    /// Whether nothing can be made of it: it belongs to a language's runtime, or only aborts, and for many.
+    /// Whether the frame is useless as a site: the function belongs to a language's runtime, or it
+    /// only aborts and is shared.
     pub is_helper: bool,
     /// Whether the function has parameters.
     pub has_parameters: bool,
-    /// Whether the function is called from more places than one, or may be.
+    /// Whether the function is called from more than one place, or may be.
     pub has_many_callers: bool,
 }
 
 impl Frame {
-    /// The name, as long as it is printed.
+    /// Returns the name as it is displayed.
     pub fn short_name(&self) -> String {
         names::printable(&self.name)
     }
@@ -54,43 +58,44 @@ impl Frame {
     }
 }
 
-/// The place in a plugin that a fault belongs to.
+/// The place in a plugin to which a fault is attributed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Site {
-    /// What is there.
+    /// What is at the site.
     pub kind: SiteKind,
-    /// The function; of a recursion all that call each other.
+    /// The function, or all functions of a recursion.
     pub functions: Vec<SiteFunction>,
-    /// The instruction, in bytes from the beginning of the function's body; `None` where it is the whole function.
+    /// The instruction, as an offset in bytes from the start of the function's body; `None` for the
+    /// whole function.
     pub offset: Option<u32>,
 }
 
 /// What is at a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SiteKind {
-    /// The instruction that trapped, or called what did.
+    /// The instruction that trapped, or the call of a helper that did.
     Trap,
-    /// Functions that call each other, too deep.
+    /// A recursion that is too deep.
     Recursion,
-    /// Functions that call each other, and were running when there was no fuel or time left.
+    /// A recursion that was running when the fuel or time ran out.
     LastingRecursion,
-    /// A loop, or a function, that was running when there was no fuel or time left, and had been for long.
+    /// A loop or a function that was running when the fuel or time ran out, and had been for long.
     Running,
-    /// The instruction that set the answer, or called what did.
+    /// The instruction that set the answer, or the call of a helper that did.
     Answer,
 }
 
 /// A function of a site.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SiteFunction {
-    /// Its name, as long as it is printed.
+    /// The name as it is displayed.
     pub name: String,
     /// See [`Frame::id`].
     pub id: u64,
 }
 
 impl Site {
-    /// A site in one function.
+    /// Returns a site in one function.
     pub(crate) fn at(kind: SiteKind, frame: &Frame, offset: Option<u32>) -> Self {
         Self {
             kind,
@@ -99,15 +104,16 @@ impl Site {
         }
     }
 
-    /// Where a call trapped, of the functions that were running, the innermost first: the innermost that is no helper.
+    /// Returns the site of a trap: the innermost frame that is not a helper. `frames` are innermost
+    /// first.
     pub(crate) fn of_trap(frames: &[Frame]) -> Option<Self> {
         let own = frames.iter().find(|frame| !frame.is_helper);
         let frame = own.or(frames.last())?;
         Some(Self::at(SiteKind::Trap, frame, frame.offset))
     }
 
-    /// The functions that call each other where the stack ended. Where it ended says nothing: it is another one of them, or
-    /// of those that they call, every time.
+    /// Returns the recursion that exhausted the stack. The function at the end of the stack does
+    /// not matter: it may be another one each time.
     pub(crate) fn of_recursion(frames: &[Frame]) -> Option<Self> {
         let again = |frame: &&Frame| {
             let same = frames.iter().filter(|other| other.id == frame.id);
@@ -117,7 +123,7 @@ impl Site {
             .or_else(|| Self::of_long_recursion(frames))
     }
 
-    /// The same where the frames are not enough for it to come round: most of them are of it.
+    /// Does the same for a recursion that is longer than the backtrace: most frames belong to it.
     fn of_long_recursion(frames: &[Frame]) -> Option<Self> {
         let of_one = |cycle: &Arc<[SiteFunction]>| {
             let same = frames
@@ -132,8 +138,9 @@ impl Site {
         Self::recursion(SiteKind::Recursion, own.filter(|_| is_deep).into_iter())
     }
 
-    /// The recursion that these functions were running in, in an order that is always the same: all that call each other, of
-    /// which another request may run others; where they do so by way of a table, these.
+    /// Returns the recursion of these functions, in a fixed order: the whole call cycle, because
+    /// another request may run other functions of it. If they call each other through a table, only
+    /// these functions.
     pub(crate) fn recursion<'f>(
         kind: SiteKind,
         frames: impl Iterator<Item = &'f Frame>,
@@ -156,7 +163,7 @@ impl Site {
         })
     }
 
-    /// Whether it shows only when a call is made once more, on a copy of the plugin that is looked into.
+    /// Returns whether such a site is only found by a second call, on a metered copy of the plugin.
     pub(crate) fn is_located_later(&self) -> bool {
         match self.kind {
             SiteKind::Trap | SiteKind::Recursion => false,
@@ -164,7 +171,7 @@ impl Site {
         }
     }
 
-    /// Sites with equal keys are one.
+    /// Returns a key that is equal for equal sites.
     pub(crate) fn key(&self) -> String {
         let functions = self.functions.iter().map(|f| format!("{:x}", f.id));
         let functions = functions.collect::<Vec<_>>().join("+");
@@ -172,7 +179,7 @@ impl Site {
         format!("{}{}", functions, offset.unwrap_or_default())
     }
 
-    /// The names of the functions.
+    /// Returns the names of the functions, at most four of them.
     pub fn names(&self) -> String {
         let names = self.functions.iter().map(|f| f.name.as_str());
         let mut text = names.take(NAMED_MAX).collect::<Vec<_>>().join(", ");
@@ -183,7 +190,7 @@ impl Site {
     }
 }
 
-/// For people, such as `in bug_one, at 0x2c`.
+/// Formats the site for people, such as `in bug_one, at 0x2c`.
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.names();

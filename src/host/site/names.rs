@@ -1,6 +1,6 @@
-//! Words of a plugin and of parsers, made fit to be told and to be compared: names of functions, reasons.
+//! Names of functions, made fit to be displayed and compared.
 //!
-//! A discrepancy here is two reasons told as one, or one told as many.
+//! Bugs in this module look like two names that are taken for one, or one for many.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -10,28 +10,28 @@ use wasmparser::{BinaryReaderError, Name};
 use crate::host::guard::limits::FUNCTIONS_MAX;
 use crate::untrusted_text::one_line;
 
-/// So many names of functions are read: one for each, and some more.
+/// The most entries of a name section that are read: one for each function, and some more.
 const NAMINGS_MAX: usize = 2 * FUNCTIONS_MAX as usize;
 
 /// The longest name that is demangled, in bytes.
 const NAME_MAX_BYTES: usize = 1024;
 
-/// How many times as long a name may become.
+/// The most times as long as before that a demangled name may become.
 const DEMANGLED_TIMES: usize = 4;
 
-/// The most letters of a name that may be references back, in Rust's second mangling.
+/// The most letters in a name that may be back references of Rust's v0 mangling.
 const BACK_REFERENCES_MAX: usize = 12;
 
-/// So much of a name is printed.
+/// The longest displayed name, in characters.
 const PRINTED_MAX_CHARS: usize = 100;
 
-/// A name that is fit to be printed: a module may have any.
+/// Returns the name as it is displayed: in one line and not too long. A module may have any name.
 pub(crate) fn printable(name: &str) -> String {
     let chars: String = name.chars().take(PRINTED_MAX_CHARS).collect();
     one_line(chars)
 }
 
-/// A text that takes no more than so many bytes.
+/// A text of at most `most` bytes.
 struct Bounded {
     text: String,
     most: usize,
@@ -47,7 +47,7 @@ impl fmt::Write for Bounded {
     }
 }
 
-/// The name, unless it becomes too long: a few bytes may stand for a megabyte.
+/// Demangles a name, unless the result is too long: a few bytes may expand to a megabyte.
 fn demangled(name: &str) -> Option<String> {
     let mut bounded = Bounded {
         text: String::new(),
@@ -57,12 +57,13 @@ fn demangled(name: &str) -> Option<String> {
     Some(bounded.text)
 }
 
-/// The name of a function as its author wrote it: demangled, and without the hash that tells it from others of its name.
-/// One that would take long stays as it is: each part that refers back to another may double what there is to follow.
+/// Returns the name of a function as its author wrote it: demangled, and without the hash that
+/// distinguishes it from others. A name that would take long is not demangled: each back reference
+/// may double the work.
 pub(crate) fn readable(name: &str) -> String {
     let takes_long = name.len() > NAME_MAX_BYTES || {
         let refers_back = name.bytes().filter(|byte| *byte == b'B').count();
-        // With the underscores of any system.
+        // Any number of underscores, which depends on the platform.
         name.trim_start_matches('_').starts_with('R') && refers_back > BACK_REFERENCES_MAX
     };
     let short = (!takes_long).then(|| demangled(name)).flatten();
@@ -78,12 +79,13 @@ pub(crate) fn readable(name: &str) -> String {
     }
 }
 
-/// Whether a function belongs to the runtime of a language and not to the plugin's author, by its name.
+/// Returns whether a function belongs to a language's runtime and not to the plugin's author, by
+/// its name.
 pub(crate) fn is_of_a_language(name: &str) -> bool {
-    // It is asked of each frame of a trap, and a name may be as long as the module.
+    // This runs for each frame of a trap, and a name may be as long as the module.
     let name = &name[..name.floor_char_boundary(DEMANGLED_TIMES * NAME_MAX_BYTES)];
+    // Rust, then AssemblyScript, TinyGo, Zig, C++ and C.
     const BEGINNINGS: [&str; 22] = [
-        // Rust.
         "core::",
         "alloc::",
         "std::",
@@ -97,15 +99,14 @@ pub(crate) fn is_of_a_language(name: &str) -> bool {
         "dlmalloc::",
         "hashbrown::",
         "<hashbrown::",
-        // AssemblyScript.
-        "~lib/",    // TinyGo.
-        "runtime.", // Zig.
+        "~lib/",
+        "runtime.",
         "debug.",
-        "builtin.", // C++.
+        "builtin.",
         "__cxa_",
         "_ZNSt",
         "_ZNKSt",
-        "_ZSt", // C.
+        "_ZSt",
         "__assert_fail",
     ];
     const NAMES: [&str; 10] = [
@@ -113,12 +114,13 @@ pub(crate) fn is_of_a_language(name: &str) -> bool {
         "realloc",
     ];
     let begins = |name: &str| BEGINNINGS.iter().any(|begin| name.starts_with(begin));
-    // What an author's trait does for a type of the language is the author's.
+    // A trait implementation by the author for a type of the language is the author's.
     let is_own = trait_of(name).is_some_and(|of| !begins(of));
     (begins(name) || is_of_a_primitive(name)) && !is_own || NAMES.contains(&name)
 }
 
-/// Whether a function of Rust belongs to a type that has no path, such as `<[u8]>::copy_from_slice`.
+/// Returns whether a Rust function belongs to a type without a path, such as
+/// `<[u8]>::copy_from_slice`.
 fn is_of_a_primitive(name: &str) -> bool {
     const PRIMITIVES: [&str; 17] = [
         "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "str", "u8",
@@ -134,7 +136,8 @@ fn is_of_a_primitive(name: &str) -> bool {
     of.starts_with(['[', '&', '*']) || PRIMITIVES.iter().any(is_named)
 }
 
-/// The trait that a function of Rust implements, with what follows; `None` where it implements none.
+/// Returns the trait in a Rust function's name and the text after it, or `None` if it implements no
+/// trait.
 fn trait_of(name: &str) -> Option<&str> {
     let mut depth = 0;
     for (at, c) in name.char_indices() {
@@ -155,7 +158,7 @@ fn trait_of(name: &str) -> Option<&str> {
     None
 }
 
-/// The names of functions that a name section has.
+/// Returns the names of functions in a name section.
 pub(crate) fn of_functions<'a>(
     section: wasmparser::NameSectionReader<'a>,
 ) -> Result<BTreeMap<u32, &'a str>, BinaryReaderError> {
@@ -164,7 +167,7 @@ pub(crate) fn of_functions<'a>(
         if let Name::Function(map) = part? {
             for naming in map.into_iter().take(NAMINGS_MAX) {
                 let naming = naming?;
-                // A section may name millions of functions that there are not.
+                // A section may name millions of functions that do not exist.
                 if naming.index < FUNCTIONS_MAX {
                     names.entry(naming.index).or_insert(naming.name);
                 }

@@ -1,20 +1,20 @@
-//! Which functions of a module call each other, be it by way of others.
+//! The recursions of a module: the cycles in its call graph.
 //!
-//! A discrepancy here is one recursion that is told as two.
+//! Bugs in this module look like one recursion that is reported as two.
 
 use petgraph::Graph;
 use petgraph::algo::kosaraju_scc;
 
-/// The most functions that are taken for one recursion. Of a cycle of more, which is half of a program, it says more which of
-/// them were running.
+/// The most functions that count as one recursion. A longer cycle is half of a program; the
+/// functions on the stack say more.
 const FUNCTIONS_MAX: usize = 256;
 
-/// The sets of functions that call each other by these calls, each a caller and what it calls. A function that calls but
-/// itself is in none.
+/// Returns the cycles of a call graph, given as pairs of caller and callee. A function that only
+/// calls itself is in none.
 pub(crate) fn find(mut calls: Vec<(u32, u32)>) -> impl Iterator<Item = Vec<u32>> {
     calls.sort_unstable();
     calls.dedup();
-    // Not by Tarjan's algorithm, which is a recursion itself: a module may be one long chain.
+    // Not Tarjan's algorithm, which recurses: a module may be one long chain.
     let cycles = kosaraju_scc(&Graph::<(), ()>::from_edges(calls));
     let several = cycles
         .into_iter()

@@ -1,10 +1,12 @@
-//! Whether a function can come to its end, by its code alone.
+//! Analysis of whether a function can return, from its code alone.
 //!
-//! A discrepancy here is a function that is taken for one that only aborts, or the other way round.
+//! Bugs in this module look like a function that is wrongly taken for one that only aborts, or for
+//! one that returns.
 
 use wasmparser::{BinaryReaderError, FunctionBody, Operator};
 
-/// Whether the end of a function can be reached, or a return, where calls of functions that only abort do not return.
+/// Returns whether the end of a function or a return can be reached, given that calls of functions
+/// that only abort do not return.
 pub(crate) fn returns(
     body: &FunctionBody<'_>,
     only_aborts: impl Fn(u32) -> bool,
@@ -64,14 +66,14 @@ pub(crate) fn returns(
     Ok(reachable)
 }
 
-/// A block of a function's code that is open.
+/// An open block in a function's code.
 struct Block {
     is_loop: bool,
-    /// Whether its beginning can be reached.
+    /// Whether its start can be reached.
     entered: bool,
-    /// Whether something branches to its end.
+    /// Whether a reachable branch targets its end.
     end_is_reached: bool,
-    /// Whether its beginning leads to its end: an `if` without an `else`.
+    /// Whether its start leads to its end: an `if` without an `else`.
     falls_through: bool,
 }
 
@@ -90,7 +92,7 @@ impl Block {
     }
 }
 
-/// A branch out of so many blocks; to a loop it leads to its beginning.
+/// Records a branch out of `depth` blocks. A branch to a loop goes to its start.
 fn branch(blocks: &mut [Block], depth: u32) {
     let target = blocks.len().checked_sub(depth as usize + 1);
     if let Some(block) = target.and_then(|target| blocks.get_mut(target)) {
