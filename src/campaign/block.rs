@@ -135,6 +135,21 @@ pub trait BlockExecutor<R>: Executor<R, Error: Into<CampaignError>> {
         cases: Range<u64>,
         deadline: Option<Instant>,
     ) -> Result<Block, CampaignError>;
+
+    /// Does a part of a campaign's work on this executor. A panic in it goes on to the caller; or it becomes an error, which ends
+    /// the campaign and loses nothing that was seen.
+    ///
+    /// # Errors
+    /// Those of the work.
+    fn attempt<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, CampaignError>,
+    ) -> Result<T, CampaignError>
+    where
+        Self: Sized,
+    {
+        work(self)
+    }
 }
 
 impl<H: Host, R: Vocabulary> BlockExecutor<R> for InProcessExecutor<'_, H, R> {

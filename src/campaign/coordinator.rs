@@ -1,50 +1,35 @@
 //! What a campaign knows: what was handed out, what came in, and what became of it.
 //!
+//! There is one owner of it, on the thread of the caller. It hands out jobs, to executors on this thread or on others, and is
+//! told what came of them. What it emits depends on the order of the cases, and not on who was given which of them, or when.
+//!
 //! Bugs in this module look like a violation that was seen and is in no report.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use super::block::{Block, SessionPart, Stopped};
+use super::block::{Block, SessionPart};
+use super::clock::Clock;
 use super::error::CampaignError;
 use super::event::Event;
+use super::examination::{EndedSession, Examination, history};
 use super::interrupt::Interrupt;
+use super::job::{ConfirmViolation, Job, Outcome, RanBlock, RunBlock};
+use super::open::{OpenViolations, is_certain};
+use super::places::PlaceTurns;
+use super::recorder::{Current, Recorder, Task, Unfinished};
 use super::statistics::{FunctionStats, Summary};
-use crate::case::{Case, MAX_STEPS, ShrinkLimits, tree};
-use crate::check::{CheckRef, Nature, Violation};
-use crate::finding::history::{joined, with_trailing_probes};
-use crate::finding::{Confirmation, Finding, Known, KnownFindings, Origin};
-use crate::generate::{Budget, Cases, Plan};
+use super::told::Told;
+use crate::case::{Case, MAX_STEPS, ShrinkLimits};
+use crate::check::Violation;
+use crate::finding::history::joined;
+use crate::finding::{Confirmation, Finding, Origin};
+use crate::generate::Cases;
+use crate::record::Subject;
 use crate::wire::Vocabulary;
-
-/// How much longer than its time a campaign looks into what it found: half of its time, within these bounds.
-const OVERTIME: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
 
 /// Once in so many blocks it is looked into what checks that measure have found.
 const MEASURED_ONCE_IN: u64 = 256;
-
-/// So many places of violations are found out at first.
-const LOCATED_AT_FIRST: usize = 64;
-
-/// Once in so many blocks one more place is found out.
-const LOCATED_ONCE_IN: u64 = 8;
-
-/// The longest time that shrinking one finding takes: its structure, and again its values.
-const SHRINK_TIME: Duration = Duration::from_secs(20);
-
-/// The most different violations that are left open with their cases. The others are counted.
-const OPEN_MAX: usize = 64;
-
-/// A busy machine may end any call by the clock, but not one of the same function in so many sessions.
-const OFTEN: u64 = 3;
-
-/// Whether something is wrong for sure, be it seen once: neither a clock nor another measurement had a say, or a worker died.
-fn is_certain(violation: &Violation, flaky: bool) -> bool {
-    let died = violation.nature() == Nature::Death;
-    died || !violation.is_flaky() && !flaky && !violation.is_limit()
-}
 
 /// The finding that a violation is which nobody has looked into.
 fn unexamined<R>(violation: Violation, case: Case<R>, certain: bool) -> Finding<R> {
@@ -56,62 +41,33 @@ fn unexamined<R>(violation: Violation, case: Case<R>, certain: bool) -> Finding<
     }
 }
 
-/// A violation that nobody has looked into.
-struct Open {
-    /// The first case of its session.
-    from: u64,
-    /// The case that showed it.
-    case: u64,
-    violation: Violation,
-    /// Whether it is so for sure: [it is](is_certain) in one session, or was seen in [several](OFTEN).
-    certain: bool,
-    /// In how many sessions it was seen and left open.
-    times: u64,
-    /// The first case of the last of them.
-    last: u64,
-}
-
 /// The state of a campaign.
 pub(crate) struct Coordinator<R, E> {
     cases: Arc<Cases<R>>,
-    start: Instant,
+    /// Who answers the requests.
+    subject: Subject,
+    clock: Clock,
     summary: Summary,
     /// The first case that was not handed out.
     next: u64,
-    /// The first case that was not taken down.
-    recorded: u64,
-    /// What came in and waits for what was handed out before it, by the first case.
-    waiting: BTreeMap<u64, VecDeque<SessionPart>>,
-    /// Whether a lab is at it.
-    is_recording: bool,
-    /// What checks that measure have found and nobody has looked into: the end of a session that began with this
-    /// case.
-    measured: Vec<(u64, Stopped)>,
-    /// The first case of the first session in which something is left: cases that the time cut off, or a violation which
-    /// nobody has looked into.
-    left: Option<u64>,
-    /// These violations, by the keys that they would have as findings.
-    open: BTreeMap<String, Open>,
-    /// Whether a lab failed.
-    failed: bool,
-    /// What was found: each is told once.
-    known_findings: KnownFindings,
-    /// How many places of violations were found out in their turn.
-    located: u64,
-    /// How many at first: of which violations that was, and in which fields their cases differed from the sample.
-    located_by: HashSet<(String, BTreeSet<String>)>,
-    /// The effects that findings are known for, with their check and class.
-    effects: Vec<(CheckRef, String, BTreeSet<&'static str>)>,
-    /// Ends the campaign early.
-    interrupt: Interrupt,
+    recorder: Recorder<R>,
+    open: OpenViolations,
+    places: PlaceTurns,
+    told: Told,
+    /// Why nothing more is handed out.
+    failure: Option<CampaignError>,
     emit: E,
 }
 
 impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
-    pub(crate) fn new(cases: Arc<Cases<R>>, interrupt: Interrupt, emit: E) -> Self {
+    pub(crate) fn new(
+        cases: Arc<Cases<R>>,
+        subject: Subject,
+        interrupt: &Interrupt,
+        emit: E,
+    ) -> Self {
         let functions = cases.plan().generator.functions.iter();
-        let mut coordinator = Self {
-            start: Instant::now(),
+        Self {
             summary: Summary {
                 functions: functions
                     .map(|&place| FunctionStats {
@@ -121,146 +77,300 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
                     .collect(),
                 ..Summary::default()
             },
+            clock: Clock::new(cases.plan().budget, interrupt),
             cases,
+            subject,
             next: 0,
-            recorded: 0,
-            waiting: BTreeMap::new(),
-            is_recording: false,
-            measured: Vec::new(),
-            left: None,
-            open: BTreeMap::new(),
-            failed: false,
-            known_findings: KnownFindings::default(),
-            located: 0,
-            located_by: HashSet::new(),
-            effects: Vec::new(),
-            interrupt,
+            recorder: Recorder::new(0),
+            open: OpenViolations::default(),
+            places: PlaceTurns::default(),
+            told: Told::default(),
+            failure: None,
             emit,
-        };
-        coordinator.start_clock();
-        coordinator
+        }
     }
 
-    /// The end of the campaign, however `worked` says that it came. What nobody has looked into is emitted.
-    ///
-    /// # Errors
-    /// [`CampaignError::Ended`], with the summary, where the work ended in an error.
-    pub(crate) fn close(
-        coordinator: Mutex<Self>,
-        worked: Result<(), CampaignError>,
-    ) -> Result<Summary, CampaignError> {
-        let mut coordinator = coordinator
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        for part in std::mem::take(&mut coordinator.waiting)
-            .into_values()
-            .flatten()
-        {
-            coordinator.count(&part.block);
-            if let Some(stopped) = &part.block.stopped {
-                coordinator.leave_open(part.from, stopped, |_| true);
-            }
-        }
-        for (from, stopped) in std::mem::take(&mut coordinator.measured) {
-            coordinator.leave_open(from, &stopped, |found| found.measured);
-        }
-        coordinator.emit_open();
-        coordinator.update_resume_point();
-        let mut summary = coordinator.summary;
-        summary.elapsed = coordinator.start.elapsed();
-        summary.interrupted = coordinator.interrupt.is_requested();
-        match worked {
-            Ok(()) | Err(CampaignError::Interrupted) => Ok(summary),
-            Err(error) => Err(CampaignError::Ended {
-                summary: Box::new(Summary {
-                    interrupted: true,
-                    ..summary
-                }),
-                source: Box::new(error),
-            }),
-        }
+    /// Leaves out the first cases, up to this one: whole sessions only.
+    pub(crate) fn begin_at(&mut self, case: u64) {
+        self.next = self.cases.plan().session_of(case).start;
+        self.recorder = Recorder::new(self.next);
+        self.summary.from = self.next;
+        self.summary.done = self.next;
+        self.summary.resume_at = self.next;
     }
 
     /// From here on the time counts: what ran before a plan takes nothing of it.
     pub(crate) fn start_clock(&mut self) {
-        self.start = Instant::now();
-        let time_over = match self.budget() {
-            Budget::Cases(_) => None,
-            Budget::Time(time) => {
-                let [least, most] = OVERTIME;
-                self.start
-                    .checked_add(time.saturating_add((time / 2).clamp(least, most)))
-            }
-        };
-        self.interrupt = self.interrupt.with_time_over(time_over);
+        self.clock.restart();
     }
 
     /// What ends the campaign early, or when its time is over.
     pub(crate) fn interrupt(&self) -> Interrupt {
-        self.interrupt.clone()
+        self.clock.interrupt().clone()
     }
 
-    /// A lab failed: nothing more is handed out.
-    pub(super) fn fail(&mut self) {
-        self.failed = true;
+    /// How far one violation may be shrunk; `None` where the time is over.
+    pub(crate) fn time_to_shrink(&self, measured: bool) -> Option<ShrinkLimits> {
+        self.clock.time_to_shrink(measured)
+    }
+
+    /// The campaign cannot go on: nothing more is handed out. An interrupt says least of why.
+    pub(crate) fn fail(&mut self, error: CampaignError) {
+        if matches!(self.failure, None | Some(CampaignError::Interrupted)) {
+            self.failure = Some(error);
+        }
+    }
+
+    /// What an executor is to do that has nothing to do. Where there is nothing, there may be once another one has done what
+    /// it is at; and where none is at anything, the campaign is done.
+    pub(crate) fn next_job(&mut self) -> Option<Job<R>> {
+        if self.failure.is_some() {
+            return None;
+        }
+        // What was found is told before more is looked for.
+        if let Some(suspect) = self.next_confirmation() {
+            return Some(Job::Confirm(Box::new(suspect)));
+        }
+        if let Some(block) = self.next_block() {
+            return Some(Job::Run(block));
+        }
+        if self.recorder.recorded() < self.next {
+            return None;
+        }
+        // All is taken down but what takes long.
+        self.recorder.examine_measured();
+        let suspect = self.next_confirmation()?;
+        Some(Job::Confirm(Box::new(suspect)))
+    }
+
+    /// The next block: the cases of a session.
+    fn next_block(&mut self) -> Option<RunBlock<R>> {
+        let last = self.clock.case_limit();
+        let last = last.min(self.cases.count().unwrap_or(u64::MAX));
+        let end = last.min(self.cases.plan().session_of(self.next).end);
+        if self.clock.is_ending() || self.next >= end {
+            return None;
+        }
+        let range = self.next..end;
+        self.next = end;
+        Some(RunBlock {
+            cases: Arc::clone(&self.cases),
+            range,
+            deadline: self.clock.deadline(),
+        })
+    }
+
+    /// The next violation to confirm. What needs no executor is taken down on the way to it.
+    fn next_confirmation(&mut self) -> Option<ConfirmViolation<R>> {
+        loop {
+            match self.recorder.take_current() {
+                Current::Nothing => {
+                    let task = self.recorder.next_task()?;
+                    self.start_task(task);
+                }
+                Current::Examining(examination) => {
+                    if let Some(suspect) = self.examine(examination) {
+                        return Some(suspect);
+                    }
+                }
+                confirming @ Current::Confirming { .. } => {
+                    self.recorder.current = confirming;
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn start_task(&mut self, task: Task) {
+        match task {
+            Task::Record(part) => self.record_part(part),
+            Task::MeasuredIfDue => {
+                let sessions = self.sessions_recorded();
+                if sessions % MEASURED_ONCE_IN == MEASURED_ONCE_IN - 1 {
+                    self.recorder.examine_measured();
+                }
+            }
+            Task::ExamineMeasured(session) => {
+                self.recorder.current = Current::Examining(Examination::new(session, true));
+            }
+            Task::FinishBlock => self.finish_block(),
+        }
+    }
+
+    /// Takes down what ran of a session. How it ended is looked into.
+    fn record_part(&mut self, part: SessionPart) {
+        self.count(&part.block);
+        let ran_to = part.from + part.block.cases;
+        match part.block.stopped {
+            Some(stopped) => {
+                let session = EndedSession {
+                    from: part.from,
+                    stopped,
+                };
+                self.recorder.current = Current::Examining(Examination::new(session, false));
+            }
+            // The time cut the rest off.
+            None if ran_to < part.end => self.open.leave_from(part.from),
+            None => {}
+        }
+    }
+
+    fn count(&mut self, block: &Block) {
+        let summary = &mut self.summary;
+        summary.cases += block.cases;
+        summary.slowest = summary.slowest.max(block.slowest);
+        summary.memory = summary.memory.max(block.memory);
+        for (stats, counts) in summary.functions.iter_mut().zip(&block.counts) {
+            stats.counts.add(counts);
+        }
+    }
+
+    /// Looks for a violation of a session that is new and to be confirmed, and ends with the session where there is none.
+    fn examine(&mut self, mut examination: Examination<R>) -> Option<ConfirmViolation<R>> {
+        while let Some(violation) = examination.next_violation() {
+            let session = &examination.session;
+            if self.told.has(&violation) || !self.is_to_be_located(&violation, session) {
+                continue;
+            }
+            let Some(limits) = self.clock.time_to_shrink(examination.measured) else {
+                self.leave_violation_open(session, &violation);
+                continue;
+            };
+            let suspect = ConfirmViolation {
+                violation: violation.clone(),
+                flaky: session.stopped.flaky,
+                history: examination.history(&self.cases),
+                known: self.told.known(&violation),
+                limits,
+                interrupt: self.clock.interrupt().clone(),
+            };
+            self.recorder.current = Current::Confirming {
+                examination,
+                violation,
+            };
+            return Some(suspect);
+        }
+        let Examination {
+            session, measured, ..
+        } = examination;
+        if !measured
+            && session
+                .stopped
+                .violations
+                .iter()
+                .any(|found| found.measured)
+        {
+            self.recorder.keep_measured(session);
+        }
+        None
+    }
+
+    /// Whether a violation whose place in the plugin can be found out is looked into: others are always.
+    fn is_to_be_located(&mut self, violation: &Violation, session: &EndedSession) -> bool {
+        if !violation.can_be_located() {
+            return true;
+        }
+        let case = self.cases.nth(session.stopped.case);
+        let sessions = self.sessions_recorded();
+        self.places.take(violation, &case, sessions)
+    }
+
+    fn sessions_recorded(&self) -> u64 {
+        let plan = self.cases.plan();
+        plan.sessions_before(self.recorder.recorded())
+    }
+
+    fn finish_block(&mut self) {
+        self.recorder.finish_block(self.cases.plan());
+        let done = self.recorder.recorded().min(self.next);
+        self.summary.done = done;
+        self.update_resume_point();
+        self.summary.elapsed = self.clock.elapsed();
+        self.summary.phase = Some(self.cases.leading(done));
+        (self.emit)(Event::Progress(&self.summary));
+    }
+
+    /// What came of a job.
+    pub(crate) fn receive(&mut self, outcome: Outcome<R>) {
+        match outcome {
+            Outcome::Ran(block) => self.receive_block(block),
+            Outcome::Confirmed(confirmed) => self.receive_confirmation(confirmed),
+        }
+    }
+
+    fn receive_block(&mut self, block: RanBlock) {
+        self.recorder.receive(block.first, block.parts);
+        if let Err(error) = block.ended {
+            self.fail(error);
+        }
+    }
+
+    fn receive_confirmation(&mut self, confirmed: Result<Confirmation<R>, CampaignError>) {
+        let (mut examination, violation) = match self.recorder.take_current() {
+            Current::Confirming {
+                examination,
+                violation,
+            } => (examination, violation),
+            // Nobody was asked to confirm anything.
+            other => {
+                self.recorder.current = other;
+                return;
+            }
+        };
+        match confirmed {
+            Ok(confirmed) => {
+                let is_nothing = matches!(confirmed, Confirmation::NotReproduced);
+                // The puppet's may show once more, by other operations.
+                if self.subject == Subject::Plugin || is_nothing {
+                    examination.see(&violation);
+                }
+                if is_nothing {
+                    self.places.forget(&violation);
+                }
+                self.record_finding(confirmed);
+            }
+            // It stays in work, and so is left open in the end.
+            Err(error) => self.fail(error),
+        }
+        self.recorder.current = Current::Examining(examination);
+    }
+
+    /// Tells what became of a violation.
+    pub(crate) fn record_finding(&mut self, confirmed: Confirmation<R>) {
+        let finding = match confirmed {
+            Confirmation::Finding(finding) => finding,
+            Confirmation::Duplicate => return,
+            Confirmation::NotReproduced => {
+                self.summary.unconfirmed += 1;
+                return;
+            }
+        };
+        let Some(finding) = self.told.insert(*finding) else {
+            return;
+        };
+        if finding.violation.is_limit() {
+            self.summary.limits += 1;
+        } else {
+            self.summary.findings += 1;
+        }
+        (self.emit)(Event::Finding(&finding));
     }
 
     /// Leaves those violations of the end of a session open that nobody has looked into.
-    pub(super) fn leave_open(
-        &mut self,
-        from: u64,
-        stopped: &Stopped,
-        is_open: impl Fn(&Violation) -> bool,
-    ) {
-        for violation in stopped.violations.iter().filter(|found| is_open(found)) {
-            if !self.is_known(violation) {
-                self.leave_violation_open(from, stopped, violation);
+    fn leave_open(&mut self, session: &EndedSession, is_open: impl Fn(&Violation) -> bool) {
+        let violations = session.stopped.violations.iter();
+        for violation in violations.filter(|found| is_open(found)) {
+            if !self.told.has(violation) {
+                self.leave_violation_open(session, violation);
             }
         }
     }
 
     /// A violation for which there was no time.
-    pub(super) fn leave_violation_open(
-        &mut self,
-        from: u64,
-        stopped: &Stopped,
-        violation: &Violation,
-    ) {
-        self.leave_from(from);
-        let key = violation.key();
-        let times = self.times_open(&key, from);
-        let is_seen_often = times >= OFTEN && !violation.measured && !violation.is_limit();
-        let certain = is_seen_often || is_certain(violation, stopped.flaky);
+    fn leave_violation_open(&mut self, session: &EndedSession, violation: &Violation) {
+        let certain = self.open.leave(session, violation);
         self.count_unexamined(certain);
-        let is_surer = |open: &Open| certain && !open.certain;
-        if certain && self.open.len() >= OPEN_MAX && !self.open.contains_key(&key) {
-            let unsure = self.open.iter().find(|(_, open)| !open.certain);
-            if let Some(unsure) = unsure.map(|(key, _)| key.clone()) {
-                self.open.remove(&unsure);
-            }
-        }
-        let has_room = self.open.len() < OPEN_MAX;
-        if self.open.get(&key).map_or(has_room, is_surer) {
-            let open = Open {
-                from,
-                case: stopped.case,
-                violation: violation.clone(),
-                certain,
-                times,
-                last: from,
-            };
-            self.open.insert(key, open);
-        }
         self.update_resume_point();
-    }
-
-    /// In how many sessions such a violation was left open, that which began with this case included.
-    fn times_open(&mut self, key: &str, from: u64) -> u64 {
-        self.open.get_mut(key).map_or(1, |open| {
-            open.times += u64::from(open.last != from);
-            open.last = from;
-            open.times
-        })
     }
 
     /// Emits what a stored case showed and nobody could look into. Where to resume is not moved: such cases always run.
@@ -272,7 +382,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
     ) {
         let mut seen = HashSet::new();
         for violation in violations {
-            if self.is_known(&violation) || !seen.insert(violation.key()) {
+            if self.told.has(&violation) || !seen.insert(violation.key()) {
                 continue;
             }
             let certain = is_certain(&violation, flaky);
@@ -288,220 +398,68 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         self.summary.unexamined_certain += u64::from(certain);
     }
 
-    /// Emits what was left open, but for what was found elsewhere meanwhile.
-    fn emit_open(&mut self) {
-        for open in std::mem::take(&mut self.open).into_values() {
-            if self.is_known(&open.violation) {
-                continue;
-            }
-            let case = joined(&self.history(open.from, open.case), MAX_STEPS);
-            let finding = unexamined(open.violation, case, open.certain);
-            (self.emit)(Event::Finding(&finding));
-        }
-    }
-
-    /// Something is left in the session that began with this case.
-    pub(super) fn leave_from(&mut self, from: u64) {
-        self.left = Some(self.left.map_or(from, |first| first.min(from)));
-    }
-
     /// Behind no case that has not run, and no violation that nobody has looked into: one of a check that measures waits for
     /// a while.
     fn update_resume_point(&mut self) {
-        let waiting = self.measured.iter().map(|(from, _)| *from);
-        let left = waiting.chain(self.left).min();
+        let waiting = self.recorder.first_measured();
+        let left = waiting.into_iter().chain(self.open.left()).min();
         // Sessions are run whole.
         let session = |case: u64| self.cases.plan().session_of(case).start;
         let at_most = left.map_or(self.summary.done, session);
         self.summary.resume_at = self.summary.done.min(at_most);
     }
 
-    /// What a session that began with one case had seen when it came to another, that one last.
-    pub(crate) fn history(&self, from: u64, case: u64) -> Vec<Case<R>> {
-        let before = (from..case)
-            .map(|case| with_trailing_probes(self.cases.nth(case), self.cases.depth(case)));
-        before.chain([self.cases.nth(case)]).collect()
-    }
-
-    /// Leaves out the first cases, up to this one: whole sessions only.
-    pub(crate) fn begin_at(&mut self, case: u64) {
-        self.recorded = self.cases.plan().session_of(case).start;
-        self.next = self.recorded;
-        self.summary.from = self.recorded;
-        self.summary.done = self.recorded;
-        self.summary.resume_at = self.recorded;
-    }
-
-    fn budget(&self) -> Budget {
-        self.cases.plan().budget
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        match self.budget() {
-            Budget::Cases(_) => None,
-            Budget::Time(time) => self.start.checked_add(time),
-        }
-    }
-
-    /// The next block: the cases of a session.
-    pub(crate) fn next_block(&mut self) -> Option<(Plan, Range<u64>, Option<Instant>)> {
-        let deadline = self.deadline();
-        let last = match self.budget() {
-            Budget::Cases(cases) => cases,
-            Budget::Time(_) => u64::MAX,
-        };
-        let last = last.min(self.cases.count().unwrap_or(u64::MAX));
-        let end = last.min(self.cases.plan().session_of(self.next).end);
-        let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if self.failed || self.interrupt.is_requested() || late || self.next >= end {
-            return None;
-        }
-        let cases = self.next..end;
-        self.next = end;
-        Some((self.cases.plan().clone(), cases, deadline))
-    }
-
-    /// What a lab made of a block, given by its first case.
-    pub(super) fn receive_block(&mut self, first: u64, parts: VecDeque<SessionPart>) {
-        self.waiting.insert(first, parts);
-    }
-
-    pub(super) fn next_block_to_record(&mut self) -> Option<VecDeque<SessionPart>> {
-        if self.is_recording || self.failed {
-            return None;
-        }
-        let parts = self.waiting.remove(&self.recorded)?;
-        self.is_recording = true;
-        Some(parts)
-    }
-
-    /// What is left of a block that could not be settled.
-    pub(super) fn put_back(&mut self, parts: VecDeque<SessionPart>) {
-        self.waiting.insert(self.recorded, parts);
-        self.is_recording = false;
-    }
-
-    pub(super) fn recorded(&mut self) {
-        self.recorded = self.cases.plan().session_of(self.recorded).end;
-        self.is_recording = false;
-        self.summary.done = self.recorded.min(self.next);
-        self.update_resume_point();
-        self.summary.elapsed = self.start.elapsed();
-        self.summary.phase = Some(self.cases.leading(self.recorded.min(self.next)));
-        (self.emit)(Event::Progress(&self.summary));
-    }
-
-    pub(super) fn keep_measured(&mut self, from: u64, stopped: Stopped) {
-        self.measured.push((from, stopped));
-    }
-
-    pub(super) fn take_measured(&mut self, at_the_end: bool) -> Vec<(u64, Stopped)> {
-        let due = if at_the_end {
-            // The last lab to end finds it so.
-            !self.is_recording && self.waiting.is_empty()
-        } else {
-            let sessions = self.cases.plan().sessions_before(self.recorded);
-            sessions % MEASURED_ONCE_IN == MEASURED_ONCE_IN - 1
-        };
-        if due {
-            std::mem::take(&mut self.measured)
-        } else {
-            Vec::new()
-        }
-    }
-
-    pub(crate) fn count(&mut self, block: &Block) {
-        let summary = &mut self.summary;
-        summary.cases += block.cases;
-        summary.slowest = summary.slowest.max(block.slowest);
-        summary.memory = summary.memory.max(block.memory);
-        for (stats, counts) in summary.functions.iter_mut().zip(&block.counts) {
-            stats.counts.add(counts);
-        }
-    }
-
-    /// Whether the violation is known without a look at its case.
-    pub(super) fn is_known(&self, violation: &Violation) -> bool {
-        self.known_findings.has(violation)
-    }
-
-    /// Whether to find out where in the plugin a violation is that this case shows, which takes as long as some hundred
-    /// cases, while a plugin may show the same one again and again. A case that differs from the sample in the same fields as
-    /// one before most often does: such wait for their turn, which comes once in so many blocks.
-    pub(super) fn should_locate(&mut self, violation: &Violation, case: u64) -> bool {
-        let case = self.cases.nth(case);
-        let fields: BTreeSet<_> = case
-            .steps
-            .iter()
-            .flat_map(|step| tree::unlike_the_sample(&step.request))
-            .map(|(field, _)| field)
-            .collect();
-        let kind = (violation.key(), fields);
-        let is_new = !self.located_by.contains(&kind);
-        let is_the_first = !self.located_by.iter().any(|(key, _)| *key == kind.0);
-        if is_new && (is_the_first || self.located_by.len() < LOCATED_AT_FIRST) {
-            self.located_by.insert(kind);
-            return true;
-        }
-        let turns = self.cases.plan().sessions_before(self.recorded) / LOCATED_ONCE_IN;
-        let is_its_turn = self.located < turns;
-        self.located += u64::from(is_its_turn);
-        is_its_turn
-    }
-
-    /// A violation did not show again: the next one of its key is looked at as if it were the first.
-    pub(super) fn forget_located(&mut self, violation: &Violation) {
-        let key = violation.key();
-        self.located_by.retain(|(of, _)| *of != key);
-    }
-
-    /// `None` where the time is over.
-    pub(crate) fn time_to_shrink(&self, measured: bool) -> Option<ShrinkLimits> {
-        // A try of what is measured may take all the time that a dispatch has, and there are few.
-        let part = if measured { 4 } else { 16 };
-        if self.interrupt.is_requested() || self.interrupt.is_over() {
-            return None;
-        }
-        let time = match self.budget() {
-            Budget::Cases(_) => SHRINK_TIME,
-            Budget::Time(time) => SHRINK_TIME.min(time / part).max(Duration::from_secs(1)),
-        };
-        Some(ShrinkLimits {
-            time,
-            ..ShrinkLimits::default()
-        })
-    }
-
-    pub(super) fn known(&self, violation: &Violation) -> Known {
-        let of_it = self.effects.iter();
-        let of_it = of_it
-            .filter(|(check, class, _)| *check == violation.check && *class == violation.class);
-        Known {
-            findings: self.known_findings.clone(),
-            effects: of_it.map(|(_, _, effects)| effects.clone()).collect(),
-        }
-    }
-
-    pub(crate) fn record_finding(&mut self, confirmed: Confirmation<R>) {
-        let finding = match confirmed {
-            Confirmation::Finding(finding) => finding,
-            Confirmation::Duplicate => return,
-            Confirmation::NotReproduced => {
-                self.summary.unconfirmed += 1;
-                return;
+    /// The end of the campaign, however it came. What nobody has looked into is emitted.
+    ///
+    /// # Errors
+    /// [`CampaignError::Ended`], with the summary, where it [failed](Self::fail).
+    pub(crate) fn close(mut self) -> Result<Summary, CampaignError> {
+        for unfinished in self.recorder.take_unfinished() {
+            match unfinished {
+                Unfinished::Part(part) => {
+                    self.count(&part.block);
+                    if let Some(stopped) = part.block.stopped {
+                        let session = EndedSession {
+                            from: part.from,
+                            stopped,
+                        };
+                        self.leave_open(&session, |_| true);
+                    }
+                }
+                Unfinished::Session { session, measured } => {
+                    self.leave_open(&session, |found| found.measured || !measured);
+                }
             }
-        };
-        let Some(finding) = self.known_findings.insert(*finding) else {
-            return;
-        };
-        let Violation { check, class, .. } = &finding.violation;
-        self.effects
-            .push((*check, class.clone(), finding.effects()));
-        if finding.violation.is_limit() {
-            self.summary.limits += 1;
-        } else {
-            self.summary.findings += 1;
         }
-        (self.emit)(Event::Finding(&finding));
+        self.emit_open();
+        self.update_resume_point();
+        let mut summary = self.summary;
+        summary.elapsed = self.clock.elapsed();
+        summary.interrupted = self.clock.interrupt().is_requested();
+        match self.failure {
+            None | Some(CampaignError::Interrupted) => Ok(summary),
+            Some(error) => Err(CampaignError::Ended {
+                summary: Box::new(Summary {
+                    interrupted: true,
+                    ..summary
+                }),
+                source: Box::new(error),
+            }),
+        }
+    }
+
+    /// Emits what was left open, but for what was found elsewhere meanwhile.
+    fn emit_open(&mut self) {
+        for open in self.open.take() {
+            if self.told.has(&open.violation) {
+                continue;
+            }
+            let case = joined(&history(&self.cases, open.from, open.case), MAX_STEPS);
+            let finding = unexamined(open.violation, case, open.certain);
+            (self.emit)(Event::Finding(&finding));
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,13 +7,20 @@
 //! A discrepancy here is a campaign that misses what its checks would show, or tells what they do not.
 
 mod block;
+mod clock;
 pub(crate) mod coordinator;
 mod distribution;
 mod error;
 mod event;
+mod examination;
 pub(crate) mod interrupt;
+pub(crate) mod job;
+mod open;
+mod places;
+mod recorder;
 pub(crate) mod run;
 mod statistics;
+mod told;
 
 pub use block::{Block, BlockExecutor, Stopped};
 pub use distribution::Distribution;

@@ -11,9 +11,9 @@ use super::plugin::{LookArgs, refused};
 pub fn inspect(args: &LookArgs) -> Result<u8, CliError> {
     let refused = |error| refused(error, Some(&args.plugin));
     let workers = args.workers()?;
-    let (found, agreed) = workers.worker().inspect().map_err(refused)?;
-    let terms = agreed.as_ref().ok().and_then(Option::as_ref);
-    print(&report::inspection_text(&found, terms))?;
-    agreed.map_err(refused)?;
+    let inspected = workers.worker().inspect().map_err(refused)?;
+    let terms = inspected.agreed.as_ref().ok().and_then(Option::as_ref);
+    print(&report::inspection_text(&inspected.module, terms))?;
+    inspected.agreed.map_err(refused)?;
     Ok(exit_code::CLEAN)
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use cc_lb_fuzz::report;
 use cc_lb_fuzz::untrusted_text::one_line;
+use cc_lb_fuzz::worker::Replay;
 use clap::Args;
 
 use super::cases;
@@ -31,7 +32,9 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
     let (mut showing, mut limited) = (0, 0);
     let mut failures = Vec::new();
     for (file, case) in &cases {
-        let (seen, violations) = match worker.replay(case) {
+        let Replay {
+            steps, violations, ..
+        } = match worker.replay(case) {
             Ok(replayed) => replayed,
             Err(error) => {
                 failures.push(refused(error, plugin));
@@ -46,9 +49,9 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
             if cases.len() > 1 {
                 text = one_line(file.display()) + "\n";
             }
-            text += &report::replay_text(case, &seen, &violations);
+            text += &report::replay_text(case, &steps, &violations);
         } else {
-            text = report::replay_line((file, case), &seen, &violations);
+            text = report::replay_line((file, case), &steps, &violations);
         }
         // If printing fails, the other cases still run and count for the exit code.
         if failures.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -11,19 +12,24 @@ use super::process::{End, NO_SESSION, NoAnswer, WorkerProcess};
 use super::protocol::{Answer, Heartbeat, Opened, Order};
 use super::setup::HostKind;
 use crate::campaign::{Block, BlockExecutor, CampaignError, Interrupt, Stopped};
-use crate::case::{Case, ShrinkLimits};
+use crate::case::Case;
 use crate::check::{CHECKS, CheckRef, Nature, Violation, check_all};
 use crate::execute::Executor;
-use crate::finding::{Finding, confirm_all};
 use crate::generate::Plan;
 use crate::generate::negotiated::of_negotiated;
 use crate::host::guard::OPTIMIZE;
 use crate::host::{NegotiatedTerms, Site};
 use crate::limits::Limit;
-use crate::record::{CaseRecord, StepSummary, Subject};
+use crate::record::{CaseRecord, Subject};
 use crate::wire::Request;
 
+mod failure;
 mod inspect;
+mod replay;
+
+use failure::Failure;
+pub use inspect::Inspected;
+pub use replay::Replay;
 
 /// What is wrong with a worker that the plugin has spoiled, or that is none.
 const UNASKED: &str = "it answered what it was not asked";
@@ -76,73 +82,30 @@ impl Worker {
     /// As [`Worker::inspect`], and where the plugin negotiated none of them.
     pub fn limits(&mut self, functions: &[usize]) -> Result<Vec<Limit>, CampaignError> {
         self.interrupt = self.interrupt.at_once();
-        let negotiated = match self.running_process()? {
+        let negotiated = match self.running_process() {
             Ok(process) => &process.opened.negotiated,
-            Err(end) => return Err(self.end_of_load(end)),
+            Err(failure) => return Err(self.end_of_load(failure.into_end()?)),
         };
         let functions = of_negotiated::<Request>(functions, negotiated)?;
-        let end = match self.ask(&Order::Limits { functions })? {
+        let end = match self.ask(&Order::Limits { functions }) {
             Ok(Answer::Limits(limits)) => return Ok(limits),
             Ok(_) => self.nonsense(),
-            Err(end) => end,
+            Err(failure) => failure.into_end()?,
         };
         Err(self.died(end))
     }
 
     /// What it learned of the plugin; `None` where it dies while it opens it.
     pub(crate) fn opened(&mut self) -> Result<Option<Opened>, CampaignError> {
-        match self.running_process()? {
-            Ok(process) => Ok(Some(process.opened.clone())),
-            // That says nothing of the plugin.
-            Err(end) if end.from_outside => Err(self.died(end)),
-            Err(_) => Ok(None),
-        }
-    }
-
-    /// Runs a case alone and tells what was seen, nothing where the worker died, and what the checks find.
-    ///
-    /// # Errors
-    /// [`CampaignError`] where it cannot be started or opens no session.
-    pub fn replay(
-        &mut self,
-        case: &Case,
-    ) -> Result<(Vec<StepSummary>, Vec<Violation>), CampaignError> {
-        let (seen, violations, _) = self.replay_or_end(case)?;
-        Ok((seen, violations))
-    }
-
-    /// The same, and whether chance had a say in it: the clock, or somebody else.
-    pub(crate) fn replay_or_end(
-        &mut self,
-        case: &Case,
-    ) -> Result<(Vec<StepSummary>, Vec<Violation>, bool), CampaignError> {
-        let order = Order::Replay {
-            case: self.encode(case)?,
+        let end = match self.running_process() {
+            Ok(process) => return Ok(Some(process.opened.clone())),
+            Err(failure) => failure.into_end()?,
         };
-        let mut deaths = Vec::new();
-        loop {
-            let answer = match self.ask(&order) {
-                // What was seen is told, whatever ends the second try.
-                Err(_) if !deaths.is_empty() => return Ok((Vec::new(), deaths, true)),
-                answer => answer?,
-            };
-            let end = match answer {
-                Ok(Answer::Replayed(seen, violations)) => {
-                    self.retire_after(&violations);
-                    let all = [deaths, violations].concat();
-                    let flaky = all.iter().any(Violation::is_flaky);
-                    return Ok((seen, all, flaky));
-                }
-                Ok(_) => self.nonsense(),
-                Err(end) => end,
-            };
-            let is_first = deaths.is_empty();
-            deaths = self.violations_of(&end);
-            // What the case shows otherwise is seen when the machine does not stand still.
-            if !is_first || !end.is_flaky() {
-                return Ok((Vec::new(), deaths, end.is_flaky()));
-            }
+        // That says nothing of the plugin.
+        if end.from_outside {
+            return Err(self.died(end));
         }
+        Ok(None)
     }
 
     /// Runs a case alone and tells which features it reaches: see [`features`](crate::record::features). The death
@@ -152,10 +115,10 @@ impl Worker {
     /// As [`Worker::replay`], and where it dies while it opens the plugin: that says nothing of the case.
     pub fn reach(&mut self, case: &Case) -> Result<BTreeSet<String>, CampaignError> {
         let case = self.encode(case)?;
-        let end = match self.ask(&Order::Reach { case })? {
+        let end = match self.ask(&Order::Reach { case }) {
             Ok(Answer::Reached(features)) => return Ok(features),
             Ok(_) => self.nonsense(),
-            Err(end) => end,
+            Err(failure) => failure.into_end()?,
         };
         let manner = &end.death.manner;
         let is_of_the_case = !end.from_outside && ![NO_SESSION, NONSENSE].contains(&&manner[..]);
@@ -167,83 +130,69 @@ impl Worker {
         }
     }
 
-    /// What a stored case shows, confirmed, and shrunk within these limits, one finding after the other as they are asked
-    /// for.
-    ///
-    /// # Errors
-    /// As [`Worker::replay`], now or in an item.
-    pub fn findings<'a>(
-        &'a mut self,
-        case: &'a Case,
-        limits: ShrinkLimits,
-    ) -> Result<impl Iterator<Item = Result<Finding, CampaignError>> + 'a, CampaignError> {
-        let (_, violations, flaky) = self.replay_or_end(case)?;
-        let history = std::slice::from_ref(case);
-        Ok(confirm_all(self, violations, history, flaky, limits))
-    }
-
     fn encode(&self, case: &Case) -> Result<Vec<u8>, CampaignError> {
         case.to_postcard()
             .map_err(|error| self.error(error.to_string()))
     }
 
-    /// The living worker, started if there is none, or its end. Where the plugin was opened before, or somebody killed the
-    /// process, it is tried again: the machine may be busy.
-    fn running_process(&mut self) -> Result<Result<&mut WorkerProcess, End>, CampaignError> {
+    /// The living worker, started if there is none. Where the plugin was opened before, or somebody killed the process, it is
+    /// tried again: the machine may be busy.
+    fn running_process(&mut self) -> Result<&mut WorkerProcess, Failure> {
         let mut tries = KILLS_MAX;
         while self.process.is_none() {
             tries -= 1;
             match self.start() {
-                Ok(Ok(process)) => {
+                Ok(process) => {
                     self.process = Some(process);
                     self.opened = true;
                 }
-                Ok(Err(end)) if !self.opened && (tries == 0 || !end.from_outside) => {
-                    return Ok(Err(end));
+                Err(Failure::Ended(end)) if !self.opened && (tries == 0 || !end.from_outside) => {
+                    return Err(end.into());
                 }
-                Ok(Err(end)) if tries == 0 => {
-                    return Err(self.error(format!(
-                        "it does not open the plugin again: {}",
-                        end.death.manner
-                    )));
+                Err(Failure::Ended(end)) if tries == 0 => {
+                    let manner = &end.death.manner;
+                    let reason = format!("it does not open the plugin again: {manner}");
+                    return Err(self.error(reason).into());
                 }
-                Err(CampaignError::Interrupted) => return Err(CampaignError::Interrupted),
-                Err(error) if tries == 0 || !self.opened => return Err(error),
-                _ => std::thread::sleep(Duration::from_millis(100)),
+                Err(Failure::Campaign(CampaignError::Interrupted)) => {
+                    return Err(CampaignError::Interrupted.into());
+                }
+                Err(Failure::Campaign(error)) if tries == 0 || !self.opened => {
+                    return Err(error.into());
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
             }
         }
         let none = self.error("it is gone".to_owned());
-        self.process.as_mut().map(Ok).ok_or(none)
+        self.process.as_mut().ok_or(Failure::Campaign(none))
     }
 
     /// The first to open the plugin on a host that keeps what it compiled is replaced: it took memory to compile that
     /// the others do not, and what a case comes to may depend on how much there is.
-    fn start(&self) -> Result<Result<WorkerProcess, End>, CampaignError> {
+    fn start(&self) -> Result<WorkerProcess, Failure> {
         let first = self.start_one()?;
         let keeps = self.workers.setup.host == HostKind::Reference.name();
-        match first {
-            Ok(_) if keeps && !self.workers.compiled.swap(true, Ordering::Relaxed) => {
-                self.start_one()
-            }
-            first => Ok(first),
+        if keeps && !self.workers.compiled.swap(true, Ordering::Relaxed) {
+            return self.start_one();
         }
+        Ok(first)
     }
 
-    fn start_one(&self) -> Result<Result<WorkerProcess, End>, CampaignError> {
+    fn start_one(&self) -> Result<WorkerProcess, Failure> {
         let mut process = self.spawn(false)?;
-        if let Err(end) = self.wait_until_loaded(&mut process)? {
-            return match self.over_budget(&end) {
-                Some(reason) => Err(CampaignError::Refused { reason }),
-                None => Ok(Err(end)),
-            };
+        if let Err(failure) = self.wait_until_loaded(&mut process) {
+            let end = failure.into_end()?;
+            return Err(match self.over_budget(&end) {
+                Some(reason) => CampaignError::Refused { reason }.into(),
+                None => end.into(),
+            });
         }
         match self.wait_for_answer(&mut process)? {
-            Ok(Answer::Opened(opened)) => {
+            Answer::Opened(opened) => {
                 process.opened = opened;
-                Ok(Ok(process))
+                Ok(process)
             }
-            Ok(_) => Err(self.error(UNASKED.to_owned())),
-            Err(end) => Ok(Err(end)),
+            _ => Err(self.error(UNASKED.to_owned()).into()),
         }
     }
 
@@ -257,24 +206,20 @@ impl Worker {
     fn wait_until_loaded(
         &self,
         process: &mut WorkerProcess,
-    ) -> Result<Result<Option<NegotiatedTerms>, End>, CampaignError> {
+    ) -> Result<Option<NegotiatedTerms>, Failure> {
         match self.wait_for_answer(process)? {
-            Ok(Answer::Loaded(agreed)) => Ok(Ok(agreed)),
-            Ok(_) => Err(self.error(UNASKED.to_owned())),
-            Err(end) => Ok(Err(end)),
+            Answer::Loaded(agreed) => Ok(agreed),
+            _ => Err(self.error(UNASKED.to_owned()).into()),
         }
     }
 
-    /// What a process says that opens the plugin, or its end.
-    fn wait_for_answer(
-        &self,
-        process: &mut WorkerProcess,
-    ) -> Result<Result<Answer, End>, CampaignError> {
+    /// What a process says that opens the plugin.
+    fn wait_for_answer(&self, process: &mut WorkerProcess) -> Result<Answer, Failure> {
         match process.wait_for_answer(self.workers.timeouts.opening, &self.interrupt) {
-            Ok(Answer::Refused(reason)) => Err(CampaignError::Refused { reason }),
-            Ok(answer) => Ok(Ok(answer)),
-            Err(NoAnswer::Died(end)) => Ok(Err(end)),
-            Err(NoAnswer::Interrupted) => Err(CampaignError::Interrupted),
+            Ok(Answer::Refused(reason)) => Err(CampaignError::Refused { reason }.into()),
+            Ok(answer) => Ok(answer),
+            Err(NoAnswer::Died(end)) => Err(end.into()),
+            Err(NoAnswer::Interrupted) => Err(CampaignError::Interrupted.into()),
         }
     }
 
@@ -287,8 +232,8 @@ impl Worker {
         Some(format!("it takes {cost} to compile and start: {OPTIMIZE}"))
     }
 
-    /// Gives an order and waits for the answer or the end. What was killed from outside is tried again.
-    fn ask(&mut self, order: &Order) -> Result<Result<Answer, End>, CampaignError> {
+    /// Gives an order and waits for the answer. What was killed from outside is tried again.
+    fn ask(&mut self, order: &Order) -> Result<Answer, Failure> {
         let silence = match order {
             // A copy of the plugin is compiled first.
             Order::Locate { .. } => self.workers.timeouts.opening,
@@ -297,32 +242,23 @@ impl Worker {
         let interrupt = self.interrupt.clone();
         let mut kills = 0;
         loop {
-            let answer = match self.running_process()? {
-                Ok(process) => match process.ask(order, silence, &interrupt) {
-                    // It has opened sessions before: the plugin left it no memory for one more.
-                    Ok(Answer::Refused(reason)) => {
-                        Err(End::new(NO_SESSION, reason, process.heartbeat()))
-                    }
-                    Ok(answer) => Ok(answer),
-                    Err(NoAnswer::Died(end)) => Err(end),
-                    Err(NoAnswer::Interrupted) => {
-                        // Its answer would be taken for that to the next order.
-                        self.process = None;
-                        return Err(CampaignError::Interrupted);
-                    }
-                },
-                // That was tried again and again.
-                Err(end) => return Ok(Err(end)),
-            };
-            match answer {
-                Ok(answer) => return Ok(Ok(answer)),
-                Err(end) => {
+            // To start it was tried again and again: where it ends so, that is its end.
+            let process = self.running_process()?;
+            let end = match process.ask(order, silence, &interrupt) {
+                // It has opened sessions before: the plugin left it no memory for one more.
+                Ok(Answer::Refused(reason)) => End::new(NO_SESSION, reason, process.heartbeat()),
+                Ok(answer) => return Ok(answer),
+                Err(NoAnswer::Died(end)) => end,
+                Err(NoAnswer::Interrupted) => {
+                    // Its answer would be taken for that to the next order.
                     self.process = None;
-                    kills += 1;
-                    if !end.from_outside || kills > KILLS_MAX {
-                        return Ok(Err(end));
-                    }
+                    return Err(CampaignError::Interrupted.into());
                 }
+            };
+            self.process = None;
+            kills += 1;
+            if !end.from_outside || kills > KILLS_MAX {
+                return Err(end.into());
             }
         }
     }
@@ -422,7 +358,7 @@ impl BlockExecutor<Request> for Worker {
             cases: cases.clone(),
             time: deadline.map(left),
         };
-        let end = match self.ask(&order)? {
+        let end = match self.ask(&order) {
             Ok(Answer::Block(block)) if block.is_of(plan, &cases) => {
                 if let Some(stopped) = &block.stopped {
                     self.retire_after(&stopped.violations);
@@ -430,11 +366,22 @@ impl BlockExecutor<Request> for Worker {
                 return Ok(block);
             }
             Ok(_) => self.nonsense(),
-            // No case has run.
-            Err(end) if end.from_outside && !self.opened => return Err(self.died(end)),
-            Err(end) => end,
+            Err(failure) => failure.into_end()?,
         };
+        // No case has run.
+        if end.from_outside && !self.opened {
+            return Err(self.died(end));
+        }
         Ok(self.attribute_crash(plan, cases, &end))
+    }
+
+    /// A panic is told as an error: others are at work, and what they see is not to be lost.
+    fn attempt<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, CampaignError>,
+    ) -> Result<T, CampaignError> {
+        let done = catch_unwind(AssertUnwindSafe(|| work(self)));
+        done.unwrap_or_else(|_| Err(self.workers.panicked()))
     }
 }
 
@@ -446,13 +393,13 @@ impl Executor<Request> for Worker {
             case: self.encode(case)?,
             check,
         };
-        let end = match self.ask(&order)? {
+        let end = match self.ask(&order) {
             Ok(Answer::Judged(violations)) => {
                 self.retire_after(&violations);
                 return Ok(violations);
             }
             Ok(_) => self.nonsense(),
-            Err(end) => end,
+            Err(failure) => failure.into_end()?,
         };
         Ok(self.violations_of(&end))
     }
@@ -470,12 +417,14 @@ impl Executor<Request> for Worker {
             case: self.encode(case)?,
             violation: violation.clone(),
         };
-        match self.ask(&order)? {
+        let end = match self.ask(&order) {
             Ok(Answer::Located(site)) => return Ok(site),
-            Ok(_) => drop(self.nonsense()),
-            // That says nothing of the plugin.
-            Err(end) if end.from_outside => return Ok(None),
-            Err(_) => {}
+            Ok(_) => self.nonsense(),
+            Err(failure) => failure.into_end()?,
+        };
+        // That says nothing of the plugin.
+        if end.from_outside {
+            return Ok(None);
         }
         self.workers.cannot_locate.store(true, Ordering::Relaxed);
         Ok(None)

@@ -20,6 +20,7 @@ use crate::case::Case;
 mod bounds;
 mod child;
 mod client;
+mod pool;
 mod process;
 mod protocol;
 mod run;
@@ -27,7 +28,7 @@ mod setup;
 
 pub use bounds::{KILLS_MAX, OPENING_TIME_MAX, ProcessBounds, WORKER_MEMORY_MAX};
 pub use child::{Child, serve};
-pub use client::Worker;
+pub use client::{Inspected, Replay, Worker};
 pub use setup::{HostKind, Setup, Timeouts};
 
 /// How to start workers, and what they run.
@@ -46,10 +47,34 @@ pub struct Workers {
     compiled: Arc<AtomicBool>,
     /// Whether one of them died when it was to tell where in the plugin something is.
     cannot_locate: Arc<AtomicBool>,
-    /// What runs before the cases of a plan, and whether it is shrunk.
-    first: Vec<(Case, bool)>,
+    /// What runs before the cases of a plan.
+    first: Vec<FirstCase>,
     /// The first case of a plan to run.
     start: u64,
+}
+
+/// A stored case, which runs before the cases of a plan.
+#[derive(Clone, Debug)]
+struct FirstCase {
+    case: Case,
+    /// Whether what it shows is shrunk. The case of an earlier finding is as small as it was.
+    shrinks: bool,
+}
+
+impl FirstCase {
+    fn of_corpus(case: Case) -> Self {
+        Self {
+            case,
+            shrinks: true,
+        }
+    }
+
+    fn of_a_finding(case: Case) -> Self {
+        Self {
+            case,
+            shrinks: false,
+        }
+    }
 }
 
 impl Workers {
@@ -86,8 +111,8 @@ impl Workers {
     /// The same, which run these cases before those of a plan, each alone: a corpus. They are not counted.
     #[must_use]
     pub fn with_corpus(mut self, corpus: Vec<Case>) -> Self {
-        self.first
-            .extend(corpus.into_iter().map(|case| (case, true)));
+        let first = corpus.into_iter();
+        self.first.extend(first.map(FirstCase::of_corpus));
         self
     }
 
@@ -95,8 +120,8 @@ impl Workers {
     /// [`Origin::Stored`](crate::finding::Origin::Stored) and not shrunk again.
     #[must_use]
     pub fn with_earlier(mut self, earlier: Vec<Case>) -> Self {
-        self.first
-            .extend(earlier.into_iter().map(|case| (case, false)));
+        let first = earlier.into_iter();
+        self.first.extend(first.map(FirstCase::of_a_finding));
         self
     }
 

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use super::Workers;
-use super::client::Worker;
+use super::client::{Replay, Worker};
+use super::pool::Pool;
+use super::{FirstCase, Workers};
 use crate::campaign::coordinator::Coordinator;
 use crate::campaign::interrupt::Interruptible;
-use crate::campaign::run::{lock, work};
+use crate::campaign::run::run_jobs;
 use crate::campaign::{CampaignError, Event, Summary};
-use crate::case::Case;
 use crate::check::Violation;
 use crate::finding::{Confirmation, Origin, confirm_all};
 use crate::generate::{Cases, Plan};
@@ -23,7 +22,8 @@ impl Workers {
         Worker::new(self.clone())
     }
 
-    /// Runs a campaign on so many workers and tells what happens. It comes to the same with any number of them.
+    /// Runs a campaign on so many workers and tells what happens, on the thread of the caller. It comes to the same with any
+    /// number of them.
     ///
     /// The plan's functions that the plugin did not negotiate are left out.
     ///
@@ -34,7 +34,7 @@ impl Workers {
         &self,
         plan: &Plan,
         count: NonZeroUsize,
-        emit: &mut (dyn FnMut(Event<'_, Request>) + Send),
+        emit: &mut dyn FnMut(Event<'_, Request>),
     ) -> Result<Summary, CampaignError> {
         let mut first = self.worker();
         let plan = match first.opened() {
@@ -55,20 +55,23 @@ impl Workers {
             }
             Err(error) => return Err(error),
         };
-        let mut coordinator = Coordinator::new(Arc::new(Cases::new(&plan)), self.interrupt(), emit);
+        let cases = Arc::new(Cases::new(&plan));
+        let mut coordinator = Coordinator::new(cases, self.setup.subject, &self.interrupt, emit);
         coordinator.begin_at(self.start);
-        let coordinator = Mutex::new(coordinator);
-        let worked = self.run_stored(&mut first, &coordinator).and_then(|()| {
-            lock(&coordinator).start_clock();
-            self.run_plan(first, count, &coordinator)
-        });
-        Coordinator::close(coordinator, worked)
+        match self.run_stored(&mut first, &mut coordinator) {
+            Ok(()) => {
+                coordinator.start_clock();
+                self.run_plan(first, count, &mut coordinator);
+            }
+            Err(error) => coordinator.fail(error),
+        }
+        coordinator.close()
     }
 
     /// A corpus of which the plugin has no function would run, and say nothing.
     fn check_corpus(&self, negotiated: &[usize]) -> Result<(), CampaignError> {
-        let corpus = self.first.iter().filter(|(_, is_shrunk)| *is_shrunk);
-        let steps = corpus.flat_map(|(case, _)| &case.steps);
+        let corpus = self.first.iter().filter(|first| first.shrinks);
+        let steps = corpus.flat_map(|first| &first.case.steps);
         let called: BTreeSet<_> = steps.map(|step| step.request.function_index()).collect();
         if called.is_empty() || negotiated.iter().any(|place| called.contains(place)) {
             return Ok(());
@@ -83,18 +86,19 @@ impl Workers {
     fn run_stored<E: FnMut(Event<'_, Request>)>(
         &self,
         worker: &mut Worker,
-        coordinator: &Mutex<Coordinator<Request, E>>,
+        coordinator: &mut Coordinator<Request, E>,
     ) -> Result<(), CampaignError> {
-        for (case, is_shrunk) in &self.first {
+        for first in &self.first {
             if self.interrupt.is_requested() {
                 break;
             }
-            let (_, violations, flaky) = worker.replay_or_end(case)?;
+            let Replay {
+                violations, flaky, ..
+            } = worker.replay(&first.case)?;
             let suspects = violations.clone();
-            let confirmed =
-                self.confirm_stored(worker, case, *is_shrunk, suspects, flaky, coordinator);
+            let confirmed = self.confirm_stored(worker, first, suspects, flaky, coordinator);
             if confirmed.is_err() {
-                lock(coordinator).leave_stored_open(case, violations, flaky);
+                coordinator.leave_stored_open(&first.case, violations, flaky);
                 return confirmed;
             }
         }
@@ -105,16 +109,16 @@ impl Workers {
     fn confirm_stored<E: FnMut(Event<'_, Request>)>(
         &self,
         worker: &mut Worker,
-        case: &Case,
-        is_shrunk: bool,
+        first: &FirstCase,
         violations: Vec<Violation>,
         flaky: bool,
-        coordinator: &Mutex<Coordinator<Request, E>>,
+        coordinator: &mut Coordinator<Request, E>,
     ) -> Result<(), CampaignError> {
+        let FirstCase { case, shrinks } = first;
         // A corpus may be large: as to what the plan's cases show, the time that was asked for bounds it.
-        let time = lock(coordinator).time_to_shrink(false);
+        let time = coordinator.time_to_shrink(false);
         let mut limits = time.unwrap_or_default();
-        if !is_shrunk || time.is_none() {
+        if !shrinks || time.is_none() {
             limits.candidates = 0;
         }
         let mut executor = Interruptible {
@@ -125,49 +129,46 @@ impl Workers {
         for finding in confirm_all(&mut executor, violations, history, flaky, limits) {
             let mut finding = finding?;
             let is_as_stored = finding.case == *case && finding.origin != Origin::Unreproduced;
-            if !is_shrunk && is_as_stored {
+            if !shrinks && is_as_stored {
                 finding.origin = Origin::Stored;
             }
-            lock(coordinator).record_finding(Confirmation::Finding(Box::new(finding)));
+            coordinator.record_finding(Confirmation::Finding(Box::new(finding)));
         }
         Ok(())
     }
 
     /// Runs the cases of a plan on so many workers, of which this is the first.
-    fn run_plan<E: FnMut(Event<'_, Request>) + Send>(
+    fn run_plan<E: FnMut(Event<'_, Request>)>(
         &self,
         first: Worker,
         count: NonZeroUsize,
-        coordinator: &Mutex<Coordinator<Request, E>>,
-    ) -> Result<(), CampaignError> {
-        let interrupt = lock(coordinator).interrupt();
+        coordinator: &mut Coordinator<Request, E>,
+    ) {
+        let interrupt = coordinator.interrupt();
         let mut first = first.interrupted_by(interrupt.clone());
-        std::thread::scope(|scope| {
-            // Where the system gives no thread for one more there are fewer: it comes to the same.
-            let others = (1..count.get()).map_while(|_| {
-                let mut worker = self.worker().interrupted_by(interrupt.clone());
-                let thread = std::thread::Builder::new();
-                let other = thread.spawn_scoped(scope, move || work(&mut worker, coordinator));
-                other.ok()
-            });
-            let others: Vec<_> = others.collect();
-            let panicked = |_| {
-                Err(CampaignError::Worker {
-                    program: self.program.clone(),
-                    reason: "the thread that watches it panicked".to_owned(),
-                })
-            };
-            let first = catch_unwind(AssertUnwindSafe(|| work(&mut first, coordinator)));
-            let mut done = first.unwrap_or_else(panicked);
-            for other in others {
-                let other = other.join().unwrap_or_else(panicked);
-                // An interrupt says least.
-                done = match (done, other) {
-                    (Ok(()) | Err(CampaignError::Interrupted), Err(error)) => Err(error),
-                    (done, _) => done,
-                };
+        // One needs no thread of its own.
+        if count == NonZeroUsize::MIN {
+            run_jobs(&mut first, coordinator);
+            return;
+        }
+        let further = || self.worker().interrupted_by(interrupt.clone());
+        let others = (1..count.get()).map(|_| further());
+        let workers = std::iter::once(first).chain(others);
+        std::thread::scope(|scope| match Pool::start(scope, workers) {
+            Some(mut pool) => {
+                if pool.run(coordinator).is_err() {
+                    coordinator.fail(self.panicked());
+                }
             }
-            done
-        })
+            None => run_jobs(&mut further(), coordinator),
+        });
+    }
+
+    /// Why a campaign ends in which the code around a worker panicked.
+    pub(super) fn panicked(&self) -> CampaignError {
+        CampaignError::Worker {
+            program: self.program.clone(),
+            reason: "the thread that watches it panicked".to_owned(),
+        }
     }
 }

@@ -80,11 +80,11 @@ fn replay(wasm: Vec<u8>, case: &Case) -> Vec<String> {
         ..setup(HostKind::Guarded.name())
     };
     let workers = Workers::new(program, ["worker"], setup).expect("there is room");
-    let (seen, found) = workers.worker().replay(case).expect("it runs");
-    let told: usize = seen.iter().map(|step| step.came_to.len()).sum();
-    assert!(told < seen.len() * 5_000, "{told} bytes");
+    let replay = workers.worker().replay(case).expect("it runs");
+    let told: usize = replay.steps.iter().map(|step| step.outcome.len()).sum();
+    assert!(told < replay.steps.len() * 5_000, "{told} bytes");
+    let found = replay.violations.into_iter();
     found
-        .into_iter()
         .map(|violation| violation.check.to_string())
         .collect()
 }

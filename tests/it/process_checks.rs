@@ -96,12 +96,14 @@ fn within_memory_accuses_no_plugin_of_what_reading_its_answers_takes() {
     let program = assert_cmd::cargo::cargo_bin("cc-lb-fuzz");
     let workers = Workers::new(program, ["worker"], setup).expect("there is room");
     let case = case(vec![healthy("build_signer_v1"); 3]);
-    let (seen, found) = workers.worker().replay(&case).expect("it runs");
-    let answered = seen.iter().filter(|step| step.came_to.starts_with("Ok"));
-    assert!(answered.count() > 0, "{:?}", seen[0].cause);
-    let accused = found
+    let replay = workers.worker().replay(&case).expect("it runs");
+    let answered = replay
+        .steps
         .iter()
-        .any(|found| found.check.name() == "within_memory");
+        .filter(|step| step.outcome.starts_with("Ok"));
+    assert!(answered.count() > 0, "{:?}", replay.steps[0].cause);
+    let found = replay.violations;
+    let accused = found.iter().any(|found| found.check.name() == "within_memory");
     assert!(!accused, "{found:?}");
 }
 
@@ -123,8 +125,8 @@ fn a_host_that_dies_while_limits_are_measured_is_told_with_the_function() {
     let died = workers.worker().limits(&[0]).expect_err("it dies");
     let said = died.to_string();
     assert_eq!(said, "the process died of SIGABRT in a call of shape_v1");
-    let (_, agreed) = workers.worker().inspect().expect("it is a module");
-    let agreed = agreed.expect("it opens");
+    let inspected = workers.worker().inspect().expect("it is a module");
+    let agreed = inspected.agreed.expect("it opens");
     assert_eq!(agreed, None, "this host does not keep it");
 }
 

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cc_lb_fuzz::case::{Case, Step};
-use cc_lb_fuzz::check::{Violation, WALL_SLACK};
+use cc_lb_fuzz::check::WALL_SLACK;
 use cc_lb_fuzz::handshake::{HandshakeError, build_offer};
 use cc_lb_fuzz::host::{DispatchOutcome, Host, PluginSession, ReferenceHost, Session};
-use cc_lb_fuzz::record::{StepSummary, Subject};
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::{Query, Request};
-use cc_lb_fuzz::worker::{HostKind, Setup, Timeouts, Workers};
+use cc_lb_fuzz::worker::{HostKind, Replay, Setup, Timeouts, Workers};
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use cc_lb_plugin_wire::v1::shape::{ShapeFn, ShapeRequest};
 use cc_lb_plugin_wire::wire_function::WireFunction;
@@ -84,7 +84,7 @@ fn long(length: usize) -> Step {
 }
 
 /// Runs a case on the published host, in a process of its own.
-fn on_the_published_host(name: &str, case: &Case) -> (Vec<StepSummary>, Vec<Violation>) {
+fn on_the_published_host(name: &str, case: &Case) -> Replay {
     let setup = Setup {
         host: HostKind::Reference.name().to_owned(),
         wasm: wasm(name),
@@ -114,7 +114,8 @@ fn there(name: &str, length: usize) -> There {
     for _ in 0..rounds {
         steps.extend([long(length), healthy("shape_v1"), healthy("shape_v1")]);
     }
-    let (seen, found) = on_the_published_host(name, &case(steps));
+    let replay = on_the_published_host(name, &case(steps));
+    let (seen, found) = (replay.steps, replay.violations);
     if let Some(death) = found.iter().find(|found| found.check.name() == "no_crash") {
         return match (&death.function[..], &death.class[..]) {
             ("open", "SIGSEGV" | "SIGABRT") => There::DiesOpening,
@@ -135,7 +136,7 @@ fn there(name: &str, length: usize) -> There {
     {
         return There::Overruns;
     }
-    let answered: Vec<bool> = seen.iter().map(|s| s.came_to.starts_with("Ok")).collect();
+    let answered: Vec<bool> = seen.iter().map(|s| s.outcome.starts_with("Ok")).collect();
     assert!(answered[0], "{name} is healthy before: {seen:?}");
     // The healthy call that the replay itself makes behind each failing one takes the harm.
     let mut rounds = answered[1..].chunks(3);

@@ -83,11 +83,9 @@ pub fn faulty_with(setup: Setup) -> Workers {
 
 /// What the checks find in a case: the check and the class of each.
 pub fn found(workers: &Workers, case: &Case) -> Vec<(String, String)> {
-    let (_, found) = workers.worker().replay(case).expect("it runs");
-    found
-        .into_iter()
-        .map(|v| (v.check.to_string(), v.class))
-        .collect()
+    let replay = workers.worker().replay(case).expect("it runs");
+    let found = replay.violations.into_iter();
+    found.map(|v| (v.check.to_string(), v.class)).collect()
 }
 
 /// A finding that its case shows. A worker that is silent for once, on a busy machine, is another.
