@@ -171,7 +171,7 @@ macro_rules! vocabulary {
             }
 
             fn strategy_of(index: usize) -> $crate::reexport::proptest::strategy::BoxedStrategy<Self> {
-                use crate::reexport::proptest::strategy::Strategy as _;
+                use $crate::reexport::proptest::strategy::Strategy as _;
                 type Make<T> = fn() -> $crate::reexport::proptest::strategy::BoxedStrategy<T>;
                 let make: &[Make<Self>] = &[$(|| {
                     $crate::reexport::proptest::arbitrary::any::<$request>().prop_map(Self::$variant).boxed()

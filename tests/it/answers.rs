@@ -84,9 +84,7 @@ fn replay(wasm: Vec<u8>, case: &Case) -> Vec<String> {
     let told: usize = replay.steps.iter().map(|step| step.outcome.len()).sum();
     assert!(told < replay.steps.len() * 5_000, "{told} bytes");
     let found = replay.violations.into_iter();
-    found
-        .map(|violation| violation.check.to_string())
-        .collect()
+    found.map(|violation| violation.check.to_string()).collect()
 }
 
 #[test]

@@ -231,7 +231,7 @@ fn the_cases_of_a_seed_do_not_depend_on_the_order_that_objects_keep() {
     plan.generator.dictionary = ["x-tenant", "refresh_token", "claude-opus-4-1"]
         .map(String::from)
         .into();
-    plan.generator.objects = vec![
+    plan.generator.response_dictionary = vec![
         r#"{"token":"AAAA","expires_at":1767225600,"scopes":["a"],"of":{"b":1,"a":2}}"#.to_owned(),
     ];
     // All phases, and growth.

@@ -52,7 +52,7 @@ fn a_case_of_format_1_comes_to_what_it_always_did() {
         let outcome: String = seen.outcome.chars().take(120).collect();
         format!(
             "{} {}: {outcome}{cause}\n",
-            seen.place + 1,
+            seen.step_index + 1,
             step.function.label
         )
     });

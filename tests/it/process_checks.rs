@@ -103,7 +103,9 @@ fn within_memory_accuses_no_plugin_of_what_reading_its_answers_takes() {
         .filter(|step| step.outcome.starts_with("Ok"));
     assert!(answered.count() > 0, "{:?}", replay.steps[0].cause);
     let found = replay.violations;
-    let accused = found.iter().any(|found| found.check.name() == "within_memory");
+    let accused = found
+        .iter()
+        .any(|found| found.check.name() == "within_memory");
     assert!(!accused, "{found:?}");
 }
 

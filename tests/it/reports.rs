@@ -21,7 +21,7 @@ use crate::common::{case, healthy, told};
 
 fn spread(sizes: [u64; 3]) -> Distribution {
     let mut seen = Distribution::default();
-    sizes.into_iter().for_each(|size| seen.take(size));
+    sizes.into_iter().for_each(|size| seen.record(size));
     seen
 }
 

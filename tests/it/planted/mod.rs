@@ -1,6 +1,7 @@
 //! What a check of some thousand cases makes of plugins with one planted bug each.
 
-use cc_lb_fuzz::check_plugin::{self, CheckError};
+use cc_lb_fuzz::check_plugin;
+use cc_lb_fuzz::check_plugin::CheckError;
 use cc_lb_fuzz::finding::Finding;
 use cc_lb_fuzz::host::PluginHost;
 use cc_lb_fuzz::limits::limits;
