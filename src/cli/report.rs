@@ -1,4 +1,4 @@
-//! Writes reports to files.
+//! The files of reports.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
@@ -34,7 +34,7 @@ impl ReportFile {
     /// Reads `FORMAT=FILE`.
     pub fn parse(text: OsString) -> Result<Self, String> {
         let wrong =
-            || "expected FORMAT=FILE; formats are html, json, junit, markdown, sarif".to_owned();
+            || "it is FORMAT=FILE; formats are html, json, junit, markdown, sarif".to_owned();
         let mut parts = text.as_bytes().splitn(2, |byte| *byte == b'=');
         let (Some(format), Some(path)) = (parts.next(), parts.next()) else {
             return Err(wrong());
@@ -57,18 +57,18 @@ impl ReportFile {
         }
     }
 
-    /// Whether the format contains the limits of a plugin.
+    /// Whether it tells the limits of a plugin.
     pub fn tells_limits(&self) -> bool {
         matches!(self.format, Format::Html | Format::Json)
     }
 
-    /// Whether it would overwrite another report.
+    /// Whether it would take the place of another one.
     pub fn overwrites(&self, other: &Self) -> bool {
         let file = files::replaced(&self.path);
         file.is_some() && self.stream().is_none() && file == files::replaced(&other.path)
     }
 
-    /// Creates its folder, and checks before the work that the file can be written.
+    /// Makes its folder. What cannot be written is told before the work, not behind it.
     pub fn prepare(&self) -> Result<(), CliError> {
         if self.path.is_dir() {
             return Err(CliError::Report {
@@ -97,7 +97,7 @@ impl ReportFile {
         }
     }
 
-    /// The standard stream that the path names, such as /dev/stdout. The report is appended to it, even if it is a file.
+    /// The standard stream that the file is, such as /dev/stdout. It goes on behind what was printed, be it a file.
     fn stream(&self) -> Option<Box<dyn Write>> {
         let own = self.path.metadata().ok()?;
         let is = |stream: Option<Metadata>| {
@@ -122,7 +122,7 @@ impl ReportFile {
             Format::Sarif => sarif(report).map_err(|error| error.to_string()),
         };
         let text = text.map_err(|reason| self.failed(&reason))?;
-        // It existed before the run, and may be gone.
+        // It was there before the run.
         self.make_folder()?;
         let written = match self.stream() {
             Some(mut stream) => stream
@@ -134,7 +134,7 @@ impl ReportFile {
     }
 }
 
-/// The metadata of an open stream.
+/// What an open stream leads to.
 fn metadata(stream: &impl AsFd) -> Option<Metadata> {
     let stream = stream.as_fd().try_clone_to_owned().ok()?;
     File::from(stream).metadata().ok()
