@@ -11,11 +11,13 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::{Child, Event, Plan, Setup, Workers};
+use cc_lb_fuzz::campaign::Event;
+use cc_lb_fuzz::generate::Plan;
 use cc_lb_fuzz::handshake::HandshakeError;
 use cc_lb_fuzz::host::{Cause, Host, Loader, Observed, PluginHost, PluginSession, Session};
-use cc_lb_fuzz::observation::Subject;
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
+use cc_lb_fuzz::worker::{Child, Setup, Workers};
 use cc_lb_fuzz::{exit_code, puppet};
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use cc_lb_plugin_wire::wire_function::WireFunction;

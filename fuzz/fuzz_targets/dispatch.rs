@@ -5,10 +5,11 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::campaign::{FuzzTarget, Verdict, mutate};
+use cc_lb_fuzz::fuzz_target::{FuzzTarget, Verdict, mutate_case};
 use cc_lb_fuzz::handshake::build_offer;
 use cc_lb_fuzz::host::{Guarded, Loader, Reference};
-use cc_lb_fuzz::{puppet, wire::Request};
+use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::wire::Request;
 use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target};
 
 const TOLD_EVERY: Duration = Duration::from_secs(2);
@@ -65,5 +66,5 @@ fuzz_target!(|input: &[u8]| -> Corpus {
 });
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    mutate::<Request>(data, size, max_size, seed)
+    mutate_case::<Request>(data, size, max_size, seed)
 });

@@ -3,8 +3,8 @@
 
 mod modules;
 
+use cc_lb_fuzz::fuzz_target::ModuleTarget;
 use cc_lb_fuzz::host::Guarded;
-use cc_lb_fuzz::opening::ModuleTarget;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

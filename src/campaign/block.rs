@@ -5,10 +5,14 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bench, Counts, Plan, SOAK_ONE_IN, THOROUGH_ONE_IN};
+use super::error::CampaignError;
+use super::statistics::Counts;
+use crate::case::Depth;
+use crate::check::Violation;
+use crate::execute::{Executor, InProcessExecutor};
+use crate::generate::Plan;
 use crate::host::{DispatchOutcome, HandshakeError, Host};
-use crate::observation::{CaseRecord, Depth, StepRecord};
-use crate::oracle::Violation;
+use crate::record::{CaseRecord, StepRecord};
 use crate::wire::Vocabulary;
 
 /// What the cases of a block came to.
@@ -34,14 +38,14 @@ pub struct Stopped {
     /// What it showed.
     pub violations: Vec<Violation>,
     /// Whether chance had a say in it: the clock, or somebody else.
-    pub by_chance: bool,
+    pub flaky: bool,
 }
 
 impl Block {
     /// An empty one.
-    pub fn of(plan: &Plan) -> Self {
+    pub fn new(plan: &Plan) -> Self {
         Self {
-            counts: vec![Counts::default(); plan.menu.functions.len()],
+            counts: vec![Counts::default(); plan.generator.functions.len()],
             ..Self::default()
         }
     }
@@ -57,10 +61,10 @@ impl Block {
     }
 
     /// Whether it may be what these cases came to: a process that a plugin has spoiled may say anything.
-    pub(super) fn is_of(&self, plan: &Plan, cases: &Range<u64>) -> bool {
+    pub(crate) fn is_of(&self, plan: &Plan, cases: &Range<u64>) -> bool {
         let stopped = self.stopped.as_ref();
         self.cases <= cases.end - cases.start
-            && self.counts.len() == plan.menu.functions.len()
+            && self.counts.len() == plan.generator.functions.len()
             && stopped.is_none_or(|stopped| cases.contains(&stopped.case))
     }
 
@@ -69,7 +73,7 @@ impl Block {
         self.slowest = self.slowest.max(record.slowest);
         self.memory = self.memory.max(record.memory.map(|memory| memory.peak));
         for step in &record.steps {
-            let mut places = plan.menu.functions.iter();
+            let mut places = plan.generator.functions.iter();
             let place = places.position(|place| &R::functions()[*place] == step.function);
             if let Some(place) = place {
                 count_step(&mut self.counts[place], step);
@@ -78,7 +82,7 @@ impl Block {
     }
 }
 
-impl<H: Host, R: Vocabulary> Bench<'_, H, R> {
+impl<H: Host, R: Vocabulary> InProcessExecutor<'_, H, R> {
     /// Runs cases on one session, up to the first that shows a violation or the deadline. `begins` is called with
     /// each case's index.
     ///
@@ -91,26 +95,26 @@ impl<H: Host, R: Vocabulary> Bench<'_, H, R> {
         deadline: Option<Instant>,
         mut begins: impl FnMut(u64),
     ) -> Result<Block, HandshakeError> {
-        let mut block = Block::of(plan);
+        let mut block = Block::new(plan);
         self.runner.renew()?;
-        let (range, cases) = (cases, self.cases.of(plan));
+        let (range, cases) = (cases, self.cases.get(plan));
         for case in range {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 break;
             }
             begins(case);
-            let record = match depth_at(case) {
+            let record = match cases.depth(case) {
                 Depth::Light => self.runner.run_light(cases.nth(case))?,
                 deeper => self.runner.run(&cases.nth(case), deeper)?,
             };
             block.count::<R>(plan, &record);
             let violations = self.check(&record);
             if !violations.is_empty() {
-                let by_chance = record.met_the_wall();
+                let flaky = record.hit_time_limit();
                 block.stopped = Some(Stopped {
                     case,
                     violations,
-                    by_chance,
+                    flaky,
                 });
                 break;
             }
@@ -119,12 +123,43 @@ impl<H: Host, R: Vocabulary> Bench<'_, H, R> {
     }
 }
 
-/// How deep the case of an index is looked into.
-pub(super) fn depth_at(index: u64) -> Depth {
-    match index {
-        index if index % SOAK_ONE_IN == SOAK_ONE_IN - 1 => Depth::Soak,
-        index if index % THOROUGH_ONE_IN == 0 => Depth::Thorough,
-        _ => Depth::Light,
+/// Runs blocks of cases, and judges single ones: in this process, or in a [worker](crate::worker::Workers).
+pub trait BlockExecutor<R>: Executor<R, Error: Into<CampaignError>> {
+    /// Runs cases that share a session: see [`InProcessExecutor::run_block`]. What kills the lab is a violation like any other.
+    ///
+    /// # Errors
+    /// [`CampaignError`] where no session can be opened, or no worker be started.
+    fn run(
+        &mut self,
+        plan: &Plan,
+        cases: Range<u64>,
+        deadline: Option<Instant>,
+    ) -> Result<Block, CampaignError>;
+
+    /// Does a part of a campaign's work on this executor. A panic in it goes on to the caller; or it becomes an error, which ends
+    /// the campaign and loses nothing that was seen.
+    ///
+    /// # Errors
+    /// Those of the work.
+    fn attempt<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, CampaignError>,
+    ) -> Result<T, CampaignError>
+    where
+        Self: Sized,
+    {
+        work(self)
+    }
+}
+
+impl<H: Host, R: Vocabulary> BlockExecutor<R> for InProcessExecutor<'_, H, R> {
+    fn run(
+        &mut self,
+        plan: &Plan,
+        cases: Range<u64>,
+        deadline: Option<Instant>,
+    ) -> Result<Block, CampaignError> {
+        Ok(self.run_block(plan, cases, deadline, |_| ())?)
     }
 }
 
@@ -134,11 +169,11 @@ fn count_step(counts: &mut Counts, step: &StepRecord) {
     let microseconds = step.elapsed.as_micros();
     counts
         .latency_us
-        .take(u64::try_from(microseconds).unwrap_or(u64::MAX));
+        .record(u64::try_from(microseconds).unwrap_or(u64::MAX));
     if let Some(fuel) = step.call.fuel {
-        counts.fuel.take(fuel);
+        counts.fuel.record(fuel);
     }
-    let kind = match step.reaction.outcome() {
+    let kind = match step.result.outcome() {
         Some(DispatchOutcome::Ok(_)) => {
             counts.ok += 1;
             return;
@@ -155,4 +190,12 @@ fn count_step(counts: &mut Counts, step: &StepRecord) {
             counts.fallbacks.insert(kind.to_owned(), 1);
         }
     }
+}
+
+/// Cases that shared a session, up to the first with a violation.
+pub(super) struct SessionPart {
+    /// The first of them, and the end of the session.
+    pub(crate) from: u64,
+    pub(crate) end: u64,
+    pub(super) block: Block,
 }

@@ -8,7 +8,7 @@ pub struct Distribution(Vec<u64>);
 
 impl Distribution {
     /// Counts one more.
-    pub fn take(&mut self, size: u64) {
+    pub fn record(&mut self, size: u64) {
         let place = size.max(1).ilog2() as usize;
         if self.0.len() <= place {
             self.0.resize(place + 1, 0);
@@ -42,7 +42,7 @@ mod tests {
     fn sizes_are_counted_by_powers_of_two() {
         let of = |sizes: &[u64]| {
             let mut seen = Distribution::default();
-            sizes.iter().for_each(|size| seen.take(*size));
+            sizes.iter().for_each(|size| seen.record(*size));
             seen
         };
         let mut seen = of(&[0, 1, 5]);

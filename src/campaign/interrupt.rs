@@ -5,6 +5,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::error::CampaignError;
+use crate::case::Case;
+use crate::check::{CheckRef, Violation};
+use crate::execute::Executor;
+use crate::host::Site;
+use crate::record::Subject;
+
 /// How long work that is running may go on once an end was asked for.
 const EXIT_GRACE: Duration = Duration::from_secs(2);
 
@@ -53,7 +60,7 @@ impl Interrupt {
     }
 
     /// Whether what is still running is not waited for any more.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         let (requested, over) = {
             let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
             (asked.requested, asked.over)
@@ -64,7 +71,7 @@ impl Interrupt {
 
     /// The same, over once an end was asked for: for what is of no use before it is done.
     #[cfg(unix)]
-    pub(super) fn at_once(&self) -> Self {
+    pub(crate) fn at_once(&self) -> Self {
         Self {
             at_once: true,
             ..self.clone()
@@ -77,6 +84,47 @@ impl Interrupt {
             time_over,
             ..self.clone()
         }
+    }
+}
+
+/// A lab that does nothing more once the campaign is over.
+pub(crate) struct Interruptible<'l, L> {
+    pub(crate) executor: &'l mut L,
+    pub(crate) interrupt: Interrupt,
+}
+
+impl<L> Interruptible<'_, L> {
+    fn check(&self) -> Result<(), CampaignError> {
+        if self.interrupt.is_over() {
+            return Err(CampaignError::Interrupted);
+        }
+        Ok(())
+    }
+}
+
+impl<R, L: Executor<R, Error: Into<CampaignError>>> Executor<R> for Interruptible<'_, L> {
+    type Error = CampaignError;
+
+    fn judge(&mut self, case: &Case<R>, check: CheckRef) -> Result<Vec<Violation>, CampaignError> {
+        self.check()?;
+        self.executor.judge(case, check).map_err(Into::into)
+    }
+
+    fn locate(
+        &mut self,
+        case: &Case<R>,
+        violation: &Violation,
+    ) -> Result<Option<Site>, CampaignError> {
+        self.check()?;
+        self.executor.locate(case, violation).map_err(Into::into)
+    }
+
+    fn start_fresh(&mut self) {
+        self.executor.start_fresh();
+    }
+
+    fn subject(&self) -> Subject {
+        self.executor.subject()
     }
 }
 

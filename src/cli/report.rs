@@ -1,4 +1,4 @@
-//! The files of reports.
+//! Writes reports to files.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
@@ -34,7 +34,7 @@ impl ReportFile {
     /// Reads `FORMAT=FILE`.
     pub fn parse(text: OsString) -> Result<Self, String> {
         let wrong =
-            || "it is FORMAT=FILE; formats are html, json, junit, markdown, sarif".to_owned();
+            || "expected FORMAT=FILE; formats are html, json, junit, markdown, sarif".to_owned();
         let mut parts = text.as_bytes().splitn(2, |byte| *byte == b'=');
         let (Some(format), Some(path)) = (parts.next(), parts.next()) else {
             return Err(wrong());
@@ -57,18 +57,18 @@ impl ReportFile {
         }
     }
 
-    /// Whether it tells the limits of a plugin.
+    /// Whether the format contains the limits of a plugin.
     pub fn tells_limits(&self) -> bool {
         matches!(self.format, Format::Html | Format::Json)
     }
 
-    /// Whether it would take the place of another one.
+    /// Whether it would overwrite another report.
     pub fn overwrites(&self, other: &Self) -> bool {
         let file = files::replaced(&self.path);
         file.is_some() && self.stream().is_none() && file == files::replaced(&other.path)
     }
 
-    /// Makes its folder. What cannot be written is told before the work, not behind it.
+    /// Creates its folder, and checks before the work that the file can be written.
     pub fn prepare(&self) -> Result<(), CliError> {
         if self.path.is_dir() {
             return Err(CliError::Report {
@@ -97,7 +97,7 @@ impl ReportFile {
         }
     }
 
-    /// The standard stream that the file is, such as /dev/stdout. It goes on behind what was printed, be it a file.
+    /// The standard stream that the path names, such as /dev/stdout. The report is appended to it, even if it is a file.
     fn stream(&self) -> Option<Box<dyn Write>> {
         let own = self.path.metadata().ok()?;
         let is = |stream: Option<Metadata>| {
@@ -122,7 +122,7 @@ impl ReportFile {
             Format::Sarif => sarif(report).map_err(|error| error.to_string()),
         };
         let text = text.map_err(|reason| self.failed(&reason))?;
-        // It was there before the run.
+        // It existed before the run, and may be gone.
         self.make_folder()?;
         let written = match self.stream() {
             Some(mut stream) => stream
@@ -134,7 +134,7 @@ impl ReportFile {
     }
 }
 
-/// What an open stream leads to.
+/// The metadata of an open stream.
 fn metadata(stream: &impl AsFd) -> Option<Metadata> {
     let stream = stream.as_fd().try_clone_to_owned().ok()?;
     File::from(stream).metadata().ok()

@@ -1,15 +1,15 @@
-//! The meter: a copy of a plugin that counts what it does and stops where it is told to, so that its place can be told
-//! where the runtime tells none, as at the end of the fuel.
+//! The meter: a copy of a plugin that counts what it does and stops at a given point. It locates a
+//! call in the plugin if the runtime does not, for example when the fuel ran out.
 //!
-//! The copy is behind the same guard, and nothing that it does is judged: it says where, never whether. `meter.wat` counts;
-//! the plugin is rewritten to call it where a function begins, where a loop is entered and goes round, and behind calls.
+//! The copy is behind the same guard, and its outcomes are not judged: it determines where
+//! something happens, not whether. `meter.wat` counts. The plugin is rewritten to call it at the
+//! start of a function, on entering and repeating a loop, and after calls.
 //!
-//! A discrepancy here is a place by another loop, or another function.
+//! Bugs in this module look like a site in the wrong loop or the wrong function.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::ops::Range;
-use std::sync::LazyLock;
 
 use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{
@@ -17,30 +17,24 @@ use wasm_encoder::{
 };
 use wasmparser::{BinaryReaderError, FunctionBody, Operator, Parser, Payload};
 
-use super::code::Code;
-use super::guard::{self, GUARD, Guarded, Rejection};
-use super::names;
+use super::guard::{self, Guarded};
 use super::site::{Frame, Site, SiteKind};
+use crate::host::guard::names::{GUARD, METER};
+use crate::host::guard::rejection::Rejection;
+use crate::host::site::code::Code;
+use crate::host::site::names;
 
-/// The name under which Extism links the meter of a plugin that is metered.
-pub(super) const METER: &str = "cc-lb-fuzz:meter";
-
-/// The export that writes to the memory of the meter.
-pub(super) const METER_WRITE: &str = "cc-lb-fuzz:write";
-
-/// The export that reads from the memory of the meter.
-pub(super) const METER_READ: &str = "cc-lb-fuzz:read";
-
-/// The functions of the meter that the plugin calls, which come behind its imports.
+/// The functions of the meter that the plugin calls; they follow its imports.
 const ADDED: [&str; 4] = ["tick", "enter", "back", "enter_loop"];
 
-/// What was running for this part of a call, up to its end, is what it spent its fuel on.
+/// A function or loop that ran for this fraction of the ticks up to the stop is where the fuel
+/// went: a quarter.
 const LASTING: u64 = 4;
 
 /// The fuel that the meter takes for a tick.
 const TICK_FUEL: u64 = 10;
 
-/// The places of the meter's memory.
+/// The addresses in the meter's memory.
 mod address {
     pub(super) const TICKS: u64 = 0;
     pub(super) const TICKS_MAX: u64 = 8;
@@ -49,28 +43,28 @@ mod address {
     pub(super) const RUNNING: u64 = 32;
     pub(super) const OVERHEAD: u64 = 40;
 
-    /// When the function began that is so deep in the stack.
-    pub(super) fn function(depth: u64) -> u64 {
+    /// Returns the address of the tick at which the function at this depth of the stack started.
+    pub(crate) fn function(depth: u64) -> u64 {
         0x10000 + 8 * (depth & 0xffff)
     }
 
-    /// When a loop was entered.
-    pub(super) fn loop_(number: u32) -> u64 {
+    /// Returns the address of the tick at which a loop was entered.
+    pub(crate) fn loop_(number: u32) -> u64 {
         0x90000 + 8 * (u64::from(number) & 0xffff)
     }
 }
 
-/// Where a metered call is to stop; the call runs to its end where it does not come so far.
+/// The point at which a metered call stops. A call that does not reach it runs to its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stop {
-    /// After so many ticks: beginnings of functions and rounds of loops.
+pub struct StopPoint {
+    /// Stop after this many ticks: starts of functions and iterations of loops.
     pub ticks: Option<u64>,
-    /// Before so many answers are set.
+    /// Stop before this many answers are set.
     pub answers: Option<u64>,
 }
 
-impl Stop {
-    /// After so many ticks.
+impl StopPoint {
+    /// Returns the point after this many ticks.
     pub(crate) fn after(ticks: u64) -> Self {
         Self {
             ticks: Some(ticks),
@@ -79,53 +73,44 @@ impl Stop {
     }
 }
 
-/// What was counted in a metered call.
+/// The counts of a metered call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Metering {
-    /// How many ticks it took.
+pub struct MeterReading {
+    /// The number of ticks.
     pub ticks: u64,
-    /// How many answers it set.
+    /// The number of answers that were set.
     pub answers: u64,
-    /// The fuel that it used, without what the meter took.
+    /// The fuel that the call used, without that of the meter.
     pub fuel: u64,
-    /// Where it stopped: the innermost function, or loop of it, that had been running for the last quarter of the ticks.
+    /// The place where the call stopped: the innermost function, or loop in it, that ran for the
+    /// last quarter of the ticks.
     pub lasting: Option<Site>,
 }
 
-/// The meter's module.
-pub(super) fn module() -> extism::Wasm {
-    static WASM: LazyLock<Vec<u8>> =
-        LazyLock::new(|| wat::parse_str(include_str!("meter.wat")).expect("meter.wat is valid"));
-    extism::Wasm::data(&**WASM).with_name(METER)
-}
-
-/// What the front takes from the meter, and hands on under these names.
-pub(super) const OF_THE_FRONT: [(&str, &str); 2] = [("write", METER_WRITE), ("read", METER_READ)];
-
-/// Makes a copy of a plugin that is as safe to run, and metered.
+/// Guards a plugin and adds the meter to it.
 pub(super) fn metered(wasm: &[u8]) -> Result<(Guarded, Meter), Rejection> {
     let guarded = guard::guard_module(wasm, true)?;
-    let (meter, plugin) = Meter::of(guarded.plugin)?;
+    let (meter, plugin) = Meter::new(guarded.plugin)?;
     Ok((Guarded { plugin, ..guarded }, meter))
 }
 
-/// A plugin that was rewritten to be metered.
+/// A plugin that was rewritten for the meter.
 pub(super) struct Meter {
     original: Bodies,
     metered: Bodies,
     imported: u32,
-    /// The number of the first loop of each function.
+    /// The number of the first loop in each function.
     first_loops: Vec<u32>,
 }
 
-/// A module, and where in it the bodies of its functions are.
+/// A module and the ranges of its function bodies.
 struct Bodies {
     wasm: Vec<u8>,
     ranges: Vec<Range<usize>>,
 }
 
 impl Bodies {
-    fn of(wasm: Vec<u8>) -> Result<Self, BinaryReaderError> {
+    fn new(wasm: Vec<u8>) -> Result<Self, BinaryReaderError> {
         let mut ranges = Vec::new();
         for payload in Parser::new(0).parse_all(&wasm) {
             if let Payload::CodeSectionEntry(body) = payload? {
@@ -135,8 +120,8 @@ impl Bodies {
         Ok(Self { wasm, ranges })
     }
 
-    fn body(&self, place: usize) -> Option<FunctionBody<'_>> {
-        let range = self.ranges.get(place)?.clone();
+    fn body(&self, index: usize) -> Option<FunctionBody<'_>> {
+        let range = self.ranges.get(index)?.clone();
         let start = range.start;
         let bytes = self.wasm.get(range)?;
         let reader = wasmparser::BinaryReader::new(bytes, start);
@@ -144,10 +129,10 @@ impl Bodies {
     }
 }
 
-/// The loops around an instruction, the outermost first: the number of each, and where it is.
+/// The loops around an instruction, outermost first: the number and the offset of each.
 type Loops = Vec<(u32, u32)>;
 
-/// A function that was running when a call stopped.
+/// A function on the stack when a call stopped.
 struct Running<'f> {
     frame: &'f Frame,
     since: u64,
@@ -155,24 +140,24 @@ struct Running<'f> {
 }
 
 impl Meter {
-    /// Rewrites a plugin that is behind the guard. Returns the copy as well.
-    pub(super) fn of(plugin: Vec<u8>) -> Result<(Self, Vec<u8>), Rejection> {
+    /// Rewrites a guarded plugin. Returns the meter and the rewritten module.
+    pub(crate) fn new(plugin: Vec<u8>) -> Result<(Self, Vec<u8>), Rejection> {
         let mut rewriter = Rewriter::default();
         rewriter.look_at(&plugin)?;
         let mut module = Module::new();
         rewriter.parse_core_module(&mut module, Parser::new(0), &plugin)?;
         let wasm = module.finish();
         let meter = Self {
-            original: Bodies::of(plugin)?,
-            metered: Bodies::of(wasm.clone())?,
+            original: Bodies::new(plugin)?,
+            metered: Bodies::new(wasm.clone())?,
             imported: rewriter.imported,
             first_loops: rewriter.first_loops,
         };
         Ok((meter, wasm))
     }
 
-    /// What is to be written before a call.
-    pub(super) fn before(stop: Stop) -> Vec<u8> {
+    /// Returns the input of the meter's write call, which precedes a metered call.
+    pub(crate) fn before(stop: StopPoint) -> Vec<u8> {
         let never = u64::MAX;
         let cells = [
             (address::TICKS, 0),
@@ -185,30 +170,30 @@ impl Meter {
         words(cells.into_iter().flat_map(|(at, value)| [at, value]))
     }
 
-    /// The frames of the copy as those of the plugin, and the loops that each is in: the number of each, and where it is.
+    /// Translates frames of the copy to frames of the plugin, each with the loops around it.
     pub(super) fn translate(&self, code: &Code, frames: &[Frame]) -> Vec<(Frame, Loops)> {
-        let mut places = HashMap::new();
+        let mut located = HashMap::new();
         let frames = frames.iter().map(|frame| {
             let function = frame.function.saturating_sub(ADDED.len() as u32);
-            // A recursion has the same ones again and again.
-            let place = places.entry((function, frame.offset));
-            let place = place.or_insert_with(|| self.place(function, frame.offset));
-            let (offset, loops) = place.clone().unzip();
+            // A recursion has the same frames many times.
+            let entry = located.entry((function, frame.offset));
+            let entry = entry.or_insert_with(|| self.locate(function, frame.offset));
+            let (offset, loops) = entry.clone().unzip();
             let frame = code.frame(function, offset.map(|offset| offset as usize));
             (frame, loops.unwrap_or_default())
         });
         frames.collect()
     }
 
-    /// What was counted in a call that took so much fuel. `read` reads from the meter's memory; `frames` are those where it
-    /// stopped, the innermost first.
-    pub(super) fn after(
+    /// Returns the counts of a call that took `fuel`. `read` reads from the meter's memory;
+    /// `frames` are those at the stop, innermost first.
+    pub(crate) fn after(
         &self,
         fuel: u64,
         code: &Code,
         frames: &[(Frame, Loops)],
         mut read: impl FnMut(&[u8]) -> Option<Vec<u8>>,
-    ) -> Option<Metering> {
+    ) -> Option<MeterReading> {
         let cells = [
             address::TICKS,
             address::ANSWERS,
@@ -217,8 +202,8 @@ impl Meter {
         ];
         let cells = from_words(&read(&words(cells))?);
         let [ticks, answers, depth, overhead] = cells.try_into().ok()?;
-        // When each function began, and when each loop was entered.
-        let began = (0..frames.len() as u64).map(|place| depth.saturating_sub(place));
+        // The starts of the functions, then the entries of the loops.
+        let began = (0..frames.len() as u64).map(|index| depth.saturating_sub(index));
         let numbers = frames.iter().flat_map(|(_, loops)| loops);
         let numbers: Vec<u32> = numbers.map(|(number, _)| *number).collect();
         let cells = began.map(address::function);
@@ -239,7 +224,7 @@ impl Meter {
             })
             .filter(|running| code.has(running.frame.function))
             .collect();
-        Some(Metering {
+        Some(MeterReading {
             ticks,
             answers,
             fuel: fuel.saturating_sub(overhead + TICK_FUEL * ticks),
@@ -247,12 +232,12 @@ impl Meter {
         })
     }
 
-    /// Where in a function of the plugin the copy was that was at this offset of its own, and the loops around that: the
-    /// number of each, and where it is.
-    fn place(&self, function: u32, offset: Option<u32>) -> Option<(u32, Loops)> {
+    /// Translates an offset in a function of the copy to one in the plugin's function, and returns
+    /// the loops around it.
+    fn locate(&self, function: u32, offset: Option<u32>) -> Option<(u32, Loops)> {
         let offset = offset? as usize;
-        let place = function.checked_sub(self.imported)? as usize;
-        let (original, metered) = (self.original.body(place)?, self.metered.body(place)?);
+        let index = function.checked_sub(self.imported)? as usize;
+        let (original, metered) = (self.original.body(index)?, self.metered.body(index)?);
         let (begin, metered_begin) = (original.range().start, metered.range().start);
         let mut metered = metered
             .get_operators_reader()
@@ -265,7 +250,7 @@ impl Meter {
             })
         };
         let mut blocks: Vec<Option<(u32, u32)>> = Vec::new();
-        let mut number = *self.first_loops.get(place)?;
+        let mut number = *self.first_loops.get(index)?;
         let mut passed = is_passed(PRELUDE);
         for operator in original
             .get_operators_reader()
@@ -297,14 +282,15 @@ impl Meter {
     }
 }
 
-/// The innermost function, or loop of it, that was running for the last part of the ticks and is not of a language's runtime.
-/// Of a function that is running more than once only the innermost knows when its loops were entered. Where the site is running
-/// more than once, it is the recursion.
+/// Returns the site of the innermost function, or loop in it, that ran for the last part of the
+/// ticks and does not belong to a language's runtime. If that function is on the stack more than
+/// once, the site is its recursion, because only the innermost call knows when its loops were
+/// entered.
 fn lasting(running: &[Running<'_>], entered: &HashMap<u32, u64>, ticks: u64) -> Option<Site> {
     let latest = ticks - ticks / LASTING;
     let has_lasted = |running: &Running<'_>| running.since <= latest;
     let deepest = running.iter().rposition(has_lasted)?;
-    // What copies memory, or a panic that never returns, is where many bugs end.
+    // Many bugs end in memory copies, or in a panic that never returns.
     let is_own = |running: &Running<'_>| !names::is_of_a_language(&running.frame.name);
     let own = running[..=deepest].iter().rposition(is_own);
     let site = &running[own.unwrap_or(deepest)];
@@ -336,10 +322,10 @@ fn from_words(bytes: &[u8]) -> Vec<u64> {
         .collect()
 }
 
-/// How many instructions are inserted where a function begins.
+/// The number of instructions that are inserted at the start of a function.
 const PRELUDE: usize = 2;
 
-/// How many instructions are inserted before one and behind it.
+/// Returns the numbers of instructions that are inserted before and after an instruction.
 fn inserted(operator: &Operator<'_>, imported: u32) -> (usize, usize) {
     match operator {
         Operator::Loop { .. } => (2, 1),
@@ -350,23 +336,23 @@ fn inserted(operator: &Operator<'_>, imported: u32) -> (usize, usize) {
     }
 }
 
-/// Rewrites a plugin that is valid.
+/// A rewriter of valid plugins.
 #[derive(Default)]
 struct Rewriter {
-    /// How many functions it imports: nothing else can be imported.
+    /// The number of imported functions; other imports are refused.
     imported: u32,
-    /// How many parameters each type has.
+    /// The number of parameters of each type.
     parameters: Vec<u32>,
-    /// The type of each function that it defines.
+    /// The type of each defined function.
     functions: Vec<u32>,
-    /// The number of the first loop of each function that was rewritten.
+    /// The number of the first loop of each function so far.
     first_loops: Vec<u32>,
     /// The number of the next loop.
     next_loop: u32,
 }
 
 impl Rewriter {
-    /// Takes down what has to be known before.
+    /// Reads the types and functions that rewriting needs.
     fn look_at(&mut self, wasm: &[u8]) -> Result<(), BinaryReaderError> {
         for payload in Parser::new(0).parse_all(wasm) {
             match payload? {
@@ -393,8 +379,8 @@ impl Rewriter {
     }
 
     fn added(&self, name: &str) -> u32 {
-        let place = ADDED.iter().position(|added| *added == name);
-        self.imported + place.unwrap_or_default() as u32
+        let index = ADDED.iter().position(|added| *added == name);
+        self.imported + index.unwrap_or_default() as u32
     }
 }
 
@@ -472,7 +458,7 @@ impl Reencode for Rewriter {
                 self.next_loop += 1;
                 function.instructions().i32_const(number).call(enter_loop);
             } else if before > 0 {
-                // What it calls takes its place.
+                // The called function replaces this one on the stack.
                 let mut code = function.instructions();
                 code.local_get(own).i32_const(1).i32_sub().call(back);
             }
@@ -488,7 +474,7 @@ impl Reencode for Rewriter {
         Ok(())
     }
 
-    /// Names are those of the plugin itself.
+    /// Drops names: those of the original plugin are used.
     fn parse_custom_section(
         &mut self,
         _: &mut Module,

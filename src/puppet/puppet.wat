@@ -4,9 +4,10 @@
 ;; program: opcodes with their operands, little-endian. Without a mark the puppet answers healthily, with
 ;; the function's dry-run response. `program.rs` assembles programs, `model.rs` foretells what they do.
 ;;
-;; Nothing of a call outlives it but the sizes of the memory and of a table that nothing uses, so that the
-;; puppet itself is never the reason why a later call goes wrong. With one exception, if a program asks for it: as a
-;; plugin that is interrupted while it changes its own state, an instance that was left half-way is of no more use.
+;; Nothing of a call outlives it but the sizes of the memory and of a table that nothing uses, and how many calls there
+;; were, so that the puppet itself is never the reason why a later call goes wrong. With one exception, if a program asks
+;; for it: as a plugin that is interrupted while it changes its own state, an instance that was left half-way is of no
+;; more use.
 (module
   ;; All that a guest may import, in the order of their codes.
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
@@ -97,10 +98,12 @@
   (global $answer_length (mut i32) (i32.const 0))
   (global $half_way (mut i32) (i32.const 0))
   (global $times (mut i32) (i32.const 0))
+  (global $seen (mut i32) (i32.const 0))
 
   ;; What every wire function does. $healthy: the text of its healthy answer.
   (func $act (param $healthy i32) (result i32)
     (local $mark i32) (local $code i32)
+    (global.set $seen (i32.add (global.get $seen) (i32.const 1)))
     (if (global.get $half_way) (then (unreachable)))
     (global.set $answer_length (i32.const 0))
     (global.set $times (i32.const 0))
@@ -219,6 +222,7 @@
       (if (i32.eq (local.get $op) (i32.const 21))
         (then (global.set $times (call $operand_u32)) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 22)) (then (call $line) (br $next)))
+      (if (i32.eq (local.get $op) (i32.const 23)) (then (call $tally) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 14))
         (then (local.set $op (call $operand_u32)) (call $publish) (return (local.get $op))))
       (unreachable))
@@ -242,6 +246,16 @@
   ;; Logs that the guest was called: the harness counts the knocks.
   (func $knock
     (call $log_info (call $block (i32.const 0x1700) (i32.const 12))))
+
+  ;; Knocks once for each call that the instance has seen, 32 times at most.
+  (func $tally
+    (local $left i32)
+    (local.set $left
+      (select (global.get $seen) (i32.const 32) (i32.lt_u (global.get $seen) (i32.const 32))))
+    (loop $more
+      (call $knock)
+      (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+      (br_if $more (local.get $left))))
 
   ;; Appends $length bytes to the answer. More than 2 MiB of answer is a trap.
   (func $emit (param $from i32) (param $length i32)
@@ -281,8 +295,8 @@
   (func $emit_input
     (call $emit (i32.const 0x20000) (i32.sub (global.get $input_end) (i32.const 0x20000))))
 
-  ;; Appends the input as the inside of a JSON string. It is JSON without control characters, so only
-  ;; quotes and backslashes need escaping.
+  ;; Appends the input as the inside of a JSON string. In JSON, control characters stand between tokens only: a space says the
+  ;; same, and only quotes and backslashes need escaping.
   (func $quote_input
     (local $at i32) (local $to i32) (local $c i32)
     (call $reserve (i32.shl (i32.sub (global.get $input_end) (i32.const 0x20000)) (i32.const 1)))
@@ -292,6 +306,7 @@
       (loop $more
         (br_if $done (i32.ge_u (local.get $at) (global.get $input_end)))
         (local.set $c (i32.load8_u (local.get $at)))
+        (if (i32.lt_u (local.get $c) (i32.const 0x20)) (then (local.set $c (i32.const 0x20))))
         (if (i32.or (i32.eq (local.get $c) (i32.const 0x22)) (i32.eq (local.get $c) (i32.const 0x5c)))
           (then
             (i32.store8 (local.get $to) (i32.const 0x5c))

@@ -1,16 +1,16 @@
-//! A case as the code of a test, to paste into the tests of the plugin.
+//! A case as the code of a test, to paste into the tests of a plugin.
 
 use crate::case::{Case, CaseError};
 use crate::wire::Request;
 
-/// A test that runs the case on the plugin in the file `plugin`. What is no letter, digit or underscore in `name` is an
-/// underscore in the test's name.
+/// A test that runs the case on the plugin in the file `plugin`. Characters of `name` other than letters, digits and
+/// underscores become underscores in the test's name.
 ///
 /// # Errors
-/// [`CaseError`] where the case does not serialize.
+/// Returns a [`CaseError`] if the case does not serialize.
 pub fn test_code(case: &Case<Request>, name: &str, plugin: &str) -> Result<String, CaseError> {
     let json = case.to_json()?;
-    // Some characters mean something to a compiler, wherever they are.
+    // The compiler treats some characters specially, even in strings.
     let mut ascii = String::new();
     for c in json.trim_end().chars() {
         if c.is_ascii() {
@@ -27,7 +27,7 @@ pub fn test_code(case: &Case<Request>, name: &str, plugin: &str) -> Result<Strin
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .collect();
-    // As many as no string in the case ends with.
+    // More than any string in the case ends with.
     let mut marks = String::from("#");
     while json.contains(&format!("\"{marks}")) {
         marks.push('#');

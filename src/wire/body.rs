@@ -1,11 +1,12 @@
 //! Base64 fields: message bodies and header values.
 
-use super::text::string_field;
 use arbitrary::Unstructured;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use proptest::prelude::*;
 
-/// Bodies as the Messages API sends and answers them.
+use super::text::string_field;
+
+/// Bodies of requests and responses of the Messages API.
 const BODIES: [&str; 10] = [
     r#"{"model":"claude-sonnet-4-5","max_tokens":1024,"messages":[{"role":"user","content":"Hello"}]}"#,
     r#"{"model":"claude-haiku-4-5","max_tokens":1,"stream":true,"messages":[{"role":"user","content":[{"type":"text","text":"Count to ten."}]}]}"#,
@@ -31,7 +32,7 @@ const HEADER_VALUES: [&str; 8] = [
     "0",
 ];
 
-/// Texts that are no base64, or only almost.
+/// Texts that are not valid base64, some of them almost.
 const BROKEN: [&str; 10] = [
     "=",
     "====",
@@ -49,7 +50,8 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
-/// The edges of base64 fields; `sizes` are those of the large contents, in bytes.
+/// Returns the boundary values of a base64 field. `sizes` are the sizes of the large contents, in
+/// bytes.
 fn edges(sizes: &[usize]) -> impl Iterator<Item = String> {
     let mut edges = vec![
         String::new(),
@@ -65,7 +67,7 @@ fn edges(sizes: &[usize]) -> impl Iterator<Item = String> {
     edges.into_iter()
 }
 
-fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
+fn arbitrary_value(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     let length = u.int_in_range(0..=48)?;
     let bytes = u.bytes(length.min(u.len()))?;
     Ok(if u.ratio(1, 2)? {
@@ -75,7 +77,7 @@ fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     })
 }
 
-fn rubbish_strategy() -> impl Strategy<Value = String> {
+fn arbitrary_strategy() -> impl Strategy<Value = String> {
     let bytes = proptest::collection::vec(any::<u8>(), 0..=48);
     prop_oneof![bytes.prop_map(encode), ".{0,48}"]
 }
@@ -85,8 +87,8 @@ string_field! {
     Body {
         realistic: BODIES.into_iter().map(encode),
         boundary: edges(&[1, 1023, 1024, 49_152]),
-        rubbish: rubbish,
-        strategy: rubbish_strategy,
+        arbitrary_value: arbitrary_value,
+        strategy: arbitrary_strategy,
         part: Body,
         role: Body,
     }
@@ -97,8 +99,8 @@ string_field! {
     HeaderValue {
         realistic: HEADER_VALUES.into_iter().map(encode),
         boundary: edges(&[1, 8_192]),
-        rubbish: rubbish,
-        strategy: rubbish_strategy,
+        arbitrary_value: arbitrary_value,
+        strategy: arbitrary_strategy,
         part: Text,
         role: HeaderValue,
     }

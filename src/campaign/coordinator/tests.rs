@@ -1,0 +1,141 @@
+use std::collections::VecDeque;
+
+use super::*;
+use crate::campaign::block::Stopped;
+use crate::check::NoCrash;
+use crate::generate::{CASES_PER_SESSION, Plan};
+use crate::wire::Request;
+
+/// What a coordinator emits, in short: where a block ended, or whether a finding is for sure.
+#[derive(Debug, PartialEq)]
+enum Seen {
+    Done(u64),
+    Unexamined { certain: bool },
+    Finding,
+}
+
+fn short(event: &Event<'_, Request>) -> Seen {
+    match event {
+        Event::Progress(summary) => Seen::Done(summary.done),
+        Event::Finding(finding) => match finding.origin {
+            Origin::Unexamined { certain } => Seen::Unexamined { certain },
+            _ => Seen::Finding,
+        },
+    }
+}
+
+fn coordinator<E: FnMut(Event<'_, Request>)>(sessions: u64, emit: E) -> Coordinator<Request, E> {
+    let plan = Plan::puppet::<Request>(1, sessions * CASES_PER_SESSION);
+    let cases = Arc::new(Cases::new(&plan));
+    Coordinator::new(cases, Subject::Puppet, &Interrupt::new(), emit)
+}
+
+/// What an executor makes of a block: all of it ran, up to the case that showed this.
+fn ran(block: &RunBlock<Request>, stopped: Option<Stopped>) -> Outcome<Request> {
+    let range = &block.range;
+    let last = stopped
+        .as_ref()
+        .map_or(range.end, |stopped| stopped.case + 1);
+    let part = SessionPart {
+        from: range.start,
+        end: range.end,
+        block: Block {
+            cases: last - range.start,
+            stopped,
+            ..Block::new(block.cases.plan())
+        },
+    };
+    Outcome::Ran(RanBlock {
+        first: range.start,
+        parts: VecDeque::from([part]),
+        ended: Ok(()),
+    })
+}
+
+/// The death of a worker in this case.
+fn death(case: u64) -> Stopped {
+    let function = &Request::functions()[0];
+    Stopped {
+        case,
+        violations: vec![Violation::new(&NoCrash, function, "it died".to_owned())],
+        flaky: false,
+    }
+}
+
+/// All blocks that can be handed out at once.
+fn blocks<E: FnMut(Event<'_, Request>)>(
+    coordinator: &mut Coordinator<Request, E>,
+) -> Vec<RunBlock<Request>> {
+    let mut blocks = Vec::new();
+    while let Some(job) = coordinator.next_job() {
+        match job {
+            Job::Run(block) => blocks.push(block),
+            Job::Confirm(_) => panic!("nothing has run"),
+        }
+    }
+    blocks
+}
+
+#[test]
+fn blocks_that_come_in_in_any_order_are_told_in_the_order_of_their_cases() {
+    let mut seen = Vec::new();
+    let mut coordinator = coordinator(3, |event: Event<'_, Request>| seen.push(short(&event)));
+    let blocks = blocks(&mut coordinator);
+    assert_eq!(blocks.len(), 3);
+    for block in blocks.iter().rev() {
+        coordinator.receive(ran(block, None));
+        assert!(coordinator.next_job().is_none());
+    }
+    let summary = coordinator.close().expect("nothing failed");
+    assert_eq!(summary.cases, 3 * CASES_PER_SESSION);
+    assert_eq!(summary.resume_at, summary.done);
+    let done = [1, 2, 3].map(|session| Seen::Done(session * CASES_PER_SESSION));
+    assert_eq!(seen, done);
+}
+
+#[test]
+fn what_is_being_confirmed_when_a_campaign_fails_is_left_open_with_all_behind_it() {
+    let mut seen = Vec::new();
+    let mut coordinator = coordinator(3, |event: Event<'_, Request>| seen.push(short(&event)));
+    let blocks = blocks(&mut coordinator);
+    coordinator.receive(ran(&blocks[0], Some(death(3))));
+    assert!(matches!(coordinator.next_job(), Some(Job::Confirm(_))));
+    // One at a time, whoever asks.
+    assert!(coordinator.next_job().is_none());
+    coordinator.receive(ran(&blocks[1], Some(death(CASES_PER_SESSION + 1))));
+    assert!(coordinator.next_job().is_none());
+    coordinator.fail(CampaignError::Interrupted);
+    let summary = coordinator.close().expect("an interrupt is no error");
+    assert_eq!(summary.cases, 4 + 2);
+    assert_eq!(summary.unexamined_certain, 2);
+    assert_eq!((summary.done, summary.resume_at), (0, 0));
+    // Both have one key.
+    assert_eq!(seen, [Seen::Unexamined { certain: true }]);
+}
+
+#[test]
+fn a_violation_that_is_confirmed_is_told_at_once_and_the_next_one_like_it_is_known() {
+    let mut seen = Vec::new();
+    let mut coordinator = coordinator(2, |event: Event<'_, Request>| seen.push(short(&event)));
+    let blocks = blocks(&mut coordinator);
+    for block in &blocks {
+        coordinator.receive(ran(block, Some(death(block.range.start))));
+    }
+    let Some(Job::Confirm(suspect)) = coordinator.next_job() else {
+        panic!("there is something to confirm");
+    };
+    let confirmed = Confirmation::Finding(Box::new(Finding {
+        violation: suspect.violation.clone(),
+        // It takes no operation to show it.
+        case: Case { steps: Vec::new() },
+        origin: Origin::Case,
+        minimal: true,
+    }));
+    coordinator.receive(Outcome::Confirmed(Ok(confirmed)));
+    assert!(coordinator.next_job().is_none());
+    let summary = coordinator.close().expect("nothing failed");
+    assert_eq!((summary.findings, summary.unexamined), (1, 0));
+    let done = [1, 2].map(|session| Seen::Done(session * CASES_PER_SESSION));
+    let [first, second] = done;
+    assert_eq!(seen, [Seen::Finding, first, second]);
+}

@@ -1,0 +1,123 @@
+//! What a campaign has its executors do, and what comes of it.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::block::{BlockExecutor, SessionPart};
+use super::error::CampaignError;
+use super::interrupt::{Interrupt, Interruptible};
+use crate::case::{Case, ShrinkLimits};
+use crate::check::Violation;
+use crate::finding::{Confirmation, Known, Suspect, confirm};
+use crate::generate::Cases;
+use crate::wire::Vocabulary;
+
+/// What an executor is to do.
+pub(crate) enum Job<R> {
+    /// Run the cases of a session.
+    Run(RunBlock<R>),
+    /// Make a finding of a violation.
+    Confirm(Box<ConfirmViolation<R>>),
+}
+
+/// The cases of a session, to be run.
+pub(crate) struct RunBlock<R> {
+    pub(super) cases: Arc<Cases<R>>,
+    pub(super) range: Range<u64>,
+    pub(super) deadline: Option<Instant>,
+}
+
+/// A violation, to be confirmed and shrunk.
+pub(crate) struct ConfirmViolation<R> {
+    pub(super) violation: Violation,
+    /// What its session had seen, the case that showed it last.
+    pub(super) history: Arc<[Case<R>]>,
+    /// Whether chance had a say in it.
+    pub(super) flaky: bool,
+    pub(super) known: Known,
+    pub(super) limits: ShrinkLimits,
+    pub(super) interrupt: Interrupt,
+}
+
+/// What came of a job.
+pub(crate) enum Outcome<R> {
+    Ran(RanBlock),
+    Confirmed(Result<Confirmation<R>, CampaignError>),
+}
+
+/// What came of the cases of a block.
+pub(crate) struct RanBlock {
+    /// The first of them.
+    pub(super) first: u64,
+    /// Those that ran: what ran before an error is not lost with it.
+    pub(super) parts: VecDeque<SessionPart>,
+    /// Whether the executor came to their end.
+    pub(super) ended: Result<(), CampaignError>,
+}
+
+impl<R: Vocabulary> Job<R> {
+    /// Does it. An error is in the outcome, so that what was seen before it is there too.
+    pub(crate) fn perform(self, executor: &mut impl BlockExecutor<R>) -> Outcome<R> {
+        match self {
+            Self::Run(block) => Outcome::Ran(block.run(executor)),
+            Self::Confirm(suspect) => {
+                Outcome::Confirmed(executor.attempt(|executor| suspect.confirm(executor)))
+            }
+        }
+    }
+}
+
+impl<R: Vocabulary> RunBlock<R> {
+    fn run(&self, executor: &mut impl BlockExecutor<R>) -> RanBlock {
+        let mut parts = VecDeque::new();
+        let ended = executor.attempt(|executor| self.run_sessions(executor, &mut parts));
+        RanBlock {
+            first: self.range.start,
+            parts,
+            ended,
+        }
+    }
+
+    /// Behind a violation the cases go on with a fresh session.
+    fn run_sessions(
+        &self,
+        executor: &mut impl BlockExecutor<R>,
+        parts: &mut VecDeque<SessionPart>,
+    ) -> Result<(), CampaignError> {
+        let Range { mut start, end } = self.range;
+        while start < end {
+            let block = executor.run(self.cases.plan(), start..end, self.deadline)?;
+            let stopped = block.stopped.as_ref().map(|stopped| stopped.case);
+            parts.push_back(SessionPart {
+                from: start,
+                end,
+                block,
+            });
+            match stopped {
+                Some(case) => start = case + 1,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<R: Vocabulary> ConfirmViolation<R> {
+    fn confirm(
+        &self,
+        executor: &mut impl BlockExecutor<R>,
+    ) -> Result<Confirmation<R>, CampaignError> {
+        let mut executor = Interruptible {
+            executor,
+            interrupt: self.interrupt.clone(),
+        };
+        let suspect = Suspect {
+            violation: &self.violation,
+            history: &self.history,
+            flaky: self.flaky,
+        };
+        confirm(&mut executor, &suspect, &self.known, self.limits)
+    }
+}

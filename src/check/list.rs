@@ -1,0 +1,79 @@
+//! All checks.
+
+use super::agrees_with_reference::AgreesWithReference;
+use super::deterministic::Deterministic;
+use super::fallback_policy::FallbackPolicy;
+use super::linear_cost::LinearCost;
+use super::no_carryover::NoCarryover;
+use super::no_crash::NoCrash;
+use super::no_drift::NoDrift;
+use super::no_leak::NoLeak;
+use super::no_panic::NoPanic;
+use super::no_poison::NoPoison;
+use super::no_refusal::NoRefusal;
+use super::no_retry::NoRetry;
+use super::plugin_fault::PluginFault;
+use super::plugin_limit::{NoLimit, PluginLimit};
+use super::request_fidelity::RequestFidelity;
+use super::sound_ok::SoundOk;
+use super::within_fuel::WithinFuel;
+use super::within_memory::WithinMemory;
+use super::within_wall::WithinWall;
+use super::{Check, Nature, Violation};
+use crate::record::CaseRecord;
+
+/// All checks: those of the host, and the plugin's own, which have nothing to say about the puppet.
+pub const CHECKS: [&dyn Check; 18] = [
+    &NoCrash,
+    &NoPanic,
+    &FallbackPolicy,
+    &SoundOk,
+    &RequestFidelity,
+    &NoPoison,
+    &NoRetry,
+    &WithinFuel,
+    &WithinWall,
+    &WithinMemory,
+    &NoLeak,
+    &Deterministic,
+    &AgreesWithReference,
+    &PluginFault,
+    &PluginLimit,
+    &LinearCost,
+    &NoDrift,
+    &NoCarryover,
+];
+
+/// Those for whoever asks for them.
+pub const STRICT_CHECKS: [&dyn Check; 2] = [&NoLimit, &NoRefusal];
+
+/// [`CHECKS`], and with what is denied: limits, refusals.
+pub fn checks(deny_limits: bool, deny_refusals: bool) -> Vec<&'static dyn Check> {
+    let mut checks = CHECKS.to_vec();
+    if deny_limits {
+        checks.retain(|check| check.nature() != Nature::Limit);
+        checks.push(&NoLimit);
+    }
+    if deny_refusals {
+        checks.push(&NoRefusal);
+    }
+    checks
+}
+
+/// All checks that there are.
+pub fn all_checks() -> impl Iterator<Item = &'static dyn Check> {
+    CHECKS.into_iter().chain(STRICT_CHECKS)
+}
+
+/// The check of this name.
+pub fn check_named(name: &str) -> Option<&'static dyn Check> {
+    all_checks().find(|check| check.name() == name)
+}
+
+/// Everything that the checks find in a record, in the order of the checks.
+pub fn check_all(checks: &[&dyn Check], record: &CaseRecord) -> Vec<Violation> {
+    checks
+        .iter()
+        .flat_map(|check| check.check(record))
+        .collect()
+}

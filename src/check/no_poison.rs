@@ -1,0 +1,180 @@
+//! `no_poison`: whatever a call did, the next one is as on a fresh session. A violation lets one request
+//! take others down.
+
+use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
+
+use super::plugin_steps::class;
+use super::within_memory::excess;
+use super::{Advice, Check, Nature, Violation, WALL_SLACK, quote};
+use crate::case::Depth;
+use crate::host::DispatchOutcome;
+use crate::puppet::Ending;
+use crate::record::{CaseRecord, ProbeRecord, StepRecord, StepResult, Subject};
+
+/// Holds when every healthy call in between gets what a fresh session gives, and, where the case ran on
+/// fresh sessions too, its steps came to the same there.
+///
+/// A healthy call that took the whole of the wall-clock limit, or was ended by the clock, counts if it does so again and
+/// again.
+///
+/// A plugin other than the puppet may keep state, so of it only the healthy calls are compared, and only
+/// whether they are answered.
+///
+/// Where a fresh session does not give any more what one gave when the host was opened, sessions are not apart: what else is
+/// found then comes of that.
+#[derive(Debug)]
+pub struct NoPoison;
+
+impl Check for NoPoison {
+    fn name(&self) -> &'static str {
+        "no_poison"
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::HealthyCall
+    }
+
+    fn check(&self, record: &CaseRecord) -> Vec<Violation> {
+        if excess(record).is_some() {
+            return Vec::new();
+        }
+        if let Some(probe) = changed_elsewhere(record) {
+            let detail = format!(
+                "on a fresh session the healthy call returned {}, but {} when the host was opened: sessions are not \
+                 isolated",
+                quote(&probe.result),
+                quote(&probe.fresh_session)
+            );
+            let violation = Violation::new(&NoPoison, probe.function, detail);
+            return vec![violation.with_class(OTHER_SESSIONS)];
+        }
+        let probes = unlike_fresh(record).filter(|probe| {
+            // There nobody can tell.
+            !probe.hit_time_limit() || probe.busy < WALL_SLACK
+        });
+        let probes = probes.map(|probe| {
+            // What the puppet does then says little.
+            let class = match record.subject {
+                Subject::Puppet => None,
+                Subject::Plugin => class(&probe.call),
+            };
+            let violation = Violation::new(
+                &NoPoison,
+                probe.function,
+                format!(
+                    "after step {} the healthy call returned {}, on a fresh session {}",
+                    probe.after,
+                    quote(&probe.result),
+                    quote(&probe.fresh_session)
+                ),
+            );
+            let site = probe.call.site().filter(|_| class.is_some());
+            let violation = violation
+                .with_class(class.unwrap_or_default())
+                .with_site(site);
+            Violation {
+                // On a busy machine any call may run into the clock. A host that is poisoned does so every time.
+                measured: probe.hit_time_limit(),
+                ..violation
+            }
+        });
+        let found: Vec<_> = probes.chain(compare_sessions(record)).collect();
+        if found.is_empty() {
+            compare_steps(record).into_iter().collect()
+        } else {
+            found
+        }
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Thorough
+    }
+
+    fn advice(&self, _: &Violation) -> Advice {
+        Advice {
+            explanation: "After this a healthy request is not answered any more, which a fresh session answers.",
+            advice: "Look for state that a failing call leaves behind: locks, counters, half-filled tables.",
+        }
+    }
+}
+
+/// The class of what one session does to others.
+pub(crate) const OTHER_SESSIONS: &str = "other sessions";
+
+/// A healthy call on a fresh session that does not get what it got when the host was opened, for sure.
+pub(crate) fn changed_elsewhere(record: &CaseRecord) -> Option<&ProbeRecord> {
+    let mut probes = unlike(&record.on_other_sessions, record.subject);
+    probes.find(|probe| !probe.hit_time_limit())
+}
+
+/// The healthy calls that did not get what a fresh session gives, and not for the clock, for sure.
+pub(crate) fn poisoned(record: &CaseRecord) -> impl Iterator<Item = &ProbeRecord> {
+    unlike_fresh(record).filter(|probe| !probe.hit_time_limit())
+}
+
+fn unlike_fresh(record: &CaseRecord) -> impl Iterator<Item = &ProbeRecord> {
+    unlike(&record.probes, record.subject)
+}
+
+fn unlike(probes: &[ProbeRecord], subject: Subject) -> impl Iterator<Item = &ProbeRecord> {
+    probes.iter().filter(move |probe| match subject {
+        Subject::Puppet => probe.result != probe.fresh_session,
+        Subject::Plugin => answers(&probe.fresh_session) && !answers(&probe.result),
+    })
+}
+
+fn compare_sessions(record: &CaseRecord) -> Option<Violation> {
+    // Where two fresh sessions differ too, it is no matter of what came before.
+    let [fresh, again] = &record.fresh_session[..] else {
+        return None;
+    };
+    if record.subject == Subject::Plugin || fresh != again || record.hit_time_limit() {
+        return None;
+    }
+    // There no healthy call stands between the steps, and each pays for what the one before it allocated.
+    let before = std::iter::once(None).chain(record.steps.iter().map(Some));
+    let mut steps = record.steps.iter().zip(before).zip(fresh);
+    let ((step, _), fresh) = steps.find(|((step, before), fresh)| {
+        step.result != **fresh && is_comparable(step) && holds_behind(step, *before)
+    })?;
+    Some(differing(step, fresh))
+}
+
+fn compare_steps(record: &CaseRecord) -> Option<Violation> {
+    if record.subject == Subject::Plugin || record.hit_time_limit() {
+        return None;
+    }
+    let mut steps = record.steps.iter().rev().zip(&record.isolated);
+    let (step, apart) =
+        steps.find(|(step, apart)| step.result != **apart && is_comparable(step))?;
+    Some(differing(step, apart))
+}
+
+fn differing(step: &StepRecord, fresh: &StepResult) -> Violation {
+    let (here, there) = (quote(&step.result), quote(fresh));
+    let detail = format!("returned {here}, on a fresh session {there}");
+    Violation::new(&NoPoison, step.function, detail)
+}
+
+/// Whether a step must come to the same on any session. Extism zeroes what a call allocated at the expense of the
+/// next one's fuel, so where fuel may decide it need not.
+fn is_comparable(step: &StepRecord) -> bool {
+    let Some(prediction) = &step.prediction else {
+        return true;
+    };
+    let far_from_the_end = step.call.fuel.is_some_and(|fuel| fuel < HANDSHAKE_FUEL / 2);
+    prediction.ending != Ending::Unknown || (prediction.forgetful && far_from_the_end)
+}
+
+/// Whether a step must come to the same right behind the one before it.
+fn holds_behind(step: &StepRecord, before: Option<&StepRecord>) -> bool {
+    let prediction = before.and_then(|before| before.prediction.as_ref());
+    let carried = prediction.map_or(0, |prediction| prediction.allocates);
+    step.prediction
+        .as_ref()
+        .is_none_or(|prediction| prediction.holds_behind(carried))
+}
+
+fn answers(result: &StepResult) -> bool {
+    matches!(result.outcome(), Some(DispatchOutcome::Ok(_)))
+}

@@ -1,0 +1,276 @@
+//! `plugin_fault`: what a plugin gets wrong. The host turned it into a fallback, as it must; the plugin's
+//! author wants to know.
+
+use std::collections::HashSet;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::Value;
+
+use super::plugin_steps::{
+    NO_ANSWER, NOT_BASE64, class, distinct_plugin_steps, is_ordinary, plugin_probes, unusual,
+};
+use super::{Advice, Check, Nature, Violation};
+use crate::case::{Depth, tree};
+use crate::host::{Cause, DispatchOutcome};
+use crate::record::{CaseRecord, StepRecord, StepResult};
+
+/// So much of the name of a field is told, in characters.
+const FIELD_MAX_CHARS: usize = 100;
+
+/// What is said of faults, by what their class begins with: of a fault the first that fits.
+const FAULTS: [(&str, Advice); 14] = [
+    (
+        "trap: unreachable",
+        Advice {
+            explanation: "The plugin panicked, aborted or failed an assertion.",
+            advice: "Answer the request, or refuse it with an error: the replay says in which functions it was.",
+        },
+    ),
+    (
+        "trap: stack overflow",
+        Advice {
+            explanation: "The plugin called itself too deep.",
+            advice: "Bound the recursion: JSON may be nested as deep as its sender likes.",
+        },
+    ),
+    (
+        "trap: memory out of bounds",
+        Advice {
+            explanation: "The plugin read or wrote outside of its memory.",
+            advice: "Check lengths and offsets that come from the request; the memory is bounded to 64 MiB here.",
+        },
+    ),
+    (
+        "trap",
+        Advice {
+            explanation: "The plugin did what WebAssembly does not allow.",
+            advice: "Check the values of the request before calculating with them.",
+        },
+    ),
+    (
+        "exit code",
+        Advice {
+            explanation: "The plugin's function returned another code than 0: its answer is lost.",
+            advice: "Return 0 with an answer, or set an error.",
+        },
+    ),
+    (
+        "host function",
+        Advice {
+            explanation: "The plugin called a function of Extism with what it does not take.",
+            advice: "Pass handles and offsets only as Extism gave them.",
+        },
+    ),
+    (
+        "out of fuel",
+        Advice {
+            explanation: "The plugin needed more than 10,000,000 fuel for a request of up to 16 KiB.",
+            advice: "Do less for each byte: read the input at once, copy less, build with optimizations.",
+        },
+    ),
+    (
+        "timeout",
+        Advice {
+            explanation: "The plugin took longer than 200 ms for a request of up to 16 KiB.",
+            advice: "Fill and copy less memory: that costs time, but no fuel.",
+        },
+    ),
+    (
+        "undecodable: wrong _v",
+        Advice {
+            explanation: "The answer's _v is another than the handshake agreed on.",
+            advice: "Answer in the version that was chosen in the handshake.",
+        },
+    ),
+    (
+        "undecodable: not the response",
+        Advice {
+            explanation: "The answer is a JSON object, but not the function's response: a field is missing, of another type, or unknown.",
+            advice: "Answer with exactly the fields of the response.",
+        },
+    ),
+    (
+        NOT_BASE64,
+        Advice {
+            explanation: "A field of the answer that is to be base64 is not: whoever reads it gets nothing.",
+            advice: "Encode with the standard alphabet, with + and /, and with padding.",
+        },
+    ),
+    (
+        "undecodable",
+        Advice {
+            explanation: "The answer is no JSON object with an unsigned _v.",
+            advice: "Set one JSON object as the output, with nothing behind it.",
+        },
+    ),
+    (
+        "error is not UTF-8",
+        Advice {
+            explanation: "The plugin set an error that is no text.",
+            advice: "Set errors that are UTF-8.",
+        },
+    ),
+    (
+        NO_ANSWER,
+        Advice {
+            explanation: "The plugin does not answer the dry-run request, the first that a host makes to see whether it works.",
+            advice: "Run it without --host reference, which tells why: a trap, an answer that cannot be read, a refusal.",
+        },
+    ),
+];
+
+/// All others.
+const NEITHER: Advice = Advice {
+    explanation: "The plugin neither answered nor refused.",
+    advice: "Answer the request, or refuse it with an error.",
+};
+
+/// Of a plugin's fault that no call shows alone.
+pub(crate) const BEHIND_OTHERS: Advice = Advice {
+    explanation: "The plugin fails behind other calls: they leave something behind that breaks this one.",
+    advice: "Look for state that calls leave behind: locks, counters, half-filled tables.",
+};
+
+/// Holds when every call of a plugin is answered or refused: no trap, no exit code, no misuse of a host
+/// function, no answer or error that does not decode, base64 in it included, and no end of fuel or time at an ordinary
+/// size of request that hosts send: what none sends is [`PluginLimit`](crate::check::plugin_limit::PluginLimit)'s matter. A guest error is a
+/// refusal.
+///
+/// Not every host tells why a call fell back. There a fault is told only of the dry-run request, which every plugin must
+/// answer: where it fell back on a fresh session.
+#[derive(Debug)]
+pub struct PluginFault;
+
+impl Check for PluginFault {
+    fn name(&self) -> &'static str {
+        "plugin_fault"
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::PluginCall
+    }
+
+    fn check(&self, record: &CaseRecord) -> Vec<Violation> {
+        let faults =
+            distinct_plugin_steps(record).filter_map(|(place, step)| judge(record, place, step));
+        faults.chain(unanswered(record)).collect()
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
+    }
+
+    fn advice(&self, violation: &Violation) -> Advice {
+        let mut faults = FAULTS.iter();
+        let fault = faults.find(|(class, _)| violation.class.starts_with(class));
+        fault.map_or(NEITHER, |(_, advice)| *advice)
+    }
+}
+
+/// The dry-run requests that are not answered, each function's once: on a fresh session, which was tried again and again.
+fn unanswered(record: &CaseRecord) -> Vec<Violation> {
+    let fell_back =
+        |result: &StepResult| matches!(result.outcome(), Some(DispatchOutcome::Fallback(_)));
+    let mut found: Vec<Violation> = Vec::new();
+    for probe in plugin_probes(record) {
+        let is_told = found.iter().any(|v| v.function == probe.function.name);
+        // A host that tells the input tells the cause.
+        let is_unexplained = probe.call.cause.is_none() && probe.call.input.is_none();
+        if is_unexplained && fell_back(&probe.fresh_session) && !is_told {
+            let here = if fell_back(&probe.result) {
+                ", nor on this one"
+            } else {
+                "; it is behind other requests"
+            };
+            let detail = format!(
+                "the dry-run request is not answered on a fresh session{here}; this host does not report why"
+            );
+            let violation = Violation::new(&PluginFault, probe.function, detail);
+            found.push(violation.with_class(NO_ANSWER));
+        }
+    }
+    found
+}
+
+fn judge(record: &CaseRecord, place: usize, step: &StepRecord) -> Option<Violation> {
+    let Some(cause) = step.call.cause.as_ref() else {
+        let field = not_base64(step)?;
+        let detail = format!("the answer's {field} is not standard base64");
+        let class = format!("{NOT_BASE64} in {}", of_any_item(&field));
+        return Some(Violation::new(&PluginFault, step.function, detail).with_class(class));
+    };
+    if matches!(cause, Cause::OutOfFuel | Cause::Timeout)
+        && !(is_ordinary(step) && unusual(record, place).is_empty())
+    {
+        return None;
+    }
+    let class = class(&step.call)?;
+    let violation = Violation::new(&PluginFault, step.function, cause.to_string());
+    Some(violation.with_class(class).with_site(step.call.site()))
+}
+
+/// The path of a field where each item of a list is like the others.
+fn of_any_item(field: &str) -> String {
+    let is_item = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+    let names = field.split('/').skip(1);
+    let names = names.map(|name| if is_item(name) { "*" } else { name });
+    let path = names.collect::<Vec<_>>().join("/");
+    path.chars().take(FIELD_MAX_CHARS).collect()
+}
+
+/// A field of the answer that is to be standard base64 and is not. What the plugin hands on as it came is no fault: nothing
+/// is, where a field of the request is no base64 either, nor is a text that the request has, such as one of its state.
+fn not_base64(step: &StepRecord) -> Option<String> {
+    let Some(DispatchOutcome::Ok(answer)) = step.result.outcome() else {
+        return None;
+    };
+    let none = HashSet::new();
+    broken_base64(answer, &none)?;
+    let request = serde_json::from_slice(step.input()?).ok()?;
+    if broken_base64(&request, &none).is_some() {
+        return None;
+    }
+    let mut said = HashSet::new();
+    tree::visit(&request, &mut String::new(), &mut |_, value| {
+        said.extend(value.as_str());
+    });
+    broken_base64(answer, &said)
+}
+
+/// The first field that is to be base64 and is not, nor one of these texts. What is in a state is the plugin's own.
+fn broken_base64(json: &Value, but: &HashSet<&str>) -> Option<String> {
+    let mut first = None;
+    tree::visit(json, &mut String::new(), &mut |path, value| {
+        let is_due = path.ends_with("_base64") && !path.contains("_state/");
+        let Some(text) = value.as_str().filter(|_| is_due && first.is_none()) else {
+            return;
+        };
+        if BASE64_STANDARD.decode(text).is_err() && !but.contains(text) {
+            first = Some(path.to_owned());
+        }
+    });
+    first
+}
+
+/// Whether the step of this place shows a fault that is like this one, wherever in the plugin it is.
+pub(crate) fn is_shown_by(violation: &Violation, record: &CaseRecord, place: usize) -> bool {
+    let fault = judge(record, place, &record.steps[place]);
+    fault
+        .is_some_and(|fault| fault.function == violation.function && fault.class == violation.class)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::wire::nesting;
+
+    #[test]
+    fn brackets_in_texts_are_no_nesting() {
+        for (json, levels) in [
+            ("1", 0),
+            ("[{},[[]]]", 3),
+            (r#"["[[[", "\"[{", {"a": "\\"}]"#, 2),
+        ] {
+            assert_eq!(nesting(json.as_bytes()), levels, "{json}");
+        }
+    }
+}

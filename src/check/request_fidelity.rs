@@ -1,0 +1,126 @@
+//! `request_fidelity`: the guest gets the request. A violation makes a plugin decide on something that
+//! nobody sent.
+
+use serde_json::Value;
+
+use super::decode::{is_same, is_same_json, sound_response};
+use super::judge_steps::judge_distinct_steps;
+use super::no_poison::changed_elsewhere;
+use super::{Check, Violation, quote};
+use crate::case::Depth;
+use crate::host::{DispatchOutcome, has_too_many_values};
+use crate::puppet::Ending;
+use crate::record::{CaseRecord, StepRecord};
+
+/// Holds when the guest's input is the request's JSON with the negotiated `_v`, and nothing else: the input that the host
+/// tells, whoever the guest is, and what the puppet sends back.
+///
+/// The puppet sends its input back in a string of the response, so that any host shows it, or as its whole
+/// output, which a host must tell. How the JSON is written is the host's choice.
+#[derive(Debug)]
+pub struct RequestFidelity;
+
+impl Check for RequestFidelity {
+    fn name(&self) -> &'static str {
+        "request_fidelity"
+    }
+
+    fn check(&self, record: &CaseRecord) -> Vec<Violation> {
+        let mut found = judge_distinct_steps(&RequestFidelity, record, judge);
+        if changed_elsewhere(record).is_some() {
+            return found;
+        }
+        found.extend(record.probes.iter().filter_map(|probe| {
+            let detail = other_input(probe.call.input.as_deref(), probe.expected_input.as_deref())?;
+            Some(Violation::new(&RequestFidelity, probe.function, detail))
+        }));
+        found
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
+    }
+}
+
+fn judge(step: &StepRecord) -> Option<String> {
+    other_input(step.call.input.as_deref(), step.expected_input.as_deref())
+        .or_else(|| other_echo(step))
+}
+
+/// What is wrong with the input that the host tells.
+fn other_input(told: Option<&[u8]>, expected: Option<&[u8]>) -> Option<String> {
+    let (told, expected) = (told?, expected?);
+    (!is_same_json(told, expected)).then(|| {
+        let text = |bytes| quote(&format_args!("{:?}", String::from_utf8_lossy(bytes)));
+        format!(
+            "the guest must get {}; it got {}",
+            text(expected),
+            text(told)
+        )
+    })
+}
+
+/// What is wrong with the input that the guest sends back.
+fn other_echo(step: &StepRecord) -> Option<String> {
+    let prediction = step.prediction.as_ref()?;
+    if !prediction.echoes || prediction.ending != Ending::Answer || step.hit_time_limit() {
+        return None;
+    }
+    let expected = &prediction.output[..];
+    // What the host made of just that says `sound_ok`. Not every host reads so many.
+    if step.call.output.as_deref() == Some(expected) || has_too_many_values(expected) {
+        return None;
+    }
+    let sound = sound_response(step.function, step.version?, expected);
+    let detail = match (step.result.outcome()?, &step.call.output, sound) {
+        (DispatchOutcome::Ok(response), _, Some(sound)) if same(response, &sound, step) => None,
+        (DispatchOutcome::Ok(response), _, _) => Some(format!("it got {}", quote(response))),
+        (DispatchOutcome::Fallback(_), _, Some(_)) => Some("nothing came back".to_owned()),
+        (DispatchOutcome::Fallback(_), Some(output), None)
+            if !same_bytes(output, expected, step) =>
+        {
+            Some(format!(
+                "it got {}",
+                quote(&format_args!("{:?}", String::from_utf8_lossy(output)))
+            ))
+        }
+        (DispatchOutcome::Fallback(_), _, None) => None,
+    }?;
+    Some(format!(
+        "the guest must get {}; {detail}",
+        quote(&format_args!(
+            "{:?}",
+            String::from_utf8_lossy(step.input()?)
+        ))
+    ))
+}
+
+/// The same text, or the same JSON. Of a host that does not tell the input nobody knows how it is written: where the echo is
+/// a part of something else, nothing is said.
+fn same_bytes(one: &[u8], expected: &[u8], step: &StepRecord) -> bool {
+    is_same_json(one, expected)
+        || (step.call.input.is_none()
+            && serde_json::from_slice::<Value>(expected).is_err()
+            && step
+                .input()
+                .is_some_and(|input| memchr::memmem::find(expected, input).is_some()))
+}
+
+/// The same response, but for strings that are JSON and say the same.
+fn same(one: &Value, expected: &Value, step: &StepRecord) -> bool {
+    match (one, expected) {
+        (Value::String(one), Value::String(expected)) => {
+            same_bytes(one.as_bytes(), expected.as_bytes(), step)
+        }
+        (Value::Object(one), Value::Object(expected)) => {
+            one.len() == expected.len()
+                && one
+                    .iter()
+                    .all(|(key, value)| expected.get(key).is_some_and(|v| same(value, v, step)))
+        }
+        (Value::Array(one), Value::Array(expected)) => {
+            one.len() == expected.len() && one.iter().zip(expected).all(|(a, b)| same(a, b, step))
+        }
+        _ => is_same(one, expected),
+    }
+}

@@ -1,0 +1,43 @@
+//! `within_fuel`: one dispatch takes no more than `HANDSHAKE_FUEL`. A violation lets a guest hold the host.
+
+use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
+
+use super::judge_steps::judge_steps;
+use super::{Check, Violation};
+use crate::case::Depth;
+use crate::host::DispatchOutcome;
+use crate::puppet::Ending;
+use crate::record::{CaseRecord, StepRecord};
+
+/// Holds when no call tells of more fuel, and a call that takes more is a fallback.
+#[derive(Debug)]
+pub struct WithinFuel;
+
+impl Check for WithinFuel {
+    fn name(&self) -> &'static str {
+        "within_fuel"
+    }
+
+    fn check(&self, record: &CaseRecord) -> Vec<Violation> {
+        judge_steps(&WithinFuel, record, judge)
+    }
+
+    fn depth(&self) -> Depth {
+        Depth::Light
+    }
+}
+
+fn judge(step: &StepRecord) -> Option<String> {
+    let ending = step
+        .prediction
+        .as_ref()
+        .map(|prediction| &prediction.ending);
+    let detail = match (step.call.fuel, ending, step.result.outcome()) {
+        (Some(fuel), _, _) if fuel > HANDSHAKE_FUEL => format!("the call took {fuel} fuel"),
+        (_, Some(Ending::OutOfFuel), Some(DispatchOutcome::Ok(_))) => {
+            "a call that takes more fuel than there is was answered".to_owned()
+        }
+        _ => return None,
+    };
+    Some(format!("{detail}; the limit is {HANDSHAKE_FUEL}"))
+}

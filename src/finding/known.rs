@@ -1,0 +1,233 @@
+//! Findings that were reported: each bug once.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Finding, Origin, is_healthy_call, key_of_plain};
+use crate::check::{Nature, Violation};
+
+/// So many findings are told that differ by a number or a text of the plugin's own, of each check and function.
+pub const ALIKE_MAX: usize = 8;
+
+/// What was told. Two findings of one bug are told once, and of the many that a plugin may make up by a number or a text that
+/// is its own, so many that there is an end of it, and then all others as one.
+#[derive(Clone, Debug, Default)]
+pub struct KnownFindings {
+    keys: HashSet<String>,
+    /// How many were told of those that there may be any number of.
+    many: HashMap<String, usize>,
+    /// The check, function and class of those whose place in the plugin was located.
+    located: HashSet<String>,
+}
+
+impl KnownFindings {
+    /// Whether nobody need look at the case of a violation: what was told says the same, without any operation's help.
+    pub(crate) fn has(&self, violation: &Violation) -> bool {
+        let key = behind_others_key(violation);
+        let same_bug = is_healthy_call(violation)
+            && KINDS_BEHIND_OTHERS
+                .iter()
+                .any(|kind| self.keys.contains(&format!("{kind}: {key}")));
+        let others = self.others(violation);
+        let is_one_of_many =
+            others.is_some_and(|others| self.keys.contains(&key_of_plain(&others)));
+        // A fault on what hosts send says more than a limit, which may be of the same place.
+        let is_a_fault_too = violation.as_no_limit().is_some_and(|fault| {
+            self.has_at_a_place(&fault) || self.keys.contains(&key_of_plain(&fault))
+        });
+        same_bug || is_one_of_many || is_a_fault_too || self.keys.contains(&key_of_plain(violation))
+    }
+
+    /// Whether one like it was told whose place in the plugin is known, where that of this one cannot be told.
+    pub(crate) fn has_at_a_place(&self, violation: &Violation) -> bool {
+        violation.can_be_located() && self.located.contains(&located_key(violation))
+    }
+
+    /// Whether a finding was told.
+    pub(crate) fn has_finding<R>(&self, finding: &Finding<R>) -> bool {
+        self.keys.contains(&finding.key())
+    }
+
+    /// The finding to tell: this one, or one that stands for all others of its kind; `None` where it was told. A plugin's
+    /// fault that shows only behind other calls, and a healthy call that fails in the same way behind others, are one bug.
+    pub(crate) fn insert<R>(&mut self, mut finding: Finding<R>) -> Option<Finding<R>> {
+        if finding.origin != Origin::Unreproduced && !self.has_finding(&finding) {
+            match self.others(&finding.violation) {
+                Some(others) => finding.violation = others,
+                None => self.count(&finding.violation),
+            }
+        }
+        let is_new = self.keys.insert(finding.key());
+        let violation = &finding.violation;
+        if violation
+            .site
+            .as_ref()
+            .is_some_and(|site| site.is_located_later())
+        {
+            self.located.insert(located_key(violation));
+        }
+        let of_many = violation.nature() == Nature::PluginCall && finding.case.dispatches() > 1;
+        // Two faults are told apart by their own keys.
+        let (own, same) = if is_healthy_call(violation) {
+            (KINDS_BEHIND_OTHERS[1], &KINDS_BEHIND_OTHERS[..])
+        } else {
+            (KINDS_BEHIND_OTHERS[0], &KINDS_BEHIND_OTHERS[1..])
+        };
+        let mut same_bug = false;
+        if of_many || is_healthy_call(violation) {
+            let key = behind_others_key(violation);
+            same_bug = same
+                .iter()
+                .any(|kind| self.keys.contains(&format!("{kind}: {key}")));
+            self.keys.insert(format!("{own}: {key}"));
+        }
+        (is_new && !same_bug).then_some(finding)
+    }
+
+    fn count(&mut self, violation: &Violation) {
+        if let Some(others) = violation.others() {
+            *self.many.entry(family(violation, others)).or_default() += 1;
+        }
+    }
+
+    /// What stands for a violation, where there were many of its kind.
+    fn others(&self, violation: &Violation) -> Option<Violation> {
+        let others = violation.others()?;
+        let told = self.many.get(&family(violation, others));
+        let is_one_too_many = *told? >= ALIKE_MAX;
+        is_one_too_many.then(|| Violation {
+            class: others.to_owned(),
+            site: None,
+            detail: format!(
+                "{}; {ALIKE_MAX} others were reported, further ones are reported as one",
+                violation.detail
+            ),
+            ..violation.clone()
+        })
+    }
+}
+
+fn located_key(violation: &Violation) -> String {
+    format!(
+        "{}-{}-{}",
+        violation.check, violation.function, violation.class
+    )
+}
+
+fn family(violation: &Violation, others: &str) -> String {
+    format!("{}-{}-{others}", violation.check, violation.function)
+}
+
+/// What shows only behind other calls: a fault, or the healthy call that it breaks.
+const KINDS_BEHIND_OTHERS: [&str; 2] = ["fault behind others", "healthy call behind others"];
+
+/// What these two have in common. Of a healthy call the place is not located.
+fn behind_others_key(violation: &Violation) -> String {
+    let site = violation.site.as_ref();
+    let place = match site.filter(|site| !site.is_located_later()) {
+        Some(site) => site.key(),
+        None => violation.function.clone(),
+    };
+    format!("{place} {}", violation.class)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::{Case, Step};
+    use crate::check::{Check, CheckRef, NoLimit, NoPoison, PluginFault, PluginLimit};
+    use crate::host::{Site, SiteFunction, SiteKind};
+
+    fn fault(class: String) -> Finding {
+        Finding {
+            violation: Violation {
+                check: CheckRef::new(&PluginFault),
+                function: "shape".to_owned(),
+                class,
+                site: None,
+                detail: String::new(),
+                measured: false,
+            },
+            case: Case { steps: Vec::new() },
+            origin: Origin::Case,
+            minimal: true,
+        }
+    }
+
+    /// Out of fuel in a function of the plugin.
+    fn running_in(check: &'static dyn Check, function: u64) -> Finding {
+        let mut finding = fault("out of fuel".to_owned());
+        finding.violation.check = CheckRef::new(check);
+        finding.violation.site = Some(Box::new(Site {
+            kind: SiteKind::Running,
+            functions: vec![SiteFunction {
+                name: "spend".into(),
+                id: function,
+            }],
+            offset: None,
+        }));
+        finding
+    }
+
+    #[test]
+    fn of_endlessly_many_exit_codes_some_are_told_and_all_others_as_one() {
+        let mut told = KnownFindings::default();
+        let mut classes = Vec::new();
+        for code in 1..100 {
+            let finding = fault(format!("exit code {code}"));
+            assert_eq!(told.has(&finding.violation), code as usize > ALIKE_MAX + 1);
+            classes.extend(told.insert(finding).map(|finding| finding.violation.class));
+        }
+        assert_eq!(classes.len(), ALIKE_MAX + 1, "{classes:?}");
+        assert_eq!(classes[0], "exit code 1");
+        assert_eq!(classes[ALIKE_MAX], "exit code: others");
+        // What was told stays told, and other kinds are not many.
+        assert!(told.has(&fault("exit code 3".to_owned()).violation));
+        let traps = told.insert(fault("trap: unreachable".to_owned()));
+        assert_eq!(
+            traps.map(|finding| finding.violation.class),
+            Some("trap: unreachable".to_owned())
+        );
+        // Findings that were told once are told the same again.
+        let mut again = KnownFindings::default();
+        let classes_again: Vec<_> = classes
+            .iter()
+            .filter_map(|class| again.insert(fault(class.clone())))
+            .map(|finding| finding.violation.class)
+            .collect();
+        assert_eq!(classes_again, classes);
+    }
+
+    #[test]
+    fn a_limit_is_known_where_a_fault_of_its_function_class_and_place_was_told() {
+        let mut told = KnownFindings::default();
+        assert!(told.insert(running_in(&PluginFault, 1)).is_some());
+        let limits: [&dyn Check; 2] = [&PluginLimit, &NoLimit];
+        for check in limits {
+            assert!(told.has(&running_in(check, 1).violation), "{check:?}");
+            assert!(!told.has(&running_in(check, 2).violation), "{check:?}");
+            let mut nowhere = running_in(check, 2).violation;
+            nowhere.site = None;
+            assert!(told.has(&nowhere), "{check:?}");
+            nowhere.function = "sign".to_owned();
+            assert!(!told.has(&nowhere), "{check:?}");
+        }
+    }
+
+    #[test]
+    fn two_faults_behind_others_are_two_and_the_healthy_call_that_they_break_is_none() {
+        let behind_others = |check: &'static dyn Check, function: u64| {
+            let mut finding = running_in(check, function);
+            finding.case.steps = vec![Step::healthy(0), Step::healthy(0)];
+            finding
+        };
+        let mut told = KnownFindings::default();
+        for function in 0..2 {
+            let fault = behind_others(&PluginFault, function);
+            assert!(told.insert(fault.clone()).is_some(), "{function}");
+            assert!(told.insert(fault).is_none(), "{function}");
+        }
+        let healthy = behind_others(&NoPoison, 2);
+        assert!(told.has(&healthy.violation));
+        assert!(told.insert(healthy).is_none());
+    }
+}

@@ -1,0 +1,125 @@
+//! Runs arbitrary modules as plugins.
+
+use std::time::{Duration, Instant};
+
+use cc_lb_plugin_wire::handshake::HandshakeOffer;
+use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
+
+use super::handshake::{LOAD_MAX, TRIES, load, violation};
+use crate::case::{Case, Depth, Step};
+use crate::check::{Nature, Violation, may_be_busy};
+use crate::execute::{InProcessExecutor, memory};
+use crate::host::{Host, Loader};
+use crate::record::Subject;
+use crate::wire::Request;
+
+/// How much memory the process may take meanwhile, in bytes: as much as a [worker](crate::worker::Workers) has.
+const LOAD_MEMORY_MAX: u64 = 1 << 30;
+
+/// How long a host may take to open a session, beside the start code, which has the time of a call.
+const OPEN_MAX: Duration = Duration::from_millis(100);
+
+/// How often each function of a module is called.
+const ROUNDS: usize = 2;
+
+/// Runs arbitrary modules as plugins.
+pub struct ModuleTarget<L> {
+    loader: L,
+    offer: HandshakeOffer,
+}
+
+impl<L: Loader> ModuleTarget<L> {
+    /// A target with the published offer.
+    pub fn new(loader: L) -> Self {
+        let offer = crate::host::handshake::build_offer(&Default::default());
+        Self { loader, offer }
+    }
+
+    /// Loads the bytes as a plugin, as they are and with a handshake, within bounds of time and memory; then calls every
+    /// function of it, again and again on one session. Returns how many calls of the plugin with a handshake were made.
+    ///
+    /// # Errors
+    /// What the host does wrong. What the plugin does wrong is its own business.
+    pub fn check(&self, wasm: &[u8]) -> Result<usize, Violation> {
+        self.run_as_it_is(wasm)?;
+        match crate::handshake_case::with_handshake(wasm) {
+            Some(wasm) => self.run_as_it_is(&wasm),
+            None => Ok(0),
+        }
+    }
+
+    fn run_as_it_is(&self, wasm: &[u8]) -> Result<usize, Violation> {
+        let Some(host) = self.load_within_bounds(wasm)? else {
+            return Ok(0);
+        };
+        opens_in_time(&host)?;
+        // A plugin that does not open twice may do so for want of time: its start code runs each time.
+        let Ok(mut executor) = InProcessExecutor::<_, Request>::new(&host, Subject::Plugin) else {
+            return Ok(0);
+        };
+        let places = executor.runner().negotiated().repeat(ROUNDS);
+        let steps: Vec<Step> = places.into_iter().map(Step::healthy).collect();
+        let calls = steps.len();
+        let Ok((record, found)) = executor.judge_alone(&Case { steps }, Depth::Thorough) else {
+            return Ok(0);
+        };
+        // It may trap, break itself, and do so only now and then.
+        let of_the_host = |violation: &Violation| match violation.nature() {
+            Nature::PluginCall | Nature::HealthyCall | Nature::Agreement => false,
+            _ => !may_be_busy(violation, &record),
+        };
+        match found.into_iter().find(of_the_host) {
+            Some(violation) => Err(violation),
+            None => Ok(calls),
+        }
+    }
+
+    /// The host of a module, `None` where it is refused.
+    fn load_within_bounds(&self, wasm: &[u8]) -> Result<Option<L::Host>, Violation> {
+        let resident = memory::resident().unwrap_or_default();
+        let before = memory::peak();
+        let load = || {
+            load(&self.loader, wasm, &self.offer)
+                .map_err(|panic| violation(format!("the host panicked: {panic}")))
+        };
+        let (mut loaded, mut time) = load()?;
+        let peak = memory::peak().filter(|peak| Some(*peak) > before);
+        let taken = peak.unwrap_or_default().saturating_sub(resident);
+        // On a busy machine it may take long.
+        for _ in 1..TRIES {
+            if time > LOAD_MAX {
+                (loaded, time) = load()?;
+            }
+        }
+        if time > LOAD_MAX {
+            return Err(violation(format!(
+                "the host took {time:?} to open the plugin"
+            )));
+        }
+        if taken > LOAD_MEMORY_MAX {
+            return Err(violation(format!(
+                "the host took {} MiB to open the plugin",
+                taken >> 20
+            )));
+        }
+        Ok(loaded.ok())
+    }
+}
+
+fn opens_in_time(host: &impl Host) -> Result<(), Violation> {
+    // On a busy machine one may take long.
+    let opens = (0..TRIES).map(|_| {
+        let start = Instant::now();
+        let session = host.open();
+        let took = start.elapsed();
+        drop(session);
+        took
+    });
+    let took = opens.min().unwrap_or_default();
+    if took > Duration::from_millis(HANDSHAKE_WALL_MS) + OPEN_MAX {
+        return Err(violation(format!(
+            "the host took {took:?} to open a session"
+        )));
+    }
+    Ok(())
+}

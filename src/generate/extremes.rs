@@ -1,0 +1,408 @@
+//! Extreme cases: a text, a list or an answer is as large, or a call is made as often, as a power of two or a round number
+//! says, or one more or less. Limits of hosts lie there.
+//!
+//! A discrepancy here is a size below the bounds of the protocol that no case has.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+
+use arbitrary::Unstructured;
+use cc_lb_plugin_wire::wire_function::FallbackPolicy;
+use serde_json::{Map, Value};
+
+use super::case_generator::CaseGenerator;
+use crate::case::{Case, ONCE, Step};
+use crate::puppet::{Bytes, Op, Program, TrapOp};
+use crate::wire::{Function, Header, HeaderName, HeaderValue, Part, Vocabulary};
+
+/// The sizes of texts and answers, in bytes: what the puppet reads and makes within its fuel, and what it mostly does not, up to
+/// the largest input that is sent to it.
+const SIZES: [usize; 16] = [
+    1 << 10,
+    1 << 12,
+    10_000,
+    1 << 14,
+    1 << 15,
+    1 << 16,
+    1 << 16,
+    68 << 10,
+    100_000,
+    1 << 17,
+    1 << 17,
+    1 << 18,
+    1 << 18,
+    300_000,
+    1 << 19,
+    1_000_000,
+];
+
+/// A request that is shorter by less is as large as it was.
+const SMALL_BYTES: usize = 512;
+
+/// How many items a list may have, and fields an object.
+const ITEMS: [usize; 10] = [16, 32, 50, 64, 100, 128, 256, 512, 1000, 1024];
+
+/// How often a call is made that answers, and how often one that fails: then an instance is of no more use.
+const CALLS: [usize; 9] = [16, 64, 100, 256, 1000, 1024, 2048, 4096, 5000];
+const FAILURES: [usize; 6] = [3, 8, 10, 16, 64, 100];
+
+/// How many loops a call may burn that answers all the same: a half of the fuel, and nearly all of it.
+const BURNT: [u32; 2] = [700_000, 1_150_000];
+
+/// A kind of extreme case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    LargeAnswer,
+    LongList,
+    ManyCalls,
+    LargeRequest,
+    /// Calls that fill memory for a long time before they answer.
+    Fills,
+    /// Calls that the clock ends.
+    Timeouts,
+}
+
+/// The kinds take turns with the number, so that the first few cases have all of them.
+const TURNS: [Kind; 7] = [
+    Kind::LargeAnswer,
+    Kind::LargeAnswer,
+    Kind::LongList,
+    Kind::ManyCalls,
+    Kind::ManyCalls,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+];
+
+/// Behind them comes one of these, which take turns, too: fills take time, and each timeout the whole wall-clock limit.
+const LAST_TURNS: [Kind; 8] = [
+    Kind::Fills,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+    Kind::Timeouts,
+];
+
+impl Kind {
+    /// That of the extreme case of this number. What only a program can bring about is a large request without programs.
+    fn of(number: u64, has_programs: bool) -> Self {
+        let each = TURNS.len() as u64 + 1;
+        let (turn, round) = (number % each, number / each);
+        let last = LAST_TURNS[(round % LAST_TURNS.len() as u64) as usize];
+        let kind = TURNS.get(turn as usize).copied().unwrap_or(last);
+        match kind {
+            Self::ManyCalls => kind,
+            _ if has_programs => kind,
+            _ => Self::LargeRequest,
+        }
+    }
+}
+
+/// How many calls of the same function the clock ends: hosts count to three, and do something at the next.
+const TIMEOUTS: usize = 4;
+
+/// How many instructions fill so much memory before an answer: it takes more time than fuel, up to half of what there is.
+const FILLS: [usize; 3] = [128, 256, 512];
+const FILLED_BYTES: u32 = (1 << 20) - 1;
+
+/// One of them, or one more or less.
+fn about(sizes: &[usize], u: &mut Unstructured<'_>) -> arbitrary::Result<usize> {
+    let near = u.int_in_range(0..=2usize)?;
+    Ok(u.choose(sizes)? + near - 1)
+}
+
+fn times(count: usize) -> NonZeroU32 {
+    u32::try_from(count)
+        .ok()
+        .and_then(NonZeroU32::new)
+        .unwrap_or(ONCE)
+}
+
+impl CaseGenerator {
+    /// The extreme case of this number, which says its kind.
+    ///
+    /// # Errors
+    /// Those of `arbitrary`.
+    pub(crate) fn extreme<R: Vocabulary>(
+        &self,
+        number: u64,
+        u: &mut Unstructured<'_>,
+    ) -> arbitrary::Result<Case<R>> {
+        let place = *u.choose(&self.functions)?;
+        let steps = match Kind::of(number, self.programs.is_some()) {
+            Kind::LargeAnswer => vec![large_answer(place, u)?],
+            Kind::LongList => vec![self.long_list(u)?],
+            Kind::ManyCalls => self.many_calls(place, u)?,
+            Kind::LargeRequest => vec![self.large_request(place, u)?],
+            Kind::Fills => vec![filling(place, u)?],
+            Kind::Timeouts => self.timeouts(u)?,
+        };
+        Ok(Case { steps })
+    }
+
+    /// A request of which one part is large, with a program or without.
+    fn large_request<R: Vocabulary>(
+        &self,
+        place: usize,
+        u: &mut Unstructured<'_>,
+    ) -> arbitrary::Result<Step<R>> {
+        let request = with_large_part(R::dry_run(place), u)?;
+        let step = Step::without_program(request);
+        if self.programs.is_none() || u.arbitrary()? {
+            return Ok(step);
+        }
+        // Where the program does not stand in what is large.
+        let all = length(step.request.clone());
+        let first: u8 = u.int_in_range(0..=7)?;
+        let with_program = (first..first + 8).map(|place| {
+            let ops = [Op::In(place), Op::LogCall, Op::EmitHealthy];
+            step_with_program(step.request.clone(), ops)
+        });
+        let mut large =
+            with_program.filter(|step| length(step.request_with_program()) + SMALL_BYTES > all);
+        Ok(large.next().unwrap_or(step))
+    }
+
+    /// A sound answer with a list of many items, of a function whose response may hold one.
+    fn long_list<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
+        let items = about(&ITEMS, u)?;
+        let from = u.choose_index(self.functions.len())?;
+        let places = self.functions.iter().cycle().skip(from);
+        for place in places.take(self.functions.len()) {
+            if let Some(answer) = Program::answer_with(function::<R>(*place), items, u)? {
+                let answer = Op::Emit(Bytes(answer.into_bytes()));
+                return Ok(step_with_program(R::dry_run(*place), [answer]));
+            }
+        }
+        Ok(Step::healthy(self.functions[from]))
+    }
+
+    /// Calls that the clock ends: some of one function that must fail then, one after the other, all but the first half-way
+    /// through something, and one of each other that must not answer. A healthy call of each function stands behind them.
+    fn timeouts<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Vec<Step<R>>> {
+        let policy = |place: usize| function::<R>(place).fallback;
+        let of = |is_of: fn(FallbackPolicy) -> bool| -> Vec<usize> {
+            let places = self.functions.iter().copied();
+            places.filter(|place| is_of(policy(*place))).collect()
+        };
+        let failing = of(|policy| matches!(policy, FallbackPolicy::FailRequest));
+        let places = if failing.is_empty() {
+            &self.functions[..]
+        } else {
+            &failing[..]
+        };
+        let place = *u.choose(places)?;
+        let counted = || step_with_program(R::dry_run(place), [Op::LogCall, Op::EmitHealthy]);
+        let held = |place: usize| step_with_program(R::dry_run(place), [Op::Hold, Op::Stall]);
+        let more = Step {
+            times: times(TIMEOUTS - 1),
+            ..held(place)
+        };
+        // What is tried again is heard only of an instance that is not half-way.
+        let first = step_with_program(R::dry_run(place), [Op::LogCall, Op::Stall]);
+        let mut steps = vec![counted(), first, more, counted()];
+        let mut names = BTreeSet::from([function::<R>(place).name]);
+        let silent = of(|policy| {
+            matches!(
+                policy,
+                FallbackPolicy::FailRequest | FallbackPolicy::SilentSkip
+            )
+        });
+        let others = silent
+            .into_iter()
+            .filter(|place| names.insert(function::<R>(*place).name));
+        steps.extend(others.map(held));
+        steps.extend(self.functions.iter().map(|place| Step::healthy(*place)));
+        Ok(steps)
+    }
+
+    /// The same call many times, and then calls of this and another function, of which one may take most of the fuel.
+    fn many_calls<R: Vocabulary>(
+        &self,
+        place: usize,
+        u: &mut Unstructured<'_>,
+    ) -> arbitrary::Result<Vec<Step<R>>> {
+        let healthy = Step::healthy(place);
+        let again = match u.int_in_range(0..=7)? {
+            _ if self.programs.is_none() => healthy.clone(),
+            0..=2 => healthy.clone(),
+            3 => step_with_program(R::dry_run(place), [Op::LogCall, Op::EmitHealthy]),
+            4 => step_with_program(R::dry_run(place), [Op::Trap(*u.choose(&TrapOp::ALL)?)]),
+            5 => step_with_program(R::dry_run(place), [Op::SetError("unsupported".into())]),
+            6 => step_with_program(R::dry_run(place), [Op::Return(*u.choose(&[1, -1])?)]),
+            _ => step_with_program(R::dry_run(place), [Op::Emit("x".into())]),
+        };
+        let fails = again.program.as_ref().is_some_and(|program| {
+            let healthily = |op: &Op| matches!(op, Op::LogCall | Op::EmitHealthy);
+            !program.0.iter().all(healthily)
+        });
+        let counts = if fails { &FAILURES[..] } else { &CALLS[..] };
+        let again = Step {
+            times: times(about(counts, u)?),
+            ..again
+        };
+        let other = Step::healthy(*u.choose(&self.functions)?);
+        let behind = if self.programs.is_some() && u.ratio(1, 3)? {
+            step_with_program(
+                R::dry_run(place),
+                [Op::Burn(*u.choose(&BURNT)?), Op::EmitHealthy],
+            )
+        } else {
+            healthy
+        };
+        Ok(vec![again, behind, other])
+    }
+}
+
+fn step_with_program<R: Vocabulary>(request: R, ops: impl Into<Vec<Op>>) -> Step<R> {
+    Step {
+        program: Some(Program(ops.into())),
+        ..Step::without_program(request)
+    }
+}
+
+/// How long a request is as JSON, in bytes.
+fn length<R: Vocabulary>(request: R) -> usize {
+    request.to_json().map_or(0, |json| json.to_string().len())
+}
+
+fn function<R: Vocabulary>(place: usize) -> &'static Function {
+    &R::functions()[place]
+}
+
+/// A healthy answer after much memory was filled.
+fn filling<R: Vocabulary>(place: usize, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
+    let fills = vec![Op::Fill(FILLED_BYTES); *u.choose(&FILLS)?];
+    let ops = [fills, vec![Op::EmitHealthy]].concat();
+    Ok(step_with_program(R::dry_run(place), ops))
+}
+
+/// A healthy answer that is large: a text in it, or white space before it.
+fn large_answer<R: Vocabulary>(
+    place: usize,
+    u: &mut Unstructured<'_>,
+) -> arbitrary::Result<Step<R>> {
+    let size = about(&SIZES, u)?;
+    let around = Program::around_a_string(function::<R>(place));
+    let ops = match around {
+        Some((before, behind)) if u.ratio(3, 4)? => {
+            let times = size.saturating_sub(before.len() + behind.len()) as u32;
+            vec![
+                Op::Emit(before.into()),
+                Op::Repeat { byte: b'a', times },
+                Op::Emit(behind.into()),
+            ]
+        }
+        _ => vec![
+            Op::Repeat {
+                byte: b' ',
+                times: size as u32,
+            },
+            Op::EmitHealthy,
+        ],
+    };
+    Ok(step_with_program(R::dry_run(place), ops))
+}
+
+/// The request with one of its parts large.
+fn with_large_part<R: Vocabulary>(
+    mut request: R,
+    u: &mut Unstructured<'_>,
+) -> arbitrary::Result<R> {
+    let mut all = 0;
+    request.parts(&mut |_| all += 1);
+    if all == 0 {
+        request.carry("a".repeat(about(&SIZES, u)?));
+        return Ok(request);
+    }
+    // Limits are of bodies most often.
+    let mut bodies = Vec::new();
+    let mut place = 0;
+    request.parts(&mut |part| {
+        if matches!(part, Part::Body(_)) {
+            bodies.push(place);
+        }
+        place += 1;
+    });
+    let chosen = if bodies.is_empty() || u.ratio(2, 3)? {
+        u.choose_index(all)?
+    } else {
+        *u.choose(&bodies)?
+    };
+    let (mut at, mut done) = (0, Ok(()));
+    request.parts(&mut |part| {
+        if at == chosen {
+            done = enlarge(part, u);
+        }
+        at += 1;
+    });
+    done.map(|()| request)
+}
+
+fn enlarge(part: Part<'_>, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
+    match part {
+        Part::Text(text) => *text = "a".repeat(about(&SIZES, u)?),
+        Part::Body(body) => {
+            let size = about(&SIZES, u)?;
+            // In base64, or not quite.
+            let size = if u.arbitrary()? { size & !3 } else { size };
+            *body = "eHh4".chars().cycle().take(size).collect();
+        }
+        Part::Headers(headers) => {
+            let header = |place: usize| Header {
+                name: HeaderName(format!("x-{place}")),
+                value_base64: HeaderValue("eA==".to_owned()),
+            };
+            *headers = (0..about(&ITEMS, u)?).map(header).collect();
+        }
+        Part::Items(items) => items.repeat(about(&ITEMS, u)?)?,
+        Part::Json(json) => *json = large_json(u)?,
+        Part::Object(object) => *object = large_object(u)?,
+    }
+    Ok(())
+}
+
+fn large_json(u: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
+    Ok(match u.int_in_range(0..=3)? {
+        0 => Value::from("a".repeat(about(&SIZES, u)?)),
+        1 => Value::from(vec![0; about(&ITEMS, u)?]),
+        2 => {
+            let depth = u.choose(&[16usize, 32, 64, 100, 120])?;
+            (0..*depth).fold(Value::from(0), |inner, _| Value::from(vec![inner]))
+        }
+        _ => Value::Object(large_object(u)?),
+    })
+}
+
+fn large_object(u: &mut Unstructured<'_>) -> arbitrary::Result<Map<String, Value>> {
+    if u.ratio(1, 3)? {
+        let key = "k".repeat(about(&SIZES, u)?);
+        return Ok([(key, Value::from(0))].into_iter().collect());
+    }
+    let fields = (0..about(&ITEMS, u)?).map(|place| (format!("k{place}"), Value::from(place)));
+    Ok(fields.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kinds_of_extreme_cases_take_the_turns_that_they_always_took() {
+        for number in 0..200 {
+            for has_programs in [false, true] {
+                let expected = match number % 8 {
+                    7 if has_programs && number % 64 == 63 => Kind::Timeouts,
+                    7 if has_programs && number % 64 == 7 => Kind::Fills,
+                    0 | 1 if has_programs => Kind::LargeAnswer,
+                    2 if has_programs => Kind::LongList,
+                    3 | 4 => Kind::ManyCalls,
+                    _ => Kind::LargeRequest,
+                };
+                assert_eq!(Kind::of(number, has_programs), expected, "{number}");
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The phases of a campaign.
+
+use serde::{Deserialize, Serialize};
+
+/// What a campaign tries, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Phase {
+    /// The healthy call of each function
+    Seeds,
+    /// The healthy call of each function, and one with a value in each field, repeated hundreds and later thousands of times;
+    /// boundaries in turns
+    Soak,
+    /// The dry-run request of each function with one field changed or growing at a time, then two
+    Boundaries,
+    /// Arbitrary requests, a few per case
+    Random,
+    /// Sequences of many calls of several functions
+    Stateful,
+    /// Strings, lists, answers and call counts at powers of two: for hosts
+    Extremes,
+}
+
+impl Phase {
+    /// All of them. Seeds come first, then the others at once: `schedule.rs` says which has which share.
+    pub const ALL: [Self; 6] = [
+        Self::Seeds,
+        Self::Soak,
+        Self::Boundaries,
+        Self::Random,
+        Self::Stateful,
+        Self::Extremes,
+    ];
+
+    /// Those that try a plugin. What is extreme to a host grows there step by step.
+    pub const OF_PLUGINS: [Self; 5] = [
+        Self::Seeds,
+        Self::Soak,
+        Self::Boundaries,
+        Self::Random,
+        Self::Stateful,
+    ];
+
+    /// Its name, as the command line has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Seeds => "seeds",
+            Self::Soak => "soak",
+            Self::Boundaries => "boundaries",
+            Self::Random => "random",
+            Self::Stateful => "stateful",
+            Self::Extremes => "extremes",
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The schedule: which phase the case of an index belongs to, and which of its cases it is.
+//!
+//! Seeds come first. A plan whose phases all end goes through them one after the other. Any other plan shares its cases out
+//! in rounds of eight: [`ROUND`] says who has which. A discrepancy here is a case that no index has, or a seed whose cases
+//! are others than they were.
+
+use super::phase::Phase;
+use super::phase::Phase::{Boundaries, Extremes, Random, Soak, Stateful};
+use super::sessions::{CASES_PER_SESSION, Sessions};
+use crate::case::Depth;
+
+/// Who has the cases of a round, one line for each: the first of its phases that the plan has and that has a case left.
+///
+/// Where the plan has neither random cases nor sequences, extreme ones take what is left, which is why they stand at the end
+/// of each line.
+const ROUND: [&[Phase]; 8] = [
+    // Every other case is a boundary, as long as there are any: they find most.
+    &[Boundaries, Random, Stateful, Extremes],
+    &[Random, Stateful, Extremes],
+    &[Boundaries, Random, Stateful, Extremes],
+    // Random cases and sequences share the rest.
+    &[Stateful, Random, Extremes],
+    &[Boundaries, Random, Stateful, Extremes],
+    // Not in every round: see `EXTREME_ROUNDS`.
+    &[Extremes, Random, Stateful],
+    &[Boundaries, Random, Stateful, Extremes],
+    // Only the last case of a session is a soak: what is found behind one would have a long history.
+    &[Soak, Stateful, Random, Extremes],
+];
+
+const CASES_PER_ROUND: u64 = ROUND.len() as u64;
+
+// Sessions end where rounds do, or the last case of a session would not be one that a soak may have.
+const _: () = assert!(CASES_PER_SESSION.is_multiple_of(CASES_PER_ROUND));
+
+/// So many first rounds have an extreme case each, and behind them one round in so many: each of these cases takes as long as
+/// a hundred others.
+const EXTREME_ROUNDS: u64 = 64;
+const EXTREME_ROUNDS_LATER: u64 = 128;
+
+/// One in so many cases is run thoroughly: see [`Depth`].
+const THOROUGH_ONE_IN: u64 = 16;
+
+/// One in so many cases, the last of them, is run again and again, where memory is measured: see
+/// [`LeakCheck`](crate::record::LeakCheck).
+const LEAK_CHECK_ONE_IN: u64 = 4096;
+
+/// One in so many extreme cases is looked into closer. It has no factor in common with the number of their kinds.
+const EXTREMES_THOROUGH_ONE_IN: u64 = 9;
+
+/// Whether the case of this index is run thoroughly, whatever it is.
+pub(crate) fn is_thorough(index: u64) -> bool {
+    index.is_multiple_of(THOROUGH_ONE_IN)
+}
+
+/// What the case of an index is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// The healthy call of the function at this place of the plan's.
+    Seed(usize),
+    /// The soak at this place.
+    Soak(usize),
+    /// The boundary at this place.
+    Boundary(usize),
+    /// The extreme case of this number, which says its kind.
+    Extreme(u64),
+    /// A sequence of calls.
+    Stateful,
+    /// An arbitrary case.
+    Random,
+}
+
+impl Slot {
+    /// Whose it is.
+    pub(super) fn phase(self) -> Phase {
+        match self {
+            Self::Seed(_) => Phase::Seeds,
+            Self::Soak(_) => Soak,
+            Self::Boundary(_) => Boundaries,
+            Self::Extreme(_) => Extremes,
+            Self::Stateful => Stateful,
+            Self::Random => Random,
+        }
+    }
+}
+
+/// Which case is what: it depends on the phases, and on how many cases those have that end.
+#[derive(Clone, Debug)]
+pub(super) struct Schedule {
+    /// Those of the plan.
+    pub(super) phases: Vec<Phase>,
+    /// Which cases share a session.
+    pub(super) sessions: Sessions,
+    /// How many cases each of the phases has that end; none where the plan lacks the phase.
+    pub(super) seeds: u64,
+    pub(super) soaks: u64,
+    pub(super) boundaries: u64,
+}
+
+impl Schedule {
+    /// What the case of this index is.
+    pub(super) fn slot(&self, index: u64) -> Slot {
+        let Some(place) = index.checked_sub(self.seeds) else {
+            return Slot::Seed(index as usize);
+        };
+        if !self.is_endless() {
+            return self.one_after_the_other(place);
+        }
+        let takers = ROUND[(index % CASES_PER_ROUND) as usize];
+        let slot = takers.iter().find_map(|phase| self.take(*phase, index));
+        slot.unwrap_or(Slot::Random)
+    }
+
+    /// What a case is where all phases end, counted from the last seed.
+    fn one_after_the_other(&self, place: u64) -> Slot {
+        match place.checked_sub(self.soaks) {
+            None => Slot::Soak(place as usize),
+            Some(place) if place < self.boundaries => Slot::Boundary(place as usize),
+            // Behind the end.
+            Some(_) => Slot::Random,
+        }
+    }
+
+    /// What a phase makes of the case of this index, which [`ROUND`] lets it have.
+    fn take(&self, phase: Phase, index: u64) -> Option<Slot> {
+        match phase {
+            // They were before the first round.
+            Phase::Seeds => None,
+            Soak => {
+                let is_last = index + 1 == self.sessions.session_of(index).end;
+                let place = self.sessions.before(index);
+                (is_last && place < self.soaks).then_some(Slot::Soak(place as usize))
+            }
+            Boundaries => {
+                let place = turns_before(Boundaries, index) - turns_before(Boundaries, self.seeds);
+                (place < self.boundaries).then_some(Slot::Boundary(place as usize))
+            }
+            Extremes => self.extreme(index).map(Slot::Extreme),
+            Stateful => self.has(Stateful).then_some(Slot::Stateful),
+            Random => self.has(Random).then_some(Slot::Random),
+        }
+    }
+
+    /// The number of the extreme case of this index, where it is one's turn.
+    fn extreme(&self, index: u64) -> Option<u64> {
+        if !self.has(Extremes) {
+            return None;
+        }
+        if !self.has(Random) && !self.has(Stateful) {
+            // All that no other phase takes. Boundaries take every other case, so that only half of the indices count.
+            return Some(if self.has(Boundaries) {
+                index / 2
+            } else {
+                index
+            });
+        }
+        let round = index / CASES_PER_ROUND;
+        match round.checked_sub(EXTREME_ROUNDS) {
+            None => Some(round),
+            Some(later) => later
+                .is_multiple_of(EXTREME_ROUNDS_LATER)
+                .then_some(EXTREME_ROUNDS + later / EXTREME_ROUNDS_LATER),
+        }
+    }
+
+    /// The first phase that does not end before this index. Of two neighbours one is a boundary while there are any.
+    pub(super) fn leading(&self, index: u64) -> Phase {
+        let [one, other] = [index, index + 1].map(|index| self.slot(index).phase());
+        one.min(other)
+    }
+
+    /// How deep the case of this index is looked into.
+    pub(super) fn depth(&self, index: u64) -> Depth {
+        if index % LEAK_CHECK_ONE_IN == LEAK_CHECK_ONE_IN - 1 {
+            return Depth::LeakCheck;
+        }
+        let is_chosen = match self.slot(index) {
+            Slot::Extreme(number) => number.is_multiple_of(EXTREMES_THOROUGH_ONE_IN),
+            _ => false,
+        };
+        if is_chosen || is_thorough(index) {
+            Depth::Thorough
+        } else {
+            Depth::Light
+        }
+    }
+
+    /// How many cases there are; `None` where there is no end.
+    pub(super) fn count(&self) -> Option<u64> {
+        (!self.is_endless()).then_some(self.seeds + self.soaks + self.boundaries)
+    }
+
+    fn is_endless(&self) -> bool {
+        let endless = [Random, Stateful, Extremes];
+        endless.into_iter().any(|phase| self.has(phase))
+    }
+
+    fn has(&self, phase: Phase) -> bool {
+        self.phases.contains(&phase)
+    }
+}
+
+/// How many cases before this index [`ROUND`] lets a phase have.
+fn turns_before(phase: Phase, index: u64) -> u64 {
+    let turns = |cases: &[&[Phase]]| cases.iter().filter(|of| of.contains(&phase)).count() as u64;
+    let (rounds, rest) = (index / CASES_PER_ROUND, index % CASES_PER_ROUND);
+    rounds * turns(&ROUND) + turns(&ROUND[..rest as usize])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A schedule of these phases, with so many cases of each that ends where it has it.
+    fn schedule(phases: &[Phase], sessions: Sessions, counts: [u64; 3]) -> Schedule {
+        let count = |phase, count| if phases.contains(&phase) { count } else { 0 };
+        Schedule {
+            phases: phases.to_vec(),
+            sessions,
+            seeds: count(Phase::Seeds, counts[0]),
+            soaks: count(Soak, counts[1]),
+            boundaries: count(Boundaries, counts[2]),
+        }
+    }
+
+    /// The rules said otherwise: by the parity of an index and what is left of it.
+    fn by_remainders(of: &Schedule, index: u64) -> Slot {
+        let has = |phase| of.phases.contains(&phase);
+        let is_filled = has(Random) || has(Stateful);
+        if index < of.seeds {
+            return Slot::Seed(index as usize);
+        }
+        if !is_filled && !has(Extremes) {
+            let place = index - of.seeds;
+            return if place < of.soaks {
+                Slot::Soak(place as usize)
+            } else if place < of.soaks + of.boundaries {
+                Slot::Boundary((place - of.soaks) as usize)
+            } else {
+                Slot::Random
+            };
+        }
+        let session = of.sessions.before(index);
+        if index + 1 == of.sessions.session_of(index).end && session < of.soaks {
+            return Slot::Soak(session as usize);
+        }
+        let boundary = index / 2 - of.seeds.div_ceil(2).min(index / 2);
+        if index.is_multiple_of(2) && boundary < of.boundaries {
+            return Slot::Boundary(boundary as usize);
+        }
+        if has(Extremes) && !is_filled {
+            return Slot::Extreme(index / if has(Boundaries) { 2 } else { 1 });
+        }
+        if has(Extremes) && index < 512 && index % 8 == 5 {
+            return Slot::Extreme(index / 8);
+        }
+        if has(Extremes) && index >= 512 && (index - 512) % 1024 == 5 {
+            return Slot::Extreme(64 + (index - 512) / 1024);
+        }
+        if has(Stateful) && (index % 4 == 3 || !has(Random)) {
+            Slot::Stateful
+        } else {
+            Slot::Random
+        }
+    }
+
+    fn depth_by_remainders(of: &Schedule, index: u64) -> Depth {
+        match (index % 4096, index % 16, by_remainders(of, index)) {
+            (4095, ..) => Depth::LeakCheck,
+            (_, 0, _) => Depth::Thorough,
+            (_, _, Slot::Extreme(number)) if number.is_multiple_of(9) => Depth::Thorough,
+            _ => Depth::Light,
+        }
+    }
+
+    /// Each choice of phases, in their order.
+    fn choices() -> impl Iterator<Item = Vec<Phase>> {
+        (0..1u32 << Phase::ALL.len()).map(|chosen| {
+            let phases = Phase::ALL.into_iter().enumerate();
+            let phases = phases.filter(|(place, _)| (chosen >> *place) & 1 == 1);
+            phases.map(|(_, phase)| phase).collect()
+        })
+    }
+
+    #[test]
+    fn every_index_of_every_choice_of_phases_is_what_it_always_was() {
+        let ranges = [0..3_000u64, 4_080..4_112, 8_180..8_200, 99_990..100_010];
+        let counts = [[7, 30, 700], [8, 2, 0], [9, 500, 6_000], [100, 0, 1]];
+        for phases in choices() {
+            for (counts, long) in counts.into_iter().flat_map(|of| [(of, false), (of, true)]) {
+                let schedule = schedule(&phases, Sessions { long }, counts);
+                for index in ranges.clone().into_iter().flatten() {
+                    let seen = (schedule.slot(index), schedule.depth(index));
+                    let expected = (
+                        by_remainders(&schedule, index),
+                        depth_by_remainders(&schedule, index),
+                    );
+                    assert_eq!(seen, expected, "{phases:?}, {counts:?}, {long}: {index}");
+                }
+            }
+        }
+    }
+
+    /// A letter for each of the first 64 cases. Of soaks it is the second, since sequences have the first.
+    fn letters(schedule: &Schedule) -> String {
+        let letter = |index| match schedule.slot(index).phase() {
+            Phase::Seeds => 's',
+            Soak => 'O',
+            Boundaries => 'B',
+            Random => 'R',
+            Stateful => 'S',
+            Extremes => 'X',
+        };
+        (0..64).map(letter).collect()
+    }
+
+    #[test]
+    fn the_first_rounds_of_the_usual_plans_are_these() {
+        let puppet = [Phase::Seeds, Random, Extremes];
+        let puppet = schedule(&puppet, Sessions { long: false }, [7, 0, 0]);
+        assert_eq!(
+            letters(&puppet),
+            "sssssssRRRRRRXRRRRRRRXRRRRRRRXRRRRRRRXRRRRRRRXRRRRRRRXRRRRRRRXRR"
+        );
+        let plugin = schedule(&Phase::OF_PLUGINS, Sessions { long: true }, [7, 30, 20]);
+        assert_eq!(
+            letters(&plugin),
+            "sssssssSBRBSBRBSBRBSBRBSBRBSBRBSBRBSBRBSBRBSBRBSRRRSRRRSRRRSRRRO"
+        );
+        assert_eq!(plugin.leading(6), Phase::Seeds);
+        assert_eq!(plugin.leading(45), Boundaries);
+        assert_eq!(plugin.leading(62), Soak);
+    }
+
+    #[test]
+    fn a_plan_whose_phases_end_has_each_of_their_cases_once() {
+        let ends = [Phase::Seeds, Soak, Boundaries];
+        let schedule = schedule(&ends, Sessions { long: true }, [2, 1, 2]);
+        assert_eq!(schedule.count(), Some(5));
+        let slots: Vec<_> = (0..5).map(|index| schedule.slot(index)).collect();
+        let expected = [
+            Slot::Seed(0),
+            Slot::Seed(1),
+            Slot::Soak(0),
+            Slot::Boundary(0),
+            Slot::Boundary(1),
+        ];
+        assert_eq!(slots, expected);
+    }
+}

@@ -1,0 +1,272 @@
+//! The worker's side.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt;
+use std::panic::resume_unwind;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::mpsc::{self, Receiver};
+use std::time::Instant;
+
+use super::bounds::ProcessBounds;
+use super::protocol::{Answer, Heartbeat, Hello, Opened, Order, receive, send};
+use super::setup::{HostKind, Setup};
+use crate::campaign::CampaignError;
+use crate::case::{Case, Depth};
+use crate::check::checks;
+use crate::execute::{Executor, InProcessExecutor};
+use crate::exit_code;
+#[cfg(feature = "reference")]
+use crate::host::Reference;
+use crate::host::handshake::build_offer;
+use crate::host::inspect::inspect;
+use crate::host::{Guarded, Host, Loader};
+use crate::limits::limits;
+use crate::record::{StepSummary, features};
+use crate::wire::{Request, Vocabulary};
+
+/// The stack of the thread that a plugin runs on, in bytes. The main thread's is only as large as the system was told
+/// (`ulimit -s`), and the runtime lets a plugin use 512 KiB of whichever stack there is, be they there or not. The rest is more
+/// than any host needs; what nobody writes to takes no memory.
+const STACK_BYTES: usize = 16 << 20;
+
+/// Does what a worker does, until its parent is gone. A program that is started as a worker calls this first and
+/// exits with what it returns.
+pub fn serve() -> ExitCode {
+    let child = match Child::start() {
+        Ok(child) => child,
+        Err(error) => {
+            // Who started it may not listen.
+            let _ = writeln!(
+                io::stderr(),
+                "cc-lb-fuzz: this is a worker process; campaigns start it: {error}"
+            );
+            return ExitCode::from(exit_code::COULD_NOT_RUN);
+        }
+    };
+    let host = child.setup().host.clone();
+    if host == HostKind::Guarded.name() {
+        return child.serve(&Guarded);
+    }
+    #[cfg(feature = "reference")]
+    if host == HostKind::Reference.name() {
+        let folder = child.hello.folder.clone();
+        return child.serve(&Reference::cached(folder));
+    }
+    child.refuse(format!("this program has no host {host}"))
+}
+
+/// A worker that was told what to run.
+pub struct Child {
+    setup: Setup,
+    hello: Hello,
+    orders: Receiver<Order>,
+    bounds: ProcessBounds,
+}
+
+impl Child {
+    /// Bounds the process, its memory and until the plugin is loaded its time, and hears what it is to run.
+    ///
+    /// # Errors
+    /// An error of reading the standard input, which is not that of a worker.
+    pub fn start() -> io::Result<Self> {
+        let bounds = ProcessBounds::set();
+        let nothing = || io::Error::other("nothing on the standard input");
+        let setup = receive(&mut io::stdin().lock())?.ok_or_else(nothing)?;
+        let hello = receive(&mut io::stdin().lock())?.ok_or_else(nothing)?;
+        let (sender, orders) = mpsc::channel();
+        // Apart, so that a worker in a plugin that never ends notices that its parent is gone.
+        std::thread::spawn(move || {
+            let mut input = io::stdin().lock();
+            while let Ok(Some(order)) = receive(&mut input) {
+                if sender.send(order).is_err() {
+                    break;
+                }
+            }
+            std::process::exit(0);
+        });
+        bounds.bound_time();
+        Ok(Self {
+            setup,
+            hello,
+            orders,
+            bounds,
+        })
+    }
+
+    /// What it is to run.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// Says that it cannot.
+    pub fn refuse(self, reason: String) -> ExitCode {
+        refuse(reason)
+    }
+
+    /// Runs the plugin on a loader's host, and does as it is told. It does so on a thread of its own, with a stack that is as
+    /// large wherever it is started.
+    pub fn serve(self, loader: &(impl Loader + Sync)) -> ExitCode {
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+            match thread.spawn_scoped(scope, move || self.serve_here(loader)) {
+                // Its words were said when it panicked.
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                Err(error) => refuse(format!("cannot start a thread to run it on: {error}")),
+            }
+        })
+    }
+
+    fn serve_here(self, loader: &impl Loader) -> ExitCode {
+        let setup = self.setup();
+        if self.hello.inspects {
+            let found = inspect(&setup.wasm).map_err(|rejection| rejection.to_string());
+            let is_over = found.is_err();
+            let told = send(&mut io::stdout(), &Answer::Inspected(found));
+            if is_over || told.is_err() {
+                return exit(told);
+            }
+            self.bounds.bound_time();
+        }
+        let loaded = loader.load(&setup.wasm, &build_offer(&setup.capabilities));
+        match loaded {
+            Ok(host) => exit(self.serve_orders(&host)),
+            Err(error) => self.refuse(error.to_string()),
+        }
+    }
+
+    fn serve_orders(&self, host: &impl Host) -> io::Result<()> {
+        // Two sessions are open at a time, each on a copy of its own: the second is compiled now, as the first was. What is wrong
+        // with one is told when it is needed.
+        if self.setup().host == HostKind::Guarded.name() {
+            self.bounds.bound_time();
+            drop((host.open(), host.open()));
+        }
+        // From now on there are calls, each of which has limits of its own. How many one process makes is nobody's business.
+        self.bounds.unbound_time();
+        send(&mut io::stdout(), &Answer::Loaded(host.agreed()))?;
+        let setup = self.setup();
+        let place = File::options().write(true).open(&self.hello.heartbeat)?;
+        let checks = checks(setup.deny_limits, setup.deny_refusals);
+        let mut executor = match InProcessExecutor::<_, Request>::new(host, setup.subject) {
+            Ok(executor) => executor.with_checks(&checks),
+            Err(error) => return send(&mut io::stdout(), &Answer::Refused(error.to_string())),
+        };
+        let heartbeat = Rc::new(HeartbeatWriter {
+            file: place,
+            at: Cell::new(Heartbeat::OPENING),
+        });
+        let writer = Rc::clone(&heartbeat);
+        let runner = executor.runner();
+        runner.before_dispatches(move |function| {
+            let mut functions = Request::functions().iter();
+            let function = functions.position(|other| other == function);
+            writer.write(writer.at.get().case, function);
+        });
+        #[cfg(feature = "reference")]
+        if setup.subject == crate::record::Subject::Puppet
+            && setup.host != HostKind::Reference.name()
+        {
+            let offer = build_offer(&setup.capabilities);
+            let load = || Reference::default().load(&setup.wasm, &offer);
+            match load().or_else(|_| load()) {
+                Ok(reference) => runner.compare_with(reference),
+                Err(error) => {
+                    return send(&mut io::stdout(), &Answer::Refused(error.to_string()));
+                }
+            }
+        }
+        runner.measure_memory();
+        heartbeat.write(0, None);
+        let opened = Opened {
+            negotiated: runner.negotiated(),
+            response_dictionary: runner.response_dictionary(),
+        };
+        send(&mut io::stdout(), &Answer::Opened(opened))?;
+        while let Ok(order) = self.orders.recv() {
+            let answer = carry_out(&mut executor, host, order, &heartbeat);
+            let answer = answer.unwrap_or_else(|error| Answer::Refused(error.to_string()));
+            send(&mut io::stdout(), &answer)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the worker is, for its parent to read when it died.
+struct HeartbeatWriter {
+    file: File,
+    at: Cell<Heartbeat>,
+}
+
+impl HeartbeatWriter {
+    fn write(&self, case: u64, function: Option<usize>) {
+        let at = Heartbeat {
+            beats: self.at.get().beats + 1,
+            case,
+            function: function.map_or(u64::MAX, |place| place as u64),
+        };
+        self.at.set(at);
+        // A place that is not written is an older one.
+        let _ = self.file.write_all_at(&at.to_bytes(), 0);
+    }
+}
+
+fn carry_out<H: Host>(
+    executor: &mut InProcessExecutor<'_, H, Request>,
+    host: &H,
+    order: Order,
+    heartbeat: &HeartbeatWriter,
+) -> Result<Answer, CampaignError> {
+    // Until the first call: a session may be opened before.
+    heartbeat.write(heartbeat.at.get().case, None);
+    match order {
+        Order::Run { plan, cases, time } => {
+            let deadline = time.and_then(|time| Instant::now().checked_add(time));
+            let begins = |case| heartbeat.write(case, None);
+            Ok(Answer::Block(
+                executor.run_block(&plan, cases, deadline, begins)?,
+            ))
+        }
+        Order::Judge { case, check } => match Case::decode(&case) {
+            Ok(case) => Ok(Answer::Judged(executor.judge(&case, check)?)),
+            Err(error) => Ok(Answer::Refused(error.to_string())),
+        },
+        Order::Locate { case, violation } => match Case::decode(&case) {
+            Ok(case) => Ok(Answer::Located(executor.locate(&case, &violation)?)),
+            Err(error) => Ok(Answer::Refused(error.to_string())),
+        },
+        Order::Replay { case } => match Case::decode(&case) {
+            Ok(case) => {
+                let (record, found) = executor.judge_alone(&case, Depth::LeakCheck)?;
+                let seen = record.steps.iter().map(StepSummary::from).collect();
+                Ok(Answer::Replayed(seen, found))
+            }
+            Err(error) => Ok(Answer::Refused(error.to_string())),
+        },
+        Order::Reach { case } => match Case::decode(&case) {
+            Ok(case) => {
+                let record = executor.runner().run_undisturbed(&case)?;
+                Ok(Answer::Reached(features(&case, &record)))
+            }
+            Err(error) => Ok(Answer::Refused(error.to_string())),
+        },
+        Order::Limits { functions } => {
+            let before = |place| heartbeat.write(0, Some(place));
+            let limits = limits::<_, Request>(host, &functions, &before)?;
+            Ok(Answer::Limits(limits))
+        }
+    }
+}
+
+fn refuse(reason: String) -> ExitCode {
+    exit(send(&mut io::stdout(), &Answer::Refused(reason)))
+}
+
+fn exit(result: io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(exit_code::COULD_NOT_RUN),
+    }
+}

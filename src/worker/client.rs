@@ -1,0 +1,442 @@
+//! A worker as its parent sees it: a lab that starts again when it died.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::Workers;
+use super::bounds::KILLS_MAX;
+use super::process::{End, NO_SESSION, NoAnswer, WorkerProcess};
+use super::protocol::{Answer, Heartbeat, Opened, Order};
+use super::setup::HostKind;
+use crate::campaign::{Block, BlockExecutor, CampaignError, Interrupt, Stopped};
+use crate::case::Case;
+use crate::check::{CHECKS, CheckRef, Nature, Violation, check_all};
+use crate::execute::Executor;
+use crate::generate::Plan;
+use crate::generate::negotiated::of_negotiated;
+use crate::host::guard::OPTIMIZE;
+use crate::host::{NegotiatedTerms, Site};
+use crate::limits::Limit;
+use crate::record::{CaseRecord, Subject};
+use crate::wire::Request;
+
+mod failure;
+mod inspect;
+mod replay;
+
+use failure::Failure;
+pub use inspect::Inspected;
+pub use replay::Replay;
+
+/// What is wrong with a worker that the plugin has spoiled, or that is none.
+const UNASKED: &str = "it answered what it was not asked";
+
+/// How one ends that answers what it is not asked.
+const NONSENSE: &str = "nonsense";
+
+/// A worker process, started when it is needed and again when it died.
+pub struct Worker {
+    workers: Workers,
+    /// Ends what it is at.
+    interrupt: Interrupt,
+    process: Option<WorkerProcess>,
+    /// Whether one has opened the plugin before, so that another one can.
+    opened: bool,
+}
+
+impl Worker {
+    pub(crate) fn new(workers: Workers) -> Self {
+        Self {
+            interrupt: workers.interrupt.clone(),
+            workers,
+            process: None,
+            opened: false,
+        }
+    }
+
+    /// The same, which is not waited for once this is over.
+    pub(crate) fn interrupted_by(self, interrupt: Interrupt) -> Self {
+        Self { interrupt, ..self }
+    }
+
+    /// The process, if it lives.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(WorkerProcess::id)
+    }
+
+    /// The places of the functions that the plugin negotiated; `None` where the worker dies while it opens it.
+    ///
+    /// # Errors
+    /// [`CampaignError`] where it cannot be started or opens no session.
+    pub fn negotiated(&mut self) -> Result<Option<Vec<usize>>, CampaignError> {
+        Ok(self.opened()?.map(|opened| opened.negotiated))
+    }
+
+    /// Finds the limits of those of these functions, by their places, that the plugin negotiated: see
+    /// [`limits`](crate::limits::limits()). From then on the worker waits for nothing once an end was asked for.
+    ///
+    /// # Errors
+    /// As [`Worker::inspect`], and where the plugin negotiated none of them.
+    pub fn limits(&mut self, functions: &[usize]) -> Result<Vec<Limit>, CampaignError> {
+        self.interrupt = self.interrupt.at_once();
+        let negotiated = match self.running_process() {
+            Ok(process) => &process.opened.negotiated,
+            Err(failure) => return Err(self.end_of_load(failure.into_end()?)),
+        };
+        let functions = of_negotiated::<Request>(functions, negotiated)?;
+        let end = match self.ask(&Order::Limits { functions }) {
+            Ok(Answer::Limits(limits)) => return Ok(limits),
+            Ok(_) => self.nonsense(),
+            Err(failure) => failure.into_end()?,
+        };
+        Err(self.died(end))
+    }
+
+    /// What it learned of the plugin; `None` where it dies while it opens it.
+    pub(crate) fn opened(&mut self) -> Result<Option<Opened>, CampaignError> {
+        let end = match self.running_process() {
+            Ok(process) => return Ok(Some(process.opened.clone())),
+            Err(failure) => failure.into_end()?,
+        };
+        // That says nothing of the plugin.
+        if end.from_outside {
+            return Err(self.died(end));
+        }
+        Ok(None)
+    }
+
+    /// Runs a case alone and tells which features it reaches: see [`features`](crate::record::features). The death
+    /// of the worker in a call is one.
+    ///
+    /// # Errors
+    /// As [`Worker::replay`], and where it dies while it opens the plugin: that says nothing of the case.
+    pub fn reach(&mut self, case: &Case) -> Result<BTreeSet<String>, CampaignError> {
+        let case = self.encode(case)?;
+        let end = match self.ask(&Order::Reach { case }) {
+            Ok(Answer::Reached(features)) => return Ok(features),
+            Ok(_) => self.nonsense(),
+            Err(failure) => failure.into_end()?,
+        };
+        let manner = &end.death.manner;
+        let is_of_the_case = !end.from_outside && ![NO_SESSION, NONSENSE].contains(&&manner[..]);
+        match &end.death.function {
+            Some(function) if is_of_the_case => {
+                Ok(BTreeSet::from([format!("{function}: {manner}")]))
+            }
+            _ => Err(self.died(end)),
+        }
+    }
+
+    fn encode(&self, case: &Case) -> Result<Vec<u8>, CampaignError> {
+        case.to_postcard()
+            .map_err(|error| self.error(error.to_string()))
+    }
+
+    /// The living worker, started if there is none. Where the plugin was opened before, or somebody killed the process, it is
+    /// tried again: the machine may be busy.
+    fn running_process(&mut self) -> Result<&mut WorkerProcess, Failure> {
+        let mut tries = KILLS_MAX;
+        while self.process.is_none() {
+            tries -= 1;
+            match self.start() {
+                Ok(process) => {
+                    self.process = Some(process);
+                    self.opened = true;
+                }
+                Err(Failure::Ended(end)) if !self.opened && (tries == 0 || !end.from_outside) => {
+                    return Err(end.into());
+                }
+                Err(Failure::Ended(end)) if tries == 0 => {
+                    let manner = &end.death.manner;
+                    let reason = format!("it does not open the plugin again: {manner}");
+                    return Err(self.error(reason).into());
+                }
+                Err(Failure::Campaign(CampaignError::Interrupted)) => {
+                    return Err(CampaignError::Interrupted.into());
+                }
+                Err(Failure::Campaign(error)) if tries == 0 || !self.opened => {
+                    return Err(error.into());
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
+        let none = self.error("it is gone".to_owned());
+        self.process.as_mut().ok_or(Failure::Campaign(none))
+    }
+
+    /// The first to open the plugin on a host that keeps what it compiled is replaced: it took memory to compile that
+    /// the others do not, and what a case comes to may depend on how much there is.
+    fn start(&self) -> Result<WorkerProcess, Failure> {
+        let first = self.start_one()?;
+        let keeps = self.workers.setup.host == HostKind::Reference.name();
+        if keeps && !self.workers.compiled.swap(true, Ordering::Relaxed) {
+            return self.start_one();
+        }
+        Ok(first)
+    }
+
+    fn start_one(&self) -> Result<WorkerProcess, Failure> {
+        let mut process = self.spawn(false)?;
+        if let Err(failure) = self.wait_until_loaded(&mut process) {
+            let end = failure.into_end()?;
+            return Err(match self.over_budget(&end) {
+                Some(reason) => CampaignError::Refused { reason }.into(),
+                None => end.into(),
+            });
+        }
+        match self.wait_for_answer(&mut process)? {
+            Answer::Opened(opened) => {
+                process.opened = opened;
+                Ok(process)
+            }
+            _ => Err(self.error(UNASKED.to_owned()).into()),
+        }
+    }
+
+    /// A process that loads the plugin.
+    fn spawn(&self, inspects: bool) -> Result<WorkerProcess, CampaignError> {
+        let process = WorkerProcess::spawn(&self.workers, inspects);
+        process.map_err(|error| self.error(error.to_string()))
+    }
+
+    /// What was agreed on, from a process that loads the plugin.
+    fn wait_until_loaded(
+        &self,
+        process: &mut WorkerProcess,
+    ) -> Result<Option<NegotiatedTerms>, Failure> {
+        match self.wait_for_answer(process)? {
+            Answer::Loaded(agreed) => Ok(agreed),
+            _ => Err(self.error(UNASKED.to_owned()).into()),
+        }
+    }
+
+    /// What a process says that opens the plugin.
+    fn wait_for_answer(&self, process: &mut WorkerProcess) -> Result<Answer, Failure> {
+        match process.wait_for_answer(self.workers.timeouts.opening, &self.interrupt) {
+            Ok(Answer::Refused(reason)) => Err(CampaignError::Refused { reason }.into()),
+            Ok(answer) => Ok(answer),
+            Err(NoAnswer::Died(end)) => Err(end.into()),
+            Err(NoAnswer::Interrupted) => Err(CampaignError::Interrupted.into()),
+        }
+    }
+
+    /// What is said of a plugin whose worker died while it loaded it, where that says no more than that the plugin is too large.
+    /// Of the published host, which refuses none, it is a finding.
+    fn over_budget(&self, end: &End) -> Option<String> {
+        let setup = &self.workers.setup;
+        let is_refused = setup.host == HostKind::Guarded.name() && setup.subject == Subject::Plugin;
+        let cost = end.cost().filter(|_| is_refused)?;
+        Some(format!("it takes {cost} to compile and start: {OPTIMIZE}"))
+    }
+
+    /// Gives an order and waits for the answer. What was killed from outside is tried again.
+    fn ask(&mut self, order: &Order) -> Result<Answer, Failure> {
+        let silence = match order {
+            // A copy of the plugin is compiled first.
+            Order::Locate { .. } => self.workers.timeouts.opening,
+            _ => self.workers.timeouts.dispatch,
+        };
+        let interrupt = self.interrupt.clone();
+        let mut kills = 0;
+        loop {
+            // To start it was tried again and again: where it ends so, that is its end.
+            let process = self.running_process()?;
+            let end = match process.ask(order, silence, &interrupt) {
+                // It has opened sessions before: the plugin left it no memory for one more.
+                Ok(Answer::Refused(reason)) => End::new(NO_SESSION, reason, process.heartbeat()),
+                Ok(answer) => return Ok(answer),
+                Err(NoAnswer::Died(end)) => end,
+                Err(NoAnswer::Interrupted) => {
+                    // Its answer would be taken for that to the next order.
+                    self.process = None;
+                    return Err(CampaignError::Interrupted.into());
+                }
+            };
+            self.process = None;
+            kills += 1;
+            if !end.from_outside || kills > KILLS_MAX {
+                return Err(end.into());
+            }
+        }
+    }
+
+    /// Of a process whose end says nothing of a case. Where somebody else, or a limit of the system, ended it, it was tried
+    /// again before.
+    fn died(&self, end: End) -> CampaignError {
+        if end.from_outside {
+            self.error("it is killed again and again".to_owned())
+        } else {
+            CampaignError::Died(end.death)
+        }
+    }
+
+    fn error(&self, reason: String) -> CampaignError {
+        CampaignError::Worker {
+            program: self.workers.program.clone(),
+            reason,
+        }
+    }
+
+    /// The end of a worker that does not answer what it is asked: the plugin has spoiled it.
+    fn nonsense(&mut self) -> End {
+        let heartbeat = self.process.take().map(|process| process.heartbeat());
+        End::new(
+            NONSENSE,
+            String::new(),
+            heartbeat.unwrap_or(Heartbeat::OPENING),
+        )
+    }
+
+    fn violations_of(&self, end: &End) -> Vec<Violation> {
+        let mut record = CaseRecord::new(self.workers.setup.subject);
+        record.death = Some(end.death.clone());
+        check_all(&CHECKS, &record)
+    }
+
+    /// A process in which something was found is not used again where the plugin may have spoiled it, nor where it took
+    /// much memory: the most that it had stays what it was.
+    fn retire_after(&mut self, found: &[Violation]) {
+        let is_memory = |violation: &Violation| violation.nature() == Nature::PeakMemory;
+        if found.iter().any(is_memory) || (self.is_spoiled_by_violations() && !found.is_empty()) {
+            self.process = None;
+        }
+    }
+
+    /// Whether a violation says that the process may be no use any more. A plugin behind the guard does no harm by its
+    /// faults, and to open a large one again takes long.
+    fn is_spoiled_by_violations(&self) -> bool {
+        let setup = &self.workers.setup;
+        setup.subject == Subject::Puppet || setup.host != HostKind::Guarded.name()
+    }
+
+    /// A block that ended with the death of the worker: the cases before it once more, for what they came to. Whatever
+    /// becomes of these, the death is in the block.
+    fn attribute_crash(&mut self, plan: &Plan, cases: Range<u64>, end: &End) -> Block {
+        // A plugin that was never opened has no cases worth trying.
+        let case = if self.opened {
+            end.heartbeat.case.clamp(cases.start, cases.end - 1)
+        } else {
+            cases.end - 1
+        };
+        let mut block = Block::new(plan);
+        let mut violations = self.violations_of(end);
+        let mut flaky = end.is_flaky();
+        if self.opened && case > cases.start {
+            // They are over soon, as they were before; without them only the counts are smaller.
+            if let Ok(before) = self.run(plan, cases.start..case, None) {
+                block.add(&before);
+                // By chance it may stop before.
+                if let Some(stopped) = before.stopped {
+                    flaky |= stopped.flaky;
+                    violations.splice(0..0, stopped.violations);
+                }
+            }
+        }
+        block.cases += 1;
+        block.stopped = Some(Stopped {
+            case,
+            violations,
+            flaky,
+        });
+        block
+    }
+}
+
+impl BlockExecutor<Request> for Worker {
+    fn run(
+        &mut self,
+        plan: &Plan,
+        cases: Range<u64>,
+        deadline: Option<Instant>,
+    ) -> Result<Block, CampaignError> {
+        let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+        let order = Order::Run {
+            plan: plan.clone(),
+            cases: cases.clone(),
+            time: deadline.map(left),
+        };
+        let end = match self.ask(&order) {
+            Ok(Answer::Block(block)) if block.is_of(plan, &cases) => {
+                if let Some(stopped) = &block.stopped {
+                    self.retire_after(&stopped.violations);
+                }
+                return Ok(block);
+            }
+            Ok(_) => self.nonsense(),
+            Err(failure) => failure.into_end()?,
+        };
+        // No case has run.
+        if end.from_outside && !self.opened {
+            return Err(self.died(end));
+        }
+        Ok(self.attribute_crash(plan, cases, &end))
+    }
+
+    /// A panic is told as an error: others are at work, and what they see is not to be lost.
+    fn attempt<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, CampaignError>,
+    ) -> Result<T, CampaignError> {
+        let done = catch_unwind(AssertUnwindSafe(|| work(self)));
+        done.unwrap_or_else(|_| Err(self.workers.panicked()))
+    }
+}
+
+impl Executor<Request> for Worker {
+    type Error = CampaignError;
+
+    fn judge(&mut self, case: &Case, check: CheckRef) -> Result<Vec<Violation>, CampaignError> {
+        let order = Order::Judge {
+            case: self.encode(case)?,
+            check,
+        };
+        let end = match self.ask(&order) {
+            Ok(Answer::Judged(violations)) => {
+                self.retire_after(&violations);
+                return Ok(violations);
+            }
+            Ok(_) => self.nonsense(),
+            Err(failure) => failure.into_end()?,
+        };
+        Ok(self.violations_of(&end))
+    }
+
+    /// The worker may die of it, for it has no room for one more copy of the plugin, say: then it is not tried again.
+    fn locate(
+        &mut self,
+        case: &Case,
+        violation: &Violation,
+    ) -> Result<Option<Site>, CampaignError> {
+        if self.workers.cannot_locate.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let order = Order::Locate {
+            case: self.encode(case)?,
+            violation: violation.clone(),
+        };
+        let end = match self.ask(&order) {
+            Ok(Answer::Located(site)) => return Ok(site),
+            Ok(_) => self.nonsense(),
+            Err(failure) => failure.into_end()?,
+        };
+        // That says nothing of the plugin.
+        if end.from_outside {
+            return Ok(None);
+        }
+        self.workers.cannot_locate.store(true, Ordering::Relaxed);
+        Ok(None)
+    }
+
+    fn start_fresh(&mut self) {
+        if self.is_spoiled_by_violations() {
+            self.process = None;
+        }
+    }
+
+    fn subject(&self) -> Subject {
+        self.workers.setup.subject
+    }
+}
