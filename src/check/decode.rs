@@ -53,7 +53,10 @@ fn is_sent_float(one: f64, expected: f64) -> bool {
     let single = expected as f32;
     one.to_bits() == expected.to_bits()
         || (f64::from(single).to_bits() == expected.to_bits()
-            && single.to_string().parse() == Ok(one))
+            && single
+                .to_string()
+                .parse()
+                .is_ok_and(|shortest: f64| shortest.to_bits() == one.to_bits()))
 }
 
 /// Whether two texts are the same JSON; how it is written, and in which order keys stand, is the writer's choice. A text with

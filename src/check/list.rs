@@ -1,5 +1,8 @@
 //! All checks.
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
 use super::agrees_with_reference::AgreesWithReference;
 use super::deterministic::Deterministic;
 use super::fallback_policy::FallbackPolicy;
@@ -19,7 +22,7 @@ use super::sound_ok::SoundOk;
 use super::within_fuel::WithinFuel;
 use super::within_memory::WithinMemory;
 use super::within_wall::WithinWall;
-use super::{Check, Nature, Violation};
+use super::{Check, CheckRef, Nature, Violation};
 use crate::record::CaseRecord;
 
 /// All checks: those of the host, and the plugin's own, which have nothing to say about the puppet.
@@ -76,4 +79,29 @@ pub fn check_all(checks: &[&dyn Check], record: &CaseRecord) -> Vec<Violation> {
         .iter()
         .flat_map(|check| check.check(record))
         .collect()
+}
+
+// Here, where all of them are known, so that a check need not know the others.
+impl<'de> Deserialize<'de> for CheckRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let unknown = || D::Error::custom(format_args!("there is no check {name}"));
+        check_named(&name).map(CheckRef::new).ok_or_else(unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_check_is_written_as_its_name_and_read_back() {
+        for check in all_checks().map(CheckRef::new) {
+            let json = serde_json::to_string(&check).expect("it is a text");
+            assert_eq!(json, format!("\"{}\"", check.name()));
+            let read: CheckRef = serde_json::from_str(&json).expect("it is a check");
+            assert_eq!(read, check);
+        }
+        assert!(serde_json::from_str::<CheckRef>("\"no_such_check\"").is_err());
+    }
 }
