@@ -63,10 +63,8 @@ impl<L: Loader> ModuleTarget<L> {
         let Ok((record, found)) = executor.judge_alone(&Case { steps }, Depth::Thorough) else {
             return Ok(0);
         };
-        // It may trap, break itself, and do so only now and then.
-        let of_the_host = |violation: &Violation| match violation.nature() {
-            Nature::PluginCall | Nature::HealthyCall | Nature::Agreement => false,
-            _ => !may_be_busy(violation, &record),
+        let of_the_host = |violation: &Violation| {
+            is_of_the_host(violation.nature()) && !may_be_busy(violation, &record)
         };
         match found.into_iter().find(of_the_host) {
             Some(violation) => Err(violation),
@@ -106,6 +104,13 @@ impl<L: Loader> ModuleTarget<L> {
     }
 }
 
+/// Whether what a check of this nature finds is the host's fault, whatever the module is. What the checks of plugins find is
+/// not, and the module may also break itself, or fail only now and then.
+fn is_of_the_host(nature: Nature) -> bool {
+    let may_be_of_the_module = matches!(nature, Nature::HealthyCall | Nature::Agreement);
+    !nature.is_of_plugin() && !may_be_of_the_module
+}
+
 fn opens_in_time(host: &impl Host) -> Result<(), Violation> {
     // On a busy machine one may take long.
     let opens = (0..TRIES).map(|_| {
@@ -122,4 +127,24 @@ fn opens_in_time(host: &impl Host) -> Result<(), Violation> {
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::all_checks;
+
+    #[test]
+    fn the_host_is_not_blamed_for_what_a_check_of_plugins_finds() {
+        let blaming: Vec<_> = all_checks()
+            .filter(|check| is_of_the_host(check.nature()))
+            .map(|check| check.name())
+            .collect();
+        for of_plugins in ["plugin_fault", "plugin_limit", "linear_cost", "no_drift"] {
+            assert!(!blaming.contains(&of_plugins), "{of_plugins}");
+        }
+        for of_hosts in ["no_panic", "fallback_policy", "within_fuel", "within_wall"] {
+            assert!(blaming.contains(&of_hosts), "{of_hosts}");
+        }
+    }
 }

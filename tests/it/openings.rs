@@ -9,14 +9,16 @@ use cc_lb_fuzz::corpus::{Entry, redundant};
 use cc_lb_fuzz::execute::Runner;
 use cc_lb_fuzz::fuzz_target::{HandshakeTarget, ModuleTarget, mutate_handshake};
 use cc_lb_fuzz::handshake_case::{HandshakeCase, with_handshake};
-use cc_lb_fuzz::host::{Guarded, Host, Loader as _, PluginHost};
+use cc_lb_fuzz::host::{Cause, Decoding, Guarded, Host, Loader as _, PluginHost, PluginSession};
 use cc_lb_fuzz::puppet::Bytes;
 use cc_lb_fuzz::record::{Subject, features};
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
+use cc_lb_plugin_wire::v1::shape::ShapeFn;
+use cc_lb_plugin_wire::wire_function::WireFunction as _;
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
-use crate::common::cases;
+use crate::common::{Guest, cases};
 use modules::costly::Counts;
 
 #[path = "../../fuzz/fuzz_targets/modules.rs"]
@@ -106,6 +108,32 @@ fn modules_that_have_much_of_anything_harm_no_host() {
         calls += checked.unwrap_or_else(|found| panic!("{counts:?}: {found:?}"));
     }
     assert!(calls > 0, "no module opened");
+}
+
+/// That is a limit of the plugin, not a fault of the host.
+#[test]
+fn the_host_is_not_blamed_for_an_answer_of_too_many_values() {
+    let mut guest = Guest::shape("");
+    // Each comma counts as a value.
+    guest.functions = r#"(func (export "shape") (result i32) (local $at i64)
+        (global.set $block (call $alloc (i64.const 16384)))
+        (loop $more
+            (call $store_u64 (i64.add (global.get $block) (local.get $at)) (i64.const 0x2c2c2c2c2c2c2c2c))
+            (local.set $at (i64.add (local.get $at) (i64.const 8)))
+            (br_if $more (i64.lt_u (local.get $at) (i64.const 16384))))
+        (call $output_set (global.get $block) (i64.const 16384))
+        (i32.const 0))"#
+        .to_owned();
+    let wasm = guest.wasm();
+    let mut session = PluginSession::new(&wasm).expect("it opens");
+    let too_many = Some(Cause::Undecodable(Decoding::TooManyValues));
+    // On a busy machine any call may run into the clock.
+    let has_too_many = (0..50).any(|_| {
+        let observed = session.observe::<ShapeFn>(ShapeFn::dry_run_request());
+        observed.call.cause == too_many
+    });
+    assert!(has_too_many);
+    assert_eq!(ModuleTarget::new(Guarded).check(&wasm), Ok(0));
 }
 
 #[test]
