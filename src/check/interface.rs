@@ -9,7 +9,7 @@ use super::Nature;
 use super::plugin_steps::{NO_ANSWER, NOT_BASE64};
 use crate::case::Depth;
 use crate::host::Site;
-use crate::host::cause::{EXIT_CODE, UNDECODABLE};
+use crate::host::cause::{EXIT_CODE, OUT_OF_FUEL, TIMEOUT, UNDECODABLE};
 use crate::record::CaseRecord;
 use crate::untrusted_text::one_line;
 use crate::wire::Function;
@@ -264,7 +264,7 @@ impl Violation {
 
     /// Whether the clock or the machine has a say in it.
     pub fn is_flaky(&self) -> bool {
-        self.measured || self.class == "timeout" || self.class == NO_ANSWER
+        self.measured || [TIMEOUT, NO_ANSWER].contains(&&self.class[..])
     }
 
     /// What its check looks at.
@@ -274,7 +274,7 @@ impl Violation {
 
     /// Whether its place in the plugin is not known, and a copy that is metered can tell it.
     pub(crate) fn can_be_located(&self) -> bool {
-        let classes = ["out of fuel", "timeout", UNDECODABLE];
+        let classes = [OUT_OF_FUEL, TIMEOUT, UNDECODABLE];
         self.site.is_none()
             && self.nature() == Nature::PluginCall
             && classes.iter().any(|class| self.class.starts_with(class))

@@ -11,6 +11,10 @@ use super::plugin_steps::{
 };
 use super::{Advice, Check, Nature, Violation};
 use crate::case::{Depth, tree};
+use crate::host::cause::{
+    ERROR_NOT_UTF8, EXIT_CODE, HOST_FUNCTION, NOT_RESPONSE, OUT_OF_FUEL, TIMEOUT, TRAP,
+    UNDECODABLE, WRONG_VERSION,
+};
 use crate::host::{Cause, DispatchOutcome};
 use crate::record::{CaseRecord, StepRecord, StepResult};
 
@@ -41,49 +45,49 @@ const FAULTS: [(&str, Advice); 14] = [
         },
     ),
     (
-        "trap",
+        TRAP,
         Advice {
             explanation: "The plugin did what WebAssembly does not allow.",
             advice: "Check the values of the request before calculating with them.",
         },
     ),
     (
-        "exit code",
+        EXIT_CODE,
         Advice {
             explanation: "The plugin's function returned another code than 0: its answer is lost.",
             advice: "Return 0 with an answer, or set an error.",
         },
     ),
     (
-        "host function",
+        HOST_FUNCTION,
         Advice {
             explanation: "The plugin called a function of Extism with what it does not take.",
             advice: "Pass handles and offsets only as Extism gave them.",
         },
     ),
     (
-        "out of fuel",
+        OUT_OF_FUEL,
         Advice {
             explanation: "The plugin needed more than 10,000,000 fuel for a request of up to 16 KiB.",
             advice: "Do less for each byte: read the input at once, copy less, build with optimizations.",
         },
     ),
     (
-        "timeout",
+        TIMEOUT,
         Advice {
             explanation: "The plugin took longer than 200 ms for a request of up to 16 KiB.",
             advice: "Fill and copy less memory: that costs time, but no fuel.",
         },
     ),
     (
-        "undecodable: wrong _v",
+        WRONG_VERSION,
         Advice {
             explanation: "The answer's _v is another than the handshake agreed on.",
             advice: "Answer in the version that was chosen in the handshake.",
         },
     ),
     (
-        "undecodable: not the response",
+        NOT_RESPONSE,
         Advice {
             explanation: "The answer is a JSON object, but not the function's response: a field is missing, of another type, or unknown.",
             advice: "Answer with exactly the fields of the response.",
@@ -97,14 +101,14 @@ const FAULTS: [(&str, Advice); 14] = [
         },
     ),
     (
-        "undecodable",
+        UNDECODABLE,
         Advice {
             explanation: "The answer is no JSON object with an unsigned _v.",
             advice: "Set one JSON object as the output, with nothing behind it.",
         },
     ),
     (
-        "error is not UTF-8",
+        ERROR_NOT_UTF8,
         Advice {
             explanation: "The plugin set an error that is no text.",
             advice: "Set errors that are UTF-8.",
@@ -161,10 +165,14 @@ impl Check for PluginFault {
     }
 
     fn advice(&self, violation: &Violation) -> Advice {
-        let mut faults = FAULTS.iter();
-        let fault = faults.find(|(class, _)| violation.class.starts_with(class));
-        fault.map_or(NEITHER, |(_, advice)| *advice)
+        fault_of(&violation.class).map_or(NEITHER, |(_, advice)| advice)
     }
+}
+
+/// What is said of the faults of a class, with what the class begins with.
+fn fault_of(class: &str) -> Option<(&'static str, Advice)> {
+    let mut faults = FAULTS.into_iter();
+    faults.find(|(beginning, _)| class.starts_with(beginning))
 }
 
 /// The dry-run requests that are not answered, each function's once: on a fresh session, which was tried again and again.
@@ -261,7 +269,39 @@ pub(crate) fn is_shown_by(violation: &Violation, record: &CaseRecord, place: usi
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::host::{Decoding, TrapKind};
     use crate::wire::nesting;
+
+    #[test]
+    fn all_that_is_said_of_faults_is_said_of_the_class_of_some_cause() {
+        let causes = [
+            Cause::Trap(TrapKind::Unreachable),
+            Cause::Trap(TrapKind::StackOverflow),
+            Cause::Trap(TrapKind::MemoryOutOfBounds),
+            Cause::Trap(TrapKind::BadSignature),
+            Cause::ExitCode(1),
+            Cause::HostFunction("no such block".to_owned()),
+            Cause::OutOfFuel,
+            Cause::Timeout,
+            Cause::Undecodable(Decoding::VersionMismatch {
+                expected: 1,
+                actual: 2,
+            }),
+            Cause::Undecodable(Decoding::NotResponse {
+                field: "url".to_owned(),
+                why: "missing field `url`".to_owned(),
+            }),
+            Cause::Undecodable(Decoding::NotObject),
+            Cause::ErrorNotUtf8,
+        ];
+        let classes = causes.iter().map(Cause::class);
+        let said = classes.filter_map(|class| fault_of(&class).map(|(beginning, _)| beginning));
+        // Those of no cause: the call was answered, or the host does not tell why it was not.
+        let all = FAULTS.into_iter().map(|(beginning, _)| beginning);
+        let of_causes = all.filter(|beginning| ![NOT_BASE64, NO_ANSWER].contains(beginning));
+        assert_eq!(said.collect::<Vec<_>>(), of_causes.collect::<Vec<_>>());
+    }
 
     #[test]
     fn brackets_in_texts_are_no_nesting() {

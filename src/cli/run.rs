@@ -12,6 +12,7 @@ use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::finding::{Finding, Origin};
 use cc_lb_fuzz::generate::{Budget, Phase, Plan, dictionary};
+use cc_lb_fuzz::host::Cause;
 use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::report::{self, FindingReport, LimitReport, Report};
 use cc_lb_fuzz::untrusted_text::one_line;
@@ -321,8 +322,9 @@ impl RunArgs {
 
     /// A hint for the plugin's author.
     fn hint(&self, summary: &Summary) -> String {
+        let kind = Cause::GuestError(String::new()).kind();
         let functions = summary.functions.iter();
-        let refusals = functions.filter_map(|stats| stats.counts.fallbacks.get("guest error"));
+        let refusals = functions.filter_map(|stats| stats.counts.fallbacks.get(kind));
         match refusals.sum::<u64>() {
             refused @ 1..
                 if self.plugin.is_some() && !self.options.deny.contains(&Deny::Refused) =>

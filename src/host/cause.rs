@@ -13,11 +13,34 @@ use crate::host::guard::names::{ERROR_MARK, PLUGIN_MARK};
 use crate::host::site::code::Code;
 use crate::untrusted_text::{one_line, shortened};
 
+// The texts of classes that other modules compare with. They are in stored findings and reports.
+
+/// The prefix of the classes of traps.
+pub(crate) const TRAP: &str = "trap";
+
+/// The class of calls that ran out of fuel.
+pub(crate) const OUT_OF_FUEL: &str = "out of fuel";
+
+/// The class of calls that exceeded the wall-clock limit.
+pub(crate) const TIMEOUT: &str = "timeout";
+
 /// The prefix of the classes of exit codes.
 pub(crate) const EXIT_CODE: &str = "exit code";
 
+/// The class of failed host functions.
+pub(crate) const HOST_FUNCTION: &str = "host function";
+
+/// The class of errors that are not UTF-8.
+pub(crate) const ERROR_NOT_UTF8: &str = "error is not UTF-8";
+
 /// The prefix of the classes of undecodable answers.
 pub(crate) const UNDECODABLE: &str = "undecodable";
+
+/// The prefix of the classes of answers that are not the function's response.
+pub(crate) const NOT_RESPONSE: &str = "undecodable: not the response";
+
+/// The class of answers in a version that was not negotiated.
+pub(crate) const WRONG_VERSION: &str = "undecodable: wrong _v";
 
 /// The stage of a dispatch that failed. The names are the values of the reference's `stage` metric
 /// label.
@@ -238,13 +261,13 @@ impl Cause {
             Self::NotNegotiated => "not negotiated",
             Self::RequestUnserializable(_) | Self::RequestNotObject => "bad request",
             Self::RequestTooLarge(_) => "too large",
-            Self::Trap(_) => "trap",
-            Self::OutOfFuel => "out of fuel",
-            Self::Timeout => "timeout",
-            Self::ExitCode(_) => "exit code",
-            Self::HostFunction(_) => "host function",
+            Self::Trap(_) => TRAP,
+            Self::OutOfFuel => OUT_OF_FUEL,
+            Self::Timeout => TIMEOUT,
+            Self::ExitCode(_) => EXIT_CODE,
+            Self::HostFunction(_) => HOST_FUNCTION,
             Self::GuestError(_) | Self::ErrorNotUtf8 => "guest error",
-            Self::Undecodable(_) => "undecodable",
+            Self::Undecodable(_) => UNDECODABLE,
             Self::Runtime(_) => "runtime",
             Self::Panic(_) => "panic",
         }
@@ -276,16 +299,11 @@ impl Cause {
     /// Returns the class without the details that a plugin can make up.
     pub fn coarse_class(&self) -> String {
         match self {
-            Self::Trap(kind) => format!("trap: {kind}"),
-            Self::ErrorNotUtf8 => "error is not UTF-8".to_owned(),
-            Self::ExitCode(_) => EXIT_CODE.to_owned(),
+            Self::Trap(kind) => format!("{TRAP}: {kind}"),
+            Self::ErrorNotUtf8 => ERROR_NOT_UTF8.to_owned(),
             Self::Undecodable(Decoding::NotJson(_)) => format!("{UNDECODABLE}: not JSON"),
-            Self::Undecodable(Decoding::NotResponse { .. }) => {
-                format!("{UNDECODABLE}: not the response")
-            }
-            Self::Undecodable(Decoding::VersionMismatch { .. }) => {
-                format!("{UNDECODABLE}: wrong _v")
-            }
+            Self::Undecodable(Decoding::NotResponse { .. }) => NOT_RESPONSE.to_owned(),
+            Self::Undecodable(Decoding::VersionMismatch { .. }) => WRONG_VERSION.to_owned(),
             Self::Undecodable(step) => format!("{UNDECODABLE}: {step}"),
             _ => self.kind().to_owned(),
         }

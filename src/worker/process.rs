@@ -31,6 +31,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// How one ends that opened sessions before, and does not any more.
 pub(crate) const NO_SESSION: &str = "no session";
 
+/// How one ends that shows no sign of life.
+const SILENCE: &str = "silence";
+
 /// How much of what a worker says on its standard error is kept, in bytes.
 const STDERR_TAIL_MAX: usize = 4096;
 
@@ -89,7 +92,7 @@ impl End {
 
     /// Whether it may be the machine's fault: then it shows again, or is nothing.
     pub(crate) fn is_flaky(&self) -> bool {
-        self.from_outside || ["silence", NO_SESSION].contains(&&self.death.manner[..])
+        self.from_outside || [SILENCE, NO_SESSION].contains(&&self.death.manner[..])
     }
 }
 
@@ -227,7 +230,7 @@ impl WorkerProcess {
         }
         let manner = match &status {
             Some(status) => manner(status),
-            None => "silence".to_owned(),
+            None => SILENCE.to_owned(),
         };
         if status.is_none() {
             let _ = self.process.kill();
