@@ -21,7 +21,7 @@ use super::shell_quote::quote;
 pub struct PluginArgs {
     /// The host that runs the plugin
     #[arg(long, value_enum, default_value_t, global = true)]
-    pub host: HostArg,
+    pub host: HostKind,
     /// Offer the plugin this capability in the handshake; repeatable
     #[arg(long = "capability", value_name = "NAME", global = true)]
     pub capabilities: Vec<String>,
@@ -60,25 +60,6 @@ impl LookArgs {
     }
 }
 
-/// The host that runs the plugin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum HostArg {
-    /// This project's host, which runs plugins behind a guard
-    #[default]
-    Guarded,
-    /// The published host, which hostile plugins can kill
-    Reference,
-}
-
-impl From<HostArg> for HostKind {
-    fn from(host: HostArg) -> Self {
-        match host {
-            HostArg::Guarded => Self::Guarded,
-            HostArg::Reference => Self::Reference,
-        }
-    }
-}
-
 impl PluginArgs {
     pub fn capabilities(&self) -> BTreeSet<String> {
         self.capabilities.iter().cloned().collect()
@@ -91,7 +72,7 @@ impl PluginArgs {
             Some(path) => (read(path)?, Subject::Plugin),
         };
         let setup = Setup {
-            host: HostKind::from(self.host).name().to_owned(),
+            host: self.host.name().to_owned(),
             wasm,
             subject,
             capabilities: self.capabilities(),
@@ -110,8 +91,8 @@ impl PluginArgs {
     /// The same as flags, each after a space.
     pub fn as_flags(&self) -> String {
         let mut flags = String::new();
-        if self.host != HostArg::default() {
-            flags += &format!(" --host {}", HostKind::from(self.host).name());
+        if self.host != HostKind::default() {
+            flags += &format!(" --host {}", self.host.name());
         }
         if self.deny.contains(&Deny::Refused) {
             flags += " --deny refused";

@@ -17,7 +17,7 @@ use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::report::{self, FindingReport, LimitReport, Report};
 use cc_lb_fuzz::untrusted_text::one_line;
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
-use cc_lb_fuzz::worker::{Setup, Workers};
+use cc_lb_fuzz::worker::{HostKind, Setup, Workers};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -26,7 +26,7 @@ use signal_hook::iterator::Signals;
 use super::cases::{self, CaseFile};
 use super::error::CliError;
 use super::output::{self, finish, print, report_finding};
-use super::plugin::{Deny, HostArg, PluginArgs, refused};
+use super::plugin::{Deny, PluginArgs, refused};
 use super::progress::Progress;
 use super::report::ReportFile;
 use super::resume::{self, CampaignIdentity, Checkpointer, State};
@@ -305,7 +305,7 @@ impl RunArgs {
     /// The limits of requests, for reports that contain them. Empty if a signal interrupted it.
     fn limits(&self, workers: &Workers) -> Result<Vec<LimitReport>, CliError> {
         let asked = self.reports.iter().any(ReportFile::tells_limits);
-        let guarded = self.options.host == HostArg::Guarded;
+        let guarded = self.options.host == HostKind::Guarded;
         let is_over = workers.interrupt().is_requested();
         if self.plugin.is_none() || !asked || !guarded || is_over {
             return Ok(Vec::new());
@@ -341,8 +341,8 @@ impl RunArgs {
     fn what(&self) -> String {
         match (&self.plugin, self.options.host) {
             (Some(path), _) => one_line(path.display()),
-            (None, HostArg::Guarded) => "the host, with the puppet".to_owned(),
-            (None, HostArg::Reference) => "the published host, with the puppet".to_owned(),
+            (None, HostKind::Guarded) => "the host, with the puppet".to_owned(),
+            (None, HostKind::Reference) => "the published host, with the puppet".to_owned(),
         }
     }
 }

@@ -46,16 +46,18 @@ pub fn serve() -> ExitCode {
             return ExitCode::from(exit_code::COULD_NOT_RUN);
         }
     };
-    let host = child.setup().host.clone();
-    if host == HostKind::Guarded.name() {
-        return child.serve(&Guarded);
+    match child.setup().host_kind() {
+        Some(HostKind::Guarded) => child.serve(&Guarded),
+        #[cfg(feature = "reference")]
+        Some(HostKind::Reference) => {
+            let folder = child.hello.folder.clone();
+            child.serve(&Reference::cached(folder))
+        }
+        _ => {
+            let reason = format!("this program has no host {}", child.setup().host);
+            child.refuse(reason)
+        }
     }
-    #[cfg(feature = "reference")]
-    if host == HostKind::Reference.name() {
-        let folder = child.hello.folder.clone();
-        return child.serve(&Reference::cached(folder));
-    }
-    child.refuse(format!("this program has no host {host}"))
 }
 
 /// A worker that was told what to run.
@@ -140,7 +142,7 @@ impl Child {
     fn serve_orders(&self, host: &impl Host) -> io::Result<()> {
         // Two sessions are open at a time, each on a copy of its own: the second is compiled now, as the first was. What is wrong
         // with one is told when it is needed.
-        if self.setup().host == HostKind::Guarded.name() {
+        if self.setup().host_kind() == Some(HostKind::Guarded) {
             self.bounds.bound_time();
             drop((host.open(), host.open()));
         }
@@ -167,7 +169,7 @@ impl Child {
         });
         #[cfg(feature = "reference")]
         if setup.subject == crate::record::Subject::Puppet
-            && setup.host != HostKind::Reference.name()
+            && setup.host_kind() != Some(HostKind::Reference)
         {
             let offer = build_offer(&setup.capabilities);
             let load = || Reference::default().load(&setup.wasm, &offer);

@@ -171,7 +171,7 @@ impl Worker {
     /// the others do not, and what a case comes to may depend on how much there is.
     fn start(&self) -> Result<WorkerProcess, Failure> {
         let first = self.start_one()?;
-        let keeps = self.workers.setup.host == HostKind::Reference.name();
+        let keeps = self.workers.setup.host_kind() == Some(HostKind::Reference);
         if keeps && !self.workers.compiled.swap(true, Ordering::Relaxed) {
             return self.start_one();
         }
@@ -227,7 +227,8 @@ impl Worker {
     /// Of the published host, which refuses none, it is a finding.
     fn over_budget(&self, end: &End) -> Option<String> {
         let setup = &self.workers.setup;
-        let is_refused = setup.host == HostKind::Guarded.name() && setup.subject == Subject::Plugin;
+        let is_guarded = setup.host_kind() == Some(HostKind::Guarded);
+        let is_refused = is_guarded && setup.subject == Subject::Plugin;
         let cost = end.cost().filter(|_| is_refused)?;
         Some(format!("it takes {cost} to compile and start: {OPTIMIZE}"))
     }
@@ -309,7 +310,7 @@ impl Worker {
     /// faults, and to open a large one again takes long.
     fn is_spoiled_by_violations(&self) -> bool {
         let setup = &self.workers.setup;
-        setup.subject == Subject::Puppet || setup.host != HostKind::Guarded.name()
+        setup.subject == Subject::Puppet || setup.host_kind() != Some(HostKind::Guarded)
     }
 
     /// A block that ended with the death of the worker: the cases before it once more, for what they came to. Whatever

@@ -30,7 +30,7 @@ impl Default for Timeouts {
 /// What a worker runs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Setup {
-    /// The host, by name: see [`HostKind`].
+    /// The host, by name: that of a [`HostKind`], or of a host of your own.
     pub host: String,
     /// The plugin's module.
     pub wasm: Vec<u8>,
@@ -49,20 +49,34 @@ impl Setup {
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::new(&self.wasm, &self.host, &self.capabilities)
     }
+
+    /// The host; `None` where it is not one that [`serve`](super::serve) knows, but one of your own.
+    pub fn host_kind(&self) -> Option<HostKind> {
+        let mut known = HostKind::ALL.into_iter();
+        known.find(|kind| kind.name() == self.host)
+    }
 }
 
 /// The hosts that [`serve`](super::serve) knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum HostKind {
-    /// [`PluginHost`](crate::host::PluginHost), which runs plugins behind a guard.
+    /// This project's host, which runs plugins behind a guard
+    ///
+    /// It is a [`PluginHost`](crate::host::PluginHost).
     #[default]
     Guarded,
-    /// The published host; needs the feature `reference`.
+    /// The published host, which hostile plugins can kill
+    ///
+    /// It needs the feature `reference`.
     Reference,
 }
 
 impl HostKind {
-    /// Its name.
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Guarded, Self::Reference];
+
+    /// Its name, as the command line has it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Guarded => "guarded",
