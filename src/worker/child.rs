@@ -231,34 +231,37 @@ fn carry_out<H: Host>(
                 executor.run_block(&plan, cases, deadline, begins)?,
             ))
         }
-        Order::Judge { case, check } => match Case::decode(&case) {
-            Ok(case) => Ok(Answer::Judged(executor.judge(&case, check)?)),
-            Err(error) => Ok(Answer::Refused(error.to_string())),
-        },
-        Order::Locate { case, violation } => match Case::decode(&case) {
-            Ok(case) => Ok(Answer::Located(executor.locate(&case, &violation)?)),
-            Err(error) => Ok(Answer::Refused(error.to_string())),
-        },
-        Order::Replay { case } => match Case::decode(&case) {
-            Ok(case) => {
-                let (record, found) = executor.judge_alone(&case, Depth::LeakCheck)?;
-                let seen = record.steps.iter().map(StepSummary::from).collect();
-                Ok(Answer::Replayed(seen, found))
-            }
-            Err(error) => Ok(Answer::Refused(error.to_string())),
-        },
-        Order::Reach { case } => match Case::decode(&case) {
-            Ok(case) => {
-                let record = executor.runner().run_undisturbed(&case)?;
-                Ok(Answer::Reached(features(&case, &record)))
-            }
-            Err(error) => Ok(Answer::Refused(error.to_string())),
-        },
+        Order::Judge { case, check } => with_case(&case, |case| {
+            Ok(Answer::Judged(executor.judge(case, check)?))
+        }),
+        Order::Locate { case, violation } => with_case(&case, |case| {
+            Ok(Answer::Located(executor.locate(case, &violation)?))
+        }),
+        Order::Replay { case } => with_case(&case, |case| {
+            let (record, found) = executor.judge_alone(case, Depth::LeakCheck)?;
+            let seen = record.steps.iter().map(StepSummary::from).collect();
+            Ok(Answer::Replayed(seen, found))
+        }),
+        Order::Reach { case } => with_case(&case, |case| {
+            let record = executor.runner().run_undisturbed(case)?;
+            Ok(Answer::Reached(features(case, &record)))
+        }),
         Order::Limits { functions } => {
             let before = |place| heartbeat.write(0, Some(place));
             let limits = limits::<_, Request>(host, &functions, &before)?;
             Ok(Answer::Limits(limits))
         }
+    }
+}
+
+/// What comes of an encoded case, or why it is none.
+fn with_case(
+    encoded: &[u8],
+    answer: impl FnOnce(&Case) -> Result<Answer, CampaignError>,
+) -> Result<Answer, CampaignError> {
+    match Case::decode(encoded) {
+        Ok(case) => answer(&case),
+        Err(error) => Ok(Answer::Refused(error.to_string())),
     }
 }
 
