@@ -50,7 +50,12 @@ pub fn shortened(words: &str) -> String {
 
 /// Returns the start of a long value, with its number of bytes.
 pub fn excerpt(value: &str) -> String {
-    match value.char_indices().nth(VALUE_MAX_CHARS) {
+    first_chars(value, VALUE_MAX_CHARS)
+}
+
+/// Returns the first characters of a text, and its number of bytes if these are not all.
+pub(crate) fn first_chars(value: &str, most: usize) -> String {
+    match value.char_indices().nth(most) {
         Some((end, _)) => format!("{}… ({} bytes)", &value[..end], value.len()),
         None => value.to_owned(),
     }
@@ -132,14 +137,19 @@ pub fn harmless(text: &str) -> String {
 
 /// Escapes unprintable characters in a JSON document, in which they only occur in strings.
 pub fn in_json(text: &str) -> String {
+    escape_in_json(text, |c| !is_printable(c) && c != '\n')
+}
+
+/// Escapes some characters in a JSON document, in which they must only occur in strings.
+pub(crate) fn escape_in_json(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
     let mut json = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_printable(c) || c == '\n' {
-            json.push(c);
-        } else {
+        if is_escaped(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 json += &format!("\\u{unit:04x}");
             }
+        } else {
+            json.push(c);
         }
     }
     json

@@ -9,6 +9,8 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use crate::untrusted_text::first_chars;
+
 mod agrees_with_reference;
 mod decode;
 mod deterministic;
@@ -69,11 +71,7 @@ const OF_THE_MEMORY: Advice = Advice {
 /// Shortens what a violation quotes.
 fn quote(value: &impl Display) -> String {
     const MOST: usize = 400;
-    let text = value.to_string();
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
-        None => text,
-    }
+    first_chars(&value.to_string(), MOST)
 }
 
 /// What a dispatch may take beyond `HANDSHAKE_WALL_MS`: for JSON, for waking the thread that keeps the

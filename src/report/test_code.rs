@@ -1,6 +1,7 @@
 //! A case as the code of a test, to paste into the tests of a plugin.
 
 use crate::case::{Case, CaseError};
+use crate::untrusted_text::escape_in_json;
 use crate::wire::Request;
 
 /// A test that runs the case on the plugin in the file `plugin`. Characters of `name` other than letters, digits and
@@ -11,18 +12,7 @@ use crate::wire::Request;
 pub fn test_code(case: &Case<Request>, name: &str, plugin: &str) -> Result<String, CaseError> {
     let json = case.to_json()?;
     // The compiler treats some characters specially, even in strings.
-    let mut ascii = String::new();
-    for c in json.trim_end().chars() {
-        if c.is_ascii() {
-            ascii.push(c)
-        } else {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                ascii += &format!("\\u{unit:04x}");
-            }
-        }
-    }
-    let json = ascii;
+    let json = escape_in_json(json.trim_end(), |c| !c.is_ascii());
     let name: String = name
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
