@@ -98,6 +98,13 @@ struct Field<'a, R> {
     _request: PhantomData<fn() -> R>,
 }
 
+/// What came of a request of one size.
+enum Attempt {
+    Answered(Point),
+    /// It was not answered, for this reason.
+    Failed(String),
+}
+
 impl<R: Vocabulary> Field<'_, R> {
     fn limit<H: Host>(
         &self,
@@ -109,11 +116,11 @@ impl<R: Vocabulary> Field<'_, R> {
         // Double the size until the request is not answered.
         let mut failing = loop {
             match self.try_on(host, size)? {
-                Ok(point) => {
+                Attempt::Answered(point) => {
                     curve.push(point);
                     answered = Some(size);
                 }
-                Err(why) => {
+                Attempt::Failed(why) => {
                     beyond = Some(why);
                     break size;
                 }
@@ -128,8 +135,8 @@ impl<R: Vocabulary> Field<'_, R> {
         {
             let middle = last + (failing - last) / 2;
             match self.try_on(host, middle)? {
-                Ok(_) => answered = Some(middle),
-                Err(why) => {
+                Attempt::Answered(_) => answered = Some(middle),
+                Attempt::Failed(why) => {
                     beyond = Some(why);
                     failing = middle;
                 }
@@ -163,15 +170,10 @@ impl<R: Vocabulary> Field<'_, R> {
         unusual.first().map(ToString::to_string)
     }
 
-    /// Returns the costs of a request of this size on a fresh session, or the reason why it was not
-    /// answered.
-    fn try_on<H: Host>(
-        &self,
-        host: &H,
-        size: u64,
-    ) -> Result<Result<Point, String>, HandshakeError> {
+    /// Tries a request of this size on a fresh session.
+    fn try_on<H: Host>(&self, host: &H, size: u64) -> Result<Attempt, HandshakeError> {
         let Some(request) = self.growing.request::<R>(self.sample, size) else {
-            return Ok(Err("it cannot be said".to_owned()));
+            return Ok(Attempt::Failed("it cannot be said".to_owned()));
         };
         let try_once = || {
             (self.before)();
@@ -185,16 +187,18 @@ impl<R: Vocabulary> Field<'_, R> {
             observed = try_once()?;
         }
         Ok(match observed.outcome {
-            DispatchOutcome::Ok(_) => Ok(Point {
+            DispatchOutcome::Ok(_) => Attempt::Answered(Point {
                 size,
                 input_bytes: observed.call.input.as_ref().map(|input| input.len()),
                 fuel: observed.call.fuel,
                 time: observed.call.time,
             }),
-            DispatchOutcome::Fallback(_) => Err(observed
-                .call
-                .cause
-                .map_or_else(|| "a fallback".to_owned(), |cause| cause.to_string())),
+            DispatchOutcome::Fallback(_) => Attempt::Failed(
+                observed
+                    .call
+                    .cause
+                    .map_or_else(|| "a fallback".to_owned(), |cause| cause.to_string()),
+            ),
         })
     }
 }
