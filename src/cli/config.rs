@@ -65,12 +65,12 @@ pub fn with_config(
         return Ok(arguments);
     }
     let place = match place_of_command(tool, &arguments) {
-        Ok(place) => place,
-        Err(true) => {
+        CommandPlace::At(place) => place,
+        CommandPlace::None => {
             arguments.push("run".into());
             arguments.len() - 1
         }
-        Err(false) => return Ok(arguments),
+        CommandPlace::Unknown => return Ok(arguments),
     };
     let Some(command) = tool.find_subcommand(&arguments[place]) else {
         return Ok(arguments);
@@ -108,22 +108,30 @@ pub fn with_config(
     Ok(arguments)
 }
 
-/// The index of the command; without a command, whether there are only flags that all commands have.
-fn place_of_command(tool: &Command, arguments: &[OsString]) -> Result<usize, bool> {
+/// Where the command is among the arguments.
+enum CommandPlace {
+    At(usize),
+    /// There are only flags that all commands have, and `run` is meant.
+    None,
+    /// Before any command there is something else, which clap refuses, or reads as a request for help.
+    Unknown,
+}
+
+fn place_of_command(tool: &Command, arguments: &[OsString]) -> CommandPlace {
     let mut places = 1..arguments.len();
     while let Some(place) = places.next() {
         let argument = arguments[place].to_string_lossy();
         if tool.find_subcommand(&*argument).is_some() {
-            return Ok(place);
+            return CommandPlace::At(place);
         }
         match argument.strip_prefix("--").map(|flag| flag.split_once('=')) {
             Some(Some((flag, _))) if has(tool, flag) => {}
             // Its value is not a command.
             Some(None) if has(tool, &argument[2..]) => drop(places.next()),
-            _ => return Err(false),
+            _ => return CommandPlace::Unknown,
         }
     }
-    Err(true)
+    CommandPlace::None
 }
 
 /// The value of `--config`.
