@@ -10,7 +10,7 @@ use cc_lb_plugin_wire::v1::build_signer::BuildSignerFn;
 use cc_lb_plugin_wire::v1::shape::ShapeResponse;
 use cc_lb_plugin_wire::wire_function::WireFunction as _;
 
-use crate::common::{Guest, accept, case, healthy, is_in_time, often};
+use crate::common::{Guest, accept, case, escape, healthy, is_in_time, often};
 use crate::workers::setup;
 
 /// The most that a call can say, in bytes.
@@ -21,7 +21,7 @@ const MOST_BYTES: usize = 1 << 20;
 fn saying(text: &str, instructions: &str) -> Vec<u8> {
     let length = text.len().next_multiple_of(8);
     assert!(length <= MOST_BYTES);
-    let escaped: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+    let escaped = escape(text);
     let functions = ["build_signer", "on_unauthorized"];
     let each = |one: &dyn Fn(&str) -> String, between: &str| functions.map(one).join(between);
     let mut guest = Guest::shape("");

@@ -183,6 +183,7 @@ pub fn block(text: &str) -> String {
     )
 }
 
-fn escape(text: &str) -> String {
+/// A text as it is written in a data segment.
+pub fn escape(text: &str) -> String {
     text.bytes().map(|byte| format!("\\{byte:02x}")).collect()
 }
