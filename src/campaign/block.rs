@@ -11,6 +11,7 @@ use crate::case::Depth;
 use crate::check::Violation;
 use crate::execute::{Executor, InProcessExecutor};
 use crate::generate::Plan;
+use crate::host::cause::PANIC;
 use crate::host::{DispatchOutcome, HandshakeError, Host};
 use crate::record::{CaseRecord, StepRecord};
 use crate::wire::Vocabulary;
@@ -182,7 +183,7 @@ fn count_step(counts: &mut Counts, step: &StepRecord) {
             let cause = step.call.cause.as_ref();
             cause.map_or("unknown", |cause| cause.kind())
         }
-        None => "panic",
+        None => PANIC,
     };
     match counts.fallbacks.get_mut(kind) {
         Some(count) => *count += 1,

@@ -33,6 +33,9 @@ pub(crate) const HOST_FUNCTION: &str = "host function";
 /// The class of errors that are not UTF-8.
 pub(crate) const ERROR_NOT_UTF8: &str = "error is not UTF-8";
 
+/// The class of dispatches that panicked.
+pub(crate) const PANIC: &str = "panic";
+
 /// The prefix of the classes of undecodable answers.
 pub(crate) const UNDECODABLE: &str = "undecodable";
 
@@ -269,7 +272,7 @@ impl Cause {
             Self::GuestError(_) | Self::ErrorNotUtf8 => "guest error",
             Self::Undecodable(_) => UNDECODABLE,
             Self::Runtime(_) => "runtime",
-            Self::Panic(_) => "panic",
+            Self::Panic(_) => PANIC,
         }
     }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{CaseRecord, Outcome, StepRecord};
 use crate::case::{Case, Step, tree};
+use crate::host::cause::PANIC;
 use crate::host::{Cause, Decoding};
 use crate::puppet::{Import, Op};
 use crate::wire::Vocabulary;
@@ -38,7 +39,7 @@ pub fn features<R: Vocabulary>(case: &Case<R>, record: &CaseRecord) -> BTreeSet<
 /// Returns a short name of the outcome of a dispatch.
 fn outcome(seen: &StepRecord) -> String {
     match (&seen.call.cause, seen.result.outcome()) {
-        (_, None) => "panic".to_owned(),
+        (_, None) => PANIC.to_owned(),
         (Some(cause), _) => cause.coarse_class(),
         (None, Some(Outcome::Ok(_))) => "ok".to_owned(),
         (None, Some(Outcome::Fallback(_))) => "fallback".to_owned(),

@@ -16,6 +16,7 @@ use super::Workers;
 use super::bounds::{OUT_OF_MEMORY, ProcessBounds};
 use super::protocol::{Answer, Heartbeat, Hello, Opened, Order, frame, receive};
 use crate::campaign::Interrupt;
+use crate::host::cause::EXIT_CODE;
 use crate::record::Death;
 use crate::wire::{Request, Vocabulary};
 
@@ -277,7 +278,7 @@ fn manner(status: &ExitStatus) -> String {
     let signal = status.signal().and_then(|n| Signal::try_from(n).ok());
     match (signal, status.code()) {
         (Some(signal), _) => signal.as_str().to_owned(),
-        (None, Some(code)) => format!("exit code {code}"),
+        (None, Some(code)) => format!("{EXIT_CODE} {code}"),
         (None, None) => status.to_string(),
     }
 }
