@@ -49,8 +49,8 @@ impl WireFunction for Score {
     }
 }
 
-/// The generated form of its request: field types of the library know realistic values, boundaries and
-/// rubbish; any other type that `arbitrary` and `proptest` generate does too.
+/// The generated form of its request. Field types of the library have realistic, boundary and
+/// arbitrary values; any other type that `arbitrary` and `proptest` generate works too.
 #[derive(
     Clone, Debug, PartialEq, Serialize, Deserialize, Arbitrary, proptest_derive::Arbitrary,
 )]

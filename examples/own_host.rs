@@ -1,7 +1,8 @@
-//! A host of your own in worker processes: `Loader`, `Host` and `Session` for it, and a program that is a worker
-//! when it is started with `worker`.
+//! A host of your own in worker processes: `Loader`, `Host` and `Session` for it, in a program that
+//! is a worker if it is started with `worker`.
 //!
-//! The hosts here are this project's with a fault each, which only a process of its own survives or shows:
+//! The hosts here are this project's host with one fault each, which need a separate process to
+//! survive or to show:
 //!
 //! ```sh
 //! cargo run --example own_host -- aborts

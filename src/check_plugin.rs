@@ -1,6 +1,8 @@
-//! The tests of a plugin of your own: a campaign in a few lines, whose failure message is the shrunk case.
+//! Checks a plugin in its own tests: a campaign in a few lines, whose failure message contains the
+//! shrunk case.
 //!
-//! A discrepancy here is a test that passes over a fault of the plugin, or whose message does not show it.
+//! Bugs in this module look like a test that misses a fault of the plugin, or whose message does
+//! not show it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,10 +22,10 @@ use crate::report;
 use crate::untrusted_text::{harmless, in_json};
 use crate::wire::{Request, UnknownFunction, Vocabulary};
 
-/// The cases that a check runs when it is not told how many.
+/// The default number of cases.
 const CASES: u64 = 1_000;
 
-/// Checks a plugin, given as its module: `.wasm`, or `.wat`.
+/// Checks a plugin, given as the bytes of its module: `.wasm` or `.wat`.
 ///
 /// ```
 /// // This one has a bug.
@@ -34,7 +36,7 @@ const CASES: u64 = 1_000;
 pub fn check_plugin(wasm: impl AsRef<[u8]>) -> PluginCheck {
     let wasm = wasm.as_ref();
     PluginCheck {
-        // What is neither is refused when it is opened.
+        // Bytes that are neither are refused when the plugin is opened.
         wasm: wat::parse_bytes(wasm).map_or_else(|_| wasm.to_vec(), |wasm| wasm.into_owned()),
         capabilities: BTreeSet::new(),
         plan: Plan::plugin::<Request>(1, CASES),
@@ -44,11 +46,12 @@ pub fn check_plugin(wasm: impl AsRef<[u8]>) -> PluginCheck {
     }
 }
 
-/// What a check is to do: by default 1,000 arbitrary cases of seed 1 for every function that the plugin has. The same
-/// every time, so a test neither fails nor passes by chance.
+/// The settings of a plugin's check. By default it runs 1,000 arbitrary cases of seed 1 for every
+/// function that the plugin has. The cases are the same every time, so the test neither fails nor
+/// passes by chance.
 ///
-/// Where the plugin runs out of fuel or time on what no host sends, that is a limit, which fails no test:
-/// [`Summary::limits`] counts them, and [`PluginCheck::deny_limits`] makes failures of them.
+/// Running out of fuel or time on what no host sends is a limit, which does not fail the test:
+/// [`Summary::limits`] counts limits, and [`PluginCheck::deny_limits`] turns them into failures.
 #[derive(Clone, Debug)]
 #[must_use = "a check does nothing until it is run"]
 pub struct PluginCheck {
@@ -60,7 +63,7 @@ pub struct PluginCheck {
     deny_limits: bool,
 }
 
-/// What runs before arbitrary cases.
+/// The cases that run before arbitrary ones.
 #[derive(Clone, Debug)]
 enum First {
     Case(Box<Case>),
@@ -68,19 +71,20 @@ enum First {
 }
 
 impl PluginCheck {
-    /// So many arbitrary cases; none with 0.
+    /// Sets the number of arbitrary cases; 0 for none.
     pub fn cases(mut self, cases: u64) -> Self {
         self.plan.budget = Budget::Cases(cases);
         self
     }
 
-    /// The cases of another seed.
+    /// Sets the seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.plan.seed = seed;
         self
     }
 
-    /// Only this function: its name, such as `shape`, or with its version, such as `shape_v2`. May be repeated.
+    /// Restricts the check to a function: its name, such as `shape`, or with its version, such as
+    /// `shape_v2`. May be repeated.
     pub fn function(mut self, name: impl Into<String>) -> Self {
         self.functions.push(name.into());
         self
@@ -92,8 +96,8 @@ impl PluginCheck {
         self
     }
 
-    /// Fails at limits too: see [`PluginLimit`](crate::check::PluginLimit) and [`Role`](crate::wire::Role) for what no host
-    /// sends.
+    /// Makes limits fail too: see [`PluginLimit`](crate::check::PluginLimit), and
+    /// [`Role`](crate::wire::Role) for what no host sends.
     pub fn deny_limits(mut self) -> Self {
         self.deny_limits = true;
         self
@@ -105,16 +109,17 @@ impl PluginCheck {
         self
     }
 
-    /// Runs the case files of this folder first, in the order of their names: what campaigns found, say.
+    /// Runs the case files of this folder first, in the order of their names, for example those of
+    /// earlier findings.
     pub fn corpus(mut self, folder: impl Into<PathBuf>) -> Self {
         self.first.push(First::Corpus(folder.into()));
         self
     }
 
-    /// Runs the check, in this process: the plugin is behind the [`guard`](crate::host::guard).
+    /// Runs the check in this process, with the plugin behind the [`guard`](crate::host::guard).
     ///
     /// # Errors
-    /// [`CheckError::Found`] with what is wrong with the plugin; the others where it cannot be run.
+    /// Returns [`CheckError::Found`] with the findings, or another error if the check cannot run.
     pub fn run(mut self) -> Result<Summary, CheckError> {
         self.plan.generator.functions = Request::function_indices(&self.functions)?;
         self.plan.generator.dictionary = dictionary(&self.wasm);
@@ -137,7 +142,7 @@ impl PluginCheck {
         Found(findings).or(summary)
     }
 
-    /// The cases that run first.
+    /// Returns the cases that run first.
     fn first(&self) -> Result<Vec<Case>, CaseError> {
         let mut cases = Vec::new();
         for first in &self.first {
@@ -150,7 +155,7 @@ impl PluginCheck {
     }
 }
 
-/// What a stored case shows, shrunk.
+/// Confirms and shrinks the violations of a stored case.
 fn judge(
     executor: &mut InProcessExecutor<'_, PluginHost>,
     case: Case,
@@ -169,13 +174,13 @@ fn judge(
     Ok(())
 }
 
-/// What is wrong with a plugin. Its text is for people: each finding with the smallest case that shows it, and
-/// that as JSON.
+/// Findings in a plugin. As text, for people, each has the smallest case that shows it, also as
+/// JSON.
 #[derive(Clone, Debug)]
 pub struct Found(pub Vec<Finding>);
 
 impl Found {
-    /// The summary, where nothing is wrong: with the limits, each once.
+    /// Returns the summary if there are only limits, each counted once.
     fn or(mut self, mut summary: Summary) -> Result<Summary, CheckError> {
         let mut told = KnownFindings::default();
         let found = std::mem::take(&mut self.0).into_iter();
@@ -205,11 +210,12 @@ impl fmt::Display for Found {
     }
 }
 
-/// Why a check failed. A test that unwraps or returns it shows what [`Display`](fmt::Display) says.
+/// The reason why a check failed. A test that unwraps or returns it prints its
+/// [`Display`](fmt::Display) text.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// Something is wrong with the plugin.
+    /// The plugin has findings.
     #[error("{0}")]
     Found(Found),
     /// The plugin cannot be opened.

@@ -1,7 +1,7 @@
 //! The fingerprint of a module, its host and the offered capabilities.
 //!
-//! Files of several plugins, and of several versions of one, are in one folder. Bugs in this module
-//! look like a file of one campaign that another one overwrites.
+//! Several plugins, and several versions of one, can share a folder. Bugs in this module look like
+//! a file of one campaign that another one overwrites.
 
 use std::collections::BTreeSet;
 use std::fmt;

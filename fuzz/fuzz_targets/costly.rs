@@ -1,5 +1,5 @@
-//! Modules by their costs: how many there are of each thing that a module has, powers of two up to what the guard lets through,
-//! that itself, and one more.
+//! Modules with many items of each kind: powers of two up to the guard's limit, the limit itself,
+//! and one more.
 
 use arbitrary::Unstructured;
 use cc_lb_fuzz::host::guard;
@@ -11,7 +11,7 @@ use wasm_encoder::{
     StartSection, TableSection, TableType, TypeSection, ValType,
 };
 
-/// A thing that a module has.
+/// A kind of item in a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Of {
     Types,
@@ -27,7 +27,7 @@ enum Of {
     Pages,
     DataSegments,
     DataBytes,
-    /// Segments of data, each in a page of 4 KiB of its own.
+    /// Data segments, each in its own page of 4 KiB.
     Scattered,
     Tables,
     Entries,
@@ -40,11 +40,11 @@ enum Of {
     Targets,
     /// Instructions that take long to compile for their size.
     Plain,
-    /// Values that stand on the stack meanwhile.
+    /// Values on the stack during these instructions.
     Standing,
     /// The longest name of an export, in bytes.
     ExportNameBytes,
-    /// Bulk instructions in a line, the first of each kind.
+    /// Consecutive bulk instructions, one kind in each of these variants.
     Fills,
     Copies,
     Inits,
@@ -53,11 +53,11 @@ enum Of {
     TableInits,
 }
 
-/// The most instructions of a function that count as blocks do. A function is one itself.
+/// The most instructions of a function that count as blocks. The function itself counts as one.
 const INSTRUCTIONS_MAX: u64 = guard::BLOCKS_MAX - 1;
 
-/// Each thing, and how many the guard lets through at most. Some less, for what each module has anyway, and for what a handshake
-/// adds: three types, three imports, and a function that is exported.
+/// The kinds of items with the guard's limit for each. Some are reduced by what every module has,
+/// and by what a handshake adds: three types, three imports and an exported function.
 const ALL: [(Of, u64); 32] = [
     (Of::Types, guard::TYPES_MAX as u64 - 3),
     (Of::Parameters, guard::PARAMETERS_MAX as u64),
@@ -96,11 +96,11 @@ const ALL: [(Of, u64); 32] = [
     (Of::TableInits, INSTRUCTIONS_MAX),
 ];
 
-/// How many of each thing a module has; few, where it is not told otherwise.
+/// The number of items of each kind; a few by default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
     many: Vec<(Of, u64)>,
-    /// Whether its code runs when it is instantiated, too.
+    /// Whether its code also runs when it is instantiated.
     is_started: bool,
 }
 
@@ -112,13 +112,13 @@ fn count(most: u64, u: &mut Unstructured<'_>) -> arbitrary::Result<u64> {
     })
 }
 
-/// The types that every module has, by their places.
+/// The types that every module has, by index.
 const CODE: u32 = 0;
 const NOTHING: u32 = 1;
 const WIDE: u32 = 2;
 const LENGTH: u32 = 3;
 
-/// A function that does nothing but return so many values.
+/// Returns a function that only returns this many values.
 fn idle(results: u64) -> Function {
     end(Function::new([]), results)
 }
@@ -132,7 +132,7 @@ fn end(mut body: Function, results: u64) -> Function {
 }
 
 impl Counts {
-    /// Many of up to four things.
+    /// Draws large numbers for up to four kinds.
     pub fn arbitrary(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
         let mut many = Vec::new();
         for _ in 0..u.int_in_range(1..=4)? {
@@ -150,12 +150,12 @@ impl Counts {
         many.map_or(0, |(_, count)| *count)
     }
 
-    /// The same for what a module has one of at least.
+    /// Does the same for kinds of which a module has at least one.
     fn at_least_one(&self, of: Of) -> u64 {
         self.of(of).max(1)
     }
 
-    /// A module that has so many.
+    /// Returns a module with these numbers of items.
     pub fn module(&self) -> Vec<u8> {
         let mut module = Module::new();
         module.section(&self.types());
@@ -211,8 +211,8 @@ impl Counts {
         types
     }
 
-    /// The wire function, a wide function, one that does the same as the first and returns nothing, those that a host can
-    /// call, and others.
+    /// Returns the wire function, a wide function, a function that does the same as the first and
+    /// returns nothing, functions that a host can call, and others.
     fn functions(&self, imported: u32) -> (FunctionSection, CodeSection) {
         let (mut functions, mut code) = (FunctionSection::new(), CodeSection::new());
         let mut add = |ty: u32, body: Function| {
@@ -231,7 +231,7 @@ impl Counts {
         (functions, code)
     }
 
-    /// A function that does all that the counts say, and returns so many values.
+    /// Returns a function with everything that the counts say, which returns this many values.
     fn busy(&self, imported: u32, results: u64) -> Function {
         let locals = self.of(Of::Locals) as u32;
         let mut body = Function::new([(locals, ValType::I32)]);
@@ -392,7 +392,7 @@ impl Counts {
         elements
     }
 
-    /// The segments of data. One more behind them is passive.
+    /// Returns the data segments, followed by a passive one.
     fn data(&self) -> DataSection {
         let mut data = DataSection::new();
         let segments = self.segments();
@@ -415,7 +415,7 @@ impl Counts {
             .max(self.of(Of::Scattered))
     }
 
-    /// What there is for instructions to copy, where there are such.
+    /// Returns what instructions can copy, if there are such instructions.
     fn passive_bytes(&self) -> u64 {
         if self.of(Of::Inits) > 0 { 1 << 20 } else { 0 }
     }
@@ -427,7 +427,8 @@ impl Counts {
         }
     }
 
-    /// The size of each table: all that is put into it, and as large as may be where there are instructions on tables.
+    /// Returns the size of each table: everything that is put into it, and the limit if there are
+    /// instructions on tables.
     fn entries(&self) -> u64 {
         let on_tables = [Of::TableFills, Of::TableCopies, Of::TableInits];
         let most = on_tables.iter().any(|of| self.of(*of) > 0);
@@ -439,7 +440,8 @@ impl Counts {
         size.max(self.of(Of::Elements))
     }
 
-    /// The size of the memory: all that is put into it, and as large as may be where there are instructions on it.
+    /// Returns the size of the memory: everything that is put into it, and the limit if there are
+    /// instructions on it.
     fn pages(&self) -> u64 {
         let on_memory = [Of::Fills, Of::Copies];
         let most = on_memory.iter().any(|of| self.of(*of) > 0);

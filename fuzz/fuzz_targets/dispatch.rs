@@ -38,9 +38,9 @@ where
     })
 }
 
-/// A session outlives the inputs that it runs, which looks like a leak after every one of them, and looking for
-/// leaks takes a hundred times longer than running. Where each allocation came from takes a tenth of the time, and what was
-/// freed long ago most of the memory.
+/// A session outlives the inputs that it runs, which looks like a leak after each of them, and
+/// searching for leaks takes a hundred times longer than running. Recording allocations takes a
+/// tenth of the time, and keeping freed memory takes most of the memory. So all of these are limited.
 #[unsafe(no_mangle)]
 extern "C" fn __asan_default_options() -> *const std::ffi::c_char {
     c"detect_leaks=0:malloc_context_size=2:quarantine_size_mb=16".as_ptr()

@@ -1,4 +1,5 @@
-//! Openings: identities, handshakes and offers. A crash is a finding; its text ends with the shrunk opening.
+//! Handshake cases: identities, handshakes and offers. A crash is a finding; its message ends with
+//! the shrunk case.
 #![no_main]
 
 use cc_lb_fuzz::fuzz_target::{HandshakeTarget, mutate_handshake};

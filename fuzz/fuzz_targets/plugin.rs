@@ -1,4 +1,5 @@
-//! Modules as plugins: raw bytes, text, modules with much of anything, or what wasm-smith makes of the input. A crash is a finding.
+//! Modules as plugins: raw bytes, text, modules with many items of a kind, or what wasm-smith makes
+//! of the input. A crash is a finding.
 #![no_main]
 
 mod modules;

@@ -16,34 +16,34 @@ use crate::host::{DispatchOutcome, HandshakeError, Host};
 use crate::record::{CaseRecord, StepRecord};
 use crate::wire::Vocabulary;
 
-/// What the cases of a block came to.
+/// The results of a block's cases.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Block {
-    /// How many ran.
+    /// The number of cases that ran.
     pub cases: u64,
-    /// For each function of the plan.
+    /// The counts for each function of the plan.
     pub counts: Vec<Counts>,
-    /// The longest dispatch.
+    /// The duration of the longest dispatch.
     pub slowest: Duration,
-    /// The most memory that was resident, where that was measured, in bytes.
+    /// The peak resident memory in bytes, if it was measured.
     pub memory: Option<u64>,
-    /// Where the session ended before its time.
+    /// The early end of the session, if a violation ended it.
     pub stopped: Option<Stopped>,
 }
 
 /// The end of a session by a violation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stopped {
-    /// The case that showed it.
+    /// The index of the case that showed it.
     pub case: u64,
-    /// What it showed.
+    /// The violations in that case.
     pub violations: Vec<Violation>,
-    /// Whether chance had a say in it: the clock, or somebody else.
+    /// Whether timing may be the cause: a time limit was hit, or something else killed the worker.
     pub flaky: bool,
 }
 
 impl Block {
-    /// An empty one.
+    /// Returns an empty block.
     pub fn new(plan: &Plan) -> Self {
         Self {
             counts: vec![Counts::default(); plan.generator.functions.len()],
@@ -51,7 +51,7 @@ impl Block {
         }
     }
 
-    /// Adds what a further block came to.
+    /// Adds the results of another block.
     pub fn add(&mut self, other: &Self) {
         self.cases += other.cases;
         for (counts, other) in self.counts.iter_mut().zip(&other.counts) {
@@ -61,7 +61,8 @@ impl Block {
         self.memory = self.memory.max(other.memory);
     }
 
-    /// Whether it may be what these cases came to: a process that a plugin has spoiled may say anything.
+    /// Returns whether the block can be a result of these cases: a process that a plugin has
+    /// corrupted may answer anything.
     pub(crate) fn is_of(&self, plan: &Plan, cases: &Range<u64>) -> bool {
         let stopped = self.stopped.as_ref();
         self.cases <= cases.end - cases.start
@@ -84,11 +85,11 @@ impl Block {
 }
 
 impl<H: Host, R: Vocabulary> InProcessExecutor<'_, H, R> {
-    /// Runs cases on one session, up to the first that shows a violation or the deadline. `begins` is called with
-    /// each case's index.
+    /// Runs cases on one session, up to the deadline or the first case with a violation. `begins`
+    /// is called with the index of each case.
     ///
     /// # Errors
-    /// [`HandshakeError`] where the host opens no session.
+    /// Returns a [`HandshakeError`] if the host cannot open a session.
     pub fn run_block(
         &mut self,
         plan: &Plan,
@@ -124,12 +125,14 @@ impl<H: Host, R: Vocabulary> InProcessExecutor<'_, H, R> {
     }
 }
 
-/// Runs blocks of cases, and judges single ones: in this process, or in a [worker](crate::worker::Workers).
+/// Runs blocks of cases, and judges single cases: in this process, or in a
+/// [worker](crate::worker::Workers).
 pub trait BlockExecutor<R>: Executor<R, Error: Into<CampaignError>> {
-    /// Runs cases that share a session: see [`InProcessExecutor::run_block`]. What kills the lab is a violation like any other.
+    /// Runs cases that share a session: see [`InProcessExecutor::run_block`]. A crash of the
+    /// process that runs them is a violation like any other.
     ///
     /// # Errors
-    /// [`CampaignError`] where no session can be opened, or no worker be started.
+    /// Returns a [`CampaignError`] if no session can be opened, or no worker can be started.
     fn run(
         &mut self,
         plan: &Plan,
@@ -137,11 +140,11 @@ pub trait BlockExecutor<R>: Executor<R, Error: Into<CampaignError>> {
         deadline: Option<Instant>,
     ) -> Result<Block, CampaignError>;
 
-    /// Does a part of a campaign's work on this executor. A panic in it goes on to the caller; or it becomes an error, which ends
-    /// the campaign and loses nothing that was seen.
+    /// Does a part of a campaign's work on this executor. A panic in it either goes on to the
+    /// caller, or becomes an error, which ends the campaign without losing what was seen.
     ///
     /// # Errors
-    /// Those of the work.
+    /// Returns the errors of the work.
     fn attempt<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, CampaignError>,
@@ -195,7 +198,7 @@ fn count_step(counts: &mut Counts, step: &StepRecord) {
 
 /// Cases that shared a session, up to the first with a violation.
 pub(super) struct SessionPart {
-    /// The first of them, and the end of the session.
+    /// The index of the first case, and the end of the session.
     pub(crate) from: u64,
     pub(crate) end: u64,
     pub(super) block: Block,

@@ -1,4 +1,4 @@
-//! How long a campaign runs, and looks into what it found.
+//! The time limits of a campaign: for running cases, and for examining what it found.
 
 use std::time::{Duration, Instant};
 
@@ -6,22 +6,23 @@ use super::interrupt::Interrupt;
 use crate::case::ShrinkLimits;
 use crate::generate::Budget;
 
-/// How much longer than its time a campaign looks into what it found: half of its time, within these bounds.
+/// The bounds of the overtime, in which a campaign examines what it found after its time is over.
+/// The overtime is half of its time.
 const OVERTIME: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
 
-/// The longest time that shrinking one finding takes: its structure, and again its values.
+/// The longest time for shrinking one finding, once for its structure and once for its values.
 const SHRINK_TIME: Duration = Duration::from_secs(20);
 
 /// The time of a campaign, and what ends it early.
 pub(super) struct Clock {
     start: Instant,
     budget: Budget,
-    /// Over when the overtime is, if nobody asks for an end before.
+    /// Over at the end of the overtime, or earlier if requested.
     interrupt: Interrupt,
 }
 
 impl Clock {
-    /// From now on.
+    /// Starts the clock.
     pub(super) fn new(budget: Budget, interrupt: &Interrupt) -> Self {
         let start = Instant::now();
         let time_over = match budget {
@@ -38,7 +39,7 @@ impl Clock {
         }
     }
 
-    /// The same from now on: what ran before takes nothing of it.
+    /// Restarts the clock, so that earlier work does not count.
     pub(super) fn restart(&mut self) {
         *self = Self::new(self.budget, &self.interrupt);
     }
@@ -47,12 +48,12 @@ impl Clock {
         self.start.elapsed()
     }
 
-    /// What ends the campaign early, or when its time is over.
+    /// Returns the interrupt that ends the campaign early or when its time is over.
     pub(super) fn interrupt(&self) -> &Interrupt {
         &self.interrupt
     }
 
-    /// When no further case is begun.
+    /// Returns the time after which no case begins.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.budget {
             Budget::Cases(_) => None,
@@ -60,14 +61,14 @@ impl Clock {
         }
     }
 
-    /// Whether nothing new is begun: the time is over, or somebody asked for an end.
+    /// Returns whether nothing new begins: the time is over, or an end was requested.
     pub(super) fn is_ending(&self) -> bool {
         let deadline = self.deadline();
         let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         self.interrupt.is_requested() || is_late
     }
 
-    /// The first case that is not to run, whatever the time is.
+    /// Returns the index after the last case to run, regardless of time.
     pub(super) fn case_limit(&self) -> u64 {
         match self.budget {
             Budget::Cases(cases) => cases,
@@ -75,9 +76,10 @@ impl Clock {
         }
     }
 
-    /// How far one violation may be shrunk; `None` where the time is over.
+    /// Returns the limits for shrinking one violation; `None` if the time is over.
     pub(super) fn time_to_shrink(&self, measured: bool) -> Option<ShrinkLimits> {
-        // A try of what is measured may take all the time that a dispatch has, and there are few.
+        // A candidate for a measured violation may take the whole time limit of a dispatch, but
+        // there are few.
         let part = if measured { 4 } else { 16 };
         if self.interrupt.is_requested() || self.interrupt.is_over() {
             return None;

@@ -1,7 +1,8 @@
-//! What a campaign knows: what was handed out, what came in, and what became of it.
+//! The coordinator of a campaign: its state, and the only code that changes it.
 //!
-//! There is one owner of it, on the thread of the caller. It hands out jobs, to executors on this thread or on others, and is
-//! told what came of them. What it emits depends on the order of the cases, and not on who was given which of them, or when.
+//! It runs on the caller's thread. It hands out jobs to executors, on this thread or on others, and
+//! receives their outcomes. The events that it emits depend on the order of the cases, not on which
+//! executor ran which of them, or when.
 //!
 //! Bugs in this module look like a violation that was seen and is in no report.
 
@@ -28,10 +29,10 @@ use crate::generate::Cases;
 use crate::record::Subject;
 use crate::wire::Vocabulary;
 
-/// Once in so many blocks it is looked into what checks that measure have found.
+/// The violations of measuring checks are examined once in this many blocks.
 const MEASURED_ONCE_IN: u64 = 256;
 
-/// The finding that a violation is which nobody has looked into.
+/// Returns the finding for a violation that was not examined.
 fn unexamined<R>(violation: Violation, case: Case<R>, certain: bool) -> Finding<R> {
     Finding {
         violation,
@@ -44,7 +45,7 @@ fn unexamined<R>(violation: Violation, case: Case<R>, certain: bool) -> Finding<
 /// The state of a campaign.
 pub(crate) struct Coordinator<R, E> {
     cases: Arc<Cases<R>>,
-    /// Who answers the requests.
+    /// The subject that answers the requests.
     subject: Subject,
     clock: Clock,
     summary: Summary,
@@ -54,7 +55,7 @@ pub(crate) struct Coordinator<R, E> {
     open: OpenViolations,
     places: PlaceTurns,
     told: Told,
-    /// Why nothing more is handed out.
+    /// The reason why no more jobs are handed out.
     failure: Option<CampaignError>,
     emit: E,
 }
@@ -90,7 +91,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         }
     }
 
-    /// Leaves out the first cases, up to this one: whole sessions only.
+    /// Skips the cases before this one, in whole sessions.
     pub(crate) fn begin_at(&mut self, case: u64) {
         self.next = self.cases.plan().session_of(case).start;
         self.recorder = Recorder::new(self.next);
@@ -99,35 +100,36 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         self.summary.resume_at = self.next;
     }
 
-    /// From here on the time counts: what ran before a plan takes nothing of it.
+    /// Starts the campaign's time: what ran before the plan does not count.
     pub(crate) fn start_clock(&mut self) {
         self.clock.restart();
     }
 
-    /// What ends the campaign early, or when its time is over.
+    /// Returns the interrupt that ends the campaign early or when its time is over.
     pub(crate) fn interrupt(&self) -> Interrupt {
         self.clock.interrupt().clone()
     }
 
-    /// How far one violation may be shrunk; `None` where the time is over.
+    /// Returns the limits for shrinking one violation; `None` if the time is over.
     pub(crate) fn time_to_shrink(&self, measured: bool) -> Option<ShrinkLimits> {
         self.clock.time_to_shrink(measured)
     }
 
-    /// The campaign cannot go on: nothing more is handed out. An interrupt says least of why.
+    /// Ends the campaign with an error: no more jobs are handed out. Any other error replaces an
+    /// interrupt, which explains least.
     pub(crate) fn fail(&mut self, error: CampaignError) {
         if matches!(self.failure, None | Some(CampaignError::Interrupted)) {
             self.failure = Some(error);
         }
     }
 
-    /// What an executor is to do that has nothing to do. Where there is nothing, there may be once another one has done what
-    /// it is at; and where none is at anything, the campaign is done.
+    /// Returns the next job for an idle executor. If there is none, there may be one after another
+    /// executor finishes its job. If no executor has a job, the campaign is done.
     pub(crate) fn next_job(&mut self) -> Option<Job<R>> {
         if self.failure.is_some() {
             return None;
         }
-        // What was found is told before more is looked for.
+        // Findings are reported before more cases run.
         if let Some(suspect) = self.next_confirmation() {
             return Some(Job::Confirm(Box::new(suspect)));
         }
@@ -137,13 +139,13 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         if self.recorder.recorded() < self.next {
             return None;
         }
-        // All is taken down but what takes long.
+        // Only the violations of measuring checks are left.
         self.recorder.examine_measured();
         let suspect = self.next_confirmation()?;
         Some(Job::Confirm(Box::new(suspect)))
     }
 
-    /// The next block: the cases of a session.
+    /// Returns the next block: the cases of a session.
     fn next_block(&mut self) -> Option<RunBlock<R>> {
         let last = self.clock.case_limit();
         let last = last.min(self.cases.count().unwrap_or(u64::MAX));
@@ -160,7 +162,8 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         })
     }
 
-    /// The next violation to confirm. What needs no executor is taken down on the way to it.
+    /// Returns the next violation to confirm. Everything before it that needs no executor is
+    /// recorded.
     fn next_confirmation(&mut self) -> Option<ConfirmViolation<R>> {
         loop {
             match self.recorder.take_current() {
@@ -197,7 +200,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         }
     }
 
-    /// Takes down what ran of a session. How it ended is looked into.
+    /// Records what ran of a session, and begins to examine how it ended.
     fn record_part(&mut self, part: SessionPart) {
         self.count(&part.block);
         let ran_to = part.from + part.block.cases;
@@ -209,7 +212,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
                 };
                 self.recorder.current = Current::Examining(Examination::new(session, false));
             }
-            // The time cut the rest off.
+            // The deadline cut off the rest.
             None if ran_to < part.end => self.open.leave_from(part.from),
             None => {}
         }
@@ -225,7 +228,8 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         }
     }
 
-    /// Looks for a violation of a session that is new and to be confirmed, and ends with the session where there is none.
+    /// Returns the next new violation of a session to confirm, or finishes the session if there is
+    /// none.
     fn examine(&mut self, mut examination: Examination<R>) -> Option<ConfirmViolation<R>> {
         while let Some(violation) = examination.next_violation() {
             let session = &examination.session;
@@ -265,7 +269,8 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         None
     }
 
-    /// Whether a violation whose place in the plugin can be found out is looked into: others are always.
+    /// Returns whether to examine a violation. Those that can be located take turns; others are
+    /// always examined.
     fn is_to_be_located(&mut self, violation: &Violation, session: &EndedSession) -> bool {
         if !violation.can_be_located() {
             return true;
@@ -290,7 +295,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         (self.emit)(Event::Progress(&self.summary));
     }
 
-    /// What came of a job.
+    /// Receives the outcome of a job.
     pub(crate) fn receive(&mut self, outcome: Outcome<R>) {
         match outcome {
             Outcome::Ran(block) => self.receive_block(block),
@@ -311,7 +316,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
                 examination,
                 violation,
             } => (examination, violation),
-            // Nobody was asked to confirm anything.
+            // No confirmation was requested.
             other => {
                 self.recorder.current = other;
                 return;
@@ -320,7 +325,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         match confirmed {
             Ok(confirmed) => {
                 let is_nothing = matches!(confirmed, Confirmation::NotReproduced);
-                // The puppet's may show once more, by other operations.
+                // In the puppet's case the violation may occur again, through other operations.
                 if self.subject == Subject::Plugin || is_nothing {
                     examination.see(&violation);
                 }
@@ -329,13 +334,13 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
                 }
                 self.record_finding(confirmed);
             }
-            // It stays in work, and so is left open in the end.
+            // The violation stays in the examination, and so is left open at the end.
             Err(error) => self.fail(error),
         }
         self.recorder.current = Current::Examining(examination);
     }
 
-    /// Tells what became of a violation.
+    /// Records the result of a confirmation, and emits the finding if it is new.
     pub(crate) fn record_finding(&mut self, confirmed: Confirmation<R>) {
         let finding = match confirmed {
             Confirmation::Finding(finding) => finding,
@@ -356,7 +361,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         (self.emit)(Event::Finding(&finding));
     }
 
-    /// Leaves those violations of the end of a session open that nobody has looked into.
+    /// Leaves those violations of an ended session open that were not examined.
     fn leave_open(&mut self, session: &EndedSession, is_open: impl Fn(&Violation) -> bool) {
         let violations = session.stopped.violations.iter();
         for violation in violations.filter(|found| is_open(found)) {
@@ -366,14 +371,15 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         }
     }
 
-    /// A violation for which there was no time.
+    /// Leaves a violation open for lack of time.
     fn leave_violation_open(&mut self, session: &EndedSession, violation: &Violation) {
         let certain = self.open.leave(session, violation);
         self.count_unexamined(certain);
         self.update_resume_point();
     }
 
-    /// Emits what a stored case showed and nobody could look into. Where to resume is not moved: such cases always run.
+    /// Emits the violations of a stored case that could not be examined. The resume point does not
+    /// change, because stored cases always run.
     pub(crate) fn leave_stored_open(
         &mut self,
         case: &Case<R>,
@@ -392,14 +398,14 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         }
     }
 
-    /// Counts a violation that nobody has looked into.
+    /// Counts a violation that was not examined.
     fn count_unexamined(&mut self, certain: bool) {
         self.summary.unexamined += 1;
         self.summary.unexamined_certain += u64::from(certain);
     }
 
-    /// Behind no case that has not run, and no violation that nobody has looked into: one of a check that measures waits for
-    /// a while.
+    /// Updates where to resume: not after a case that has not run, and not after a violation that
+    /// was not examined. Violations of measuring checks wait for a while.
     fn update_resume_point(&mut self) {
         let waiting = self.recorder.first_measured();
         let left = waiting.into_iter().chain(self.open.left()).min();
@@ -409,10 +415,10 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         self.summary.resume_at = self.summary.done.min(at_most);
     }
 
-    /// The end of the campaign, however it came. What nobody has looked into is emitted.
+    /// Ends the campaign, and emits the violations that were not examined.
     ///
     /// # Errors
-    /// [`CampaignError::Ended`], with the summary, where it [failed](Self::fail).
+    /// Returns [`CampaignError::Ended`], with the summary, if the campaign [failed](Self::fail).
     pub(crate) fn close(mut self) -> Result<Summary, CampaignError> {
         for unfinished in self.recorder.take_unfinished() {
             match unfinished {
@@ -448,7 +454,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         }
     }
 
-    /// Emits what was left open, but for what was found elsewhere meanwhile.
+    /// Emits the violations that were left open, except those that were found again and confirmed.
     fn emit_open(&mut self) {
         for open in self.open.take() {
             if self.told.has(&open.violation) {

@@ -1,13 +1,13 @@
-//! How often which size was seen.
+//! A histogram of sizes.
 
 use serde::{Deserialize, Serialize};
 
-/// Counts of sizes by powers of two: each from one power up to the next. Zero is counted with one.
+/// Counts of sizes by powers of two: each from one power up to the next. Zero is counted as one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distribution(Vec<u64>);
 
 impl Distribution {
-    /// Counts one more.
+    /// Counts a size.
     pub fn record(&mut self, size: u64) {
         let place = size.max(1).ilog2() as usize;
         if self.0.len() <= place {
@@ -16,7 +16,7 @@ impl Distribution {
         self.0[place] += 1;
     }
 
-    /// Adds further ones.
+    /// Adds the counts of another distribution.
     pub fn add(&mut self, other: &Self) {
         if self.0.len() < other.0.len() {
             self.0.resize(other.0.len(), 0);
@@ -26,7 +26,7 @@ impl Distribution {
         }
     }
 
-    /// The powers of two from which sizes were seen, and how many were.
+    /// Returns the powers of two at which the non-empty buckets begin, and their counts.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
         let counts = self.0.iter().enumerate();
         let counts = counts.map(|(place, count)| (1 << place, *count));

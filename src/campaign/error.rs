@@ -1,4 +1,4 @@
-//! Why a campaign could not go on.
+//! Errors of campaigns.
 
 use std::path::PathBuf;
 
@@ -10,51 +10,51 @@ use crate::generate::negotiated::or_none;
 use crate::host::HandshakeError;
 use crate::record::Death;
 
-/// Why a campaign could not go on.
+/// The reason why a campaign could not continue.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CampaignError {
-    /// The host opens no session.
+    /// The host could not open a session.
     #[error("cannot open a session: {0}")]
     Open(#[from] HandshakeError),
-    /// None of the functions that were asked for is one that the plugin negotiated.
+    /// The plugin negotiated none of the requested functions.
     #[error(transparent)]
     NoFunctions(#[from] NoFunctions),
-    /// None of the functions that the cases of a corpus call is one that the plugin negotiated.
+    /// The plugin negotiated none of the functions that the cases of a corpus call.
     #[error(
         "no case of the corpus calls a function that the plugin negotiated; it has: {}",
         or_none(negotiated)
     )]
     NoFunctionsInCorpus {
-        /// What the plugin negotiated.
+        /// The functions that the plugin negotiated.
         negotiated: Vec<&'static str>,
     },
-    /// The host of a worker opens no session.
+    /// The host of a worker could not open a session.
     #[error("cannot open a session: {reason}")]
     Refused {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A worker process could not be started, or did not do what it was told.
+    /// A worker process could not be started, or did not follow its orders.
     #[error("the worker process {} failed: {reason}", program.display())]
     Worker {
-        /// Its program.
+        /// The program of the worker.
         program: PathBuf,
-        /// What failed.
+        /// The reason.
         reason: String,
     },
-    /// The worker process that was asked for the limits of the plugin, or for what it is, died.
+    /// The worker process died while it measured the plugin's limits or described the plugin.
     #[error("{0}")]
     Died(Death),
-    /// An end was asked for, and nothing is waited for any more.
+    /// An end was requested, and the campaign no longer waits for running work.
     #[error("interrupted")]
     Interrupted,
-    /// It ended in mid-run. What was seen until then was emitted.
+    /// The campaign ended early. Everything seen before was emitted.
     #[error("the campaign ended early, after {} cases: {source}", summary.cases)]
     Ended {
-        /// What it came to until then.
+        /// The summary up to the end.
         summary: Box<Summary>,
-        /// Why it ended.
+        /// The reason.
         source: Box<CampaignError>,
     },
 }

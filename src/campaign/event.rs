@@ -1,15 +1,16 @@
-//! What happens during a campaign.
+//! Events of a campaign.
 
 use super::statistics::Summary;
 use crate::finding::Finding;
 
-/// What happens during a campaign.
+/// An event of a campaign.
 #[derive(Debug)]
 pub enum Event<'a, R> {
-    /// A session's cases have run.
+    /// The cases of a session have run.
     Progress(&'a Summary),
-    /// Something was found: confirmed and shrunk, or, at the end, seen and not looked into for want of time, which its
-    /// [`origin`](Finding::origin) says. Told once for each key. It may be a limit of the plugin, and no failure: see
+    /// Something was found: a confirmed and shrunk violation, or, at the end, one that was not
+    /// examined for lack of time, as its [`origin`](Finding::origin) says. Emitted once for each
+    /// key. It may be a limit of the plugin, which is not a failure: see
     /// [`Violation::is_limit`](crate::check::Violation::is_limit).
     Finding(&'a Finding<R>),
 }

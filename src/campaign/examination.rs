@@ -1,4 +1,4 @@
-//! The end of a session, looked into violation by violation.
+//! The examination of an ended session, one violation after the other.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,21 +12,22 @@ use crate::wire::Vocabulary;
 
 /// A session that ended with violations.
 pub(super) struct EndedSession {
-    /// The first of its cases.
+    /// The index of its first case.
     pub(super) from: u64,
     pub(super) stopped: Stopped,
 }
 
-/// A session whose violations are looked into, one after the other.
+/// A session whose violations are examined one after the other.
 pub(super) struct Examination<R> {
     pub(super) session: EndedSession,
-    /// Whether those are looked into that checks which measure have found, or all others.
+    /// Whether the violations of measuring checks are examined, or all others.
     pub(super) measured: bool,
-    /// The place of the next one.
+    /// The index of the next violation.
     next: usize,
-    /// The keys of those that were looked into: a long case has the same violation many times, and once is enough.
+    /// The keys of examined violations. A long case has the same violation many times, and once is
+    /// enough.
     seen: HashSet<String>,
-    /// Of a long session it takes long to make, and most violations are known.
+    /// Made only when needed: it takes long for a long session, and most violations are known.
     history: Option<Arc<[Case<R>]>>,
 }
 
@@ -41,7 +42,7 @@ impl<R: Vocabulary> Examination<R> {
         }
     }
 
-    /// The next one of them that was not seen.
+    /// Returns the next violation whose key was not examined.
     pub(super) fn next_violation(&mut self) -> Option<Violation> {
         while let Some(violation) = self.session.stopped.violations.get(self.next) {
             self.next += 1;
@@ -52,12 +53,12 @@ impl<R: Vocabulary> Examination<R> {
         None
     }
 
-    /// Those that read like this one need not be looked into.
+    /// Marks violations with the key of this one as examined.
     pub(super) fn see(&mut self, violation: &Violation) {
         self.seen.insert(violation.key());
     }
 
-    /// What the session had seen when it ended.
+    /// Returns the cases that ran on the session.
     pub(super) fn history(&mut self, cases: &Cases<R>) -> Arc<[Case<R>]> {
         let (from, last) = (self.session.from, self.session.stopped.case);
         let history = self
@@ -67,7 +68,7 @@ impl<R: Vocabulary> Examination<R> {
     }
 }
 
-/// What a session that began with one case had seen when it came to another, that one last.
+/// Returns the cases of a session from its first one up to `last`.
 pub(super) fn history<R: Vocabulary>(cases: &Cases<R>, from: u64, last: u64) -> Vec<Case<R>> {
     let before = (from..last).map(|case| with_trailing_probes(cases.nth(case), cases.depth(case)));
     before.chain([cases.nth(last)]).collect()

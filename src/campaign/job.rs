@@ -1,4 +1,4 @@
-//! What a campaign has its executors do, and what comes of it.
+//! Jobs of a campaign for its executors, and their outcomes.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,51 +14,51 @@ use crate::finding::{Confirmation, Known, Suspect, confirm};
 use crate::generate::Cases;
 use crate::wire::Vocabulary;
 
-/// What an executor is to do.
+/// A job for an executor.
 pub(crate) enum Job<R> {
     /// Run the cases of a session.
     Run(RunBlock<R>),
-    /// Make a finding of a violation.
+    /// Confirm and shrink a violation.
     Confirm(Box<ConfirmViolation<R>>),
 }
 
-/// The cases of a session, to be run.
+/// The cases of a session to run.
 pub(crate) struct RunBlock<R> {
     pub(super) cases: Arc<Cases<R>>,
     pub(super) range: Range<u64>,
     pub(super) deadline: Option<Instant>,
 }
 
-/// A violation, to be confirmed and shrunk.
+/// A violation to confirm and shrink.
 pub(crate) struct ConfirmViolation<R> {
     pub(super) violation: Violation,
-    /// What its session had seen, the case that showed it last.
+    /// The cases that its session had run, the one with the violation last.
     pub(super) history: Arc<[Case<R>]>,
-    /// Whether chance had a say in it.
+    /// Whether timing may be the cause.
     pub(super) flaky: bool,
     pub(super) known: Known,
     pub(super) limits: ShrinkLimits,
     pub(super) interrupt: Interrupt,
 }
 
-/// What came of a job.
+/// The outcome of a job.
 pub(crate) enum Outcome<R> {
     Ran(RanBlock),
     Confirmed(Result<Confirmation<R>, CampaignError>),
 }
 
-/// What came of the cases of a block.
+/// The results of a block.
 pub(crate) struct RanBlock {
-    /// The first of them.
+    /// The index of the first case.
     pub(super) first: u64,
-    /// Those that ran: what ran before an error is not lost with it.
+    /// The results of the cases that ran, even if an error followed.
     pub(super) parts: VecDeque<SessionPart>,
-    /// Whether the executor came to their end.
+    /// An error if the executor did not finish the cases.
     pub(super) ended: Result<(), CampaignError>,
 }
 
 impl<R: Vocabulary> Job<R> {
-    /// Does it. An error is in the outcome, so that what was seen before it is there too.
+    /// Does the job. An error becomes part of the outcome, so that earlier results are not lost.
     pub(crate) fn perform(self, executor: &mut impl BlockExecutor<R>) -> Outcome<R> {
         match self {
             Self::Run(block) => Outcome::Ran(block.run(executor)),
@@ -80,7 +80,7 @@ impl<R: Vocabulary> RunBlock<R> {
         }
     }
 
-    /// Behind a violation the cases go on with a fresh session.
+    /// Runs the cases. After a violation they continue on a fresh session.
     fn run_sessions(
         &self,
         executor: &mut impl BlockExecutor<R>,

@@ -1,10 +1,11 @@
-//! The campaign: how long, how wide, and what becomes of what it finds.
+//! Campaigns: many cases, and the findings that they lead to.
 //!
-//! A campaign draws cases from a seed, runs them through one reused session, and judges every record. A
-//! violation is confirmed on a fresh session, shrunk, and told as a [`Finding`](crate::finding::Finding). The campaign prints
-//! nothing: it emits [`Event`]s.
+//! A campaign generates cases from a seed, runs them through one reused session, and checks every
+//! record. A violation is confirmed on a fresh session, shrunk, and reported as a
+//! [`Finding`](crate::finding::Finding). The campaign prints nothing: it emits [`Event`]s.
 //!
-//! A discrepancy here is a campaign that misses what its checks would show, or tells what they do not.
+//! Bugs in this module look like a campaign that misses a violation, or reports one that was not
+//! seen.
 
 mod block;
 mod clock;

@@ -1,59 +1,62 @@
-//! What was seen and nobody has looked into.
+//! Open violations: those that were seen but not examined.
 
 use std::collections::BTreeMap;
 
 use super::examination::EndedSession;
 use crate::check::{Nature, Violation};
 
-/// The most different violations that are left open with their cases. The others are counted.
+/// The most distinct open violations that are kept with their cases. The others are only counted.
 const OPEN_MAX: usize = 64;
 
-/// A busy machine may end any call by the clock, but not one of the same function in so many sessions.
+/// On a busy machine any call may time out, but a call of the same function does not in this many
+/// sessions.
 const OFTEN: u64 = 3;
 
-/// Whether something is wrong for sure, be it seen once: neither a clock nor another measurement had a say, or a worker died.
+/// Returns whether something is certainly wrong, even if it was seen once: no timing or other
+/// measurement was involved, or a worker died.
 pub(super) fn is_certain(violation: &Violation, flaky: bool) -> bool {
     let died = violation.nature() == Nature::Death;
     died || !violation.is_flaky() && !flaky && !violation.is_limit()
 }
 
-/// A violation that nobody has looked into.
+/// A violation that was not examined.
 pub(super) struct Open {
     /// The first case of its session.
     pub(super) from: u64,
     /// The case that showed it.
     pub(super) case: u64,
     pub(super) violation: Violation,
-    /// Whether it is so for sure: [it is](is_certain) in one session, or was seen in [several](OFTEN).
+    /// Whether it is certain: because of what was seen in [one session](is_certain), or because it
+    /// was seen in [several](OFTEN).
     pub(super) certain: bool,
-    /// In how many sessions it was seen and left open.
+    /// The number of sessions in which it was left open.
     times: u64,
-    /// The first case of the last of them.
+    /// The first case of the last of these sessions.
     last: u64,
 }
 
-/// What is left of a campaign.
+/// What a campaign has left to do.
 #[derive(Default)]
 pub(super) struct OpenViolations {
-    /// The first case of the first session in which something is left: cases that the time cut off, or a violation which
-    /// nobody has looked into.
+    /// The first case of the first session with something left: cases that the deadline cut off, or
+    /// a violation that was not examined.
     left: Option<u64>,
-    /// These violations, by the keys that they would have as findings.
+    /// The open violations, by the keys that they would have as findings.
     open: BTreeMap<String, Open>,
 }
 
 impl OpenViolations {
-    /// Something is left in the session that began with this case.
+    /// Records that something is left in the session that began with this case.
     pub(super) fn leave_from(&mut self, from: u64) {
         self.left = Some(self.left.map_or(from, |first| first.min(from)));
     }
 
-    /// The first case of the first session in which something is left.
+    /// Returns the first case of the first session with something left.
     pub(super) fn left(&self) -> Option<u64> {
         self.left
     }
 
-    /// Leaves a violation of a session open, and says whether something is wrong for sure.
+    /// Leaves a violation of a session open, and returns whether it is certain.
     pub(super) fn leave(&mut self, session: &EndedSession, violation: &Violation) -> bool {
         let EndedSession { from, stopped } = session;
         self.leave_from(*from);
@@ -83,7 +86,8 @@ impl OpenViolations {
         certain
     }
 
-    /// In how many sessions such a violation was left open, that which began with this case included.
+    /// Returns the number of sessions in which a violation with this key was left open, including
+    /// the session that began with this case.
     fn times_open(&mut self, key: &str, from: u64) -> u64 {
         self.open.get_mut(key).map_or(1, |open| {
             open.times += u64::from(open.last != from);
@@ -92,7 +96,7 @@ impl OpenViolations {
         })
     }
 
-    /// What was left open, in the order of the keys.
+    /// Returns the open violations in the order of their keys.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Open> + use<> {
         std::mem::take(&mut self.open).into_values()
     }

@@ -1,4 +1,4 @@
-//! Whose turn it is that its place in the plugin is found out.
+//! Decides which violations are located in the plugin.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -6,32 +6,33 @@ use crate::case::{Case, tree};
 use crate::check::Violation;
 use crate::wire::Vocabulary;
 
-/// So many places of violations are found out at first.
+/// The number of violations that are located right away.
 const LOCATED_AT_FIRST: usize = 64;
 
-/// Once in so many blocks one more place is found out.
+/// After that, one more violation is located in this many sessions.
 const LOCATED_ONCE_IN: u64 = 8;
 
-/// What is most often at one place: violations that read the same, of cases that differ from the sample in the same fields.
+/// Violations that most often have the same site: those with the same key, of cases that differ
+/// from the dry-run sample in the same fields.
 #[derive(PartialEq, Eq, Hash)]
 struct Kind {
     key: String,
     fields: BTreeSet<String>,
 }
 
-/// To find out where in the plugin a violation is takes as long as some hundred cases, while a plugin may show the same one
-/// again and again.
+/// Locating a violation takes as long as some hundred cases, and a plugin may show the same one
+/// again and again. So violations take turns.
 #[derive(Default)]
 pub(super) struct PlaceTurns {
-    /// Those that were found out at first.
+    /// The kinds that were located right away.
     at_first: HashSet<Kind>,
-    /// How many were found out in their turn.
+    /// The number of violations that were located in their turn.
     in_turn: u64,
 }
 
 impl PlaceTurns {
-    /// Whether to find out the place of a violation that this case shows, behind so many sessions. A kind that is new is, and
-    /// others wait for their turn, which comes once in so many sessions.
+    /// Returns whether to locate the violation of this case, after this many sessions. A new kind
+    /// is located right away; others wait for their turn.
     pub(super) fn take<R: Vocabulary>(
         &mut self,
         violation: &Violation,
@@ -59,7 +60,7 @@ impl PlaceTurns {
         is_its_turn
     }
 
-    /// A violation did not show again: the next one of its key is looked at as if it were the first.
+    /// Forgets a violation that did not reproduce: the next one with its key is treated as new.
     pub(super) fn forget(&mut self, violation: &Violation) {
         let key = violation.key();
         self.at_first.retain(|kind| kind.key != key);

@@ -1,4 +1,4 @@
-//! What came in from the executors, taken down in the order of the cases.
+//! The recorder: puts the results of the executors in the order of the cases.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,20 +7,20 @@ use super::examination::{EndedSession, Examination};
 use crate::check::Violation;
 use crate::generate::Plan;
 
-/// A step of taking down a block.
+/// A step of recording a block.
 pub(super) enum Task {
-    /// Count what ran, and look into how it ended.
+    /// Count what ran, and examine how it ended.
     Record(SessionPart),
-    /// Look into what was measured, if it is time.
+    /// Examine the violations of measuring checks, if it is time.
     MeasuredIfDue,
-    /// Look into what was measured in this session.
+    /// Examine the violations of measuring checks in this session.
     ExamineMeasured(EndedSession),
-    /// The block is taken down.
+    /// Finish the block.
     FinishBlock,
 }
 
-/// What is looked into at the moment. One violation at a time is confirmed, so that what is known of it does not depend on
-/// how many executors there are.
+/// What is being examined. Violations are confirmed one at a time, so that what is known about each
+/// does not depend on the number of executors.
 pub(super) enum Current<R> {
     Nothing,
     Examining(Examination<R>),
@@ -31,32 +31,32 @@ pub(super) enum Current<R> {
     },
 }
 
-/// What came in and was not looked into.
+/// Results that were not examined.
 pub(super) enum Unfinished {
-    /// Neither counted.
+    /// Not even counted.
     Part(SessionPart),
-    /// Counted. `measured` says that only what was measured is left of it.
+    /// Counted. `measured` says that only the violations of measuring checks are left.
     Session {
         session: EndedSession,
         measured: bool,
     },
 }
 
-/// What came in and waits for its turn.
+/// Results that wait to be recorded.
 pub(super) struct Recorder<R> {
-    /// The first case that was not taken down.
+    /// The first case that was not recorded.
     recorded: u64,
-    /// What came in and waits for what was handed out before it, by the first case.
+    /// Results that wait for those of earlier blocks, by their first case.
     waiting: BTreeMap<u64, VecDeque<SessionPart>>,
-    /// What is left to do for the block that is taken down.
+    /// The remaining tasks for the current block.
     agenda: VecDeque<Task>,
     pub(super) current: Current<R>,
-    /// The sessions in which checks that measure have found what nobody has looked into.
+    /// The sessions with unexamined violations of measuring checks.
     measured: Vec<EndedSession>,
 }
 
 impl<R> Recorder<R> {
-    /// Takes down what runs from this case on.
+    /// Returns a recorder that starts at this case.
     pub(super) fn new(first: u64) -> Self {
         Self {
             recorded: first,
@@ -67,17 +67,17 @@ impl<R> Recorder<R> {
         }
     }
 
-    /// The first case that was not taken down.
+    /// Returns the first case that was not recorded.
     pub(super) fn recorded(&self) -> u64 {
         self.recorded
     }
 
-    /// What an executor made of the block that begins with this case.
+    /// Receives the results of the block that begins with this case.
     pub(super) fn receive(&mut self, first: u64, parts: VecDeque<SessionPart>) {
         self.waiting.insert(first, parts);
     }
 
-    /// What to do next; `None` where the next block has not come in.
+    /// Returns the next task; `None` if the next block has not arrived.
     pub(super) fn next_task(&mut self) -> Option<Task> {
         if self.agenda.is_empty()
             && let Some(parts) = self.waiting.remove(&self.recorded)
@@ -88,17 +88,17 @@ impl<R> Recorder<R> {
         self.agenda.pop_front()
     }
 
-    /// What is being looked into, which nothing is from then on.
+    /// Takes what is being examined, and leaves nothing.
     pub(super) fn take_current(&mut self) -> Current<R> {
         std::mem::replace(&mut self.current, Current::Nothing)
     }
 
-    /// Looks into what was measured later.
+    /// Keeps a session to examine the violations of its measuring checks later.
     pub(super) fn keep_measured(&mut self, session: EndedSession) {
         self.measured.push(session);
     }
 
-    /// Looks into what was measured next.
+    /// Schedules the violations of measuring checks to be examined next.
     pub(super) fn examine_measured(&mut self) {
         let measured = std::mem::take(&mut self.measured);
         for session in measured.into_iter().rev() {
@@ -106,17 +106,17 @@ impl<R> Recorder<R> {
         }
     }
 
-    /// The first case of the first session in which what was measured waits.
+    /// Returns the first case of the first session with waiting violations of measuring checks.
     pub(super) fn first_measured(&self) -> Option<u64> {
         self.measured.iter().map(|session| session.from).min()
     }
 
-    /// The block is taken down: that of the next session is next.
+    /// Finishes the block and moves on to the next session.
     pub(super) fn finish_block(&mut self, plan: &Plan) {
         self.recorded = plan.session_of(self.recorded).end;
     }
 
-    /// What came in and was not looked into, in the order in which it would have been.
+    /// Takes the results that were not examined, in the order in which they would have been.
     pub(super) fn take_unfinished(&mut self) -> Vec<Unfinished> {
         let mut unfinished = Vec::new();
         match self.take_current() {

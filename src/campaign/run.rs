@@ -1,4 +1,4 @@
-//! A campaign in this process: one executor does the jobs of its coordinator, one after the other.
+//! A campaign in this process: one executor does the coordinator's jobs one after the other.
 
 use super::block::BlockExecutor;
 use super::coordinator::Coordinator;
@@ -13,13 +13,14 @@ use crate::host::Host;
 use crate::record::Subject;
 use crate::wire::Vocabulary;
 
-/// Runs a campaign on a host in this process and tells what happens.
+/// Runs a campaign on a host in this process, and emits events.
 ///
-/// The plan's functions that the plugin did not negotiate are left out.
+/// Functions of the plan that the plugin did not negotiate are left out.
 ///
 /// # Errors
-/// [`CampaignError`] where the host opens no session, or no function is left; [`CampaignError::Ended`] where that happens
-/// in mid-run. Everything that was seen until then was emitted.
+/// Returns a [`CampaignError`] if the host cannot open a session, or no function is left;
+/// [`CampaignError::Ended`] if this happens during the campaign. Everything seen before was
+/// emitted.
 pub fn run<H: Host, R: Vocabulary>(
     host: &H,
     subject: Subject,
@@ -29,10 +30,11 @@ pub fn run<H: Host, R: Vocabulary>(
     run_on(&mut InProcessExecutor::new(host, subject)?, plan, emit)
 }
 
-/// The same, for tests: returns what was found. The plugin's limits are no findings: [`run`] tells them.
+/// Runs a campaign like [`run`], and returns the findings, for tests. Limits of the plugin are not
+/// included.
 ///
 /// # Errors
-/// As [`run`].
+/// Returns the errors of [`run`].
 pub fn findings<H: Host, R: Vocabulary>(
     host: &H,
     subject: Subject,
@@ -49,10 +51,10 @@ pub fn findings<H: Host, R: Vocabulary>(
     Ok(found)
 }
 
-/// The same on a bench, which may have checks of your own.
+/// Runs a campaign like [`run`] on an executor, which may have checks of your own.
 ///
 /// # Errors
-/// As [`run`].
+/// Returns the errors of [`run`].
 pub fn run_on<H: Host, R: Vocabulary>(
     executor: &mut InProcessExecutor<'_, H, R>,
     plan: &Plan,
@@ -60,7 +62,7 @@ pub fn run_on<H: Host, R: Vocabulary>(
 ) -> Result<Summary, CampaignError> {
     let runner = executor.runner();
     let plan = plan.of_opened::<R>(&runner.negotiated(), runner.response_dictionary())?;
-    // To make them takes as long as many a short campaign.
+    // Generating them takes as long as many a short campaign.
     let cases = executor.cases.get(&plan);
     let subject = executor.subject();
     let mut coordinator = Coordinator::new(cases, subject, &Interrupt::new(), emit);
@@ -68,7 +70,7 @@ pub fn run_on<H: Host, R: Vocabulary>(
     coordinator.close()
 }
 
-/// Does the jobs of a campaign on one executor, one after the other, until there are no more.
+/// Does the jobs of a campaign on one executor until there are no more.
 pub(crate) fn run_jobs<R: Vocabulary, E: FnMut(Event<'_, R>)>(
     executor: &mut impl BlockExecutor<R>,
     coordinator: &mut Coordinator<R, E>,

@@ -1,4 +1,4 @@
-//! The numbers of a campaign.
+//! Statistics of a campaign.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,80 +9,80 @@ use super::distribution::Distribution;
 use crate::generate::Phase;
 use crate::wire::Function;
 
-/// What a campaign came to.
+/// The summary of a campaign.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// The cases that ran.
+    /// The number of cases that ran.
     pub cases: u64,
-    /// The first case that was to run: 0, but in a campaign that goes on with another.
+    /// The first case to run: 0, except in a resumed campaign.
     pub from: u64,
-    /// The first case that has not run, of all those of the plan.
+    /// The first case of the plan that has not run.
     pub done: u64,
-    /// Where a campaign that goes on with this one begins: no later than `done`, and at no violation behind it that nobody
-    /// has looked into.
+    /// The case at which to resume: at most `done`, and not after a violation that was not
+    /// examined.
     pub resume_at: u64,
-    /// From the start to now.
+    /// The time since the start.
     pub elapsed: Duration,
-    /// One for each function of the campaign, in the order of the vocabulary.
+    /// The statistics of each function of the campaign, in the order of the vocabulary.
     pub functions: Vec<FunctionStats>,
-    /// The longest dispatch.
+    /// The duration of the longest dispatch.
     pub slowest: Duration,
-    /// The most memory that a worker had resident, in bytes; `None` where it was not measured.
+    /// The peak resident memory of a worker in bytes; `None` if it was not measured.
     pub memory: Option<u64>,
-    /// The findings told, without those that were not looked into.
+    /// The number of findings, without violations that were not examined.
     pub findings: usize,
-    /// The limits of the plugin told: what it cannot do, and no host asks of it. See
-    /// [`PluginLimit`](crate::check::PluginLimit).
+    /// The number of the plugin's limits that were found: what it cannot do and no host requires.
+    /// See [`PluginLimit`](crate::check::PluginLimit).
     pub limits: usize,
-    /// Violations of measurements that did not show again, and so are no findings.
+    /// The number of measured violations that did not reproduce, and so are not findings.
     pub unconfirmed: u64,
-    /// Violations that there was no time to look into.
+    /// The number of violations that were not examined for lack of time.
     pub unexamined: u64,
-    /// Those of them in which neither a clock nor another measurement had a say, or a clock in several sessions, or that are
-    /// the death of a worker: something is wrong.
+    /// The number of these that are certain: no timing or other measurement was involved, or a
+    /// timeout was seen in several sessions, or a worker died.
     pub unexamined_certain: u64,
-    /// Whether it was ended early: from outside, or by an error.
+    /// Whether the campaign ended early: by a request or an error.
     pub interrupted: bool,
-    /// The phase that it is in, or was in last.
+    /// The current or last phase.
     pub phase: Option<Phase>,
 }
 
 impl Summary {
-    /// All dispatches of cases' steps.
+    /// Returns the number of dispatches of the cases' steps.
     pub fn dispatches(&self) -> u64 {
         let functions = self.functions.iter();
         functions.map(|stats| stats.counts.dispatches).sum()
     }
 }
 
-/// What the dispatches of one function came to.
+/// The statistics of one function.
 #[derive(Clone, Debug)]
 pub struct FunctionStats {
     /// The function.
     pub function: &'static Function,
-    /// What they came to.
+    /// The counts of its dispatches.
     pub counts: Counts,
 }
 
-/// What dispatches came to.
+/// Counts of dispatches by their outcomes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// How many there were.
+    /// The number of dispatches.
     pub dispatches: u64,
-    /// How often the outcome was `Ok`.
+    /// The number of `Ok` outcomes.
     pub ok: u64,
-    /// How often it was a fallback, by the kind of cause; `unknown` where the host does not tell it.
+    /// The number of fallbacks by the kind of cause; `unknown` if the host does not report it.
     pub fallbacks: BTreeMap<String, u64>,
-    /// The time in these dispatches.
+    /// The total time of the dispatches.
     pub time: Duration,
-    /// The fuel of each that called the guest, where the host tells it.
+    /// The fuel of each dispatch that called the guest, if the host reports it.
     pub fuel: Distribution,
-    /// The time of each, in microseconds.
+    /// The time of each dispatch, in microseconds.
     pub latency_us: Distribution,
 }
 
 impl Counts {
-    /// Adds further ones.
+    /// Adds the counts of others.
     pub fn add(&mut self, other: &Self) {
         self.dispatches += other.dispatches;
         self.ok += other.ok;

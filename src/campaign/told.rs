@@ -1,18 +1,18 @@
-//! What a campaign has told, each once.
+//! The findings that a campaign has reported, each once.
 
 use std::collections::BTreeSet;
 
 use crate::check::{CheckRef, Violation};
 use crate::finding::{Finding, Known, KnownFindings};
 
-/// The effects that a finding is known for, with its check and class.
+/// The effects of a reported finding, with its check and class.
 struct KnownEffects {
     check: CheckRef,
     class: String,
     effects: BTreeSet<&'static str>,
 }
 
-/// What was told.
+/// The findings that were reported.
 #[derive(Default)]
 pub(super) struct Told {
     findings: KnownFindings,
@@ -20,12 +20,12 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Whether a violation is known without a look at its case.
+    /// Returns whether a violation is known without examining its case.
     pub(super) fn has(&self, violation: &Violation) -> bool {
         self.findings.has(violation)
     }
 
-    /// What is known when a violation is looked into.
+    /// Returns what is known that may help to confirm this violation.
     pub(super) fn known(&self, violation: &Violation) -> Known {
         let of_it = self
             .effects
@@ -37,7 +37,7 @@ impl Told {
         }
     }
 
-    /// The finding to tell, if it is new.
+    /// Returns the finding to report, if it is new.
     pub(super) fn insert<R>(&mut self, finding: Finding<R>) -> Option<Finding<R>> {
         let finding = self.findings.insert(finding)?;
         let Violation { check, class, .. } = &finding.violation;

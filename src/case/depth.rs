@@ -1,4 +1,4 @@
-//! How deep a case is looked into.
+//! The depth of a case: how much is done besides its steps.
 
 /// How much the runner does besides the steps of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

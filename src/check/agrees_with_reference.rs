@@ -1,5 +1,5 @@
-//! `agrees_with_reference`: the published host comes to the same, where it survives. A violation means that what
-//! was tested here is not what runs there.
+//! `agrees_with_reference`: the published host returns the same, where it survives. A violation
+//! means that the host tested here behaves differently from the published one.
 
 use std::sync::Arc;
 
@@ -7,11 +7,12 @@ use super::{Check, Violation, quote};
 use crate::case::Depth;
 use crate::record::{CaseRecord, Outcome, StepResult};
 
-/// Holds when each step came to the same on a fresh session as on one of the published host.
+/// Holds when each step has the same outcome on a fresh session and on a session of the published
+/// host.
 ///
-/// Of the puppet, cases with steps that differ for good reasons are not compared: those that call Extism's functions by
-/// themselves, that allocate more than the guard allows, and that run out of fuel or time, of which the guard takes a
-/// little.
+/// Some of the puppet's cases are not compared, because the hosts may differ for good reasons:
+/// cases that call Extism's functions directly, allocate more than the guard allows, or run out of
+/// fuel or time, of which the guard takes a little.
 #[derive(Debug)]
 pub struct AgreesWithReference;
 

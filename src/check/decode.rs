@@ -1,12 +1,13 @@
-//! The meaning of an answer's bytes, worked out apart from the host's own decoding.
+//! The meaning of an answer's bytes, decoded independently of the host.
 
 use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::wire::{Function, VERSION_KEY, nesting, values};
 
-/// The response that these bytes are, as JSON, and `None` where they are no sound answer: a JSON object
-/// and nothing else, with the integer `version` as its (last) `_v`, and the function's response beside it.
+/// Returns the response in these bytes as JSON. Returns `None` unless the answer is valid: a JSON
+/// object and nothing else, with the integer `version` as its (last) `_v`, and otherwise the
+/// function's response.
 pub(crate) fn sound_response(function: &Function, version: u32, answer: &[u8]) -> Option<Value> {
     let mut object = match serde_json::from_slice(answer) {
         Ok(Value::Object(object)) => object,
@@ -20,8 +21,8 @@ pub(crate) fn sound_response(function: &Function, version: u32, answer: &[u8]) -
     }
 }
 
-/// Whether a value is the same as the one that is expected to whoever reads them: the keys of objects may stand in any order,
-/// and numbers are what their texts say, so that 1 is not 1.0, nor 0.0 the same as -0.0.
+/// Returns whether two values mean the same to a reader: keys of objects may be in any order, and
+/// numbers are compared as written, so 1 differs from 1.0, and 0.0 from -0.0.
 pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
     is_same_with(one, other, |one, other| one.to_bits() == other.to_bits())
 }
@@ -47,8 +48,8 @@ fn is_same_with(one: &Value, other: &Value, is_same_float: fn(f64, f64) -> bool)
     }
 }
 
-/// Of a request: a float of 32 bits may be written in as few digits as tell it from others of its kind, as serde_json does
-/// where it makes no tree first.
+/// Returns whether a float in a request is the expected one. A 32-bit float may be written with the
+/// fewest digits that identify it, as serde_json does when it does not build a tree first.
 fn is_sent_float(one: f64, expected: f64) -> bool {
     let single = expected as f32;
     one.to_bits() == expected.to_bits()
@@ -59,8 +60,8 @@ fn is_sent_float(one: f64, expected: f64) -> bool {
                 .is_ok_and(|shortest: f64| shortest.to_bits() == one.to_bits()))
 }
 
-/// Whether two texts are the same JSON; how it is written, and in which order keys stand, is the writer's choice. A text with
-/// a key that is there twice is not the same as one without.
+/// Returns whether two texts are the same JSON. White space, escapes and the order of keys do not
+/// matter. A text with a duplicate key differs from one without.
 pub(crate) fn is_same_json(one: &[u8], other: &[u8]) -> bool {
     if one == other || values(one) != values(other) {
         return one == other;
@@ -70,10 +71,11 @@ pub(crate) fn is_same_json(one: &[u8], other: &[u8]) -> bool {
         .is_some_and(|(one, other)| is_same_with(&one, &other, is_sent_float))
 }
 
-/// No request is deeper: what a host sends in its place may be, and reading takes a thread's stack.
+/// The deepest JSON that is read. Requests are not deeper, but the input that a host sends instead
+/// may be, and reading it takes stack.
 const DEPTH_MAX: usize = 640;
 
-/// JSON that may be deeper than a parser follows.
+/// Reads JSON that may exceed the parser's recursion limit.
 fn read(json: &[u8]) -> Option<Value> {
     if nesting(json) > DEPTH_MAX {
         return None;

@@ -1,12 +1,13 @@
-//! `deterministic`: the same case on a fresh session comes to the same. A violation makes findings that
-//! cannot be replayed.
+//! `deterministic`: the same case has the same results on every fresh session. A violation produces
+//! findings that cannot be replayed.
 
 use super::within_memory::excess;
 use super::{Check, Nature, Violation, quote};
 use crate::case::Depth;
 use crate::record::CaseRecord;
 
-/// Holds when two fresh sessions agree on the case. Where the clock had a say they need not.
+/// Holds when two fresh sessions have the same results for the case. They may differ if a time
+/// limit was involved.
 #[derive(Debug)]
 pub struct Deterministic;
 

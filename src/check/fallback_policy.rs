@@ -1,5 +1,5 @@
-//! `fallback_policy`: a failing call gives the function's own fallback. A violation can skip a signature:
-//! a signer that fails must fail the request.
+//! `fallback_policy`: a failing call returns the function's own fallback. A violation can skip a
+//! signature: a signer that fails must fail the request.
 
 use super::{Check, Violation, quote};
 use crate::case::Depth;
@@ -8,9 +8,9 @@ use crate::puppet::Ending;
 use crate::record::{CaseRecord, Outcome, StepRecord};
 use crate::wire::Function;
 
-/// Holds when every fallback is `F::FALLBACK`, and every call that the guest ended by a trap, an error, an exit
-/// code or the clock is a fallback, as is one of a function that was not negotiated. Calls that take too much
-/// fuel are for `within_fuel`.
+/// Holds when every fallback is `F::FALLBACK`, and every call that ends with a trap, an error, an
+/// exit code or a timeout, or whose function was not negotiated, is a fallback. Calls that take too
+/// much fuel are left to `within_fuel`.
 #[derive(Debug)]
 pub struct FallbackPolicy;
 

@@ -1,4 +1,4 @@
-//! What a check is, and what it returns.
+//! The interface of a check, and the violations that it returns.
 
 use std::fmt::{self, Debug, Write as _};
 use std::ops::Deref;
@@ -16,39 +16,41 @@ use crate::wire::Function;
 
 /// A check.
 ///
-/// All that is known of a check is said here, in its file: what it finds, how deep a case must be run for it, how bad that is
-/// and what to do. What a check does not say has a default that suits a check of your own about the host.
+/// Everything that the crate knows about a check is in its implementation: what it finds, how deep
+/// a case must run for it, how severe a violation is, and what to do about it. The defaults suit a
+/// check of your own that judges the host.
 ///
-/// A violation refers to its check for as long as it is kept, so a check is a constant: `&MyCheck`, or a `static`
-/// where it has settings.
+/// Violations keep a reference to their check, so a check is a constant: `&MyCheck`, or a `static`
+/// if it has settings.
 ///
 /// # Obligations
-/// - It depends on nothing but the record, so that the same record gives the same violations.
-/// - Of a record that a sound host and a sound plugin left, it returns nothing.
+/// - The result depends on the record only: the same record gives the same violations.
+/// - The record of a correct host and a correct plugin gives no violations.
 pub trait Check: Debug + Sync {
-    /// The check's stable name, which no other check has: the vocabulary of the command line and the reports.
+    /// Returns the check's stable and unique name, for the command line and reports.
     fn name(&self) -> &'static str;
 
-    /// Everything in the record that must not be.
+    /// Returns all violations in the record.
     fn check(&self, record: &CaseRecord) -> Vec<Violation>;
 
-    /// What it looks at.
+    /// Returns what the check looks at.
     fn nature(&self) -> Nature {
         Nature::Host
     }
 
-    /// How deep a case must be run for the check to find something. Of a check that does not say so nobody knows.
+    /// Returns how deep a case must run for the check to find something. The default is safe for
+    /// any check.
     fn depth(&self) -> Depth {
         Depth::Thorough
     }
 
-    /// Whether the check judges a measurement, of time or of memory. What it finds counts only if it shows every
-    /// time.
+    /// Returns whether the check judges a measurement of time or memory. Such a violation counts
+    /// only if it reproduces every time.
     fn is_measurement(&self) -> bool {
         false
     }
 
-    /// How bad a violation of it is.
+    /// Returns how severe a violation is.
     fn severity(&self, violation: &Violation) -> Severity {
         let _ = violation;
         match self.nature() {
@@ -58,7 +60,7 @@ pub trait Check: Debug + Sync {
         }
     }
 
-    /// What a violation of it means and what to do.
+    /// Returns what a violation means and what to do about it.
     fn advice(&self, violation: &Violation) -> Advice {
         let _ = violation;
         if self.nature().is_of_plugin() {
@@ -68,8 +70,8 @@ pub trait Check: Debug + Sync {
         }
     }
 
-    /// A class that stands for many more like this one, of which a plugin may make up as many as it likes; `None` where there
-    /// is a bounded number of them.
+    /// Returns the class that stands for all classes like this one, if a plugin can produce any
+    /// number of them; `None` if their number is bounded.
     fn others(&self, class: &str) -> Option<&'static str> {
         let families = [
             (EXIT_CODE, "exit code: others"),
@@ -80,56 +82,57 @@ pub trait Check: Debug + Sync {
         family.map(|(_, others)| others)
     }
 
-    /// What a violation of it is where only requests show it that hosts do send; `None` where that makes no difference.
+    /// Returns what a violation becomes if requests that hosts send also show it; `None` if that
+    /// makes no difference.
     fn on_usual_requests(&self, violation: &Violation) -> Option<Violation> {
         let _ = violation;
         None
     }
 }
 
-/// A violation in words.
+/// An explanation of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advice {
-    /// What it means.
+    /// The meaning of the violation.
     pub explanation: &'static str,
-    /// What to do.
+    /// The recommended action.
     pub advice: &'static str,
 }
 
-/// How bad a violation is.
+/// The severity of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// The plugin cannot do what no host asks of it: a limit, and no failure.
+    /// The plugin cannot do something that no host requires: a limit, not a failure.
     Limit,
-    /// A request is answered worse than it could be, or one day will be.
+    /// A request is answered worse than it could be, or will fail one day.
     Warning,
     /// The plugin fails a request that it should answer, or answers it wrongly.
     Error,
-    /// The host breaks its promise: whatever runs on it is in danger.
+    /// The host breaks an obligation, which endangers everything that runs on it.
     Critical,
 }
 
-/// Of the checks that are not about the plugin, but about the host that runs it.
+/// The default advice of checks that judge the host.
 const OF_THE_HOST: Advice = Advice {
     explanation: "The host did not keep its promise to the plugin's caller.",
     advice: "This is the host's fault, whatever the plugin does: tell its maintainers, with the case.",
 };
 
-/// Of an embedder's check of plugins that does not say more.
+/// The default advice of checks that judge plugins.
 const OF_THE_PLUGIN: Advice = Advice {
     explanation: "The plugin does what this check forbids.",
     advice: "The replay prints the requests and what was seen.",
 };
 
-/// A check, as violations and workers refer to it. It is written as the check's name, and read where that is of
-/// [`all_checks`](super::all_checks). Two are the same where their names are, which is decided here and nowhere else: whoever
-/// wants to know more asks the check.
+/// A reference to a check, used by violations and workers. It is serialized as the check's name,
+/// and deserialized if the name is one of [`all_checks`](super::all_checks). References are equal
+/// if the names are. Everything else is asked of the check.
 #[derive(Clone, Copy)]
 pub struct CheckRef(&'static dyn Check);
 
 impl CheckRef {
-    /// A reference to a check.
+    /// Returns a reference to a check.
     pub fn new(check: &'static dyn Check) -> Self {
         Self(check)
     }
@@ -169,26 +172,26 @@ impl Serialize for CheckRef {
     }
 }
 
-/// Something that must not be.
+/// A violation of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
     /// The check that found it.
     pub check: CheckRef,
     /// The name of the wire function.
     pub function: String,
-    /// What sets it apart from other violations of the same check and function, such as the kind of a
-    /// trap; empty if nothing.
+    /// What distinguishes it from other violations of the same check and function, such as the kind
+    /// of a trap; empty if nothing does.
     pub class: String,
-    /// Where in the plugin it is, where that is known.
+    /// Where in the plugin it is, if that is known.
     pub site: Option<Box<Site>>,
-    /// What was seen, for people.
+    /// What was observed, for people.
     pub detail: String,
-    /// Whether a measurement showed it: see [`Check::is_measurement`].
+    /// Whether it depends on a measurement: see [`Check::is_measurement`].
     pub measured: bool,
 }
 
 impl Violation {
-    /// What a check found about a function.
+    /// Returns a violation that a check found for a function.
     pub fn new(check: &'static dyn Check, function: &Function, detail: String) -> Self {
         Self {
             check: CheckRef::new(check),
@@ -200,14 +203,14 @@ impl Violation {
         }
     }
 
-    /// The same, set apart from others of the check and function.
+    /// Returns the violation with a class.
     #[must_use]
     pub fn with_class(self, class: impl Into<String>) -> Self {
         let class = one_line(class.into());
         Self { class, ..self }
     }
 
-    /// The same, at a place in the plugin, which its detail tells.
+    /// Returns the violation with its site in the plugin, which is added to the detail.
     #[must_use]
     pub fn with_site(mut self, site: Option<Site>) -> Self {
         if let Some(site) = &site {
@@ -217,7 +220,8 @@ impl Violation {
         self
     }
 
-    /// The class, and the function of the plugin that it is in, unless that is the one that was called.
+    /// Returns the class, and the plugin function that it is in, unless that is the one that was
+    /// called.
     pub fn label(&self) -> String {
         match &self.site {
             Some(site) if site.names() != self.function => {
@@ -227,8 +231,8 @@ impl Violation {
         }
     }
 
-    /// What tells it from other bugs: the check, the class, and the place in the plugin. Where that is not known, the wire
-    /// function.
+    /// Returns what distinguishes it from other bugs: the check, the class, and the site in the
+    /// plugin, or the wire function if the site is unknown.
     pub fn key(&self) -> String {
         let place = match &self.site {
             Some(site) => site.key(),
@@ -237,7 +241,8 @@ impl Violation {
         format!("{}-{place}-{}", self.check, self.class)
     }
 
-    /// Whether another one is of the same bug. One whose place is found out later may be at that of the first.
+    /// Returns whether both are of the same bug. A violation whose site is only located later also
+    /// matches one without a site.
     pub(crate) fn is_like(&self, other: &Self, any_function: bool) -> bool {
         let same_place = match (&self.site, &other.site) {
             (Some(site), Some(others)) => site == others,
@@ -247,32 +252,32 @@ impl Violation {
         self.check == other.check && self.class == other.class && same_place
     }
 
-    /// How bad it is.
+    /// Returns the severity.
     pub fn severity(&self) -> Severity {
         self.check.severity(self)
     }
 
-    /// What it means and what to do.
+    /// Returns what it means and what to do about it.
     pub fn advice(&self) -> Advice {
         self.check.advice(self)
     }
 
-    /// Whether it is a limit of the plugin and no failure: nobody denied limits.
+    /// Returns whether it is a limit of the plugin, not a failure: limits are not denied.
     pub fn is_limit(&self) -> bool {
         self.nature() == Nature::Limit
     }
 
-    /// Whether the clock or the machine has a say in it.
+    /// Returns whether it depends on timing or on the machine.
     pub fn is_flaky(&self) -> bool {
         self.measured || [TIMEOUT, NO_ANSWER].contains(&&self.class[..])
     }
 
-    /// What its check looks at.
+    /// Returns what its check looks at.
     pub(crate) fn nature(&self) -> Nature {
         self.check.nature()
     }
 
-    /// Whether its place in the plugin is not known, and a copy that is metered can tell it.
+    /// Returns whether its site is unknown and a metered copy of the plugin can locate it.
     pub(crate) fn can_be_located(&self) -> bool {
         let classes = [OUT_OF_FUEL, TIMEOUT, UNDECODABLE];
         self.site.is_none()
@@ -281,13 +286,14 @@ impl Violation {
             && !self.class.starts_with(NOT_BASE64)
     }
 
-    /// See [`Check::others`]; `None` also where this one stands for others.
+    /// Returns the class of [`Check::others`]; `None` if this violation already has that class.
     pub(crate) fn others(&self) -> Option<&'static str> {
         let others = self.check.others(&self.class);
         others.filter(|others| self.class != *others)
     }
 
-    /// What a limit is where a host does send such a request; `None` where this is no limit.
+    /// Returns the violation that this limit becomes if a host sends such a request; `None` if it
+    /// is not a limit.
     pub(crate) fn as_no_limit(&self) -> Option<Self> {
         self.check.on_usual_requests(self)
     }

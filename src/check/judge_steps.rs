@@ -1,10 +1,10 @@
-//! Checks that judge each step by itself.
+//! Runs checks that judge each step separately.
 
 use super::{Check, Violation, no_poison};
 use crate::record::{CaseRecord, StepRecord};
 
-/// The violations of a check that judges each step by itself; `judge` says what is wrong with one. What a session does
-/// that is known to be poisoned is `no_poison`'s matter.
+/// Returns the violations of a check that judges each step separately; `judge` returns what is
+/// wrong with a step. Steps on a session that is known to be poisoned are left to `no_poison`.
 pub(super) fn judge_steps(
     check: &'static dyn Check,
     record: &CaseRecord,
@@ -13,7 +13,8 @@ pub(super) fn judge_steps(
     judge_each(check, record, record.steps.iter().enumerate(), judge)
 }
 
-/// The same of a check that reads what was said and answered: of steps that repeat each other the first tells all.
+/// Does the same for a check that reads requests and answers: of steps that repeat each other, only
+/// the first is judged.
 pub(super) fn judge_distinct_steps(
     check: &'static dyn Check,
     record: &CaseRecord,

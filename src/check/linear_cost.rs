@@ -1,5 +1,6 @@
-//! `linear_cost`: a request of twice the size takes no more than about twice the fuel. A violation is a plugin that
-//! goes over a part of the request again and again, and fails where a plain one would not.
+//! `linear_cost`: a request of twice the size takes at most about twice the fuel. A violation is a
+//! plugin that processes a part of the request repeatedly, and so fails where a simpler one would
+//! not.
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
@@ -9,16 +10,17 @@ use crate::case::{Depth, MANY_STEPS};
 use crate::host::{Cause, DispatchOutcome};
 use crate::record::{CaseRecord, StepRecord};
 
-/// By how much what a byte more costs may grow from size to size.
+/// The most by which the cost of an additional byte may grow from one size to the next.
 const GROWTH_MAX: f64 = 1.4;
 
-/// What a request must have cost, in fuel, for the growth before it to count.
+/// The least fuel that a request must have taken for the growth before it to count.
 const COST_MIN: u64 = HANDSHAKE_FUEL / 50;
 
-/// Holds when a plugin that runs out of fuel, at more than an ordinary size, took about the same for each byte before,
-/// or less and less. It is judged on four requests in a row that were answered, each larger than the one before, in cases
-/// of fewer than [`MANY_STEPS`]. At an ordinary size, running out of fuel is [`PluginFault`](crate::check::plugin_fault::PluginFault)'s matter,
-/// and on what no host sends [`PluginLimit`](crate::check::plugin_limit::PluginLimit)'s.
+/// Holds when a plugin that runs out of fuel at more than an ordinary size had a constant or
+/// falling cost per byte before. It is judged on four consecutive answered requests, each larger
+/// than the one before, in cases of fewer than [`MANY_STEPS`]. Running out of fuel at an ordinary
+/// size is left to [`PluginFault`](crate::check::plugin_fault::PluginFault), and on input that no
+/// host sends to [`PluginLimit`](crate::check::plugin_limit::PluginLimit).
 #[derive(Debug)]
 pub struct LinearCost;
 
@@ -60,10 +62,11 @@ impl Check for LinearCost {
     }
 }
 
-/// The request that was too large, by its place in the record, where the cost of those before it grew and grew; and how.
+/// Returns the index in the record of the request that ran out of fuel, if the cost of those before
+/// it kept growing, and a description of the growth.
 pub(crate) fn end(record: &CaseRecord) -> Option<(usize, String)> {
     let steps = plugin_steps(record);
-    // Among many requests some may grow by chance.
+    // Among many requests, the cost of some may grow by chance.
     if steps.len() >= MANY_STEPS {
         return None;
     }
@@ -88,14 +91,14 @@ pub(crate) fn end(record: &CaseRecord) -> Option<(usize, String)> {
     Some((end, detail))
 }
 
-/// The size and the fuel of a request to the same function that was answered.
+/// Returns the size and the fuel of an answered request to the same function.
 fn cost(step: &StepRecord, failing: &StepRecord) -> Option<(usize, u64)> {
     let answered = matches!(step.result.outcome(), Some(DispatchOutcome::Ok(_)));
     let same = step.function == failing.function;
     (answered && same).then_some((step.input()?.len(), step.call.fuel?))
 }
 
-/// What each further byte took, in words, if that grew and grew.
+/// Describes the cost of each additional byte, if it kept growing.
 fn growth(costs: &[(usize, u64)]) -> Option<String> {
     let [.., last] = costs else {
         return None;
@@ -129,7 +132,7 @@ mod tests {
         };
         assert_eq!(of(|n| 50_000.0 + 300.0 * n), None);
         assert_eq!(of(|n| 30.0 * n * n.log2()), None);
-        // Too little to be the reason.
+        // The growth is too small to be the reason.
         assert_eq!(of(|n| 0.001 * n * n), None);
         assert_eq!(
             of(|n| 0.1 * n * n).as_deref(),

@@ -25,7 +25,8 @@ use super::within_wall::WithinWall;
 use super::{Check, CheckRef, Nature, Violation};
 use crate::record::CaseRecord;
 
-/// All checks: those of the host, and the plugin's own, which have nothing to say about the puppet.
+/// The default checks: those of the host, and those of the plugin, which do not apply to the
+/// puppet.
 pub const CHECKS: [&dyn Check; 18] = [
     &NoCrash,
     &NoPanic,
@@ -47,10 +48,10 @@ pub const CHECKS: [&dyn Check; 18] = [
     &NoCarryover,
 ];
 
-/// Those for whoever asks for them.
+/// The checks that run only on request.
 pub const STRICT_CHECKS: [&dyn Check; 2] = [&NoLimit, &NoRefusal];
 
-/// [`CHECKS`], and with what is denied: limits, refusals.
+/// Returns [`CHECKS`], adjusted if limits or refusals are denied.
 pub fn checks(deny_limits: bool, deny_refusals: bool) -> Vec<&'static dyn Check> {
     let mut checks = CHECKS.to_vec();
     if deny_limits {
@@ -63,17 +64,17 @@ pub fn checks(deny_limits: bool, deny_refusals: bool) -> Vec<&'static dyn Check>
     checks
 }
 
-/// All checks that there are.
+/// Returns all checks, including those that run only on request.
 pub fn all_checks() -> impl Iterator<Item = &'static dyn Check> {
     CHECKS.into_iter().chain(STRICT_CHECKS)
 }
 
-/// The check of this name.
+/// Returns the check with this name.
 pub fn check_named(name: &str) -> Option<&'static dyn Check> {
     all_checks().find(|check| check.name() == name)
 }
 
-/// Everything that the checks find in a record, in the order of the checks.
+/// Returns the violations of all checks in a record, in the order of the checks.
 pub fn check_all(checks: &[&dyn Check], record: &CaseRecord) -> Vec<Violation> {
     checks
         .iter()
@@ -81,7 +82,7 @@ pub fn check_all(checks: &[&dyn Check], record: &CaseRecord) -> Vec<Violation> {
         .collect()
 }
 
-// Here, where all of them are known, so that a check need not know the others.
+// This is here because all checks are known here, so that a check need not know the others.
 impl<'de> Deserialize<'de> for CheckRef {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;

@@ -1,10 +1,10 @@
-//! The oracles: what must hold of everything that was observed.
+//! Checks: what must hold for everything that was observed; oracles, in the literature.
 //!
-//! One file for each check. A check reads a [`CaseRecord`](crate::record::CaseRecord) and returns what is wrong with it. What most of them find
-//! is a broken promise of the host, whoever the plugin is; [`PluginFault`], [`LinearCost`], [`NoDrift`] and [`NoCarryover`]
-//! find what
-//! is wrong with the plugin, and [`PluginLimit`] what it cannot do and no host asks of it. What the rest of the crate has to
-//! know of a check it asks the [`Check`], and of what the check looks at its [`Nature`]: nothing depends on a name.
+//! One file per check. A check reads a [`CaseRecord`](crate::record::CaseRecord) and returns
+//! violations. Most checks judge the host, whichever plugin it runs. [`PluginFault`],
+//! [`LinearCost`], [`NoDrift`] and [`NoCarryover`] judge the plugin, and [`PluginLimit`] finds what
+//! the plugin cannot do but no host requires. The rest of the crate asks the [`Check`] for its
+//! properties and for its [`Nature`], and never depends on the name of a check.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -62,18 +62,18 @@ pub use within_fuel::WithinFuel;
 pub use within_memory::{WithinMemory, memory_max_bytes};
 pub use within_wall::{BUSY_WALL_MAX, WithinWall, may_be_busy};
 
-/// Of the memory of the process, be it a host or a plugin that takes it.
+/// The advice on the memory of the process, whether a host or a plugin takes it.
 const OF_THE_MEMORY: Advice = Advice {
     explanation: "The process keeps or takes more memory than a session may.",
     advice: "Look at what grows with each call; a plugin's memory is bounded to 64 MiB.",
 };
 
-/// Shortens what a violation quotes.
+/// Shortens a value that is quoted in a violation.
 fn quote(value: &impl Display) -> String {
     const MOST: usize = 400;
     first_chars(&value.to_string(), MOST)
 }
 
-/// What a dispatch may take beyond `HANDSHAKE_WALL_MS`: for JSON, for waking the thread that keeps the
-/// time, and for the guest to come to a place where it can be stopped.
+/// The time that a dispatch may take beyond `HANDSHAKE_WALL_MS`: for JSON, for waking the timer's
+/// thread, and for the guest to reach a point where it can be stopped.
 pub const WALL_SLACK: Duration = Duration::from_millis(50);

@@ -1,37 +1,40 @@
 //! What a check looks at.
 
-/// What a check looks at, for whoever confirms, counts or retries what it finds without knowing the check.
+/// What a check looks at, for code that confirms, counts or retries violations without knowing the
+/// check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nature {
-    /// A promise of the host to whoever calls it.
+    /// An obligation of the host to its caller.
     Host,
-    /// Whether the process lives. A death is reported whoever caused it, and says more than what else was seen.
+    /// Whether the process survives. A death is reported whatever caused it, and outranks other
+    /// violations.
     Death,
-    /// How long a dispatch takes: where others keep the machine busy, that may be nobody's fault.
+    /// The time of a dispatch. On a busy machine it may be long through nobody's fault.
     Time,
-    /// The most memory that a process had. It never falls, so that each process shows it only once.
+    /// The peak memory of a process. It never falls, so each process shows it only once.
     PeakMemory,
-    /// Whether sessions come to the same. A plugin that fails now and then does not either.
+    /// Whether sessions have the same results. A plugin that fails now and then also violates this.
     Agreement,
-    /// What a healthy call comes to behind other calls. A plugin that breaks itself changes that too.
+    /// The result of a healthy call after other calls. A plugin that breaks itself also changes it.
     HealthyCall,
-    /// What a call of a plugin does wrong. A run of a metered copy may tell where, and calls before it may be the reason.
+    /// A faulty call of a plugin. A run of a metered copy may locate it, and earlier calls may be
+    /// the cause.
     PluginCall,
     /// How a plugin changes with the number of calls, whichever function was called last.
     PluginDrift,
-    /// What a plugin cannot do, and no host asks of it.
+    /// What a plugin cannot do and no host requires.
     Limit,
-    /// All else of a plugin.
+    /// Anything else about a plugin.
     Plugin,
 }
 
 impl Nature {
-    /// Whether it is the plugin's, whatever the host is.
+    /// Returns whether only the plugin can be the cause, whatever the host is.
     pub fn is_of_plugin(self) -> bool {
         match self {
             Self::PluginCall | Self::PluginDrift | Self::Limit | Self::Plugin => true,
             Self::Host | Self::Death | Self::Time | Self::PeakMemory => false,
-            // Of the host: what a plugin may change too is not the plugin's alone.
+            // A plugin may cause these too, but not only a plugin.
             Self::Agreement | Self::HealthyCall => false,
         }
     }

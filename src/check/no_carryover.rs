@@ -1,4 +1,5 @@
-//! `no_carryover`: an answer is made of its own request. A violation tells one caller what another one sent.
+//! `no_carryover`: an answer contains nothing from another request. A violation reveals one
+//! caller's request to another.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +10,12 @@ use super::{Advice, Check, Nature, Violation};
 use crate::case::{Depth, MARKER};
 use crate::record::{CaseRecord, StepRecord};
 
-/// The digits behind a marker's beginning.
+/// The number of digits after a marker's prefix.
 const DIGITS: usize = 8;
 
-/// Holds when every marker in a plugin's answer, as it is or in base64, is in the request that was answered. Generators put
-/// markers into requests, each into one. State that says nothing of other requests is no carryover.
+/// Holds when every marker in a plugin's answer, plain or in base64, is in the request that was
+/// answered. Generators put markers into requests, a different one into each. State that contains
+/// nothing from other requests is allowed.
 #[derive(Debug)]
 pub struct NoCarryover;
 
@@ -54,8 +56,8 @@ fn judge(step: &StepRecord) -> Option<Violation> {
     Some(Violation::new(&NoCarryover, step.function, detail))
 }
 
-/// The markers in a JSON text. It is not read as JSON, which may be nested too deep: what is in base64 stands between
-/// quotes.
+/// Returns the markers in a JSON text. The text is not parsed, because it may be nested too deep;
+/// base64 is found between quotes.
 fn markers(json: &[u8]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     add_markers(json, &mut found);

@@ -1,5 +1,5 @@
-//! `no_drift`: the same request costs the same, however often it was made. A violation is a plugin that keeps ever
-//! more, and one day runs out of fuel or memory.
+//! `no_drift`: the same request costs the same, however often it was made. A violation is a plugin
+//! that keeps accumulating data, and will run out of fuel or memory one day.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,18 +10,19 @@ use crate::host::DispatchOutcome;
 use crate::record::{CaseRecord, StepRecord};
 use crate::wire::Function;
 
-/// By so many calls the fuel of one may grow, whatever it is.
+/// The growth of a call's fuel that is always allowed.
 const GROWTH_MIN: u64 = 32;
 
-/// The part of its fuel by which a call must grow to count: one in so much.
+/// A call must grow by more than one part in this many of its fuel to count.
 const GROWTH_PART: u64 = 50;
 
-/// The class of a memory that grows.
+/// The class of growing memory.
 const MEMORY: &str = "memory";
 
-/// Holds when neither the fuel nor the memory of a plugin grows with the number of equal requests, which must be
-/// [`MANY_STEPS`] to be judged; for its memory, requests may also take turns. What fills up, such as a cache of bounded
-/// size, is no drift, nor is what comes now and then, such as moving a list that grew.
+/// Holds when neither the fuel nor the memory of a plugin grows with the number of equal requests.
+/// It is judged from [`MANY_STEPS`] requests on; for memory, different requests may also alternate.
+/// Growth that ends, such as that of a bounded cache, is not drift, nor are occasional costs, such
+/// as moving a list that grew.
 #[derive(Debug)]
 pub struct NoDrift;
 
@@ -93,13 +94,13 @@ fn drift_of_memory(calls: &[StepRecord]) -> Option<Violation> {
     let quarter = calls.len().div_ceil(4);
     let (first_quarter, others) = calls.split_at(quarter);
     let requests: BTreeSet<_> = first_quarter.iter().map(key).collect();
-    // A request that was not seen before, and is larger, may rightly take more memory.
+    // A larger request that was not seen before may rightly take more memory.
     if others.iter().any(|step| !requests.contains(&key(step))) {
         return None;
     }
     let memory = calls.iter().map(|step| step.guest_memory);
     let memory = memory.collect::<Option<Vec<u64>>>()?;
-    // A fresh instance has to take again what it had.
+    // A fresh instance has to allocate its memory again.
     if !memory.is_sorted() {
         return None;
     }
@@ -107,7 +108,7 @@ fn drift_of_memory(calls: &[StepRecord]) -> Option<Violation> {
         .chunks(quarter)
         .filter_map(|part| part.last().copied());
     let at_ends: Vec<u64> = at_ends.collect();
-    // A list that is moved when it doubles grows in one half of the second half only.
+    // A list that is moved when it doubles grows in only one of the last two quarters.
     let [first, second, .., last] = at_ends[..] else {
         return None;
     };
@@ -122,7 +123,7 @@ fn drift_of_memory(calls: &[StepRecord]) -> Option<Violation> {
     grows.then(|| Violation::new(&NoDrift, grower(calls), detail).with_class(MEMORY))
 }
 
-/// The function whose calls took most memory, but for the first call.
+/// Returns the function whose calls took the most memory, without the first call.
 fn grower(calls: &[StepRecord]) -> &'static Function {
     let mut took: BTreeMap<&str, u64> = BTreeMap::new();
     for pair in calls.windows(2) {
@@ -134,7 +135,8 @@ fn grower(calls: &[StepRecord]) -> &'static Function {
     calls.iter().find(is_it).unwrap_or(&calls[0]).function
 }
 
-/// The fuel of one of the first and of one of the last calls, if it grew from quarter to quarter and does not seem to end.
+/// Returns the fuel of one of the first and of one of the last calls, if the fuel grew from quarter
+/// to quarter and the growth does not seem to end.
 fn drift(fuel: &[u64]) -> Option<(u64, u64)> {
     if fuel.len() < MANY_STEPS {
         return None;

@@ -1,15 +1,16 @@
-//! `no_leak`: a session that is closed leaves nothing behind. A violation makes a host that runs for weeks run
-//! out of memory.
+//! `no_leak`: a closed session leaves no memory behind. A violation makes a host that runs for
+//! weeks run out of memory.
 
 use super::{Advice, Check, OF_THE_MEMORY, Violation};
 use crate::case::Depth;
 use crate::record::CaseRecord;
 
-/// What a round of a soak may leave behind, in bytes: caches fill up, and memory is given out by the page.
+/// The most bytes that a round of the leak check may leave behind: caches fill up, and memory is
+/// allocated in pages.
 pub const ROUND_MAX_BYTES: u64 = 256 << 10;
 
-/// Holds when the resident memory does not grow by more than [`ROUND_MAX_BYTES`] in every round in which the case
-/// ran again and again.
+/// Holds unless the resident memory grows by more than [`ROUND_MAX_BYTES`] in every round of
+/// repeated runs of the case.
 #[derive(Debug)]
 pub struct NoLeak;
 

@@ -1,4 +1,4 @@
-//! `no_panic`: a dispatch never unwinds. A violation takes down whoever called the session.
+//! `no_panic`: a dispatch never unwinds. A violation takes down the caller of the session.
 
 use super::{Check, Violation};
 use crate::case::Depth;

@@ -1,5 +1,5 @@
-//! `no_poison`: whatever a call did, the next one is as on a fresh session. A violation lets one request
-//! take others down.
+//! `no_poison`: whatever a call did, the next one behaves as on a fresh session. A violation lets
+//! one request make others fail.
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
@@ -11,17 +11,17 @@ use crate::host::DispatchOutcome;
 use crate::puppet::Ending;
 use crate::record::{CaseRecord, ProbeRecord, StepRecord, StepResult, Subject};
 
-/// Holds when every healthy call in between gets what a fresh session gives, and, where the case ran on
-/// fresh sessions too, its steps came to the same there.
+/// Holds when every healthy call in between returns what it returns on a fresh session, and, if the
+/// case also ran on fresh sessions, its steps have the same results there.
 ///
-/// A healthy call that took the whole of the wall-clock limit, or was ended by the clock, counts if it does so again and
-/// again.
+/// A healthy call that took the whole wall-clock limit, or timed out, counts only if it does so
+/// repeatedly.
 ///
-/// A plugin other than the puppet may keep state, so of it only the healthy calls are compared, and only
-/// whether they are answered.
+/// A plugin other than the puppet may keep state, so only its healthy calls are compared, and only
+/// by whether they are answered.
 ///
-/// Where a fresh session does not give any more what one gave when the host was opened, sessions are not apart: what else is
-/// found then comes of that.
+/// If a fresh session no longer returns what one returned when the host was opened, sessions are
+/// not isolated from each other. Other violations may then be consequences, and are not reported.
 #[derive(Debug)]
 pub struct NoPoison;
 
@@ -49,11 +49,11 @@ impl Check for NoPoison {
             return vec![violation.with_class(OTHER_SESSIONS)];
         }
         let probes = unlike_fresh(record).filter(|probe| {
-            // There nobody can tell.
+            // On a busy machine the cause of a timeout is unknown.
             !probe.hit_time_limit() || probe.busy < WALL_SLACK
         });
         let probes = probes.map(|probe| {
-            // What the puppet does then says little.
+            // The cause says little if the puppet misbehaves.
             let class = match record.subject {
                 Subject::Puppet => None,
                 Subject::Plugin => class(&probe.call),
@@ -73,7 +73,8 @@ impl Check for NoPoison {
                 .with_class(class.unwrap_or_default())
                 .with_site(site);
             Violation {
-                // On a busy machine any call may run into the clock. A host that is poisoned does so every time.
+                // On a busy machine any call may time out. On a poisoned host it does so every
+                // time.
                 measured: probe.hit_time_limit(),
                 ..violation
             }
@@ -98,16 +99,18 @@ impl Check for NoPoison {
     }
 }
 
-/// The class of what one session does to others.
+/// The class of violations in which one session affects others.
 pub(crate) const OTHER_SESSIONS: &str = "other sessions";
 
-/// A healthy call on a fresh session that does not get what it got when the host was opened, for sure.
+/// Returns a healthy call on a fresh session whose result certainly differs from that when the host
+/// was opened.
 pub(crate) fn changed_elsewhere(record: &CaseRecord) -> Option<&ProbeRecord> {
     let mut probes = unlike(&record.on_other_sessions, record.subject);
     probes.find(|probe| !probe.hit_time_limit())
 }
 
-/// The healthy calls that did not get what a fresh session gives, and not for the clock, for sure.
+/// Returns the healthy calls whose results certainly differ from those on a fresh session, not
+/// because of a timeout.
 pub(crate) fn poisoned(record: &CaseRecord) -> impl Iterator<Item = &ProbeRecord> {
     unlike_fresh(record).filter(|probe| !probe.hit_time_limit())
 }
@@ -124,14 +127,15 @@ fn unlike(probes: &[ProbeRecord], subject: Subject) -> impl Iterator<Item = &Pro
 }
 
 fn compare_sessions(record: &CaseRecord) -> Option<Violation> {
-    // Where two fresh sessions differ too, it is no matter of what came before.
+    // If two fresh sessions differ too, earlier calls are not the cause.
     let [fresh, again] = &record.fresh_session[..] else {
         return None;
     };
     if record.subject == Subject::Plugin || fresh != again || record.hit_time_limit() {
         return None;
     }
-    // There no healthy call stands between the steps, and each pays for what the one before it allocated.
+    // On fresh sessions there are no healthy calls between the steps, and each step pays for what
+    // the one before it allocated.
     let before = std::iter::once(None).chain(record.steps.iter().map(Some));
     let mut steps = record.steps.iter().zip(before).zip(fresh);
     let ((step, _), fresh) = steps.find(|((step, before), fresh)| {
@@ -156,8 +160,8 @@ fn differing(step: &StepRecord, fresh: &StepResult) -> Violation {
     Violation::new(&NoPoison, step.function, detail)
 }
 
-/// Whether a step must come to the same on any session. Extism zeroes what a call allocated at the expense of the
-/// next one's fuel, so where fuel may decide it need not.
+/// Returns whether a step must have the same result on any session. Extism zeroes what a call
+/// allocated, with the next call's fuel, so a step that may run out of fuel need not.
 fn is_comparable(step: &StepRecord) -> bool {
     let Some(prediction) = &step.prediction else {
         return true;
@@ -166,7 +170,7 @@ fn is_comparable(step: &StepRecord) -> bool {
     prediction.ending != Ending::Unknown || (prediction.forgetful && far_from_the_end)
 }
 
-/// Whether a step must come to the same right behind the one before it.
+/// Returns whether a step must have the same result directly after the one before it.
 fn holds_behind(step: &StepRecord, before: Option<&StepRecord>) -> bool {
     let prediction = before.and_then(|before| before.prediction.as_ref());
     let carried = prediction.map_or(0, |prediction| prediction.allocates);

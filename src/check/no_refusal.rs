@@ -1,5 +1,5 @@
-//! `no_refusal`: the plugin refuses nothing. Only where that is asked for: to refuse is a plugin's right, and a violation
-//! says which requests it makes use of it for.
+//! `no_refusal`: the plugin refuses no request. It runs only on request, because a plugin may
+//! refuse requests; a violation shows which ones it refuses.
 
 use std::collections::HashSet;
 
@@ -10,10 +10,12 @@ use crate::host::Cause;
 use crate::host::error_reason::without_numbers;
 use crate::record::CaseRecord;
 
-/// So much of an error tells it from others, in characters: behind that many errors quote the request.
+/// The number of characters by which errors are distinguished. After that, many errors quote the
+/// request.
 const CLASS_MAX_CHARS: usize = 120;
 
-/// Holds when no call of a plugin came to an error that the plugin set. Each error is told once, whatever numbers are in it.
+/// Holds when no call of a plugin ended with an error that the plugin set. Errors that differ only
+/// in numbers are reported once.
 #[derive(Debug)]
 pub struct NoRefusal;
 

@@ -1,5 +1,5 @@
-//! `no_retry`: one dispatch is at most one call of the guest. A violation signs twice, counts twice, and
-//! doubles what a hostile guest may take.
+//! `no_retry`: one dispatch is at most one call of the guest. A violation means that a request is
+//! signed or counted twice, and a hostile guest gets twice the resources.
 
 use super::judge_steps::judge_steps;
 use super::no_poison::changed_elsewhere;
@@ -9,10 +9,11 @@ use crate::host::DispatchOutcome;
 use crate::puppet::{Ending, TALLY_MAX};
 use crate::record::{CaseRecord, StepRecord};
 
-/// Holds when the guest knocked as often as its program does. The knocks are counted outside of the guest and of the host.
+/// Holds when the guest makes as many log calls as its program. The log calls are counted outside
+/// of the guest and the host.
 ///
-/// Some programs knock once for each call that the instance has seen: no more than the session has dispatched. A dispatch that
-/// was not answered may have been ended early.
+/// Some programs make one log call for each call that the instance has seen: at most as many as the
+/// session has dispatched. A dispatch without an answer may have ended before all log calls.
 #[derive(Debug)]
 pub struct NoRetry;
 
@@ -26,7 +27,7 @@ impl Check for NoRetry {
         if changed_elsewhere(record).is_some() {
             return found;
         }
-        // Hosts try again behind a failure, and there stands a healthy call.
+        // Hosts retry after a failure, which is where healthy calls are made.
         let probes = record
             .probes
             .iter()
@@ -49,7 +50,7 @@ impl Check for NoRetry {
 fn judge(step: &StepRecord) -> Option<String> {
     let prediction = step.prediction.as_ref()?;
     let heard = step.guest_calls?;
-    // A program that is not foretold may log what an earlier knock left in a block.
+    // A program whose outcome is not predicted may log what an earlier log call left in a block.
     if prediction.ending == Ending::Unknown {
         return None;
     }

@@ -1,5 +1,5 @@
-//! `plugin_fault`: what a plugin gets wrong. The host turned it into a fallback, as it must; the plugin's
-//! author wants to know.
+//! `plugin_fault`: what a plugin gets wrong. The host turned it into a fallback, as it must, but
+//! the plugin's author wants to know.
 
 use std::collections::HashSet;
 
@@ -18,10 +18,10 @@ use crate::host::cause::{
 use crate::host::{Cause, DispatchOutcome};
 use crate::record::{CaseRecord, StepRecord, StepResult};
 
-/// So much of the name of a field is told, in characters.
+/// The number of characters of a field's name that are reported.
 const FIELD_MAX_CHARS: usize = 100;
 
-/// What is said of faults, by what their class begins with: of a fault the first that fits.
+/// The advice on faults, by the start of their class. The first match counts.
 const FAULTS: [(&str, Advice); 14] = [
     (
         "trap: unreachable",
@@ -123,25 +123,25 @@ const FAULTS: [(&str, Advice); 14] = [
     ),
 ];
 
-/// All others.
+/// The advice on all other faults.
 const NEITHER: Advice = Advice {
     explanation: "The plugin neither answered nor refused.",
     advice: "Answer the request, or refuse it with an error.",
 };
 
-/// Of a plugin's fault that no call shows alone.
+/// The advice on a plugin's fault that no single call shows.
 pub(crate) const BEHIND_OTHERS: Advice = Advice {
     explanation: "The plugin fails behind other calls: they leave something behind that breaks this one.",
     advice: "Look for state that calls leave behind: locks, counters, half-filled tables.",
 };
 
-/// Holds when every call of a plugin is answered or refused: no trap, no exit code, no misuse of a host
-/// function, no answer or error that does not decode, base64 in it included, and no end of fuel or time at an ordinary
-/// size of request that hosts send: what none sends is [`PluginLimit`](crate::check::plugin_limit::PluginLimit)'s matter. A guest error is a
-/// refusal.
+/// Holds when every call of a plugin is answered or refused: no trap, no exit code, no misuse of a
+/// host function, no undecodable answer, error or base64, and no running out of fuel or time on
+/// requests of ordinary size that hosts send. Running out on what no host sends is left to
+/// [`PluginLimit`](crate::check::plugin_limit::PluginLimit). A guest error is a refusal.
 ///
-/// Not every host tells why a call fell back. There a fault is told only of the dry-run request, which every plugin must
-/// answer: where it fell back on a fresh session.
+/// Not every host reports why a call fell back. On such a host, a fault is only reported for the
+/// dry-run request, which every plugin must answer, if it fell back on a fresh session.
 #[derive(Debug)]
 pub struct PluginFault;
 
@@ -169,20 +169,21 @@ impl Check for PluginFault {
     }
 }
 
-/// What is said of the faults of a class, with what the class begins with.
+/// The explanation and advice of the faults of a class, with the prefix of the class.
 fn fault_of(class: &str) -> Option<(&'static str, Advice)> {
     let mut faults = FAULTS.into_iter();
     faults.find(|(beginning, _)| class.starts_with(beginning))
 }
 
-/// The dry-run requests that are not answered, each function's once: on a fresh session, which was tried again and again.
+/// Returns a violation for each function whose dry-run request is not answered on a fresh session.
+/// That request was retried.
 fn unanswered(record: &CaseRecord) -> Vec<Violation> {
     let fell_back =
         |result: &StepResult| matches!(result.outcome(), Some(DispatchOutcome::Fallback(_)));
     let mut found: Vec<Violation> = Vec::new();
     for probe in plugin_probes(record) {
         let is_told = found.iter().any(|v| v.function == probe.function.name);
-        // A host that tells the input tells the cause.
+        // A host that reports the input also reports the cause.
         let is_unexplained = probe.call.cause.is_none() && probe.call.input.is_none();
         if is_unexplained && fell_back(&probe.fresh_session) && !is_told {
             let here = if fell_back(&probe.result) {
@@ -217,7 +218,7 @@ fn judge(record: &CaseRecord, place: usize, step: &StepRecord) -> Option<Violati
     Some(violation.with_class(class).with_site(step.call.site()))
 }
 
-/// The path of a field where each item of a list is like the others.
+/// Returns the path of a field with the indices of list items replaced.
 fn of_any_item(field: &str) -> String {
     let is_item = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
     let names = field.split('/').skip(1);
@@ -226,8 +227,9 @@ fn of_any_item(field: &str) -> String {
     path.chars().take(FIELD_MAX_CHARS).collect()
 }
 
-/// A field of the answer that is to be standard base64 and is not. What the plugin hands on as it came is no fault: nothing
-/// is, where a field of the request is no base64 either, nor is a text that the request has, such as one of its state.
+/// Returns a field of the answer that must be standard base64 but is not. Text that the plugin
+/// passes on unchanged is not a fault: nothing is if a field of the request is not base64 either,
+/// nor is a text that the request contains, for example in a state.
 fn not_base64(step: &StepRecord) -> Option<String> {
     let Some(DispatchOutcome::Ok(answer)) = step.result.outcome() else {
         return None;
@@ -245,7 +247,8 @@ fn not_base64(step: &StepRecord) -> Option<String> {
     broken_base64(answer, &said)
 }
 
-/// The first field that is to be base64 and is not, nor one of these texts. What is in a state is the plugin's own.
+/// Returns the first field that must be base64 and is neither that nor one of the given texts. The
+/// content of a state is the plugin's own.
 fn broken_base64(json: &Value, but: &HashSet<&str>) -> Option<String> {
     let mut first = None;
     tree::visit(json, &mut String::new(), &mut |path, value| {
@@ -260,7 +263,8 @@ fn broken_base64(json: &Value, but: &HashSet<&str>) -> Option<String> {
     first
 }
 
-/// Whether the step of this place shows a fault that is like this one, wherever in the plugin it is.
+/// Returns whether the step at this index shows a fault of the same function and class, wherever in
+/// the plugin it is.
 pub(crate) fn is_shown_by(violation: &Violation, record: &CaseRecord, place: usize) -> bool {
     let fault = judge(record, place, &record.steps[place]);
     fault

@@ -1,5 +1,5 @@
-//! `plugin_limit`: what a plugin cannot do, and no host asks of it. An author wants to know, and need not act: a limit is
-//! told with the limits, and is a failure only where limits are denied.
+//! `plugin_limit`: what a plugin cannot do and no host requires. Its author wants to know, but need
+//! not act: limits are reported separately, and are failures only if they are denied.
 
 use super::linear_cost::{self, LinearCost};
 use super::plugin_fault::PluginFault;
@@ -14,13 +14,15 @@ use crate::wire::Unusual;
 /// The class of a cost that grows faster than the request.
 const LINEAR_COST: &str = "linear cost";
 
-/// Holds when no answer of a plugin has more values than are read here, no call of it runs out of fuel or time at an ordinary size of request that says what no host sends, and
-/// the cost of no such request grows faster than its size: what [`PluginFault`] and [`LinearCost`] find where all that
-/// differs from the dry-run sample is what hosts send. That is decided field by field: see [`Role`](crate::wire::Role).
+/// Holds when no answer of a plugin has more values than this host reads, and, for requests with
+/// content that no host sends, no call runs out of fuel or time at an ordinary size, and the cost
+/// does not grow faster than the size. [`PluginFault`] and [`LinearCost`] find the same for
+/// requests that hosts send. Which these are is decided field by field: see
+/// [`Role`](crate::wire::Role).
 #[derive(Debug)]
 pub struct PluginLimit;
 
-/// The same, where limits are denied.
+/// The same check if limits are denied.
 #[derive(Debug)]
 pub struct NoLimit;
 
@@ -98,7 +100,7 @@ fn advice(limit: &Violation) -> Advice {
     }
 }
 
-/// What a limit is where a host does send such a request.
+/// Returns the violation that a limit becomes if a host sends such a request.
 fn as_no_limit(limit: &Violation) -> Violation {
     let (check, class) = match &limit.class[..] {
         LINEAR_COST => (CheckRef::new(&LinearCost), ""),

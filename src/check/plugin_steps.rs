@@ -1,4 +1,4 @@
-//! The steps that checks of plugins look at, and which of these are ordinary.
+//! Selects the steps that checks of plugins judge, and decides which of these are ordinary.
 
 use serde_json::Value;
 
@@ -6,13 +6,13 @@ use crate::host::{Call, Cause, Decoding, DispatchOutcome};
 use crate::record::{CaseRecord, ProbeRecord, StepRecord, Subject};
 use crate::wire::{ORDINARY_DEPTH, ORDINARY_INPUT_BYTES, Unusual, nesting, returns_state};
 
-/// The class of a fault in base64.
+/// The class of invalid base64.
 pub(super) const NOT_BASE64: &str = "undecodable: not base64";
 
-/// The class where an ordinary request is not answered, on a host that does not tell why.
+/// The class of an ordinary request that is not answered, on a host that does not report why.
 pub(super) const NO_ANSWER: &str = "no answer";
 
-/// The steps of a plugin: to what the puppet is told to do, the checks of plugins have nothing to say.
+/// Returns the steps of a plugin; none for the puppet, which misbehaves on request.
 pub(super) fn plugin_steps(record: &CaseRecord) -> &[StepRecord] {
     match record.subject {
         Subject::Puppet => &[],
@@ -20,7 +20,7 @@ pub(super) fn plugin_steps(record: &CaseRecord) -> &[StepRecord] {
     }
 }
 
-/// The same with their places, without those that repeat the one before.
+/// Returns the steps with their indices, without those that repeat the one before.
 pub(super) fn distinct_plugin_steps(
     record: &CaseRecord,
 ) -> impl Iterator<Item = (usize, &StepRecord)> {
@@ -28,7 +28,7 @@ pub(super) fn distinct_plugin_steps(
     record.distinct_steps().filter(move |_| is_plugin)
 }
 
-/// The healthy calls of a plugin.
+/// Returns the healthy calls of a plugin.
 pub(super) fn plugin_probes(record: &CaseRecord) -> &[ProbeRecord] {
     match record.subject {
         Subject::Puppet => &[],
@@ -36,12 +36,12 @@ pub(super) fn plugin_probes(record: &CaseRecord) -> &[ProbeRecord] {
     }
 }
 
-/// The kind of a plugin's fault; `None` where the call did not fail, or that was not the plugin's fault. Where it was is the
-/// call's [site](Call::site).
+/// Returns the class of a plugin's fault; `None` if the call did not fail, or not through the
+/// plugin's fault. The location is the call's [site](Call::site).
 pub(crate) fn class(call: &Call) -> Option<String> {
     let cause = call.cause.as_ref()?;
     match cause {
-        // The host's bound, not the protocol's.
+        // This is a bound of the host, not of the protocol.
         Cause::Undecodable(Decoding::TooManyValues) => None,
         Cause::Trap(_) | Cause::ExitCode(_) | Cause::HostFunction(_) => Some(cause.class()),
         Cause::OutOfFuel | Cause::Timeout => Some(cause.class()),
@@ -50,14 +50,14 @@ pub(crate) fn class(call: &Call) -> Option<String> {
     }
 }
 
-/// Whether the request is one that a plugin must not run out of fuel or time for.
+/// Returns whether a plugin must not run out of fuel or time on the request.
 pub(crate) fn is_ordinary(step: &StepRecord) -> bool {
     let input = step.input().unwrap_or_default();
     input.len() <= ORDINARY_INPUT_BYTES && nesting(input) <= ORDINARY_DEPTH
 }
 
-/// What the request of a step says that no host sends. A state is usual that the plugin returned before, in this case or
-/// from a healthy call.
+/// Returns what in the request of a step no host sends. A state that the plugin returned before, in
+/// this case or in a healthy call, is usual.
 pub(crate) fn unusual(record: &CaseRecord, place: usize) -> Vec<Unusual> {
     let step = &record.steps[place];
     let Some(input) = step.input() else {

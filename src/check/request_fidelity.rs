@@ -1,5 +1,5 @@
-//! `request_fidelity`: the guest gets the request. A violation makes a plugin decide on something that
-//! nobody sent.
+//! `request_fidelity`: the guest receives the request. A violation makes a plugin decide on
+//! something that nobody sent.
 
 use serde_json::Value;
 
@@ -12,11 +12,11 @@ use crate::host::{DispatchOutcome, has_too_many_values};
 use crate::puppet::Ending;
 use crate::record::{CaseRecord, StepRecord};
 
-/// Holds when the guest's input is the request's JSON with the negotiated `_v`, and nothing else: the input that the host
-/// tells, whoever the guest is, and what the puppet sends back.
+/// Holds when the guest's input is the request's JSON with the negotiated `_v`, and nothing else.
+/// It judges the input that the host reports, for any guest, and the input that the puppet echoes.
 ///
-/// The puppet sends its input back in a string of the response, so that any host shows it, or as its whole
-/// output, which a host must tell. How the JSON is written is the host's choice.
+/// The puppet echoes its input in a string of the response, which any host returns, or as its whole
+/// output, which a host must report. White space and the order of keys are the host's choice.
 #[derive(Debug)]
 pub struct RequestFidelity;
 
@@ -47,7 +47,7 @@ fn judge(step: &StepRecord) -> Option<String> {
         .or_else(|| other_echo(step))
 }
 
-/// What is wrong with the input that the host tells.
+/// Returns what is wrong with the input that the host reports.
 fn other_input(told: Option<&[u8]>, expected: Option<&[u8]>) -> Option<String> {
     let (told, expected) = (told?, expected?);
     (!is_same_json(told, expected)).then(|| {
@@ -60,14 +60,14 @@ fn other_input(told: Option<&[u8]>, expected: Option<&[u8]>) -> Option<String> {
     })
 }
 
-/// What is wrong with the input that the guest sends back.
+/// Returns what is wrong with the input that the guest echoes.
 fn other_echo(step: &StepRecord) -> Option<String> {
     let prediction = step.prediction.as_ref()?;
     if !prediction.echoes || prediction.ending != Ending::Answer || step.hit_time_limit() {
         return None;
     }
     let expected = &prediction.output[..];
-    // What the host made of just that says `sound_ok`. Not every host reads so many.
+    // `sound_ok` judges what the host made of that output. Not every host reads so many values.
     if step.call.output.as_deref() == Some(expected) || has_too_many_values(expected) {
         return None;
     }
@@ -95,8 +95,8 @@ fn other_echo(step: &StepRecord) -> Option<String> {
     ))
 }
 
-/// The same text, or the same JSON. Of a host that does not tell the input nobody knows how it is written: where the echo is
-/// a part of something else, nothing is said.
+/// Returns whether both are the same text or the same JSON. If the host does not report the input,
+/// its exact form is unknown; an echo inside something else is then accepted.
 fn same_bytes(one: &[u8], expected: &[u8], step: &StepRecord) -> bool {
     is_same_json(one, expected)
         || (step.call.input.is_none()
@@ -106,7 +106,7 @@ fn same_bytes(one: &[u8], expected: &[u8], step: &StepRecord) -> bool {
                 .is_some_and(|input| memchr::memmem::find(expected, input).is_some()))
 }
 
-/// The same response, but for strings that are JSON and say the same.
+/// Returns whether both are the same response, except that strings with the same JSON are equal.
 fn same(one: &Value, expected: &Value, step: &StepRecord) -> bool {
     match (one, expected) {
         (Value::String(one), Value::String(expected)) => {

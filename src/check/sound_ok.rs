@@ -1,5 +1,5 @@
-//! `sound_ok`: `Ok` is what the guest answered, and a sound answer is `Ok`. A violation hands on a
-//! response that nobody gave, or loses one.
+//! `sound_ok`: `Ok` is what the guest answered, and a valid answer is `Ok`. A violation means
+//! that the host returns a response that the guest did not give, or loses one.
 
 use super::decode::{is_same, sound_response};
 use super::judge_steps::judge_distinct_steps;
@@ -9,11 +9,13 @@ use crate::host::{DispatchOutcome, has_too_many_values};
 use crate::puppet::Ending;
 use crate::record::{CaseRecord, StepRecord};
 
-/// Holds when a call that the guest answered is `Ok(r)` exactly where the answer is a JSON object with the
-/// negotiated `_v`, and `r` equals it. An answer with more values than this host reads may be a fallback.
+/// Holds when a call that the guest answered is `Ok(r)` exactly if the answer is a JSON object with
+/// the negotiated `_v`, and `r` equals it. An answer with more values than this host reads may be a
+/// fallback.
 ///
-/// What the puppet answers is mostly foretold; any other answer is known where the host tells it. What is in answers
-/// that echo the input is left to `request_fidelity`, but where the host tells just that output.
+/// Most answers of the puppet are predicted. Other answers are judged if the host reports them.
+/// Answers that echo the input are left to `request_fidelity`, unless the host reports exactly the
+/// predicted output.
 #[derive(Debug)]
 pub struct SoundOk;
 
@@ -36,7 +38,7 @@ fn judge(step: &StepRecord) -> Option<String> {
         return None;
     }
     let answer = match &step.prediction {
-        // Where the guest sent back just that. All else of an echo says `request_fidelity`.
+        // Only if the guest echoed exactly that. `request_fidelity` judges other echoes.
         Some(prediction) if prediction.echoes => {
             let is_it = prediction.ending == Ending::Answer
                 && step.call.output.as_deref() == Some(&prediction.output[..]);
@@ -44,10 +46,10 @@ fn judge(step: &StepRecord) -> Option<String> {
         }
         Some(prediction) if prediction.ending == Ending::Answer => Some(&prediction.output[..]),
         Some(prediction) if prediction.fails() => None,
-        // What is not foretold is known where the host tells it.
+        // An answer that is not predicted is known if the host reports it.
         _ => step.call.output.as_deref(),
     }?;
-    // Not every host reads so many.
+    // Not every host reads so many values.
     if has_too_many_values(answer) {
         return None;
     }

@@ -1,4 +1,5 @@
-//! `within_fuel`: one dispatch takes no more than `HANDSHAKE_FUEL`. A violation lets a guest hold the host.
+//! `within_fuel`: one dispatch takes at most `HANDSHAKE_FUEL`. A violation lets a guest block the
+//! host.
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
@@ -9,7 +10,7 @@ use crate::host::DispatchOutcome;
 use crate::puppet::Ending;
 use crate::record::{CaseRecord, StepRecord};
 
-/// Holds when no call tells of more fuel, and a call that takes more is a fallback.
+/// Holds when no call is reported to take more fuel, and a call that takes more is a fallback.
 #[derive(Debug)]
 pub struct WithinFuel;
 

@@ -1,16 +1,17 @@
-//! `within_memory`: a plugin has a bounded amount of memory. A violation lets one plugin starve the machine.
+//! `within_memory`: the memory of a plugin is bounded. A violation lets one plugin starve the
+//! machine.
 
 use super::{Advice, Check, Nature, OF_THE_MEMORY, Violation};
 use crate::case::Depth;
 use crate::host::guard::MEMORY_MAX_PAGES;
 use crate::record::{CaseRecord, Subject};
 
-/// What all but the plugins' own memories may take, in bytes.
+/// The bytes that everything other than the plugins' own memories may take.
 const ALL_ELSE_BYTES: u64 = 32 << 20;
 
-/// How much memory a case may take, in bytes: a plugin's memory, and 32 MiB for all else. A case is compared with a
-/// fresh session beside the one that is open; the puppet's is closed before that if it is large, but of any other plugin
-/// there may be two.
+/// Returns the most bytes that a case may take: a plugin's memory, and 32 MiB for everything else.
+/// A case is compared with a fresh session while the first one is open. A large session of the
+/// puppet is closed before that, but of any other plugin there may be two.
 pub fn memory_max_bytes(subject: Subject) -> u64 {
     let sessions = match subject {
         Subject::Puppet => 1,
@@ -19,8 +20,8 @@ pub fn memory_max_bytes(subject: Subject) -> u64 {
     sessions * (MEMORY_MAX_PAGES << 16) + ALL_ELSE_BYTES
 }
 
-/// What the case took, without what its answers take in the record, where that is too much. A host that has no memory left fails in every way, which is no matter of
-/// other checks.
+/// Returns the bytes that the case took, without those of its answers in the record, if that is too
+/// much. A host without memory fails in many ways, which other checks must not report.
 pub(crate) fn excess(record: &CaseRecord) -> Option<u64> {
     let memory = record.memory?;
     let own = memory.baseline + memory.answers;
@@ -28,8 +29,9 @@ pub(crate) fn excess(record: &CaseRecord) -> Option<u64> {
     (memory.peak > memory.before && taken > memory_max_bytes(record.subject)).then_some(taken)
 }
 
-/// Holds when the case did not raise the process's memory by more than [`memory_max_bytes`] above what it was
-/// before the first one, and what reading its answers takes. It takes a [worker](crate::worker::Workers), where memory is measured.
+/// Holds when the case does not raise the process's memory by more than [`memory_max_bytes`], above
+/// its level before the first case and the memory for reading the answers. It needs a
+/// [worker](crate::worker::Workers), which measures memory.
 #[derive(Debug)]
 pub struct WithinMemory;
 

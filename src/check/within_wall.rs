@@ -1,5 +1,5 @@
-//! `within_wall`: one dispatch takes no longer than `HANDSHAKE_WALL_MS`. A violation lets a guest hold the
-//! host.
+//! `within_wall`: one dispatch takes at most `HANDSHAKE_WALL_MS`. A violation lets a guest
+//! block the host.
 
 use std::time::Duration;
 
@@ -11,26 +11,27 @@ use crate::case::Depth;
 use crate::host::Call;
 use crate::record::CaseRecord;
 
-/// Up to this time a dispatch may be seen to take where others keep the machine busy: beside a fuzzer, in a test suite.
-/// Of campaigns on a machine of their own nobody need look away.
+/// The time that a dispatch may appear to take on a machine that is busy with other work, such as a
+/// fuzzer or a test suite. Campaigns on a machine of their own need not allow for it.
 pub const BUSY_WALL_MAX: Duration = Duration::from_secs(2);
 
-/// Whether a violation says no more than that a dispatch was seen to take long, and not longer than [`BUSY_WALL_MAX`].
+/// Returns whether a violation only means that a dispatch took long, but not longer than
+/// [`BUSY_WALL_MAX`].
 pub fn may_be_busy(violation: &Violation, record: &CaseRecord) -> bool {
     violation.nature() == Nature::Time && record.slowest <= BUSY_WALL_MAX
 }
 
-/// Holds when no dispatch, of a step or of a healthy call behind one, took longer than the limit and [`WALL_SLACK`]. What
-/// it takes to make an instance anew has a limit of its own.
+/// Holds when no dispatch of a step, and no healthy call after one, took longer than the limit plus
+/// [`WALL_SLACK`]. Creating a new instance has a limit of its own.
 #[derive(Debug)]
 pub struct WithinWall;
 
-/// How long a dispatch took, if that is too long.
+/// Returns how long a dispatch took, if that is too long.
 fn over(elapsed: Duration, busy: Duration, call: &Call) -> Option<String> {
     let limit = Duration::from_millis(HANDSHAKE_WALL_MS) + WALL_SLACK;
-    // Start code has the time of a call.
+    // Start code has the time limit of a call.
     let renewal = call.renewal.min(limit);
-    // On a busy machine the clock goes on while nothing does.
+    // On a busy machine the clock runs while the call does not.
     (elapsed.saturating_sub(busy + renewal) > limit).then(|| {
         let (took, limit) = (elapsed.as_millis(), limit.as_millis());
         format!("{took} ms; the limit is {limit} ms")
@@ -51,7 +52,7 @@ impl Check for WithinWall {
             let over = over(step.elapsed, step.busy, &step.call)?;
             Some(format!("the dispatch took {over}"))
         });
-        // What a call leaves to be done is done by the healthy call behind it.
+        // The healthy call does the work that a call leaves to the next one.
         found.extend(record.probes.iter().filter_map(|probe| {
             let over = over(probe.elapsed, probe.busy, &probe.call)?;
             let detail = format!("after step {} the healthy call took {over}", probe.after);

@@ -16,8 +16,9 @@ pub fn quote_path(path: &Path) -> String {
     }
 }
 
-/// A text as one word on one line, with printable characters only: in `'…'` if a shell would interpret it, and as the output
-/// of `printf` if it has unprintable characters. Every `sh`-like shell reads that; not all know `$'…'`.
+/// A text as one word on one line, with printable characters only: in `'…'` if a shell would
+/// interpret it, and as the output of `printf` if it has unprintable characters. Every `sh`-like
+/// shell reads that; not all know `$'…'`.
 pub fn quote(text: &OsStr) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,".contains(byte);
     match text.to_str() {

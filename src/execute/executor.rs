@@ -1,29 +1,30 @@
-//! Where a case is judged: in this process, or in a worker.
+//! The interface of executors, which run and judge cases in this process or in a worker.
 
 use crate::case::Case;
 use crate::check::{CheckRef, Nature, Violation};
 use crate::host::Site;
 use crate::record::Subject;
 
-/// How often a violation of a check that measures must show, on fresh sessions, to count.
+/// How often a measured violation must reproduce on fresh sessions to count.
 pub(crate) const MEASURED_REPEATS: usize = 3;
 
-/// Where cases run: in this process ([`InProcessExecutor`](super::InProcessExecutor)), or in a [worker](crate::worker::Workers).
+/// Runs and judges cases: in this process ([`InProcessExecutor`](super::InProcessExecutor)), or in
+/// a [worker](crate::worker::Workers).
 pub trait Executor<R> {
-    /// Why a case could not be judged.
+    /// The reason why a case could not be judged.
     type Error: std::error::Error;
 
-    /// Runs a case alone on a fresh session, as deep as a check needs it, and returns what the checks find. Measured
-    /// once: what the clock says may be otherwise the next time.
+    /// Runs a case alone on a fresh session, as deep as the check needs, and returns the violations
+    /// of all checks. Measures once; another run may have another result.
     ///
     /// # Errors
-    /// Where no session can be opened, or no worker be started.
+    /// Returns an error if no session can be opened, or no worker can be started.
     fn judge(&mut self, case: &Case<R>, check: CheckRef) -> Result<Vec<Violation>, Self::Error>;
 
-    /// The same, but what a check that measures finds is there only if it shows every time.
+    /// Does the same, but keeps a measured violation only if it shows every time.
     ///
     /// # Errors
-    /// As [`Executor::judge`].
+    /// Returns the errors of [`Executor::judge`].
     fn judge_repeatedly(
         &mut self,
         case: &Case<R>,
@@ -33,11 +34,11 @@ pub trait Executor<R> {
         reproducible(found, || self.judge(case, check))
     }
 
-    /// Where in the plugin a violation is that a case shows, by a run of a copy that is metered; `None` where that cannot be
-    /// told. Of the places of one that has a site it is that, if the case shows it there.
+    /// Locates a violation in the plugin by running the case on a metered copy. Returns `None` if
+    /// that fails. If the violation has a site and the case shows it there too, returns that site.
     ///
     /// # Errors
-    /// As [`Executor::judge`].
+    /// Returns the errors of [`Executor::judge`].
     fn locate(
         &mut self,
         case: &Case<R>,
@@ -47,14 +48,14 @@ pub trait Executor<R> {
         Ok(None)
     }
 
-    /// What runs next is not to meet what ran before: in a lab that is a process, in a new one.
+    /// Isolates what runs next from what ran before, if needed in a new process.
     fn start_fresh(&mut self) {}
 
-    /// Who answers the requests.
+    /// Returns the subject that answers the requests.
     fn subject(&self) -> Subject;
 }
 
-/// What was found without what a check that measures found by chance.
+/// Returns the violations without measured ones that did not reproduce.
 pub(super) fn reproducible<E>(
     mut found: Vec<Violation>,
     mut again: impl FnMut() -> Result<Vec<Violation>, E>,
@@ -70,7 +71,8 @@ pub(super) fn reproducible<E>(
     Ok(found)
 }
 
-/// Whether chance may have had a say in it. The most memory that a process had is measured, but shows once.
+/// Returns whether a violation must reproduce to count. The peak memory is measured too, but shows
+/// only once.
 pub(crate) fn must_reproduce(violation: &Violation) -> bool {
     violation.measured && violation.nature() != Nature::PeakMemory
 }

@@ -1,4 +1,4 @@
-//! Labs: where cases run.
+//! Runs and judges cases in this process.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,10 +12,11 @@ use crate::host::{HandshakeError, Host, Site};
 use crate::record::{CaseRecord, Subject};
 use crate::wire::{Request, Vocabulary};
 
-/// So many violations of a case that read the same are each located: it takes a run of the case.
+/// The most violations of a case with equal keys that are located separately, because each takes a
+/// run of the case.
 const LOCATED_ALIKE_MAX: usize = 8;
 
-/// The cases of the plan that was run last.
+/// The cases of the plan that ran last.
 pub(crate) struct Latest<R>(Option<Arc<Cases<R>>>);
 
 impl<R: Vocabulary> Latest<R> {
@@ -27,7 +28,7 @@ impl<R: Vocabulary> Latest<R> {
     }
 }
 
-/// A runner and the checks that judge what it sees.
+/// A runner, and the checks that judge its records.
 pub struct InProcessExecutor<'h, H: Host, R = Request> {
     pub(crate) runner: Runner<'h, H, R>,
     checks: &'h [&'h dyn Check],
@@ -35,10 +36,10 @@ pub struct InProcessExecutor<'h, H: Host, R = Request> {
 }
 
 impl<'h, H: Host, R: Vocabulary> InProcessExecutor<'h, H, R> {
-    /// Opens a session of the host; all of [`CHECKS`] judge it.
+    /// Opens a session of the host, to be judged by all of [`CHECKS`].
     ///
     /// # Errors
-    /// [`HandshakeError`] where the host opens none.
+    /// Returns a [`HandshakeError`] if the host cannot open a session.
     pub fn new(host: &'h H, subject: Subject) -> Result<Self, HandshakeError> {
         Ok(Self {
             runner: Runner::new(host, subject)?,
@@ -47,27 +48,28 @@ impl<'h, H: Host, R: Vocabulary> InProcessExecutor<'h, H, R> {
         })
     }
 
-    /// The same with these checks, which may be your own, and no others.
+    /// Sets the checks, which may include your own.
     #[must_use]
     pub fn with_checks(self, checks: &'h [&'h dyn Check]) -> Self {
         Self { checks, ..self }
     }
 
-    /// The runner, to set it up.
+    /// Returns the runner, to configure it.
     pub fn runner(&mut self) -> &mut Runner<'h, H, R> {
         &mut self.runner
     }
 
-    /// Everything that the checks find in a record.
+    /// Returns the violations in a record.
     pub(crate) fn check(&self, record: &CaseRecord) -> Vec<Violation> {
         check_all(self.checks, record)
     }
 
-    /// Runs a case alone on a fresh session and returns what was seen and what the checks find in it. What a check
-    /// that measures finds is there only if it shows every time, and each has its place in the plugin, where that can be told.
+    /// Runs a case alone on a fresh session, and returns the record and the violations. A measured
+    /// violation is included only if it shows every time. Violations have their sites, as far as
+    /// they can be located.
     ///
     /// # Errors
-    /// [`HandshakeError`] where the host opens no session.
+    /// Returns a [`HandshakeError`] if the host cannot open a session.
     pub fn judge_alone(
         &mut self,
         case: &Case<R>,
@@ -83,8 +85,8 @@ impl<'h, H: Host, R: Vocabulary> InProcessExecutor<'h, H, R> {
         Ok((record, located))
     }
 
-    /// The same violations with their places in the plugin, where these can be told. Two that read the same may be at two
-    /// places: each is looked for at its own step.
+    /// Returns the violations with their sites, as far as they can be located. Violations with
+    /// equal keys may have different sites, so each is located at its own step.
     fn locate_each(
         &mut self,
         case: &Case<R>,
@@ -108,7 +110,7 @@ impl<'h, H: Host, R: Vocabulary> InProcessExecutor<'h, H, R> {
         located.collect()
     }
 
-    /// Where it is that a case shows a violation behind so many others that read the same.
+    /// Locates a violation of a case after this many others with the same key.
     fn locate_nth(
         &mut self,
         case: &Case<R>,

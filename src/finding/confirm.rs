@@ -1,5 +1,5 @@
-//! From a violation to a finding: does it show again, is it one that is known, and what is the smallest case
-//! that shows it?
+//! Confirms a violation: does it reproduce, is it known, and what is the smallest case that shows
+//! it?
 
 use std::collections::BTreeSet;
 
@@ -16,23 +16,23 @@ use crate::puppet::{MEANS, Program};
 use crate::record::Subject;
 use crate::wire::Vocabulary;
 
-/// The most steps of a history that are looked into for what was measured.
+/// The most steps of a history that are run for a measured violation.
 const MEASURED_STEPS: usize = 64;
 
-/// How often the case of a plugin may be disturbed until it has shown what it shows.
+/// How often a plugin's case may fail to reproduce before it has reproduced often enough.
 const PLUGIN_MISSES: u32 = 2;
 
-/// Makes a finding of a violation.
+/// Confirms a violation and shrinks its case.
 ///
 /// # Errors
-/// Those of the lab.
+/// Returns the errors of the executor.
 pub fn confirm<R: Vocabulary, L: Executor<R>>(
     executor: &mut L,
     suspect: &Suspect<'_, R>,
     known: &Known,
     limits: ShrinkLimits,
 ) -> Result<Confirmation<R>, L::Error> {
-    // Most are known, and that is seen soonest.
+    // Most violations are known, which this detects fastest.
     if let Some(last) = suspect.history.last()
         && is_known(executor, suspect.violation, last, &known.effects)?
     {
@@ -44,7 +44,7 @@ pub fn confirm<R: Vocabulary, L: Executor<R>>(
     }
 }
 
-/// The same of what no other session has to do with.
+/// Does the same for a violation that does not involve other sessions.
 fn of_its_own<R: Vocabulary, L: Executor<R>>(
     executor: &mut L,
     suspect: &Suspect<'_, R>,
@@ -57,7 +57,7 @@ fn of_its_own<R: Vocabulary, L: Executor<R>>(
             history: &history,
             flaky: true,
         };
-        // What is known is the fault of a call that needs no others.
+        // Known violations are faults of a call that does not need the earlier ones.
         if let Confirmation::Finding(finding) = of_its_own(executor, &suspect, known, limits)? {
             return Ok(Confirmation::Finding(finding));
         }
@@ -67,7 +67,7 @@ fn of_its_own<R: Vocabulary, L: Executor<R>>(
     {
         return Ok(confirmed);
     }
-    // What a check that measures finds takes long, and has to show again and again.
+    // Measured violations take long and must reproduce several times.
     let steps = if must_reproduce(suspect.violation) {
         MEASURED_STEPS
     } else {
@@ -77,7 +77,7 @@ fn of_its_own<R: Vocabulary, L: Executor<R>>(
     let last = suspect.history.last().cloned();
     let candidates = last.map(|last| (last, Origin::Case)).into_iter();
     for (case, origin) in candidates.chain([(joined.clone(), Origin::History)]) {
-        // The case by itself is not, or there would be nothing to confirm.
+        // The single case is not known: that was checked before.
         let may_be_known = origin == Origin::History;
         if may_be_known && is_known(executor, suspect.violation, &case, &known.effects)? {
             return Ok(Confirmation::Duplicate);
@@ -90,7 +90,7 @@ fn of_its_own<R: Vocabulary, L: Executor<R>>(
         if surely(executor, violation, &case)?.is_some()
             && let Some(confirmed) = shrink(executor, violation, &case, origin, known, limits)
         {
-            // What the shrunk case says is unusual once more, and only that.
+            // Check once more whether the unusual content that the shrunk case still has is needed.
             if let Confirmation::Finding(finding) = &confirmed
                 && let Some(other) = as_no_limit(executor, suspect, &finding.case, known, limits)?
             {
@@ -100,7 +100,7 @@ fn of_its_own<R: Vocabulary, L: Executor<R>>(
         }
     }
     let flaky = suspect.violation.is_flaky() || suspect.flaky;
-    // A death is one whoever caused it: what the case would have shown is not known.
+    // A death counts whatever caused it: what the case would have shown is unknown.
     if flaky && suspect.violation.nature() != Nature::Death {
         return Ok(Confirmation::NotReproduced);
     }
@@ -112,8 +112,8 @@ fn of_its_own<R: Vocabulary, L: Executor<R>>(
     })))
 }
 
-/// A limit as the fault that it is where the same case shows it with what hosts send: then no unusual value has to do with
-/// it. `None` where it does not, and where the violation is no limit.
+/// Confirms a limit as a fault, if the case also shows it with values that hosts send: then no
+/// unusual value is needed. Returns `None` if it does not, or if the violation is not a limit.
 fn as_no_limit<R: Vocabulary, L: Executor<R>>(
     executor: &mut L,
     suspect: &Suspect<'_, R>,
@@ -144,8 +144,8 @@ fn as_no_limit<R: Vocabulary, L: Executor<R>>(
     Ok(None)
 }
 
-/// A healthy call of a plugin that fails behind others, as what it is too: a fault, in a case that ends with healthy
-/// calls. That case says what leads to it, be it the healthy calls in between.
+/// Returns a plugin's failed healthy call as a fault of a case that ends with the healthy calls.
+/// That case includes everything that led to it, even the healthy calls in between.
 fn as_fault<R: Vocabulary>(
     suspect: &Suspect<'_, R>,
     subject: Subject,
@@ -159,17 +159,17 @@ fn as_fault<R: Vocabulary>(
     };
     let mut history = suspect.history.to_vec();
     let last = history.last_mut()?;
-    // Those that were not negotiated come to nothing, and go first when the case is shrunk.
+    // Calls that were not negotiated do nothing, and shrinking removes them first.
     last.steps
         .extend((0..R::functions().len()).map(Step::healthy));
     (last.dispatches() <= MAX_STEPS).then_some((violation, history))
 }
 
-/// Makes findings of the violations that a session ended with, one after the other as they are asked for, each told once;
-/// see [`Suspect`] for the history and what chance has to do with it.
+/// Confirms the violations that a session ended with, lazily, each once. See [`Suspect`] for
+/// `history` and `flaky`.
 ///
 /// # Errors
-/// An item is an error of the lab's.
+/// An item is an error of the executor.
 pub fn confirm_all<R: Vocabulary, L: Executor<R>>(
     executor: &mut L,
     violations: Vec<Violation>,
@@ -195,7 +195,7 @@ pub fn confirm_all<R: Vocabulary, L: Executor<R>>(
     })
 }
 
-/// The violation with its place in the plugin, where that is not known and can be found out on this case.
+/// Returns the violation with its site, if the site was unknown and can be located with this case.
 fn located<R: Vocabulary, L: Executor<R>>(
     executor: &mut L,
     violation: &Violation,
@@ -210,8 +210,8 @@ fn located<R: Vocabulary, L: Executor<R>>(
     }
 }
 
-/// Whether a case shows the violation at its place in the plugin, if it shows it at all. What is told at once is compared
-/// when the case is judged.
+/// Returns whether the case shows the violation at its site, if it shows it at all. Sites that are
+/// known without a metered copy were compared when the case was judged.
 fn keeps_place<R: Vocabulary, L: Executor<R>>(
     executor: &mut L,
     violation: &Violation,
@@ -225,9 +225,10 @@ fn keeps_place<R: Vocabulary, L: Executor<R>>(
     }
 }
 
-/// The violation, if the case shows it. Of the puppet the function may be another: a host's fault that shows with
-/// any function is one fault. So it may for drift, which only a case of one request says for sure, and where the place in
-/// the plugin is the same. A place that is located is that of the violation: see [`keeps_place`].
+/// Returns the violation if the case shows it. In the puppet's cases the function may differ,
+/// because a fault of the host in several functions is one fault. So it may for drift, which only a
+/// case with one request attributes reliably, and if the site is the same. A located site is taken
+/// from the violation: see [`keeps_place`].
 fn again<R: Vocabulary, L: Executor<R>>(
     executor: &mut L,
     violation: &Violation,
@@ -244,7 +245,7 @@ fn again<R: Vocabulary, L: Executor<R>>(
     }))
 }
 
-/// Whether the case shows the violation so many times.
+/// Returns whether the case shows the violation this many times in a row.
 fn always<R: Vocabulary, L: Executor<R>>(
     executor: &mut L,
     violation: &Violation,
@@ -259,7 +260,7 @@ fn always<R: Vocabulary, L: Executor<R>>(
     Ok(true)
 }
 
-/// The violation, if the case shows it whatever ran before, and of a check that measures every time.
+/// Returns the violation if the case shows it on its own; a measured one must show every time.
 fn surely<R: Vocabulary, L: Executor<R>>(
     executor: &mut L,
     violation: &Violation,
@@ -270,7 +271,7 @@ fn surely<R: Vocabulary, L: Executor<R>>(
     } else {
         2
     };
-    // A plugin has nothing to throw dice with: where its case does not show again, a busy machine ended a call.
+    // A plugin is deterministic. If its case does not reproduce, the busy machine ended a call.
     let mut misses = match executor.subject() {
         Subject::Plugin if !violation.measured => PLUGIN_MISSES,
         _ => 0,
@@ -290,8 +291,9 @@ fn surely<R: Vocabulary, L: Executor<R>>(
     Ok(told)
 }
 
-/// Whether the operations that a finding is known for, and means to them, are enough to show the violation. A plugin's
-/// case has none, so that they say nothing about it: what is known of a plugin is so by its function.
+/// Returns whether the violation needs only operations that a reported finding needs, and their
+/// means. A plugin's case has no operations; known violations of plugins are recognized by
+/// function.
 fn is_known<R: Vocabulary, L: Executor<R>>(
     executor: &mut L,
     violation: &Violation,
@@ -321,8 +323,8 @@ fn is_known<R: Vocabulary, L: Executor<R>>(
     Ok(false)
 }
 
-/// Makes the case, which shows the violation, smaller; `None` if it turns out not to show it. What ends the search early
-/// costs its smallness and not the finding.
+/// Shrinks the case, which shows the violation. Returns `None` if it turns out not to show it
+/// reliably. An early end of the search makes the case larger but does not lose the finding.
 fn shrink<R: Vocabulary, L: Executor<R>>(
     executor: &mut L,
     violation: &Violation,
@@ -344,17 +346,17 @@ fn shrink<R: Vocabulary, L: Executor<R>>(
     }
 }
 
-/// What became of a case that was made smaller.
+/// The result of shrinking.
 enum Shown {
-    /// It shows the violation whenever it is run.
+    /// The case shows the violation reliably.
     Surely,
-    /// The violation is one that was told.
+    /// The violation is one that was already reported.
     Known,
-    /// It does not show it every time.
+    /// The case does not show it every time.
     No,
 }
 
-/// Makes the case of a finding smaller. It is one that shows the violation at any time, an early end included.
+/// Shrinks the case of a finding. Even after an early end, the case shows the violation.
 fn try_shrink<R: Vocabulary, L: Executor<R>>(
     executor: &mut L,
     finding: &mut Finding<R>,
@@ -362,9 +364,10 @@ fn try_shrink<R: Vocabulary, L: Executor<R>>(
     limits: ShrinkLimits,
 ) -> Result<Shown, L::Error> {
     let (violation, case) = (finding.violation.clone(), finding.case.clone());
-    // What is measured takes long, so that a smaller case that shows it once is enough, if in the end it is sure.
-    // Otherwise it was a busy machine that made it so small.
-    // To locate a place takes long too, and a smaller case is most often at the same one.
+    // For a measured violation, which takes long, a candidate needs to show it only once, if the
+    // final case shows it reliably. If that fails, a busy machine made the case too small, and a
+    // second round follows. Locating takes long too, and a smaller case most often has the same
+    // site.
     let is_located = violation
         .site
         .as_deref()
@@ -381,8 +384,8 @@ fn try_shrink<R: Vocabulary, L: Executor<R>>(
     };
     let limits = ShrinkLimits { numbers, ..limits };
     for &(repeats, at_its_place) in rounds {
-        // The smallest so far, should the search end early. What is measured must show several times, and what is located at
-        // its place.
+        // The smallest case so far, in case the search ends early. A measured violation must show
+        // several times, and a located one at its site.
         let shows_for_sure = !violation.measured && (at_its_place || !is_located);
         let fails = |executor: &mut _, smallest: &mut Case<R>, case: &Case<R>| {
             let shows = always(executor, &violation, case, repeats)?
@@ -392,7 +395,7 @@ fn try_shrink<R: Vocabulary, L: Executor<R>>(
             }
             Ok::<_, L::Error>(shows)
         };
-        // Few tries, and what is left says what the finding is.
+        // This takes few candidates, and the result identifies the finding.
         let structure =
             case.try_shrink_structure(limits, |case| fails(executor, &mut finding.case, case))?;
         let structure = structure.case;
@@ -418,7 +421,7 @@ fn try_shrink<R: Vocabulary, L: Executor<R>>(
             if let Some(told) = surely(executor, &violation, &case)?
                 && keeps_place(executor, &violation, &case)?
             {
-                // In the words of the case that is told.
+                // Report the violation as the final case shows it.
                 finding.violation = told;
                 finding.case = case;
                 finding.minimal = minimal;

@@ -1,26 +1,29 @@
-//! Findings that were reported: each bug once.
+//! The findings that were reported: each bug once.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{Finding, Origin, is_healthy_call, key_of_plain};
 use crate::check::{Nature, Violation};
 
-/// So many findings are told that differ by a number or a text of the plugin's own, of each check and function.
+/// The most findings of each check and function that differ only in a number or a text that the
+/// plugin chose.
 pub const ALIKE_MAX: usize = 8;
 
-/// What was told. Two findings of one bug are told once, and of the many that a plugin may make up by a number or a text that
-/// is its own, so many that there is an end of it, and then all others as one.
+/// The findings that were reported. Two findings of one bug are reported once. A plugin may produce
+/// any number of findings that differ in a number or a text; after [`ALIKE_MAX`] of them, all
+/// others are reported as one.
 #[derive(Clone, Debug, Default)]
 pub struct KnownFindings {
     keys: HashSet<String>,
-    /// How many were told of those that there may be any number of.
+    /// The number of reported findings of each kind that may have any number.
     many: HashMap<String, usize>,
-    /// The check, function and class of those whose place in the plugin was located.
+    /// The check, function and class of findings with a located site.
     located: HashSet<String>,
 }
 
 impl KnownFindings {
-    /// Whether nobody need look at the case of a violation: what was told says the same, without any operation's help.
+    /// Returns whether a reported finding covers the violation, so that its case need not be
+    /// examined.
     pub(crate) fn has(&self, violation: &Violation) -> bool {
         let key = behind_others_key(violation);
         let same_bug = is_healthy_call(violation)
@@ -30,25 +33,27 @@ impl KnownFindings {
         let others = self.others(violation);
         let is_one_of_many =
             others.is_some_and(|others| self.keys.contains(&key_of_plain(&others)));
-        // A fault on what hosts send says more than a limit, which may be of the same place.
+        // A fault on requests that hosts send outranks a limit, even at the same site.
         let is_a_fault_too = violation.as_no_limit().is_some_and(|fault| {
             self.has_at_a_place(&fault) || self.keys.contains(&key_of_plain(&fault))
         });
         same_bug || is_one_of_many || is_a_fault_too || self.keys.contains(&key_of_plain(violation))
     }
 
-    /// Whether one like it was told whose place in the plugin is known, where that of this one cannot be told.
+    /// Returns whether a finding like it was reported with a site, if the site of this one is
+    /// unknown.
     pub(crate) fn has_at_a_place(&self, violation: &Violation) -> bool {
         violation.can_be_located() && self.located.contains(&located_key(violation))
     }
 
-    /// Whether a finding was told.
+    /// Returns whether a finding was reported.
     pub(crate) fn has_finding<R>(&self, finding: &Finding<R>) -> bool {
         self.keys.contains(&finding.key())
     }
 
-    /// The finding to tell: this one, or one that stands for all others of its kind; `None` where it was told. A plugin's
-    /// fault that shows only behind other calls, and a healthy call that fails in the same way behind others, are one bug.
+    /// Returns the finding to report: this one, or one that stands for all others of its kind;
+    /// `None` if it was reported. A plugin's fault that shows only after other calls, and a healthy
+    /// call that fails in the same way after other calls, are one bug.
     pub(crate) fn insert<R>(&mut self, mut finding: Finding<R>) -> Option<Finding<R>> {
         if finding.origin != Origin::Unreproduced && !self.has_finding(&finding) {
             match self.others(&finding.violation) {
@@ -66,7 +71,7 @@ impl KnownFindings {
             self.located.insert(located_key(violation));
         }
         let of_many = violation.nature() == Nature::PluginCall && finding.case.dispatches() > 1;
-        // Two faults are told apart by their own keys.
+        // Two faults are distinguished by their own keys.
         let (own, same) = if is_healthy_call(violation) {
             (KINDS_BEHIND_OTHERS[1], &KINDS_BEHIND_OTHERS[..])
         } else {
@@ -89,7 +94,7 @@ impl KnownFindings {
         }
     }
 
-    /// What stands for a violation, where there were many of its kind.
+    /// Returns the violation that stands for this one, if there were many of its kind.
     fn others(&self, violation: &Violation) -> Option<Violation> {
         let others = violation.others()?;
         let told = self.many.get(&family(violation, others));
@@ -117,10 +122,10 @@ fn family(violation: &Violation, others: &str) -> String {
     format!("{}-{}-{others}", violation.check, violation.function)
 }
 
-/// What shows only behind other calls: a fault, or the healthy call that it breaks.
+/// The kinds of bugs that show only after other calls: a fault, or the healthy call that it breaks.
 const KINDS_BEHIND_OTHERS: [&str; 2] = ["fault behind others", "healthy call behind others"];
 
-/// What these two have in common. Of a healthy call the place is not located.
+/// Returns the part of the key that both kinds share. The site of a healthy call is not located.
 fn behind_others_key(violation: &Violation) -> String {
     let site = violation.site.as_ref();
     let place = match site.filter(|site| !site.is_located_later()) {
@@ -153,7 +158,7 @@ mod tests {
         }
     }
 
-    /// Out of fuel in a function of the plugin.
+    /// Running out of fuel in a function of the plugin.
     fn running_in(check: &'static dyn Check, function: u64) -> Finding {
         let mut finding = fault("out of fuel".to_owned());
         finding.violation.check = CheckRef::new(check);
@@ -180,14 +185,14 @@ mod tests {
         assert_eq!(classes.len(), ALIKE_MAX + 1, "{classes:?}");
         assert_eq!(classes[0], "exit code 1");
         assert_eq!(classes[ALIKE_MAX], "exit code: others");
-        // What was told stays told, and other kinds are not many.
+        // Reported findings stay known, and other kinds are counted separately.
         assert!(told.has(&fault("exit code 3".to_owned()).violation));
         let traps = told.insert(fault("trap: unreachable".to_owned()));
         assert_eq!(
             traps.map(|finding| finding.violation.class),
             Some("trap: unreachable".to_owned())
         );
-        // Findings that were told once are told the same again.
+        // Findings that were reported before are reported again in the same way.
         let mut again = KnownFindings::default();
         let classes_again: Vec<_> = classes
             .iter()

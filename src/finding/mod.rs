@@ -1,6 +1,6 @@
-//! The finding: what broke, minimised.
+//! Findings: confirmed violations with shrunk cases.
 //!
-//! A discrepancy here is a finding whose case does not show it.
+//! Bugs in this module look like a finding whose case does not show it.
 
 use std::collections::BTreeSet;
 
@@ -20,44 +20,46 @@ pub use confirm::{confirm, confirm_all};
 pub use known::{ALIKE_MAX, KnownFindings};
 pub use suspect::{Confirmation, Known, Suspect};
 
-/// How many characters of a finding's key its name begins with: one is to be read, and pasted.
+/// The most characters of a finding's key in its name, so that people can read and paste it.
 const NAME_WORDS_MAX: usize = 80;
 
-/// A violation and the smallest case that was found to show it.
+/// A violation and the smallest case found that shows it.
 #[derive(Clone, Debug)]
 pub struct Finding<R = Request> {
-    /// What is wrong.
+    /// The violation.
     pub violation: Violation,
-    /// The case that shows it, on a fresh session.
+    /// The case that shows it on a fresh session.
     pub case: Case<R>,
-    /// How the case came about.
+    /// How the case was found.
     pub origin: Origin,
     /// Whether shrinking left no smaller candidate.
     pub minimal: bool,
 }
 
-/// How a finding's case came about.
+/// How a finding's case was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The case that was running, shrunk.
     Case,
-    /// The cases that the session had seen, joined and shrunk: the case alone does not show it.
+    /// The cases that the session had run, joined and shrunk: the last case alone does not show it.
     History,
-    /// The cases that the session had seen, joined, but they did not show it again.
+    /// The cases that the session had run, joined, which did not reproduce it.
     Unreproduced,
-    /// A stored case, as it is.
+    /// A stored case, unchanged.
     Stored,
-    /// The cases that the session had seen, joined: there was no time to look into it.
+    /// The cases that the session had run, joined, which were not examined for lack of time.
     Unexamined {
-        /// Whether something is wrong for sure: neither a clock nor another measurement had a say in it, or it was a clock
-        /// in several sessions, or a worker died, be it that somebody killed it.
+        /// Whether something is certainly wrong: no timing or other measurement was involved, or a
+        /// timeout was seen in several sessions, or a worker died, even if something else killed
+        /// it.
         certain: bool,
     },
 }
 
 impl<R> Finding<R> {
-    /// What the operations do that are left in the case's programs, without mere [`MEANS`] where there is more: with
-    /// the check, the function and the class it stands for the root cause.
+    /// Returns the effects of the operations that are left in the case's programs, without mere
+    /// [`MEANS`] if there are others. With the check, the function and the class, they identify the
+    /// root cause.
     pub fn effects(&self) -> BTreeSet<&'static str> {
         let programs = self.case.steps.iter().filter_map(|s| s.program.as_ref());
         let all: BTreeSet<_> = programs.flat_map(Program::effects).collect();
@@ -65,7 +67,7 @@ impl<R> Finding<R> {
         if ends.is_empty() { all } else { ends }
     }
 
-    /// What it means and what to do.
+    /// Returns what the finding means and what to do about it.
     pub fn advice(&self) -> Advice {
         if self.violation.nature() == Nature::PluginCall && self.case.dispatches() > 1 {
             BEHIND_OTHERS
@@ -74,7 +76,7 @@ impl<R> Finding<R> {
         }
     }
 
-    /// Findings with equal keys are the same.
+    /// Returns the key. Findings with equal keys are the same.
     pub fn key(&self) -> String {
         match self.is_about_nothing_else() {
             Some(key) => key,
@@ -82,8 +84,9 @@ impl<R> Finding<R> {
         }
     }
 
-    /// What it is called, without the number of its key: the check, the function, the class, the function of the plugin that
-    /// it is in, and what the operations do. Two findings may have the same words.
+    /// Returns the words of the name, without the hash of the key: the check, the wire function,
+    /// the class, the plugin function that it is in, and the effects of the operations. Two
+    /// findings may have the same words.
     fn words(&self) -> String {
         if let Some(key) = self.is_about_nothing_else() {
             return key;
@@ -95,15 +98,16 @@ impl<R> Finding<R> {
         format!("{check}-{function}-{}-{effects}", self.violation.label())
     }
 
-    /// The key of what is told once, whatever it is about: of what did not show again nobody knows what it comes from, nor
-    /// which function has to do with it. What was not looked into is no finding yet.
+    /// Returns a shorter key for findings that are reported once, whatever they are about. If a
+    /// violation did not reproduce, its cause and function are unknown. If it was not examined, it
+    /// is not a finding yet.
     fn is_about_nothing_else(&self) -> Option<String> {
-        // Nor is anything else of what changes all sessions.
+        // The same holds for a violation that affects all sessions.
         if self.violation.class == OTHER_SESSIONS {
             return Some(format!("{}-{OTHER_SESSIONS}", self.violation.check));
         }
         match self.origin {
-            // How a process died says what it died of.
+            // The manner of a death says what caused it.
             Origin::Unreproduced if self.violation.nature() == Nature::Death => {
                 let Violation { check, class, .. } = &self.violation;
                 Some(format!("{check}-{class}-unreproduced"))
@@ -116,16 +120,16 @@ impl<R> Finding<R> {
         }
     }
 
-    /// A name that the same finding has in every campaign, and no other one: words, and a number of all of its key.
+    /// Returns a unique name that is the same in every campaign: words and a hash of the whole key.
     pub fn name(&self) -> String {
         named(&self.words(), Fingerprint::of_text(&self.key()))
     }
 }
 
 impl<R: Vocabulary> Finding<R> {
-    /// A name for the finding's file, without an ending: the same words, and a number of its key and of what it was found on.
-    /// Findings of other plugins, and of other versions of one, have files of their own, and so has each case that did not show
-    /// again what it showed.
+    /// Returns the name of the finding's file, without an extension: the same words, and a hash of
+    /// the key and of what was fuzzed. Findings of other plugins, and of other versions of one,
+    /// have other files, and so has each case that did not reproduce.
     pub fn file_stem(&self, found_on: &Fingerprint) -> String {
         let mut number = found_on.with(&self.key());
         if self.origin == Origin::Unreproduced {
@@ -141,14 +145,14 @@ fn named(words: &str, number: Fingerprint) -> String {
         .split(|c| !plain(c))
         .filter(|word| !word.is_empty())
         .collect();
-    // All of it is ASCII.
+    // The text is ASCII.
     let words: String = words.join("-").chars().take(NAME_WORDS_MAX).collect();
     format!("{}-{}", words.trim_end_matches('-'), number.short())
 }
 
 fn joined(effects: &BTreeSet<&'static str>) -> String {
     let mut effects: Vec<_> = effects.iter().copied().collect();
-    // Whatever it is that interrupts the puppet.
+    // The other effects do not matter if the puppet is interrupted.
     if effects.contains(&HALF_WAY) {
         effects = vec![HALF_WAY];
     }
@@ -163,7 +167,7 @@ fn key_of_plain(violation: &Violation) -> String {
     key_of(violation, &BTreeSet::new())
 }
 
-/// Whether a healthy call failed behind other calls, in a way that is known.
+/// Returns whether a healthy call failed after other calls, with a known class.
 pub(crate) fn is_healthy_call(violation: &Violation) -> bool {
     violation.nature() == Nature::HealthyCall
         && !violation.class.is_empty()

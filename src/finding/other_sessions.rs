@@ -1,4 +1,4 @@
-//! Whether sessions are apart: what one does must not change others.
+//! Confirms violations of isolation: what one session does must not affect others.
 
 use super::history::joined;
 use super::suspect::{Confirmation, Known, Suspect};
@@ -9,8 +9,9 @@ use crate::execute::Executor;
 use crate::record::Subject;
 use crate::wire::Vocabulary;
 
-/// What is the matter where a fresh session is not what it was when the host was opened: then nothing that is seen says what
-/// comes of its own case. It is told once, with what led to it, for no case by itself may show it.
+/// Confirms that a fresh session differs from one when the host was opened. Then no case can be
+/// blamed for what it shows. The finding is reported once, with the history that led to it, because
+/// a single case may not show it.
 pub(crate) fn confirm_other_sessions<R: Vocabulary, L: Executor<R>>(
     executor: &mut L,
     suspect: &Suspect<'_, R>,
@@ -18,13 +19,14 @@ pub(crate) fn confirm_other_sessions<R: Vocabulary, L: Executor<R>>(
 ) -> Result<Option<Confirmation<R>>, L::Error> {
     let violation = suspect.violation;
     let nature = violation.nature();
-    // A death says more, and what is measured has another cause. What is the matter with a plugin is none of its sessions'.
+    // A death outranks this, and a measured violation has another cause. A violation of the plugin
+    // does not come from its sessions.
     let is_told_otherwise = violation.measured || nature == Nature::Death || nature.is_of_plugin();
     let last = suspect.history.last().and_then(|case| case.steps.first());
     let Some(step) = last.filter(|_| !is_told_otherwise) else {
         return Ok(None);
     };
-    // It shows whatever the case is.
+    // Any case shows it.
     let healthy = Case {
         steps: vec![Step::healthy(step.request.function_index())],
     };
@@ -34,7 +36,8 @@ pub(crate) fn confirm_other_sessions<R: Vocabulary, L: Executor<R>>(
         Ok::<_, L::Error>(changed)
     };
     let case = joined(suspect.history, MAX_STEPS);
-    // A host that is changed stays so. A lab that is a process has begun anew: what led to it leads there again.
+    // A changed host stays changed. An executor in a new process starts over, and the history
+    // changes the host again.
     let (seen, is_changed) = match changes(executor, &healthy)? {
         Some(_) => (changes(executor, &healthy)?, true),
         None if executor.subject() == Subject::Puppet => (changes(executor, &case)?, false),
@@ -56,7 +59,7 @@ pub(crate) fn confirm_other_sessions<R: Vocabulary, L: Executor<R>>(
     match changes(executor, &finding.case)? {
         Some(_) => {}
         None if is_changed => finding.origin = Origin::Unreproduced,
-        // It was seen once.
+        // It was seen only once.
         None => return Ok(None),
     }
     Ok(Some(Confirmation::Finding(Box::new(finding))))

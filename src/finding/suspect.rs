@@ -1,4 +1,4 @@
-//! A violation before it is a finding: what led to it, and what is known already.
+//! A violation to confirm, with its history and what is known already.
 
 use std::collections::BTreeSet;
 
@@ -7,32 +7,33 @@ use super::known::KnownFindings;
 use crate::case::Case;
 use crate::check::Violation;
 
-/// What became of a violation.
+/// The result of confirming a violation.
 #[derive(Debug)]
 pub enum Confirmation<R> {
-    /// It is new.
+    /// The violation is a new finding.
     Finding(Box<Finding<R>>),
-    /// It shows with nothing but the operations that a finding is known for.
+    /// The violation needs only operations that a reported finding needs.
     Duplicate,
-    /// It does not show again, and chance had a say in it: the machine may have been busy. No death of a worker is that.
+    /// The violation does not reproduce, and timing may be the cause. Deaths of workers never have
+    /// this result.
     NotReproduced,
 }
 
-/// A violation, and what led to it.
+/// A violation to confirm, with its history.
 pub struct Suspect<'a, R> {
-    /// What was found.
+    /// The violation.
     pub violation: &'a Violation,
-    /// The cases that the session had seen, that with the violation last.
+    /// The cases that the session had run, the one with the violation last.
     pub history: &'a [Case<R>],
-    /// Whether chance had a say in it: the clock, or somebody else.
+    /// Whether timing may be the cause: a time limit was hit, or something else killed the worker.
     pub flaky: bool,
 }
 
 /// What is known already.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// All findings.
+    /// The reported findings.
     pub findings: KnownFindings,
-    /// The effects that findings of the same check and class are known for.
+    /// The effects of reported findings with the same check and class.
     pub effects: Vec<BTreeSet<&'static str>>,
 }

@@ -1,4 +1,4 @@
-//! A fuzz target's body: what coverage-guided fuzzers such as libFuzzer call.
+//! The body of the fuzz target `dispatch`, which coverage-guided fuzzers such as libFuzzer call.
 
 use arbitrary::Unstructured;
 use chacha20::ChaCha8Rng;
@@ -18,11 +18,12 @@ use crate::wire::Vocabulary;
 /// The entropy of one mutation, in bytes.
 const MUTATION_ENTROPY: usize = 8192;
 
-/// How many steps a mutated case has at least, where they fit. A fuzzer spends a hundred times more on an input
-/// than on a step, so short cases would waste its time.
+/// The least number of steps of a mutated case, if they fit. For a fuzzer an input costs a hundred
+/// times more than a step, so short cases would waste its time.
 const FILLED_STEPS: usize = 32;
 
-/// Runs encoded cases on the puppet, one after the other, with the sessions and checks of a campaign.
+/// Runs encoded cases on the puppet one after the other, with the sessions and checks of a
+/// campaign.
 pub struct FuzzTarget<'h, H: Host, R> {
     executor: InProcessExecutor<'h, H, R>,
     history: Vec<Case<R>>,
@@ -30,13 +31,13 @@ pub struct FuzzTarget<'h, H: Host, R> {
     dispatches: u64,
 }
 
-/// What a fuzzer may do with an input that ran.
+/// What a fuzzer may do with an input that it ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Keep it where it reached something new.
+    /// Keep it if it reached something new.
     Keep,
-    /// Do not build on it: it is no case, or one that takes all the fuel or time there is, and a corpus of
-    /// such would make fuzzing slow.
+    /// Do not build on it: it is not a case, or it takes all the fuel or time, and many such inputs
+    /// would slow down fuzzing.
     Reject,
 }
 
@@ -44,7 +45,7 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
     /// Opens a session of the puppet on this host.
     ///
     /// # Errors
-    /// [`HandshakeError`] where the host opens none.
+    /// Returns a [`HandshakeError`] if the host cannot open a session.
     pub fn new(host: &'h H) -> Result<Self, HandshakeError> {
         Ok(Self {
             executor: InProcessExecutor::new(host, Subject::Puppet)?,
@@ -54,16 +55,17 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
         })
     }
 
-    /// How many requests were dispatched so far on the sessions that inputs share; fuzzers count inputs.
+    /// Returns the number of requests dispatched on the shared sessions so far; fuzzers only count
+    /// inputs.
     pub fn dispatches(&self) -> u64 {
         self.dispatches
     }
 
-    /// Runs a case on the session that the cases before it used, now and then a fresh one, and returns what was
-    /// seen and the first finding, confirmed and shrunk.
+    /// Runs a case on the session of the cases before it, or now and then on a fresh one. Returns
+    /// the record and the first finding, confirmed and shrunk.
     ///
     /// # Errors
-    /// [`CampaignError`] where the host opens no session.
+    /// Returns a [`CampaignError`] if the host cannot open a session.
     pub fn check(
         &mut self,
         case: Case<R>,
@@ -80,7 +82,7 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
         let record = self.executor.runner.run(&case, depth)?;
         self.dispatches += (record.steps.len() + record.probes.len()) as u64;
         let mut violations = self.executor.check(&record);
-        // Fuzzers run beside others, and under a sanitizer.
+        // Fuzzers run beside each other, and under a sanitizer.
         violations.retain(|violation| !may_be_busy(violation, &record));
         let flaky = record.hit_time_limit();
         let is_sound = violations.is_empty();
@@ -107,14 +109,14 @@ impl<'h, H: Host, R: Vocabulary> FuzzTarget<'h, H, R> {
         self.executor.runner.renew()
     }
 
-    /// Runs an input: a case in either form.
+    /// Runs an input: a case in JSON or postcard.
     ///
     /// # Errors
-    /// [`CampaignError`] where the host opens no session.
+    /// Returns a [`CampaignError`] if the host cannot open a session.
     ///
     /// # Panics
-    /// Where a check finds something: that is how a fuzzer is told. The text is the finding's check, what
-    /// was seen, and its shrunk case as JSON.
+    /// Panics if a check finds something, because fuzzers detect panics. The message is the check,
+    /// what was observed, and the shrunk case as JSON.
     pub fn run(&mut self, input: &[u8]) -> Result<Verdict, CampaignError> {
         let Ok(case) = Case::decode(input) else {
             return Ok(Verdict::Reject);
@@ -138,12 +140,12 @@ fn exhausts(record: &CaseRecord) -> bool {
     causes.any(|cause| matches!(cause, Some(Cause::OutOfFuel | Cause::Timeout)))
 }
 
-/// Mutates an encoded case in place, structure and all: the body of a `fuzz_mutator!`.
+/// Mutates an encoded case in place, with its structure: the body of a `fuzz_mutator!`.
 ///
-/// The first `size` bytes of `data` are the input, and the result is written over them; it has at most
-/// `max_size` bytes, and is in the compact form. An input that is no case becomes an arbitrary one; a short case
-/// is filled up with arbitrary steps, where they fit. Returns the new size, which is the old one where no
-/// mutation fits.
+/// The first `size` bytes of `data` are the input. They are replaced with the result, which has at
+/// most `max_size` bytes and is in the compact form. An input that is not a case becomes an
+/// arbitrary one; a short case is filled up with arbitrary steps, if they fit. Returns the new
+/// size, which is the old one if no mutation fits.
 pub fn mutate_case<R: Vocabulary>(
     data: &mut [u8],
     size: usize,

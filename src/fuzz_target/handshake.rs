@@ -1,4 +1,4 @@
-//! What holds of every opening and of every module, and the fuzz targets' bodies that check it.
+//! The body of the fuzz target `handshake`, and what it shares with that for modules.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -16,23 +16,23 @@ use crate::handshake_case::HandshakeCase;
 use crate::host::{DispatchOutcome, HandshakeError, Host as _, Loader, panic_text};
 use crate::wire::{Request, Vocabulary};
 
-/// How long a host may take to load a module: to read and compile it, unoptimised and instrumented, and for the
-/// calls in which it shakes hands and runs its start code.
+/// The longest time for a host to load a module: to read and compile it, unoptimised and
+/// instrumented, and for the calls of its handshake and start code.
 pub(super) const LOAD_MAX: Duration = Duration::from_secs(10);
 
 /// The entropy of one mutation, in bytes.
 const MUTATION_ENTROPY: usize = 512;
 
-/// How often an opening must come to something wrong to count.
+/// How often a handshake case must fail to count.
 pub(super) const TRIES: usize = 3;
 
-/// Holds a loader to the terms of openings.
+/// Checks a loader against the terms that handshake cases predict.
 pub struct HandshakeTarget<L>(pub L);
 
 impl<L: Loader> HandshakeTarget<L> {
-    /// What must not be about this opening; `None` where all is as it must be.
+    /// Returns what is wrong with the host in this handshake case; `None` if nothing is.
     pub fn check(&self, opening: &HandshakeCase) -> Option<Violation> {
-        // On a busy machine any call may run into the clock.
+        // On a busy machine any call may time out.
         let mut found = None;
         for _ in 0..TRIES {
             found = self.check_once(opening);
@@ -87,7 +87,7 @@ impl<L: Loader> HandshakeTarget<L> {
             Err(error) => return Some(format!("the host opens no session: {error}")),
         };
         for (place, function) in Request::functions().iter().enumerate() {
-            // The functions of an opening answer nothing, and those it lacks cannot.
+            // The functions of a handshake case return no answer, and missing ones cannot.
             let outcome = dispatch(Request::dry_run(place), &mut session).outcome;
             if outcome != DispatchOutcome::Fallback(function.fallback) {
                 return Some(format!("{} returned {outcome:?}", function.label));
@@ -96,11 +96,12 @@ impl<L: Loader> HandshakeTarget<L> {
         None
     }
 
-    /// Runs an input of a fuzzer: an opening as JSON, or anything else, which is passed over. Returns whether it
-    /// was one.
+    /// Runs an input of a fuzzer: a handshake case as JSON. Anything else is skipped. Returns
+    /// whether it was a case.
     ///
     /// # Panics
-    /// Where something is wrong: that is how a fuzzer is told. The text is what was seen, and the opening, shrunk.
+    /// Panics if something is wrong, because fuzzers detect panics. The message is what was
+    /// observed, and the shrunk case.
     pub fn run(&self, input: &[u8]) -> bool {
         let Ok(opening) = HandshakeCase::decode(input) else {
             return false;
@@ -114,8 +115,8 @@ impl<L: Loader> HandshakeTarget<L> {
     }
 }
 
-/// Mutates an opening's JSON in place: the body of a `fuzz_mutator!`, as
-/// [`campaign::mutate`](crate::fuzz_target::dispatch::mutate_case) for cases.
+/// Mutates the JSON of a handshake case in place: the body of a `fuzz_mutator!`, like
+/// [`mutate_case`](crate::fuzz_target::dispatch::mutate_case) for cases.
 pub fn mutate_handshake(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
     let mut entropy = [0; MUTATION_ENTROPY];
     ChaCha8Rng::seed_from_u64(seed.into()).fill_bytes(&mut entropy);
@@ -136,7 +137,7 @@ pub fn mutate_handshake(data: &mut [u8], size: usize, max_size: usize, seed: u32
 
 type Loaded<H> = (Result<H, HandshakeError>, Duration);
 
-/// Loads a module; an error is the text of a panic.
+/// Loads a module; a panic becomes an error with its message.
 pub(super) fn load<L: Loader>(
     loader: &L,
     wasm: &[u8],

@@ -1,4 +1,4 @@
-//! The check that what the targets of this folder find is of.
+//! The check to which violations of these fuzz targets belong.
 
 use crate::check::{Check, Violation};
 use crate::record::CaseRecord;
@@ -6,8 +6,9 @@ use crate::record::CaseRecord;
 /// The name of the check.
 pub const HANDSHAKE_SOUND: &str = "handshake_sound";
 
-/// Holds when a host opens what it must open and refuses all else, within its limits. The targets judge that themselves: no
-/// record of a case says how its plugin was opened.
+/// Holds when a host opens valid plugins and refuses all others, within its limits. The fuzz
+/// targets judge this themselves, because the record of a case does not say how its plugin was
+/// opened.
 #[derive(Debug)]
 pub(super) struct HandshakeSound;
 

@@ -1,4 +1,4 @@
-//! Runs arbitrary modules as plugins.
+//! The body of the fuzz target `plugin`, which runs arbitrary modules as plugins.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,12 @@ use crate::host::{Host, Loader};
 use crate::record::Subject;
 use crate::wire::Request;
 
-/// How much memory the process may take meanwhile, in bytes: as much as a [worker](crate::worker::Workers) has.
+/// The most memory that the process may take meanwhile, in bytes: as much as a
+/// [worker](crate::worker::Workers).
 const LOAD_MEMORY_MAX: u64 = 1 << 30;
 
-/// How long a host may take to open a session, beside the start code, which has the time of a call.
+/// The longest time for a host to open a session, besides start code, which has the time limit of a
+/// call.
 const OPEN_MAX: Duration = Duration::from_millis(100);
 
 /// How often each function of a module is called.
@@ -29,17 +31,18 @@ pub struct ModuleTarget<L> {
 }
 
 impl<L: Loader> ModuleTarget<L> {
-    /// A target with the published offer.
+    /// Returns a target with the published offer.
     pub fn new(loader: L) -> Self {
         let offer = crate::host::handshake::build_offer(&Default::default());
         Self { loader, offer }
     }
 
-    /// Loads the bytes as a plugin, as they are and with a handshake, within bounds of time and memory; then calls every
-    /// function of it, again and again on one session. Returns how many calls of the plugin with a handshake were made.
+    /// Loads the bytes as a plugin, both unchanged and with a handshake added, within limits of
+    /// time and memory. Then calls each of its functions repeatedly on one session. Returns the
+    /// number of calls of the plugin with a handshake.
     ///
     /// # Errors
-    /// What the host does wrong. What the plugin does wrong is its own business.
+    /// Returns what the host does wrong. Faults of the plugin are ignored.
     pub fn check(&self, wasm: &[u8]) -> Result<usize, Violation> {
         self.run_as_it_is(wasm)?;
         match crate::handshake_case::with_handshake(wasm) {
@@ -53,7 +56,7 @@ impl<L: Loader> ModuleTarget<L> {
             return Ok(0);
         };
         opens_in_time(&host)?;
-        // A plugin that does not open twice may do so for want of time: its start code runs each time.
+        // A plugin may fail to open a second time if its start code takes long.
         let Ok(mut executor) = InProcessExecutor::<_, Request>::new(&host, Subject::Plugin) else {
             return Ok(0);
         };
@@ -72,7 +75,7 @@ impl<L: Loader> ModuleTarget<L> {
         }
     }
 
-    /// The host of a module, `None` where it is refused.
+    /// Returns the host of a module; `None` if the module is refused.
     fn load_within_bounds(&self, wasm: &[u8]) -> Result<Option<L::Host>, Violation> {
         let resident = memory::resident().unwrap_or_default();
         let before = memory::peak();
@@ -83,7 +86,7 @@ impl<L: Loader> ModuleTarget<L> {
         let (mut loaded, mut time) = load()?;
         let peak = memory::peak().filter(|peak| Some(*peak) > before);
         let taken = peak.unwrap_or_default().saturating_sub(resident);
-        // On a busy machine it may take long.
+        // On a busy machine it may take longer.
         for _ in 1..TRIES {
             if time > LOAD_MAX {
                 (loaded, time) = load()?;
@@ -112,7 +115,7 @@ fn is_of_the_host(nature: Nature) -> bool {
 }
 
 fn opens_in_time(host: &impl Host) -> Result<(), Violation> {
-    // On a busy machine one may take long.
+    // On a busy machine one of them may take longer.
     let opens = (0..TRIES).map(|_| {
         let start = Instant::now();
         let session = host.open();

@@ -1,5 +1,5 @@
-//! The cases of a plan: the same on every machine, in any order, with any number of workers. `schedule.rs` says which is
-//! what.
+//! The cases of a plan: the same on every machine, in any order, with any number of workers.
+//! `schedule.rs` decides the role of each.
 
 use std::num::NonZeroU32;
 
@@ -17,25 +17,25 @@ use super::sessions::Sessions;
 use crate::case::{Case, Depth, Step};
 use crate::wire::{Vocabulary, weighted};
 
-/// How many bytes of entropy a case is made from, with their shares in percent.
+/// The bytes of entropy that a case is made from, with the share of each amount in percent.
 const ENTROPY: [(usize, u32); 3] = [(256, 50), (1024, 37), (4096, 13)];
 
 /// The entropy of a sequence, in bytes.
 const SEQUENCE_ENTROPY: usize = 8192;
 
-/// How often a soak makes one request. The short ones come first, and most of what a plugin keeps shows in them: the long
-/// ones take as long as a thousand other cases each.
+/// How often a soak makes one request. Short soaks come first, and show most of what a plugin
+/// keeps. A long one takes as long as a thousand other cases.
 const SHORT_SOAK: NonZeroU32 = NonZeroU32::new(256).unwrap();
 const LONG_SOAK: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
-/// How many calls a soak of many requests in turns makes.
+/// The number of calls in a soak with several requests in turns.
 const TURNS: usize = 1000;
 
-/// So many requests take turns in it: each comes eight times.
+/// The number of these requests: each is made eight times.
 const TAKE_TURNS: usize = TURNS / 8;
 
-/// What is called again and again: the healthy call of each function and one with something in each field, first a short
-/// while, and at last a long one; in between boundaries in turns.
+/// Returns the soaks: first short ones, with the healthy call of each function and a request with a
+/// value in each field; then boundaries in turns; then long ones.
 fn soaks<R: Vocabulary>(
     learned: &[FunctionSamples<R>],
     boundaries: &BoundaryCases,
@@ -54,7 +54,7 @@ fn soaks<R: Vocabulary>(
     short.chain(repeated(LONG_SOAK)).collect()
 }
 
-/// What one case calls again and again.
+/// The calls that one case repeats.
 #[derive(Clone, Debug)]
 enum Soak<R> {
     Alone(Step<R>),
@@ -76,14 +76,14 @@ impl<R: Vocabulary> Soak<R> {
 pub struct Cases<R> {
     plan: Plan,
     boundaries: BoundaryCases,
-    /// What is called again and again, in turns.
+    /// The soaks.
     soaks: Vec<Soak<R>>,
-    /// Which case is what.
+    /// The role of each case.
     schedule: Schedule,
 }
 
 impl<R: Vocabulary> Cases<R> {
-    /// Those of this plan.
+    /// Returns the cases of a plan.
     pub fn new(plan: &Plan) -> Self {
         let has = |phase| plan.phases.contains(&phase);
         let response_dictionary = plan.generator.response_dictionary.iter();
@@ -129,38 +129,38 @@ impl<R: Vocabulary> Cases<R> {
         }
     }
 
-    /// The plan.
+    /// Returns the plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// How many there are; `None` where there is no end.
+    /// Returns the number of cases; `None` if there is no end.
     pub fn count(&self) -> Option<u64> {
         self.schedule.count()
     }
 
-    /// The phase of the case of this index.
+    /// Returns the phase of the case of an index.
     pub fn phase(&self, index: u64) -> Phase {
         self.schedule.slot(index).phase()
     }
 
-    /// The first phase that does not end before this index.
+    /// Returns the first phase that has not ended at this index.
     pub fn leading(&self, index: u64) -> Phase {
         self.schedule.leading(index)
     }
 
-    /// How deep the case of this index is looked into.
+    /// Returns the depth of the case of an index.
     pub fn depth(&self, index: u64) -> Depth {
         self.schedule.depth(index)
     }
 
-    /// The case of this index.
+    /// Returns the case of an index.
     pub fn nth(&self, index: u64) -> Case<R> {
         let functions = &self.plan.generator.functions;
         let healthy = |place: usize| Case {
             steps: vec![Step::healthy(functions[place])],
         };
-        // The index is the cipher's stream, so that cases do not depend on each other.
+        // The index selects the cipher's stream, so that cases do not depend on each other.
         let mut rng = ChaCha8Rng::seed_from_u64(self.plan.seed);
         rng.set_stream(index);
         let length = *weighted(&ENTROPY, rng.next_u32() % 100);
@@ -185,7 +185,8 @@ impl<R: Vocabulary> Cases<R> {
                 generator.extreme(number, &mut u).ok()
             }
         };
-        // `arbitrary` fills up with zeroes when the entropy ends; if it fails all the same, that is a healthy call.
+        // `arbitrary` returns zeroes after the end of the entropy. If it fails nevertheless, the
+        // case is a healthy call.
         case.unwrap_or_else(|| healthy(0))
     }
 }

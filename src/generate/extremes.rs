@@ -1,7 +1,7 @@
-//! Extreme cases: a text, a list or an answer is as large, or a call is made as often, as a power of two or a round number
-//! says, or one more or less. Limits of hosts lie there.
+//! Extreme cases: the size of a text, a list or an answer, or the number of calls, is a power of
+//! two or a round number, or one more or less. Limits of hosts are at such numbers.
 //!
-//! A discrepancy here is a size below the bounds of the protocol that no case has.
+//! Bugs in this module look like a size within the bounds of the protocol that no case has.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -15,8 +15,8 @@ use crate::case::{Case, ONCE, Step};
 use crate::puppet::{Bytes, Op, Program, TrapOp};
 use crate::wire::{Function, Header, HeaderName, HeaderValue, Part, Vocabulary};
 
-/// The sizes of texts and answers, in bytes: what the puppet reads and makes within its fuel, and what it mostly does not, up to
-/// the largest input that is sent to it.
+/// The sizes of texts and answers, in bytes: from what the puppet can process within its fuel to
+/// what it mostly cannot, up to the largest input that is sent to it.
 const SIZES: [usize; 16] = [
     1 << 10,
     1 << 12,
@@ -36,17 +36,17 @@ const SIZES: [usize; 16] = [
     1_000_000,
 ];
 
-/// A request that is shorter by less is as large as it was.
+/// A request that is shorter by less than this counts as equally large.
 const SMALL_BYTES: usize = 512;
 
-/// How many items a list may have, and fields an object.
+/// Numbers of items in a list and fields in an object.
 const ITEMS: [usize; 10] = [16, 32, 50, 64, 100, 128, 256, 512, 1000, 1024];
 
-/// How often a call is made that answers, and how often one that fails: then an instance is of no more use.
+/// Numbers of calls that answer, and of calls that fail, which make an instance unusable.
 const CALLS: [usize; 9] = [16, 64, 100, 256, 1000, 1024, 2048, 4096, 5000];
 const FAILURES: [usize; 6] = [3, 8, 10, 16, 64, 100];
 
-/// How many loops a call may burn that answers all the same: a half of the fuel, and nearly all of it.
+/// Numbers of loops that a call can burn and still answer: half of the fuel, and nearly all of it.
 const BURNT: [u32; 2] = [700_000, 1_150_000];
 
 /// A kind of extreme case.
@@ -58,11 +58,11 @@ enum Kind {
     LargeRequest,
     /// Calls that fill memory for a long time before they answer.
     Fills,
-    /// Calls that the clock ends.
+    /// Calls that time out.
     Timeouts,
 }
 
-/// The kinds take turns with the number, so that the first few cases have all of them.
+/// The kinds take turns by number, so that the first few cases have all of them.
 const TURNS: [Kind; 7] = [
     Kind::LargeAnswer,
     Kind::LargeAnswer,
@@ -73,7 +73,8 @@ const TURNS: [Kind; 7] = [
     Kind::LargeRequest,
 ];
 
-/// Behind them comes one of these, which take turns, too: fills take time, and each timeout the whole wall-clock limit.
+/// The last kind in each turn, which also takes turns: fills take long, and each timeout takes the
+/// whole wall-clock limit.
 const LAST_TURNS: [Kind; 8] = [
     Kind::Fills,
     Kind::LargeRequest,
@@ -86,7 +87,8 @@ const LAST_TURNS: [Kind; 8] = [
 ];
 
 impl Kind {
-    /// That of the extreme case of this number. What only a program can bring about is a large request without programs.
+    /// Returns the kind of the extreme case with this number. Kinds that only a program can cause
+    /// are replaced with a large request if there are no programs.
     fn of(number: u64, has_programs: bool) -> Self {
         let each = TURNS.len() as u64 + 1;
         let (turn, round) = (number % each, number / each);
@@ -100,14 +102,16 @@ impl Kind {
     }
 }
 
-/// How many calls of the same function the clock ends: hosts count to three, and do something at the next.
+/// The number of calls of one function that time out. Hosts may count to three and act at the next
+/// one.
 const TIMEOUTS: usize = 4;
 
-/// How many instructions fill so much memory before an answer: it takes more time than fuel, up to half of what there is.
+/// Numbers of instructions that fill memory before an answer. They take more time than fuel, up to
+/// half of the time limit.
 const FILLS: [usize; 3] = [128, 256, 512];
 const FILLED_BYTES: u32 = (1 << 20) - 1;
 
-/// One of them, or one more or less.
+/// Draws one of the sizes, or one more or less.
 fn about(sizes: &[usize], u: &mut Unstructured<'_>) -> arbitrary::Result<usize> {
     let near = u.int_in_range(0..=2usize)?;
     Ok(u.choose(sizes)? + near - 1)
@@ -121,10 +125,10 @@ fn times(count: usize) -> NonZeroU32 {
 }
 
 impl CaseGenerator {
-    /// The extreme case of this number, which says its kind.
+    /// Returns the extreme case with this number, which determines its kind.
     ///
     /// # Errors
-    /// Those of `arbitrary`.
+    /// Returns the errors of `arbitrary`.
     pub(crate) fn extreme<R: Vocabulary>(
         &self,
         number: u64,
@@ -142,7 +146,7 @@ impl CaseGenerator {
         Ok(Case { steps })
     }
 
-    /// A request of which one part is large, with a program or without.
+    /// Draws a request with one large part, with or without a program.
     fn large_request<R: Vocabulary>(
         &self,
         place: usize,
@@ -153,7 +157,7 @@ impl CaseGenerator {
         if self.programs.is_none() || u.arbitrary()? {
             return Ok(step);
         }
-        // Where the program does not stand in what is large.
+        // Put the program into a part other than the large one.
         let all = length(step.request.clone());
         let first: u8 = u.int_in_range(0..=7)?;
         let with_program = (first..first + 8).map(|place| {
@@ -165,7 +169,7 @@ impl CaseGenerator {
         Ok(large.next().unwrap_or(step))
     }
 
-    /// A sound answer with a list of many items, of a function whose response may hold one.
+    /// Draws a valid answer with a list of many items, of a function whose response may have one.
     fn long_list<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
         let items = about(&ITEMS, u)?;
         let from = u.choose_index(self.functions.len())?;
@@ -179,8 +183,9 @@ impl CaseGenerator {
         Ok(Step::healthy(self.functions[from]))
     }
 
-    /// Calls that the clock ends: some of one function that must fail then, one after the other, all but the first half-way
-    /// through something, and one of each other that must not answer. A healthy call of each function stands behind them.
+    /// Draws calls that time out: several in a row of one function that must fail the request, all
+    /// but the first of which leave the instance half-way, and one of each other function that must
+    /// not answer. A healthy call of each function follows.
     fn timeouts<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Vec<Step<R>>> {
         let policy = |place: usize| function::<R>(place).fallback;
         let of = |is_of: fn(FallbackPolicy) -> bool| -> Vec<usize> {
@@ -200,7 +205,7 @@ impl CaseGenerator {
             times: times(TIMEOUTS - 1),
             ..held(place)
         };
-        // What is tried again is heard only of an instance that is not half-way.
+        // A retry can only be counted on an instance that is not half-way.
         let first = step_with_program(R::dry_run(place), [Op::LogCall, Op::Stall]);
         let mut steps = vec![counted(), first, more, counted()];
         let mut names = BTreeSet::from([function::<R>(place).name]);
@@ -218,7 +223,8 @@ impl CaseGenerator {
         Ok(steps)
     }
 
-    /// The same call many times, and then calls of this and another function, of which one may take most of the fuel.
+    /// Draws one call repeated many times, followed by calls of this and another function, one of
+    /// which may take most of the fuel.
     fn many_calls<R: Vocabulary>(
         &self,
         place: usize,
@@ -263,7 +269,7 @@ fn step_with_program<R: Vocabulary>(request: R, ops: impl Into<Vec<Op>>) -> Step
     }
 }
 
-/// How long a request is as JSON, in bytes.
+/// Returns the length of a request as JSON, in bytes.
 fn length<R: Vocabulary>(request: R) -> usize {
     request.to_json().map_or(0, |json| json.to_string().len())
 }
@@ -272,14 +278,14 @@ fn function<R: Vocabulary>(place: usize) -> &'static Function {
     &R::functions()[place]
 }
 
-/// A healthy answer after much memory was filled.
+/// Draws a healthy answer after an amount of memory is filled.
 fn filling<R: Vocabulary>(place: usize, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
     let fills = vec![Op::Fill(FILLED_BYTES); *u.choose(&FILLS)?];
     let ops = [fills, vec![Op::EmitHealthy]].concat();
     Ok(step_with_program(R::dry_run(place), ops))
 }
 
-/// A healthy answer that is large: a text in it, or white space before it.
+/// Draws a large healthy answer: with a long text in it, or white space before it.
 fn large_answer<R: Vocabulary>(
     place: usize,
     u: &mut Unstructured<'_>,
@@ -306,7 +312,7 @@ fn large_answer<R: Vocabulary>(
     Ok(step_with_program(R::dry_run(place), ops))
 }
 
-/// The request with one of its parts large.
+/// Draws the request with one of its parts large.
 fn with_large_part<R: Vocabulary>(
     mut request: R,
     u: &mut Unstructured<'_>,
@@ -317,7 +323,7 @@ fn with_large_part<R: Vocabulary>(
         request.carry("a".repeat(about(&SIZES, u)?));
         return Ok(request);
     }
-    // Limits are of bodies most often.
+    // Most limits are on bodies.
     let mut bodies = Vec::new();
     let mut place = 0;
     request.parts(&mut |part| {
@@ -346,7 +352,7 @@ fn enlarge(part: Part<'_>, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
         Part::Text(text) => *text = "a".repeat(about(&SIZES, u)?),
         Part::Body(body) => {
             let size = about(&SIZES, u)?;
-            // In base64, or not quite.
+            // A multiple of four, as in base64, or not.
             let size = if u.arbitrary()? { size & !3 } else { size };
             *body = "eHh4".chars().cycle().take(size).collect();
         }

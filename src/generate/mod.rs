@@ -1,6 +1,6 @@
-//! Generation of cases, from a seed and an index alone.
+//! Generates cases from a seed and an index alone.
 //!
-//! Each file holds one way to make a case. `schedule.rs` decides which phase the case of an index
+//! Each file has one way to make a case. `schedule.rs` decides which phase the case of an index
 //! belongs to, and `cases.rs` makes it.
 
 mod answers;

@@ -23,7 +23,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// All of them. Seeds come first, then the others at once: `schedule.rs` says which has which share.
+    /// All phases. Seeds come first, then the others in turns: see `schedule.rs`.
     pub const ALL: [Self; 6] = [
         Self::Seeds,
         Self::Soak,
@@ -33,7 +33,7 @@ impl Phase {
         Self::Extremes,
     ];
 
-    /// Those that try a plugin. What is extreme to a host grows there step by step.
+    /// The phases for a plugin. Boundaries grow step by step to sizes that are extremes for a host.
     pub const OF_PLUGINS: [Self; 5] = [
         Self::Seeds,
         Self::Soak,
@@ -42,7 +42,7 @@ impl Phase {
         Self::Stateful,
     ];
 
-    /// Its name, as the command line has it.
+    /// Returns the name, as on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Seeds => "seeds",

@@ -1,4 +1,4 @@
-//! What a campaign is to do.
+//! The plan of a campaign.
 
 use std::time::Duration;
 
@@ -10,32 +10,33 @@ use super::negotiated::{NoFunctions, of_negotiated};
 use super::phase::Phase;
 use crate::wire::Vocabulary;
 
-/// What a campaign is to do.
+/// The plan of a campaign.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// Decides all cases.
+    /// The seed that determines all cases.
     pub seed: u64,
-    /// When to stop.
+    /// When the campaign stops.
     pub budget: Budget,
-    /// What cases are made of.
+    /// The settings of the case generator.
     pub generator: CaseGenerator,
-    /// What is tried; their order is that of [`Phase::ALL`].
+    /// The phases, in the order of [`Phase::ALL`].
     pub phases: Vec<Phase>,
 }
 
 impl Plan {
-    /// So many cases for the puppet, of all functions, with scripted and wild programs.
+    /// Returns a plan with this many cases for the puppet: all functions, with scripted and wild
+    /// programs.
     pub fn puppet<R: Vocabulary>(seed: u64, cases: u64) -> Self {
         Self {
             seed,
             budget: Budget::Cases(cases),
             generator: CaseGenerator::puppet::<R>(),
-            // What its requests are matters little beside what they tell it to do.
+            // The content of requests matters little beside the programs in them.
             phases: vec![Phase::Seeds, Phase::Random, Phase::Extremes],
         }
     }
 
-    /// So many cases for any other plugin, of all functions that it has.
+    /// Returns a plan with this many cases for any other plugin: all functions, without programs.
     pub fn plugin<R: Vocabulary>(seed: u64, cases: u64) -> Self {
         Self {
             generator: CaseGenerator::plugin::<R>(),
@@ -44,11 +45,12 @@ impl Plan {
         }
     }
 
-    /// The plan with only those of its functions that the plugin negotiated, its own words first, and with what it
-    /// [hands out](crate::execute::Runner::response_dictionary).
+    /// Returns the plan restricted to the functions that the plugin negotiated, with the plugin's
+    /// own tokens first and with its [response
+    /// dictionary](crate::execute::Runner::response_dictionary).
     ///
     /// # Errors
-    /// [`NoFunctions`] where no function is left.
+    /// Returns [`NoFunctions`] if no function is left.
     pub fn of_opened<R: Vocabulary>(
         &self,
         negotiated: &[usize],
@@ -58,7 +60,7 @@ impl Plan {
         plan.generator.functions = of_negotiated::<R>(&plan.generator.functions, negotiated)?;
         plan.generator.response_dictionary = response_dictionary;
         if !plan.generator.dictionary.is_empty() {
-            // Those that requests say anyway come last.
+            // Names that are in requests anyway come last.
             let names = field_values::names::<R>();
             plan.generator
                 .dictionary
@@ -68,7 +70,7 @@ impl Plan {
     }
 }
 
-/// When a campaign stops, if its cases do not end before.
+/// When a campaign stops, unless its cases end first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Budget {
     /// After this many cases.

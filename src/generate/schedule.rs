@@ -1,68 +1,74 @@
-//! The schedule: which phase the case of an index belongs to, and which of its cases it is.
+//! The schedule: which phase the case of an index belongs to, and which of that phase's cases it
+//! is.
 //!
-//! Seeds come first. A plan whose phases all end goes through them one after the other. Any other plan shares its cases out
-//! in rounds of eight: [`ROUND`] says who has which. A discrepancy here is a case that no index has, or a seed whose cases
-//! are others than they were.
+//! Seeds come first. If all phases of a plan end, they run one after the other. Otherwise they
+//! share rounds of eight cases, as [`ROUND`] says.
+//!
+//! Bugs in this module look like a case that no index has, or a seed whose cases change between
+//! versions.
 
 use super::phase::Phase;
 use super::phase::Phase::{Boundaries, Extremes, Random, Soak, Stateful};
 use super::sessions::{CASES_PER_SESSION, Sessions};
 use crate::case::Depth;
 
-/// Who has the cases of a round, one line for each: the first of its phases that the plan has and that has a case left.
+/// The cases of a round. Each belongs to the first of its phases that is in the plan and has a case
+/// left.
 ///
-/// Where the plan has neither random cases nor sequences, extreme ones take what is left, which is why they stand at the end
-/// of each line.
+/// Extremes are last in each line, because they take all remaining cases of a plan with neither
+/// random cases nor sequences.
 const ROUND: [&[Phase]; 8] = [
-    // Every other case is a boundary, as long as there are any: they find most.
+    // Every other case is a boundary, as long as there are any, because boundaries find the most.
     &[Boundaries, Random, Stateful, Extremes],
     &[Random, Stateful, Extremes],
     &[Boundaries, Random, Stateful, Extremes],
     // Random cases and sequences share the rest.
     &[Stateful, Random, Extremes],
     &[Boundaries, Random, Stateful, Extremes],
-    // Not in every round: see `EXTREME_ROUNDS`.
+    // Extremes are not in every round: see `EXTREME_ROUNDS`.
     &[Extremes, Random, Stateful],
     &[Boundaries, Random, Stateful, Extremes],
-    // Only the last case of a session is a soak: what is found behind one would have a long history.
+    // Only the last case of a session is a soak, because what is found after one has a long
+    // history.
     &[Soak, Stateful, Random, Extremes],
 ];
 
 const CASES_PER_ROUND: u64 = ROUND.len() as u64;
 
-// Sessions end where rounds do, or the last case of a session would not be one that a soak may have.
+// Sessions end with rounds. Otherwise the last case of a session could not be a soak.
 const _: () = assert!(CASES_PER_SESSION.is_multiple_of(CASES_PER_ROUND));
 
-/// So many first rounds have an extreme case each, and behind them one round in so many: each of these cases takes as long as
-/// a hundred others.
+/// The number of first rounds with an extreme case each, and after these, the number of rounds per
+/// extreme case. Each takes as long as a hundred other cases.
 const EXTREME_ROUNDS: u64 = 64;
 const EXTREME_ROUNDS_LATER: u64 = 128;
 
-/// One in so many cases is run thoroughly: see [`Depth`].
+/// One in this many cases is thorough: see [`Depth`].
 const THOROUGH_ONE_IN: u64 = 16;
 
-/// One in so many cases, the last of them, is run again and again, where memory is measured: see
+/// The last one in this many cases runs repeatedly while memory is measured: see
 /// [`LeakCheck`](crate::record::LeakCheck).
 const LEAK_CHECK_ONE_IN: u64 = 4096;
 
-/// One in so many extreme cases is looked into closer. It has no factor in common with the number of their kinds.
+/// One in this many extreme cases is thorough. This has no factor in common with the number of
+/// their kinds.
 const EXTREMES_THOROUGH_ONE_IN: u64 = 9;
 
-/// Whether the case of this index is run thoroughly, whatever it is.
+/// Returns whether the case of an index is thorough, whichever phase it belongs to.
 pub(crate) fn is_thorough(index: u64) -> bool {
     index.is_multiple_of(THOROUGH_ONE_IN)
 }
 
-/// What the case of an index is.
+/// The role of the case of an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
-    /// The healthy call of the function at this place of the plan's.
+    /// The healthy call of a function, by its index in the plan.
     Seed(usize),
-    /// The soak at this place.
+    /// The soak with this index.
     Soak(usize),
-    /// The boundary at this place.
+    /// The boundary with this index.
     Boundary(usize),
-    /// The extreme case of this number, which says its kind.
+    /// The extreme case with this number, which determines its kind.
     Extreme(u64),
     /// A sequence of calls.
     Stateful,
@@ -71,7 +77,7 @@ pub(super) enum Slot {
 }
 
 impl Slot {
-    /// Whose it is.
+    /// Returns the phase.
     pub(super) fn phase(self) -> Phase {
         match self {
             Self::Seed(_) => Phase::Seeds,
@@ -84,21 +90,21 @@ impl Slot {
     }
 }
 
-/// Which case is what: it depends on the phases, and on how many cases those have that end.
+/// Decides the role of each case from the phases of the plan and the sizes of those that end.
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {
-    /// Those of the plan.
+    /// The phases of the plan.
     pub(super) phases: Vec<Phase>,
-    /// Which cases share a session.
+    /// The division of cases into sessions.
     pub(super) sessions: Sessions,
-    /// How many cases each of the phases has that end; none where the plan lacks the phase.
+    /// The number of cases of each phase that ends; 0 if the plan does not have it.
     pub(super) seeds: u64,
     pub(super) soaks: u64,
     pub(super) boundaries: u64,
 }
 
 impl Schedule {
-    /// What the case of this index is.
+    /// Returns the role of the case of an index.
     pub(super) fn slot(&self, index: u64) -> Slot {
         let Some(place) = index.checked_sub(self.seeds) else {
             return Slot::Seed(index as usize);
@@ -111,20 +117,21 @@ impl Schedule {
         slot.unwrap_or(Slot::Random)
     }
 
-    /// What a case is where all phases end, counted from the last seed.
+    /// Returns the role of a case if all phases end, counted from the last seed.
     fn one_after_the_other(&self, place: u64) -> Slot {
         match place.checked_sub(self.soaks) {
             None => Slot::Soak(place as usize),
             Some(place) if place < self.boundaries => Slot::Boundary(place as usize),
-            // Behind the end.
+            // Past the end.
             Some(_) => Slot::Random,
         }
     }
 
-    /// What a phase makes of the case of this index, which [`ROUND`] lets it have.
+    /// Returns the role of the case of an index if it belongs to this phase, or `None` if the phase
+    /// has no case for it.
     fn take(&self, phase: Phase, index: u64) -> Option<Slot> {
         match phase {
-            // They were before the first round.
+            // Seeds precede the first round.
             Phase::Seeds => None,
             Soak => {
                 let is_last = index + 1 == self.sessions.session_of(index).end;
@@ -141,13 +148,14 @@ impl Schedule {
         }
     }
 
-    /// The number of the extreme case of this index, where it is one's turn.
+    /// Returns the number of the extreme case of an index, if there is one.
     fn extreme(&self, index: u64) -> Option<u64> {
         if !self.has(Extremes) {
             return None;
         }
         if !self.has(Random) && !self.has(Stateful) {
-            // All that no other phase takes. Boundaries take every other case, so that only half of the indices count.
+            // Extremes take all cases that no other phase takes. If boundaries take every other
+            // case, only half of the indices count.
             return Some(if self.has(Boundaries) {
                 index / 2
             } else {
@@ -163,13 +171,14 @@ impl Schedule {
         }
     }
 
-    /// The first phase that does not end before this index. Of two neighbours one is a boundary while there are any.
+    /// Returns the first phase that has not ended at this index. As long as there are boundaries,
+    /// one of two adjacent cases is one.
     pub(super) fn leading(&self, index: u64) -> Phase {
         let [one, other] = [index, index + 1].map(|index| self.slot(index).phase());
         one.min(other)
     }
 
-    /// How deep the case of this index is looked into.
+    /// Returns the depth of the case of an index.
     pub(super) fn depth(&self, index: u64) -> Depth {
         if index % LEAK_CHECK_ONE_IN == LEAK_CHECK_ONE_IN - 1 {
             return Depth::LeakCheck;
@@ -185,7 +194,7 @@ impl Schedule {
         }
     }
 
-    /// How many cases there are; `None` where there is no end.
+    /// Returns the number of cases; `None` if there is no end.
     pub(super) fn count(&self) -> Option<u64> {
         (!self.is_endless()).then_some(self.seeds + self.soaks + self.boundaries)
     }
@@ -200,7 +209,7 @@ impl Schedule {
     }
 }
 
-/// How many cases before this index [`ROUND`] lets a phase have.
+/// Returns the number of cases before this index that [`ROUND`] assigns to a phase first.
 fn turns_before(phase: Phase, index: u64) -> u64 {
     let turns = |cases: &[&[Phase]]| cases.iter().filter(|of| of.contains(&phase)).count() as u64;
     let (rounds, rest) = (index / CASES_PER_ROUND, index % CASES_PER_ROUND);
@@ -211,7 +220,7 @@ fn turns_before(phase: Phase, index: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// A schedule of these phases, with so many cases of each that ends where it has it.
+    /// Returns a schedule of these phases, with these numbers of cases in those that end.
     fn schedule(phases: &[Phase], sessions: Sessions, counts: [u64; 3]) -> Schedule {
         let count = |phase, count| if phases.contains(&phase) { count } else { 0 };
         Schedule {
@@ -223,7 +232,7 @@ mod tests {
         }
     }
 
-    /// The rules said otherwise: by the parity of an index and what is left of it.
+    /// Implements the same rules in another way: by remainders of the index.
     fn by_remainders(of: &Schedule, index: u64) -> Slot {
         let has = |phase| of.phases.contains(&phase);
         let is_filled = has(Random) || has(Stateful);
@@ -273,7 +282,7 @@ mod tests {
         }
     }
 
-    /// Each choice of phases, in their order.
+    /// Returns every combination of phases, in their order.
     fn choices() -> impl Iterator<Item = Vec<Phase>> {
         (0..1u32 << Phase::ALL.len()).map(|chosen| {
             let phases = Phase::ALL.into_iter().enumerate();
@@ -301,7 +310,8 @@ mod tests {
         }
     }
 
-    /// A letter for each of the first 64 cases. Of soaks it is the second, since sequences have the first.
+    /// Returns a letter for each of the first 64 cases. A soak is an O, because sequences have the
+    /// S.
     fn letters(schedule: &Schedule) -> String {
         let letter = |index| match schedule.slot(index).phase() {
             Phase::Seeds => 's',

@@ -1,36 +1,37 @@
-//! Sessions: which cases share one. That depends on the plan and the case's index alone, so that what a case meets does
-//! not depend on who runs it.
+//! Divides cases into sessions. This depends only on the plan and the index, so the history of a
+//! case does not depend on which worker runs it.
 
 use std::ops::Range;
 
 use super::plan::Plan;
 
-/// How many cases a long session of a plugin lives through: what it keeps adds up.
+/// The number of cases in a long session of a plugin, which shows what the plugin accumulates.
 const LONG: u64 = 16 * CASES_PER_SESSION;
 
 /// Sixteen sessions of the usual length, then a long one.
 const ROUND: u64 = 2 * LONG;
 
-/// How many sessions that are.
+/// The number of these sessions.
 const SESSIONS_OF_A_ROUND: u64 = LONG / CASES_PER_SESSION + 1;
 
-/// Which cases share a session.
+/// The division of cases into sessions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sessions {
-    /// Whether some are long. The puppet keeps nothing, so that none of its sessions are; nor are the first ones of a
-    /// plugin, for what is found at the end of one has a long history.
+    /// Whether some sessions are long. The puppet's are not, because it keeps nothing. The first
+    /// ones of a plugin are not either, because what is found at the end of a long session has a
+    /// long history.
     pub(super) long: bool,
 }
 
 impl Sessions {
-    /// Those of a plan.
+    /// Returns the division for a plan.
     pub(super) fn of_plan(plan: &Plan) -> Self {
         Self {
             long: plan.generator.programs.is_none(),
         }
     }
 
-    /// The cases of the session that has this one.
+    /// Returns the cases of the session that contains this one.
     pub(super) fn session_of(self, case: u64) -> Range<u64> {
         let within = case % ROUND;
         let (from, length) = if self.long && within >= LONG {
@@ -41,7 +42,7 @@ impl Sessions {
         from..from.saturating_add(length)
     }
 
-    /// How many sessions come before that of this case.
+    /// Returns the number of sessions before that of this case.
     pub(super) fn before(self, case: u64) -> u64 {
         let first = self.session_of(case).start;
         if self.long {
@@ -54,18 +55,19 @@ impl Sessions {
 }
 
 impl Plan {
-    /// The cases of the session that has this one. Some sessions of a plugin are long, and none of the puppet's.
+    /// Returns the cases of the session that contains this one. Some sessions of a plugin are long,
+    /// but none of the puppet.
     pub fn session_of(&self, case: u64) -> Range<u64> {
         Sessions::of_plan(self).session_of(case)
     }
 
-    /// How many sessions come before that of this case.
+    /// Returns the number of sessions before that of this case.
     pub(crate) fn sessions_before(&self, case: u64) -> u64 {
         Sessions::of_plan(self).before(case)
     }
 }
 
-/// How many cases share a session; some sessions of a plugin live through more: see [`Plan::session_of`].
+/// The number of cases in a session. Some sessions of a plugin have more: see [`Plan::session_of`].
 pub const CASES_PER_SESSION: u64 = 64;
 
 #[cfg(test)]
@@ -73,7 +75,7 @@ mod tests {
     use super::*;
     use crate::wire::Request;
 
-    /// The first cases of a plan, session by session.
+    /// Returns the sessions of the first cases of a plan.
     fn sessions(plan: &Plan, cases: u64) -> Vec<Range<u64>> {
         let mut next = 0;
         let sessions = std::iter::from_fn(|| {

@@ -27,8 +27,8 @@ use crate::host::site::names;
 /// The functions of the meter that the plugin calls; they follow its imports.
 const ADDED: [&str; 4] = ["tick", "enter", "back", "enter_loop"];
 
-/// A function or loop that ran for this fraction of the ticks up to the stop is where the fuel
-/// went: a quarter.
+/// A function or loop that ran for this fraction of the ticks before the stop, a quarter, is where
+/// the fuel went.
 const LASTING: u64 = 4;
 
 /// The fuel that the meter takes for a tick.

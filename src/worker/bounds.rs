@@ -1,34 +1,35 @@
-//! What the system lets a process take that reads a plugin, and how one ends that wanted more.
+//! The resource limits of processes that read a plugin, and how to recognize a process that
+//! exceeded them.
 
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, rlim_t, setrlimit};
 use nix::sys::signal::Signal;
 
-/// The most memory that a worker may write to, in bytes, where the system bounds it: what a plugin takes beyond,
-/// it does not get.
+/// The most memory that a worker may allocate, in bytes, if the system enforces it.
 pub const WORKER_MEMORY_MAX: u64 = 1 << 30;
 
-/// The most time of the processor that a worker may take to load a plugin, and as much to compile the second copy of it that
-/// it needs, where the system bounds it: what is compiled in parallel adds up.
+/// The most processor time for loading a plugin, and again for compiling the second copy that a
+/// worker needs, if the system enforces it. Threads that compile in parallel add up.
 pub const OPENING_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How often a process is started again that somebody else killed at the same work, before that counts.
+/// How often a worker that something else killed is restarted for the same work, before the death
+/// counts.
 pub const KILLS_MAX: u32 = 4;
 
-/// How the standard library words that there is no memory left.
+/// The message of the standard library if there is no memory left.
 pub(crate) const OUT_OF_MEMORY: &str = "memory allocation of ";
 
-/// The bounds of this process. Where the system sets none, there are none.
+/// The resource limits of this process. Without support by the system, there are none.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessBounds {
-    /// How much time of the processor the process may take, and the most that this may be, as it was started.
+    /// The soft and the hard limit of processor time with which the process was started.
     time: Option<(rlim_t, rlim_t)>,
 }
 
 impl ProcessBounds {
-    /// Bounds its memory to [`WORKER_MEMORY_MAX`], and leaves no core file behind: deaths are expected, and nobody looks at the
-    /// remains.
+    /// Bounds the memory to [`WORKER_MEMORY_MAX`] and disables core files, because crashes are
+    /// expected and nobody reads the files.
     pub fn set() -> Self {
         let _ = setrlimit(Resource::RLIMIT_DATA, WORKER_MEMORY_MAX, WORKER_MEMORY_MAX);
         let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
@@ -37,7 +38,8 @@ impl ProcessBounds {
         }
     }
 
-    /// Lets it take [`OPENING_TIME_MAX`] of the processor from now on, or what it was started with where that is less.
+    /// Bounds the processor time to [`OPENING_TIME_MAX`] from now on, or to the initial limit if
+    /// that is less.
     pub fn bound_time(&self) {
         let Some((most, hard)) = self.time else {
             return;
@@ -51,15 +53,15 @@ impl ProcessBounds {
         let _ = setrlimit(Resource::RLIMIT_CPU, most.min(soon), hard);
     }
 
-    /// Lets it take as much of the processor as the system allows.
+    /// Allows as much processor time as the system does.
     pub fn unbound_time(&self) {
         if let Some((_, hard)) = self.time {
             let _ = setrlimit(Resource::RLIMIT_CPU, hard, hard);
         }
     }
 
-    /// What a process wanted that was bounded so, ended by a signal, and left these words on its standard error. `None`
-    /// where it did not end for its bounds.
+    /// Describes which limit a process exceeded, given the signal that ended it and its stderr.
+    /// Returns `None` if it did not end because of a limit.
     pub fn exceeded(signal: Option<Signal>, words: &str) -> Option<String> {
         match signal? {
             Signal::SIGXCPU => {

@@ -1,4 +1,4 @@
-//! The worker's side.
+//! The worker's side: the process that runs the cases.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -27,18 +27,18 @@ use crate::limits::limits;
 use crate::record::{StepSummary, features};
 use crate::wire::{Request, Vocabulary};
 
-/// The stack of the thread that a plugin runs on, in bytes. The main thread's is only as large as the system was told
-/// (`ulimit -s`), and the runtime lets a plugin use 512 KiB of whichever stack there is, be they there or not. The rest is more
-/// than any host needs; what nobody writes to takes no memory.
+/// The stack of the thread that runs the plugin, in bytes. The main thread's depends on the system
+/// (`ulimit -s`), and the runtime lets a plugin use 512 KiB of any stack, even if it is smaller.
+/// The rest is more than any host needs; unused pages take no memory.
 const STACK_BYTES: usize = 16 << 20;
 
-/// Does what a worker does, until its parent is gone. A program that is started as a worker calls this first and
-/// exits with what it returns.
+/// Runs as a worker until the parent is gone. A program that is started as a worker calls this
+/// first and exits with the returned code.
 pub fn serve() -> ExitCode {
     let child = match Child::start() {
         Ok(child) => child,
         Err(error) => {
-            // Who started it may not listen.
+            // The parent may not listen.
             let _ = writeln!(
                 io::stderr(),
                 "cc-lb-fuzz: this is a worker process; campaigns start it: {error}"
@@ -60,7 +60,7 @@ pub fn serve() -> ExitCode {
     }
 }
 
-/// A worker that was told what to run.
+/// A worker that knows what to run.
 pub struct Child {
     setup: Setup,
     hello: Hello,
@@ -69,17 +69,19 @@ pub struct Child {
 }
 
 impl Child {
-    /// Bounds the process, its memory and until the plugin is loaded its time, and hears what it is to run.
+    /// Sets the resource limits, of which that on time lasts until the plugin is loaded, and reads
+    /// what to run.
     ///
     /// # Errors
-    /// An error of reading the standard input, which is not that of a worker.
+    /// Returns an error if the standard input is not that of a worker.
     pub fn start() -> io::Result<Self> {
         let bounds = ProcessBounds::set();
         let nothing = || io::Error::other("nothing on the standard input");
         let setup = receive(&mut io::stdin().lock())?.ok_or_else(nothing)?;
         let hello = receive(&mut io::stdin().lock())?.ok_or_else(nothing)?;
         let (sender, orders) = mpsc::channel();
-        // Apart, so that a worker in a plugin that never ends notices that its parent is gone.
+        // In a separate thread, so that a worker in an endless call notices that its parent is
+        // gone.
         std::thread::spawn(move || {
             let mut input = io::stdin().lock();
             while let Ok(Some(order)) = receive(&mut input) {
@@ -98,23 +100,23 @@ impl Child {
         })
     }
 
-    /// What it is to run.
+    /// Returns what to run.
     pub fn setup(&self) -> &Setup {
         &self.setup
     }
 
-    /// Says that it cannot.
+    /// Reports that it cannot run the plugin.
     pub fn refuse(self, reason: String) -> ExitCode {
         refuse(reason)
     }
 
-    /// Runs the plugin on a loader's host, and does as it is told. It does so on a thread of its own, with a stack that is as
-    /// large wherever it is started.
+    /// Runs the plugin on the loader's host and carries out orders, on a thread with the same stack
+    /// size everywhere.
     pub fn serve(self, loader: &(impl Loader + Sync)) -> ExitCode {
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
             match thread.spawn_scoped(scope, move || self.serve_here(loader)) {
-                // Its words were said when it panicked.
+                // The panic's message was printed when it happened.
                 Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
                 Err(error) => refuse(format!("cannot start a thread to run it on: {error}")),
             }
@@ -140,13 +142,14 @@ impl Child {
     }
 
     fn serve_orders(&self, host: &impl Host) -> io::Result<()> {
-        // Two sessions are open at a time, each on a copy of its own: the second is compiled now, as the first was. What is wrong
-        // with one is told when it is needed.
+        // Two sessions are open at a time, each on its own copy of the plugin, so both copies are
+        // compiled now. Errors are reported when a session is needed.
         if self.setup().host_kind() == Some(HostKind::Guarded) {
             self.bounds.bound_time();
             drop((host.open(), host.open()));
         }
-        // From now on there are calls, each of which has limits of its own. How many one process makes is nobody's business.
+        // From now on there are only calls, which have limits of their own. The number of calls is
+        // not limited.
         self.bounds.unbound_time();
         send(&mut io::stdout(), &Answer::Loaded(host.agreed()))?;
         let setup = self.setup();
@@ -196,7 +199,7 @@ impl Child {
     }
 }
 
-/// Where the worker is, for its parent to read when it died.
+/// Writes the state of the worker, for its parent to read after a crash.
 struct HeartbeatWriter {
     file: File,
     at: Cell<Heartbeat>,
@@ -210,7 +213,7 @@ impl HeartbeatWriter {
             function: function.map_or(u64::MAX, |place| place as u64),
         };
         self.at.set(at);
-        // A place that is not written is an older one.
+        // If writing fails, the state is an older one.
         let _ = self.file.write_all_at(&at.to_bytes(), 0);
     }
 }
@@ -221,7 +224,7 @@ fn carry_out<H: Host>(
     order: Order,
     heartbeat: &HeartbeatWriter,
 ) -> Result<Answer, CampaignError> {
-    // Until the first call: a session may be opened before.
+    // No function yet: a session may be opened before the first call.
     heartbeat.write(heartbeat.at.get().case, None);
     match order {
         Order::Run { plan, cases, time } => {

@@ -1,4 +1,4 @@
-//! A worker as its parent sees it: a lab that starts again when it died.
+//! A worker as its parent sees it: an executor that restarts its process after a crash.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -31,19 +31,20 @@ use failure::Failure;
 pub use inspect::Inspected;
 pub use replay::Replay;
 
-/// What is wrong with a worker that the plugin has spoiled, or that is none.
+/// The error of a worker that gives an unexpected answer: the plugin has corrupted it, or it is not
+/// a worker.
 const UNASKED: &str = "it answered what it was not asked";
 
-/// How one ends that answers what it is not asked.
+/// The manner of death of a worker that gives an unexpected answer.
 const NONSENSE: &str = "nonsense";
 
-/// A worker process, started when it is needed and again when it died.
+/// A worker process, started when needed, and again after it died.
 pub struct Worker {
     workers: Workers,
-    /// Ends what it is at.
+    /// Ends the current work.
     interrupt: Interrupt,
     process: Option<WorkerProcess>,
-    /// Whether one has opened the plugin before, so that another one can.
+    /// Whether a process has opened the plugin, so that another one can too.
     opened: bool,
 }
 
@@ -57,29 +58,32 @@ impl Worker {
         }
     }
 
-    /// The same, which is not waited for once this is over.
+    /// Returns the worker, with another interrupt that ends waiting for it.
     pub(crate) fn interrupted_by(self, interrupt: Interrupt) -> Self {
         Self { interrupt, ..self }
     }
 
-    /// The process, if it lives.
+    /// Returns the id of the process, if it is alive.
     pub fn id(&self) -> Option<u32> {
         self.process.as_ref().map(WorkerProcess::id)
     }
 
-    /// The places of the functions that the plugin negotiated; `None` where the worker dies while it opens it.
+    /// Returns the indices of the functions that the plugin negotiated; `None` if the worker dies
+    /// while it opens the plugin.
     ///
     /// # Errors
-    /// [`CampaignError`] where it cannot be started or opens no session.
+    /// Returns a [`CampaignError`] if the worker cannot be started or cannot open a session.
     pub fn negotiated(&mut self) -> Result<Option<Vec<usize>>, CampaignError> {
         Ok(self.opened()?.map(|opened| opened.negotiated))
     }
 
-    /// Finds the limits of those of these functions, by their places, that the plugin negotiated: see
-    /// [`limits`](crate::limits::limits()). From then on the worker waits for nothing once an end was asked for.
+    /// Finds the limits of those of these functions, given by index, that the plugin negotiated:
+    /// see [`limits`](crate::limits::limits()). From then on the first interrupt ends waiting for
+    /// the worker.
     ///
     /// # Errors
-    /// As [`Worker::inspect`], and where the plugin negotiated none of them.
+    /// Returns the errors of [`Worker::inspect`], and an error if the plugin negotiated none of the
+    /// functions.
     pub fn limits(&mut self, functions: &[usize]) -> Result<Vec<Limit>, CampaignError> {
         self.interrupt = self.interrupt.at_once();
         let negotiated = match self.running_process() {
@@ -95,24 +99,25 @@ impl Worker {
         Err(self.died(end))
     }
 
-    /// What it learned of the plugin; `None` where it dies while it opens it.
+    /// Returns what the worker learned by opening the plugin; `None` if it dies while it opens it.
     pub(crate) fn opened(&mut self) -> Result<Option<Opened>, CampaignError> {
         let end = match self.running_process() {
             Ok(process) => return Ok(Some(process.opened.clone())),
             Err(failure) => failure.into_end()?,
         };
-        // That says nothing of the plugin.
+        // Such an end says nothing about the plugin.
         if end.from_outside {
             return Err(self.died(end));
         }
         Ok(None)
     }
 
-    /// Runs a case alone and tells which features it reaches: see [`features`](crate::record::features). The death
-    /// of the worker in a call is one.
+    /// Runs a case alone and returns the features that it reaches: see
+    /// [`features`](crate::record::features). The death of the worker in a call is a feature.
     ///
     /// # Errors
-    /// As [`Worker::replay`], and where it dies while it opens the plugin: that says nothing of the case.
+    /// Returns the errors of [`Worker::replay`], and an error if the worker dies while it opens the
+    /// plugin, which says nothing about the case.
     pub fn reach(&mut self, case: &Case) -> Result<BTreeSet<String>, CampaignError> {
         let case = self.encode(case)?;
         let end = match self.ask(&Order::Reach { case }) {
@@ -135,8 +140,8 @@ impl Worker {
             .map_err(|error| self.error(error.to_string()))
     }
 
-    /// The living worker, started if there is none. Where the plugin was opened before, or somebody killed the process, it is
-    /// tried again: the machine may be busy.
+    /// Returns the running process, started if there is none. If the plugin was opened before, or
+    /// something else killed the process, it is restarted, because the machine may be busy.
     fn running_process(&mut self) -> Result<&mut WorkerProcess, Failure> {
         let mut tries = KILLS_MAX;
         while self.process.is_none() {
@@ -167,8 +172,9 @@ impl Worker {
         self.process.as_mut().ok_or(Failure::Campaign(none))
     }
 
-    /// The first to open the plugin on a host that keeps what it compiled is replaced: it took memory to compile that
-    /// the others do not, and what a case comes to may depend on how much there is.
+    /// Starts a process. On a host that caches compiled modules, the first process is replaced:
+    /// compiling took memory that later processes do not take, and the results of cases may depend
+    /// on memory.
     fn start(&self) -> Result<WorkerProcess, Failure> {
         let first = self.start_one()?;
         let keeps = self.workers.setup.host_kind() == Some(HostKind::Reference);
@@ -196,13 +202,13 @@ impl Worker {
         }
     }
 
-    /// A process that loads the plugin.
+    /// Spawns a process that loads the plugin.
     fn spawn(&self, inspects: bool) -> Result<WorkerProcess, CampaignError> {
         let process = WorkerProcess::spawn(&self.workers, inspects);
         process.map_err(|error| self.error(error.to_string()))
     }
 
-    /// What was agreed on, from a process that loads the plugin.
+    /// Waits until the process has loaded the plugin, and returns what was negotiated.
     fn wait_until_loaded(
         &self,
         process: &mut WorkerProcess,
@@ -213,7 +219,7 @@ impl Worker {
         }
     }
 
-    /// What a process says that opens the plugin.
+    /// Waits for an answer of a process that opens the plugin.
     fn wait_for_answer(&self, process: &mut WorkerProcess) -> Result<Answer, Failure> {
         match process.wait_for_answer(self.workers.timeouts.opening, &self.interrupt) {
             Ok(Answer::Refused(reason)) => Err(CampaignError::Refused { reason }.into()),
@@ -223,8 +229,8 @@ impl Worker {
         }
     }
 
-    /// What is said of a plugin whose worker died while it loaded it, where that says no more than that the plugin is too large.
-    /// Of the published host, which refuses none, it is a finding.
+    /// Returns why the plugin is refused if its worker died while loading it only because the
+    /// plugin is too large. The published host refuses no plugin: there, the death is a finding.
     fn over_budget(&self, end: &End) -> Option<String> {
         let setup = &self.workers.setup;
         let is_guarded = setup.host_kind() == Some(HostKind::Guarded);
@@ -233,7 +239,8 @@ impl Worker {
         Some(format!("it takes {cost} to compile and start: {OPTIMIZE}"))
     }
 
-    /// Gives an order and waits for the answer. What was killed from outside is tried again.
+    /// Sends an order and waits for the answer. If something else killed the process, it is
+    /// restarted.
     fn ask(&mut self, order: &Order) -> Result<Answer, Failure> {
         let silence = match order {
             // A copy of the plugin is compiled first.
@@ -243,15 +250,15 @@ impl Worker {
         let interrupt = self.interrupt.clone();
         let mut kills = 0;
         loop {
-            // To start it was tried again and again: where it ends so, that is its end.
+            // Starting it includes retries, so their last failure is final.
             let process = self.running_process()?;
             let end = match process.ask(order, silence, &interrupt) {
-                // It has opened sessions before: the plugin left it no memory for one more.
+                // It has opened sessions before, so the plugin left it no memory for another one.
                 Ok(Answer::Refused(reason)) => End::new(NO_SESSION, reason, process.heartbeat()),
                 Ok(answer) => return Ok(answer),
                 Err(NoAnswer::Died(end)) => end,
                 Err(NoAnswer::Interrupted) => {
-                    // Its answer would be taken for that to the next order.
+                    // Its late answer would be taken for the answer to the next order.
                     self.process = None;
                     return Err(CampaignError::Interrupted.into());
                 }
@@ -264,8 +271,8 @@ impl Worker {
         }
     }
 
-    /// Of a process whose end says nothing of a case. Where somebody else, or a limit of the system, ended it, it was tried
-    /// again before.
+    /// Returns the error for the end of a process that says nothing about a case. If something else
+    /// or a limit of the system ended it, it was restarted before.
     fn died(&self, end: End) -> CampaignError {
         if end.from_outside {
             self.error("it is killed again and again".to_owned())
@@ -281,7 +288,7 @@ impl Worker {
         }
     }
 
-    /// The end of a worker that does not answer what it is asked: the plugin has spoiled it.
+    /// Ends a worker that gives an unexpected answer, because the plugin has corrupted it.
     fn nonsense(&mut self) -> End {
         let heartbeat = self.process.take().map(|process| process.heartbeat());
         End::new(
@@ -297,8 +304,8 @@ impl Worker {
         check_all(&CHECKS, &record)
     }
 
-    /// A process in which something was found is not used again where the plugin may have spoiled it, nor where it took
-    /// much memory: the most that it had stays what it was.
+    /// Discards a process in which something was found if the plugin may have corrupted it, or if
+    /// it took much memory, because the peak never falls.
     fn retire_after(&mut self, found: &[Violation]) {
         let is_memory = |violation: &Violation| violation.nature() == Nature::PeakMemory;
         if found.iter().any(is_memory) || (self.is_spoiled_by_violations() && !found.is_empty()) {
@@ -306,17 +313,17 @@ impl Worker {
         }
     }
 
-    /// Whether a violation says that the process may be no use any more. A plugin behind the guard does no harm by its
-    /// faults, and to open a large one again takes long.
+    /// Returns whether a violation may mean that the process is unusable. Faults of a plugin behind
+    /// the guard do not harm it, and opening a large plugin again takes long.
     fn is_spoiled_by_violations(&self) -> bool {
         let setup = &self.workers.setup;
         setup.subject == Subject::Puppet || setup.host_kind() != Some(HostKind::Guarded)
     }
 
-    /// A block that ended with the death of the worker: the cases before it once more, for what they came to. Whatever
-    /// becomes of these, the death is in the block.
+    /// Attributes the death of the worker to a case, and runs the cases before it again for their
+    /// results. The death is in the block whatever becomes of them.
     fn attribute_crash(&mut self, plan: &Plan, cases: Range<u64>, end: &End) -> Block {
-        // A plugin that was never opened has no cases worth trying.
+        // If the plugin was never opened, no case has run.
         let case = if self.opened {
             end.heartbeat.case.clamp(cases.start, cases.end - 1)
         } else {
@@ -326,10 +333,10 @@ impl Worker {
         let mut violations = self.violations_of(end);
         let mut flaky = end.is_flaky();
         if self.opened && case > cases.start {
-            // They are over soon, as they were before; without them only the counts are smaller.
+            // They take as long as before; without them only the counts are lower.
             if let Ok(before) = self.run(plan, cases.start..case, None) {
                 block.add(&before);
-                // By chance it may stop before.
+                // By chance one of them may show a violation this time.
                 if let Some(stopped) = before.stopped {
                     flaky |= stopped.flaky;
                     violations.splice(0..0, stopped.violations);
@@ -376,7 +383,7 @@ impl BlockExecutor<Request> for Worker {
         Ok(self.attribute_crash(plan, cases, &end))
     }
 
-    /// A panic is told as an error: others are at work, and what they see is not to be lost.
+    /// Turns a panic into an error, because the results of other workers must not be lost.
     fn attempt<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, CampaignError>,
@@ -405,7 +412,8 @@ impl Executor<Request> for Worker {
         Ok(self.violations_of(&end))
     }
 
-    /// The worker may die of it, for it has no room for one more copy of the plugin, say: then it is not tried again.
+    /// The worker may die, for example without memory for another copy of the plugin. Then nothing
+    /// is located any more.
     fn locate(
         &mut self,
         case: &Case,
@@ -423,7 +431,7 @@ impl Executor<Request> for Worker {
             Ok(_) => self.nonsense(),
             Err(failure) => failure.into_end()?,
         };
-        // That says nothing of the plugin.
+        // Such an end says nothing about the plugin.
         if end.from_outside {
             return Ok(None);
         }

@@ -1,11 +1,13 @@
-//! Workers: processes that run cases, so that a plugin which kills, hangs or starves its host costs one of them.
+//! Workers: processes that run cases, so that a plugin which kills, hangs or starves its host only
+//! costs a process.
 //!
-//! A worker is the tool's own program, started again. It says which case and function it is at, so that a death is
-//! attributed: it becomes a violation of `no_crash`, and the rest of the plan goes on in a new worker. Cases are a
-//! function of the seed, so what a worker that was killed from outside had done is done again, and nothing is
-//! lost.
+//! A worker is this program, started again. It reports the current case and function, so that a
+//! crash is attributed to them: it becomes a violation of `no_crash`, and the rest of the plan
+//! continues in a new worker. Cases depend only on the seed, so if something else kills a worker,
+//! its cases run again and nothing is lost.
 //!
-//! A discrepancy here is a death that is told of another case, or a case that did not run.
+//! Bugs in this module look like a crash that is attributed to the wrong case, or a case that did
+//! not run.
 
 use std::io;
 use std::path::PathBuf;
@@ -31,33 +33,33 @@ pub use child::{Child, serve};
 pub use client::{Inspected, Replay, Worker};
 pub use setup::{HostKind, Setup, Timeouts};
 
-/// How to start workers, and what they run.
+/// Starts workers, and says what they run.
 #[derive(Clone, Debug)]
 pub struct Workers {
     program: PathBuf,
     arguments: Vec<String>,
-    /// One for all of them, and as it is told to each: a module may be large.
+    /// Shared by all of them, also in serialized form, because a module may be large.
     setup: Arc<Setup>,
     setup_frame: Arc<[u8]>,
     timeouts: Timeouts,
     interrupt: Interrupt,
-    /// Where they keep what the next one need not do again.
+    /// The folder of their heartbeats and of compiled modules.
     folder: Arc<TempDir>,
-    /// Whether one of them has compiled the plugin and left it there.
+    /// Whether a worker has compiled the plugin and stored it in the folder.
     compiled: Arc<AtomicBool>,
-    /// Whether one of them died when it was to tell where in the plugin something is.
+    /// Whether a worker died while it located a violation.
     cannot_locate: Arc<AtomicBool>,
-    /// What runs before the cases of a plan.
+    /// The cases to run before the plan's.
     first: Vec<FirstCase>,
-    /// The first case of a plan to run.
+    /// The first case of the plan to run.
     start: u64,
 }
 
-/// A stored case, which runs before the cases of a plan.
+/// A stored case, which runs before those of the plan.
 #[derive(Clone, Debug)]
 struct FirstCase {
     case: Case,
-    /// Whether what it shows is shrunk. The case of an earlier finding is as small as it was.
+    /// Whether its violations are shrunk. The case of an earlier finding is small already.
     shrinks: bool,
 }
 
@@ -78,10 +80,12 @@ impl FirstCase {
 }
 
 impl Workers {
-    /// Workers that are this program, started with these arguments: it must call [`serve`] then.
+    /// Returns workers that run `program` with these arguments. That program must then call
+    /// [`serve`].
     ///
     /// # Errors
-    /// Those of making a temporary folder, and a module that is far too large for a plugin.
+    /// Returns an error if no temporary folder can be created, or the module is far too large for a
+    /// plugin.
     pub fn new(
         program: impl Into<PathBuf>,
         arguments: impl IntoIterator<Item = impl Into<String>>,
@@ -102,13 +106,13 @@ impl Workers {
         })
     }
 
-    /// The same, given up after another time of silence.
+    /// Sets the timeouts.
     #[must_use]
     pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
         Self { timeouts, ..self }
     }
 
-    /// The same, which run these cases before those of a plan, each alone: a corpus. They are not counted.
+    /// Adds cases that run before those of a plan, each alone: a corpus. They are not counted.
     #[must_use]
     pub fn with_corpus(mut self, corpus: Vec<Case>) -> Self {
         let first = corpus.into_iter();
@@ -116,7 +120,7 @@ impl Workers {
         self
     }
 
-    /// The same, which run these cases first as well: those of findings of earlier campaigns. What such a case shows is
+    /// Adds cases of earlier findings, which also run first. A violation of such a case is
     /// [`Origin::Stored`](crate::finding::Origin::Stored) and not shrunk again.
     #[must_use]
     pub fn with_earlier(mut self, earlier: Vec<Case>) -> Self {
@@ -125,25 +129,25 @@ impl Workers {
         self
     }
 
-    /// The same, which leave out the first cases of a plan, as many as these at most, for sessions are run whole: see
+    /// Skips the first cases of a plan, at most this many, because sessions run whole: see
     /// [`Summary::resume_at`](crate::campaign::Summary::resume_at).
     #[must_use]
     pub fn from_case(self, start: u64) -> Self {
         Self { start, ..self }
     }
 
-    /// Ends their campaigns early.
+    /// Returns the interrupt that ends their campaigns.
     pub fn interrupt(&self) -> Interrupt {
         self.interrupt.clone()
     }
 
-    /// The same, ended by another one.
+    /// Sets the interrupt that ends their campaigns.
     #[must_use]
     pub fn with_interrupt(self, interrupt: Interrupt) -> Self {
         Self { interrupt, ..self }
     }
 
-    /// What they run.
+    /// Returns what they run.
     pub fn setup(&self) -> &Setup {
         &self.setup
     }

@@ -1,5 +1,5 @@
-//! Workers on threads of their own, which do the jobs of a campaign. They share nothing: jobs go to them, and what came of
-//! these comes back to the one thread that knows what it means.
+//! A pool of workers, each on its own thread. They share nothing: they receive jobs, and send the
+//! outcomes to the thread of the coordinator.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{Builder, Scope};
@@ -10,28 +10,29 @@ use crate::campaign::coordinator::Coordinator;
 use crate::campaign::job::{Job, Outcome};
 use crate::wire::Request;
 
-/// What a worker made of its job.
+/// The outcome of a worker's job.
 struct Report {
-    /// Which of them.
+    /// The index of the worker.
     worker: usize,
     outcome: Outcome<Request>,
 }
 
-/// The thread of a worker is gone, with what it was at.
+/// The error if the thread of a worker ended.
 pub(super) struct Gone;
 
-/// Workers that wait for jobs, or are at one.
+/// Workers that wait for jobs or do one.
 pub(super) struct Pool {
-    /// The way to each of them. Its thread ends when this is dropped.
+    /// The senders of jobs, one for each worker. Its thread ends when the sender is dropped.
     jobs: Vec<Sender<Job<Request>>>,
-    /// Those that wait. The last that came back is the first to go: it has what it was at before it.
+    /// The indices of waiting workers. The last one to finish gets the next job, because its state
+    /// is the most current.
     idle: Vec<usize>,
     reports: Receiver<Report>,
 }
 
 impl Pool {
-    /// Gives each worker a thread. Where the system has no more of them there are fewer workers, which comes to the same;
-    /// `None` where it has none at all.
+    /// Starts a thread for each worker. If the system cannot start all threads there are fewer
+    /// workers, with the same results; `None` if it cannot start any.
     pub(super) fn start<'scope>(
         scope: &'scope Scope<'scope, '_>,
         workers: impl IntoIterator<Item = Worker>,
@@ -71,7 +72,7 @@ impl Pool {
         }
     }
 
-    /// Gives those that wait something to do, as long as there is anything.
+    /// Gives jobs to waiting workers as long as there are any.
     fn hand_out<E: FnMut(Event<'_, Request>)>(
         &mut self,
         coordinator: &mut Coordinator<Request, E>,
@@ -86,7 +87,7 @@ impl Pool {
     }
 }
 
-/// The life of a worker's thread. Of a panic in a job the outcome tells: see
+/// Does jobs on a worker's thread. A panic in a job is part of the outcome: see
 /// [`attempt`](crate::campaign::BlockExecutor::attempt).
 fn do_jobs(mut worker: Worker, id: usize, jobs: &Receiver<Job<Request>>, reports: &Sender<Report>) {
     for job in jobs {
@@ -95,7 +96,7 @@ fn do_jobs(mut worker: Worker, id: usize, jobs: &Receiver<Job<Request>>, reports
             worker: id,
             outcome,
         };
-        // Where nobody listens any more, nobody has anything to do.
+        // Without a receiver there are no more jobs.
         if reports.send(report).is_err() {
             return;
         }

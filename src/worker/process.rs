@@ -1,4 +1,4 @@
-//! A worker's process, from its start to its end.
+//! The process of a worker, from its start to its end.
 
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -20,42 +20,43 @@ use crate::host::cause::EXIT_CODE;
 use crate::record::Death;
 use crate::wire::{Request, Vocabulary};
 
-/// How long a process may live on when it says nothing more.
+/// How long a process may live after it closed its output.
 const EXIT_GRACE: Duration = Duration::from_secs(1);
 
-/// How long a worker that runs cases may have been silent when the campaign ends: each call is a sign of life.
+/// How long a worker that runs cases may have been silent when the campaign ends. Each call is a
+/// sign of life.
 const SILENCE_AT_END: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether a worker has answered, shows a sign of life, or is to be waited for at all.
+/// How often to check for an answer, a sign of life, and interrupts.
 const POLL: Duration = Duration::from_millis(50);
 
-/// How one ends that opened sessions before, and does not any more.
+/// The manner of death of a worker that has opened sessions but cannot open another one.
 pub(crate) const NO_SESSION: &str = "no session";
 
-/// How one ends that shows no sign of life.
+/// The manner of death of a worker that shows no sign of life.
 const SILENCE: &str = "silence";
 
-/// How much of what a worker says on its standard error is kept, in bytes.
+/// The most bytes that are kept of a worker's stderr.
 const STDERR_TAIL_MAX: usize = 4096;
 
-/// A worker's process. It is killed when this is dropped.
+/// The process of a worker. Dropping it kills the process.
 pub(crate) struct WorkerProcess {
     process: std::process::Child,
-    /// What is sent here is written to its standard input, when it reads it.
+    /// Frames for the standard input, written as the process reads them.
     orders: Sender<Arc<[u8]>>,
     answers: Receiver<Answer>,
     heartbeat: NamedTempFile,
     stderr_tail: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
-    /// What it learned of the plugin.
+    /// What it learned by opening the plugin.
     pub(crate) opened: Opened,
 }
 
-/// Why a worker gave no answer.
+/// The reason why a worker gave no answer.
 pub(crate) enum NoAnswer {
-    /// It is dead.
+    /// It died.
     Died(End),
-    /// The campaign is over: nobody waits for it.
+    /// The campaign is over, and nothing waits for it any more.
     Interrupted,
 }
 
@@ -63,12 +64,12 @@ pub(crate) enum NoAnswer {
 pub(crate) struct End {
     pub(crate) death: Death,
     pub(crate) heartbeat: Heartbeat,
-    /// Whether somebody else killed it.
+    /// Whether something else killed it.
     pub(crate) from_outside: bool,
 }
 
 impl End {
-    /// Of a worker that is no use any more.
+    /// Returns the end of a worker that is unusable.
     pub(crate) fn new(manner: &str, stderr_tail: String, heartbeat: Heartbeat) -> Self {
         Self {
             death: Death {
@@ -81,7 +82,7 @@ impl End {
         }
     }
 
-    /// What it had no more of, of what the system gives a worker that loads a plugin.
+    /// Describes the resource limit that the worker exceeded while it loaded a plugin, if any.
     pub(crate) fn cost(&self) -> Option<String> {
         let Death {
             manner,
@@ -91,14 +92,14 @@ impl End {
         ProcessBounds::exceeded(manner.parse().ok(), stderr_tail)
     }
 
-    /// Whether it may be the machine's fault: then it shows again, or is nothing.
+    /// Returns whether the machine may be the cause, so that the end must reproduce to count.
     pub(crate) fn is_flaky(&self) -> bool {
         self.from_outside || [SILENCE, NO_SESSION].contains(&&self.death.manner[..])
     }
 }
 
 impl WorkerProcess {
-    /// `inspects` says whether it describes the plugin first.
+    /// Spawns the process. `inspects` says whether it describes the plugin first.
     pub(crate) fn spawn(workers: &Workers, inspects: bool) -> io::Result<Self> {
         let heartbeat = NamedTempFile::new_in(&*workers.folder)?;
         heartbeat
@@ -106,12 +107,13 @@ impl WorkerProcess {
             .write_all_at(&Heartbeat::OPENING.to_bytes(), 0)?;
         let mut process = Command::new(&workers.program)
             .args(&workers.arguments)
-            // Every call that fails makes errors, and with `RUST_BACKTRACE` each of them a backtrace that nobody reads.
+            // Each failing call creates errors, each with an unread backtrace if `RUST_BACKTRACE`
+            // is set.
             .env("RUST_LIB_BACKTRACE", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // What a terminal sends to its foreground, such as Ctrl-C, is for the parent to answer.
+            // Signals of the terminal, such as Ctrl-C, are for the parent to handle.
             .process_group(0)
             .spawn()?;
         let gone = || io::Error::other("it has no standard streams");
@@ -134,7 +136,7 @@ impl WorkerProcess {
             heartbeat: heartbeat.path().into(),
         };
         for told in [Arc::clone(&workers.setup_frame), frame(&hello)?.into()] {
-            // One that is dead already says so when it is heard.
+            // If the process is dead, that is noticed when its answer is read.
             let _ = orders.send(told);
         }
         Ok(Self {
@@ -159,7 +161,7 @@ impl WorkerProcess {
         interrupt: &Interrupt,
     ) -> Result<Answer, NoAnswer> {
         match frame(order) {
-            // One that is dead already says so when it is heard.
+            // If the process is dead, that is noticed when its answer is read.
             Ok(order) => drop(self.orders.send(order.into())),
             Err(error) => {
                 let end = End::new("no order", error.to_string(), self.heartbeat());
@@ -173,7 +175,8 @@ impl WorkerProcess {
         self.wait_until(silence, interrupt, at_the_end)
     }
 
-    /// Waits for the answer of one that opens the plugin, or for so long without a beat.
+    /// Waits for the answer of a process that opens the plugin, or for this long without a
+    /// heartbeat.
     pub(crate) fn wait_for_answer(
         &mut self,
         silence: Duration,
@@ -182,7 +185,8 @@ impl WorkerProcess {
         self.wait_until(silence, interrupt, silence)
     }
 
-    /// The same; where the campaign is over, one that was silent for so long before is taken for dead: it hangs.
+    /// Does the same. If the campaign is over, a process that was silent for `at_the_end` hangs,
+    /// and counts as dead.
     fn wait_until(
         &mut self,
         silence: Duration,
@@ -221,7 +225,8 @@ impl WorkerProcess {
         }
     }
 
-    /// What it died of. One that is silent, or lives on with its output closed, is killed.
+    /// Returns the end of the process. One that is silent, or lives on with its output closed, is
+    /// killed.
     fn end(&mut self, silent: bool) -> End {
         let until = Instant::now() + EXIT_GRACE;
         let mut status = None;
@@ -237,7 +242,7 @@ impl WorkerProcess {
             let _ = self.process.kill();
             let _ = self.process.wait();
         }
-        // All of its words are there when it is gone.
+        // Once it is gone, its stderr is complete.
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }
@@ -246,7 +251,7 @@ impl WorkerProcess {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let stderr_tail = String::from_utf8_lossy(&stderr_tail).trim().to_owned();
-        // What the standard library says behind that says nothing.
+        // Lines of the standard library after that message say nothing.
         let mut lines = stderr_tail.lines();
         let of_memory = stderr_tail
             .lines()
@@ -267,7 +272,7 @@ impl Drop for WorkerProcess {
     }
 }
 
-/// The function that a place is at.
+/// Returns the label of the current function, if any.
 fn label(heartbeat: Heartbeat) -> Option<String> {
     let function = usize::try_from(heartbeat.function).ok()?;
     let function = Request::functions().get(function)?;

@@ -1,4 +1,4 @@
-//! What a worker and its parent say to each other: frames of postcard behind their lengths, on the worker's
+//! The protocol between a worker and its parent: length-prefixed postcard frames on the worker's
 //! standard input and output.
 
 use std::collections::BTreeSet;
@@ -18,19 +18,19 @@ use crate::host::{NegotiatedTerms, Site};
 use crate::limits::Limit;
 use crate::record::StepSummary;
 
-/// The second frame to a worker, behind the [`Setup`], which is the same for all. Its paths are the system's texts, which may be
-/// any: of what has the type of a path, serde takes only what is UTF-8.
+/// The second frame to a worker, after the [`Setup`], which is the same for all workers. Paths are
+/// sent as strings of the system, because serde only serializes paths that are UTF-8.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Hello {
-    /// Whether it describes the plugin first, which it may not be able to load.
+    /// Whether the worker describes the plugin first, which it may not be able to load.
     pub(crate) inspects: bool,
-    /// A folder for what the next worker need not do again.
+    /// The folder for compiled modules.
     pub(crate) folder: OsString,
-    /// The file into which the worker writes where it is: see [`Heartbeat`].
+    /// The file for the state of the worker: see [`Heartbeat`].
     pub(crate) heartbeat: OsString,
 }
 
-/// What a worker is to do. Each order has one answer.
+/// An order to a worker. Each one has one answer.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Order {
     /// Run cases that share a session.
@@ -41,24 +41,24 @@ pub(crate) enum Order {
     },
     /// Run this encoded case alone, for this check.
     Judge { case: Vec<u8>, check: CheckRef },
-    /// Find out where in the plugin a violation is that this encoded case shows.
+    /// Locate a violation, which this encoded case shows, in the plugin.
     Locate { case: Vec<u8>, violation: Violation },
-    /// Run this encoded case alone, for all checks, and tell what was seen.
+    /// Run this encoded case alone with all checks, and return what was observed.
     Replay { case: Vec<u8> },
-    /// Run this encoded case alone, and tell which features it reaches.
+    /// Run this encoded case alone, and return the features that it reaches.
     Reach { case: Vec<u8> },
-    /// Find how large requests of these functions may be.
+    /// Find the limits of these functions.
     Limits { functions: Vec<usize> },
 }
 
-/// What a worker answers.
+/// An answer of a worker.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Answer {
-    /// What the plugin's module says of itself, or why it is none. Told once, before all else, where that is asked for.
+    /// The description of the module, or why there is none. Sent first, if requested.
     Inspected(Result<Inspection, String>),
-    /// It has loaded the plugin, and what was agreed on, where the host keeps it. Told once.
+    /// The plugin is loaded; what was negotiated, if the host keeps it. Sent once.
     Loaded(Option<NegotiatedTerms>),
-    /// It has opened sessions of the plugin. Told once, behind that.
+    /// Sessions of the plugin are open. Sent once, after that.
     Opened(Opened),
     /// A session could not be opened.
     Refused(String),
@@ -70,30 +70,30 @@ pub(crate) enum Answer {
     Limits(Vec<Limit>),
 }
 
-/// What a worker learns of a plugin by opening it.
+/// What a worker learns by opening the plugin.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Opened {
-    /// The places of the functions that it negotiated.
+    /// The indices of the functions that it negotiated.
     pub(crate) negotiated: Vec<usize>,
     /// See [`Runner::response_dictionary`](crate::execute::Runner::response_dictionary).
     pub(crate) response_dictionary: Vec<String>,
 }
 
-/// Where a worker is.
+/// The state of a worker, from which a crash is attributed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Heartbeat {
-    /// Grows with every dispatch and every case.
+    /// A number that grows with every dispatch and every case.
     pub(crate) beats: u64,
-    /// The case in work.
+    /// The current case.
     pub(crate) case: u64,
-    /// The place of the function that is called; past the last while there is none.
+    /// The index of the current function; out of range if there is none.
     pub(crate) function: u64,
 }
 
 impl Heartbeat {
     pub(crate) const BYTES: usize = 24;
 
-    /// Before the plugin is opened.
+    /// The state before the plugin is opened.
     pub(crate) const OPENING: Self = Self {
         beats: 0,
         case: 0,
@@ -123,10 +123,10 @@ impl Heartbeat {
     }
 }
 
-/// The longest frame, in bytes: a module and all that goes with it. What is longer is no frame.
+/// The longest frame, in bytes: a module and everything that goes with it.
 const FRAME_MAX_BYTES: u32 = 128 << 20;
 
-/// A frame's bytes.
+/// Returns the bytes of a frame.
 pub(crate) fn frame(content: &impl Serialize) -> io::Result<Vec<u8>> {
     let invalid = |error: postcard::Error| io::Error::new(ErrorKind::InvalidData, error);
     const LENGTH_BYTES: usize = size_of::<u32>();
@@ -157,7 +157,7 @@ pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<O
     if length > FRAME_MAX_BYTES {
         return Err(io::Error::new(ErrorKind::InvalidData, "not a frame"));
     }
-    // As it comes, not all at once: a length that is none takes no memory.
+    // The buffer grows as bytes arrive, so that a wrong length takes no memory.
     let mut bytes = Vec::new();
     from.take(length.into()).read_to_end(&mut bytes)?;
     let invalid = |error: postcard::Error| io::Error::new(ErrorKind::InvalidData, error);

@@ -17,19 +17,20 @@ use crate::generate::{Cases, Plan};
 use crate::wire::{Request, Vocabulary as _};
 
 impl Workers {
-    /// A worker, which is started when it is needed.
+    /// Returns a worker, which starts its process when needed.
     pub fn worker(&self) -> Worker {
         Worker::new(self.clone())
     }
 
-    /// Runs a campaign on so many workers and tells what happens, on the thread of the caller. It comes to the same with any
-    /// number of them.
+    /// Runs a campaign on this many workers, and emits events on the caller's thread. The results
+    /// do not depend on the number of workers.
     ///
-    /// The plan's functions that the plugin did not negotiate are left out.
+    /// Functions of the plan that the plugin did not negotiate are left out.
     ///
     /// # Errors
-    /// [`CampaignError`] where the host opens no session, no function is left, the corpus calls none, or no worker can be started;
-    /// [`CampaignError::Ended`] where that happens in mid-run. Everything that was seen until then was emitted.
+    /// Returns a [`CampaignError`] if the host cannot open a session, no function is left, the
+    /// corpus calls none of them, or no worker can be started; [`CampaignError::Ended`] if this
+    /// happens during the campaign. Everything seen before was emitted.
     pub fn run(
         &self,
         plan: &Plan,
@@ -42,7 +43,7 @@ impl Workers {
                 self.check_corpus(&of.negotiated)?;
                 plan.of_opened::<Request>(&of.negotiated, of.response_dictionary)?
             }
-            // It dies while it opens the plugin, which the first case will show.
+            // The worker dies while it opens the plugin, which the first case will show.
             Ok(None) => plan.clone(),
             Err(CampaignError::Interrupted) => {
                 return Ok(Summary {
@@ -68,7 +69,8 @@ impl Workers {
         coordinator.close()
     }
 
-    /// A corpus of which the plugin has no function would run, and say nothing.
+    /// Checks that the plugin has a function that the corpus calls. Otherwise the corpus would test
+    /// nothing.
     fn check_corpus(&self, negotiated: &[usize]) -> Result<(), CampaignError> {
         let corpus = self.first.iter().filter(|first| first.shrinks);
         let steps = corpus.flat_map(|first| &first.case.steps);
@@ -82,7 +84,7 @@ impl Workers {
         })
     }
 
-    /// Runs what comes before the cases of a plan.
+    /// Runs the stored cases before those of the plan.
     fn run_stored<E: FnMut(Event<'_, Request>)>(
         &self,
         worker: &mut Worker,
@@ -105,7 +107,7 @@ impl Workers {
         Ok(())
     }
 
-    /// Makes findings of what a stored case showed.
+    /// Confirms the violations of a stored case.
     fn confirm_stored<E: FnMut(Event<'_, Request>)>(
         &self,
         worker: &mut Worker,
@@ -115,7 +117,7 @@ impl Workers {
         coordinator: &mut Coordinator<Request, E>,
     ) -> Result<(), CampaignError> {
         let FirstCase { case, shrinks } = first;
-        // A corpus may be large: as to what the plan's cases show, the time that was asked for bounds it.
+        // A corpus may be large, so the campaign's time limits shrinking, as for the plan's cases.
         let time = coordinator.time_to_shrink(false);
         let mut limits = time.unwrap_or_default();
         if !shrinks || time.is_none() {
@@ -137,7 +139,7 @@ impl Workers {
         Ok(())
     }
 
-    /// Runs the cases of a plan on so many workers, of which this is the first.
+    /// Runs the cases of a plan on this many workers. `first` is one of them.
     fn run_plan<E: FnMut(Event<'_, Request>)>(
         &self,
         first: Worker,
@@ -146,7 +148,7 @@ impl Workers {
     ) {
         let interrupt = coordinator.interrupt();
         let mut first = first.interrupted_by(interrupt.clone());
-        // One needs no thread of its own.
+        // A single worker needs no thread of its own.
         if count == NonZeroUsize::MIN {
             run_jobs(&mut first, coordinator);
             return;
@@ -164,7 +166,7 @@ impl Workers {
         });
     }
 
-    /// Why a campaign ends in which the code around a worker panicked.
+    /// Returns the error of a campaign in which the code around a worker panicked.
     pub(super) fn panicked(&self) -> CampaignError {
         CampaignError::Worker {
             program: self.program.clone(),

@@ -1,4 +1,4 @@
-//! What a worker runs, and how long it is waited for.
+//! What a worker runs, and its timeouts.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,17 +8,18 @@ use serde::{Deserialize, Serialize};
 use crate::fingerprint::Fingerprint;
 use crate::record::Subject;
 
-/// How long a worker may be silent before it is given up.
+/// How long a worker may be silent before it counts as dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// While it opens the plugin, which is compiled first.
+    /// While it opens the plugin, which includes compilation.
     pub opening: Duration,
-    /// Between two dispatches, or in one.
+    /// Between two dispatches, or during one.
     pub dispatch: Duration,
 }
 
 impl Default for Timeouts {
-    /// A minute, of which [`OPENING_TIME_MAX`](super::OPENING_TIME_MAX) is work, and 10 seconds: the protocol's limit of a dispatch is 200 ms.
+    /// Returns a minute for opening, of which at most [`OPENING_TIME_MAX`](super::OPENING_TIME_MAX)
+    /// is work, and 10 seconds for a dispatch, whose limit in the protocol is 200 ms.
     fn default() -> Self {
         Self {
             opening: Duration::from_secs(60),
@@ -30,22 +31,22 @@ impl Default for Timeouts {
 /// What a worker runs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Setup {
-    /// The host, by name: that of a [`HostKind`], or of a host of your own.
+    /// The name of the host: that of a [`HostKind`], or of a host of your own.
     pub host: String,
     /// The plugin's module.
     pub wasm: Vec<u8>,
-    /// Who answers.
+    /// The subject that answers.
     pub subject: Subject,
-    /// What the host offers it in the handshake.
+    /// The capabilities that the host offers in the handshake.
     pub capabilities: BTreeSet<String>,
-    /// Whether that the plugin refuses a request is a violation.
+    /// Whether a refused request is a violation.
     pub deny_refusals: bool,
-    /// Whether a limit of the plugin is one.
+    /// Whether a limit of the plugin counts as a failure.
     pub deny_limits: bool,
 }
 
 impl Setup {
-    /// What sets it apart from other modules, hosts and offers.
+    /// Returns the fingerprint of the module, the host and the offer.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::new(&self.wasm, &self.host, &self.capabilities)
     }
@@ -57,7 +58,7 @@ impl Setup {
     }
 }
 
-/// The hosts that [`serve`](super::serve) knows.
+/// The hosts that [`serve`](super::serve) provides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum HostKind {
@@ -73,10 +74,10 @@ pub enum HostKind {
 }
 
 impl HostKind {
-    /// All of them.
+    /// All hosts.
     pub const ALL: [Self; 2] = [Self::Guarded, Self::Reference];
 
-    /// Its name, as the command line has it.
+    /// Returns the name of the host.
     pub fn name(self) -> &'static str {
         match self {
             Self::Guarded => "guarded",

@@ -1,5 +1,5 @@
-//! A host of one's own under the campaign: `cargo run --release -p my-host`. It sets no limit of fuel, and goes on with
-//! an instance that trapped, so there is something to find.
+//! A campaign on a host of your own: `cargo run --release -p my-host`. The host sets no fuel limit
+//! and reuses an instance that trapped, so there is something to find.
 use std::time::Duration;
 
 use cc_lb_fuzz::dispatch::{decode_envelope, encode_envelope};

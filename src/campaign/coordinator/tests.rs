@@ -6,7 +6,7 @@ use crate::check::NoCrash;
 use crate::generate::{CASES_PER_SESSION, Plan};
 use crate::wire::Request;
 
-/// What a coordinator emits, in short: where a block ended, or whether a finding is for sure.
+/// What a coordinator emits, in short: the end of a block, or a finding and whether it is certain.
 #[derive(Debug, PartialEq)]
 enum Seen {
     Done(u64),
@@ -30,7 +30,7 @@ fn coordinator<E: FnMut(Event<'_, Request>)>(sessions: u64, emit: E) -> Coordina
     Coordinator::new(cases, Subject::Puppet, &Interrupt::new(), emit)
 }
 
-/// What an executor makes of a block: all of it ran, up to the case that showed this.
+/// Returns the outcome of a block of which everything ran, up to the case with these violations.
 fn ran(block: &RunBlock<Request>, stopped: Option<Stopped>) -> Outcome<Request> {
     let range = &block.range;
     let last = stopped
@@ -62,7 +62,7 @@ fn death(case: u64) -> Stopped {
     }
 }
 
-/// All blocks that can be handed out at once.
+/// Returns all blocks that can be handed out at once.
 fn blocks<E: FnMut(Event<'_, Request>)>(
     coordinator: &mut Coordinator<Request, E>,
 ) -> Vec<RunBlock<Request>> {
@@ -100,7 +100,7 @@ fn what_is_being_confirmed_when_a_campaign_fails_is_left_open_with_all_behind_it
     let blocks = blocks(&mut coordinator);
     coordinator.receive(ran(&blocks[0], Some(death(3))));
     assert!(matches!(coordinator.next_job(), Some(Job::Confirm(_))));
-    // One at a time, whoever asks.
+    // One at a time, whichever executor asks.
     assert!(coordinator.next_job().is_none());
     coordinator.receive(ran(&blocks[1], Some(death(CASES_PER_SESSION + 1))));
     assert!(coordinator.next_job().is_none());
@@ -109,7 +109,7 @@ fn what_is_being_confirmed_when_a_campaign_fails_is_left_open_with_all_behind_it
     assert_eq!(summary.cases, 4 + 2);
     assert_eq!(summary.unexamined_certain, 2);
     assert_eq!((summary.done, summary.resume_at), (0, 0));
-    // Both have one key.
+    // Both have the same key.
     assert_eq!(seen, [Seen::Unexamined { certain: true }]);
 }
 
@@ -126,7 +126,7 @@ fn a_violation_that_is_confirmed_is_told_at_once_and_the_next_one_like_it_is_kno
     };
     let confirmed = Confirmation::Finding(Box::new(Finding {
         violation: suspect.violation.clone(),
-        // It takes no operation to show it.
+        // The violation needs no operation.
         case: Case { steps: Vec::new() },
         origin: Origin::Case,
         minimal: true,

@@ -1,13 +1,13 @@
 ;; The guard: the kernel that a plugin gets instead of Extism's.
 ;;
 ;; Extism's kernel keeps its bookkeeping in the memory that plugins write to, and trusts it. Behind the guard a plugin never
-;; touches that memory. It has blocks in a memory of the guard's own, and how long each is stands in another one, which no
-;; function of a plugin writes to. What a call has allocated lies in one piece, so that a store is inside of it or a trap;
-;; a plugin that writes over its own blocks harms its own answer. What leaves, an output, an error, the argument of a host
-;; function, is copied into Extism's memory when it is finished, and what comes back is copied once. What the plugin must not
-;; do is a trap, which is a fallback like any other.
+;; touches that memory. Its blocks are in a memory of the guard's own. Their lengths are in another memory, which no function
+;; of a plugin writes to. The blocks of a call are contiguous, so a store is either inside of them or a trap; a plugin that
+;; overwrites its own blocks only harms its own answer. An output, an error or the argument of a host function is copied to
+;; Extism's memory when it is complete, and the result of a host function is copied back once. Anything that a plugin must
+;; not do is a trap, which is a fallback like any other.
 ;;
-;; Addresses: the null page, where no block is; blocks from 64 KiB on; from 4 GiB on the input, which stays where it is.
+;; Addresses: the null page, which has no blocks; blocks from 64 KiB on; the input from 4 GiB on, which is not copied.
 (module $cc-lb-fuzz-guard
   (import "extism:host/env" "alloc" (func $kernel_alloc (param i64) (result i64)))
   (import "extism:host/env" "free" (func $kernel_free (param i64)))
@@ -30,7 +30,7 @@
   (import "extism:host/env" "log_warn" (func $host_log_warn (param i64)))
   (import "extism:host/env" "log_error" (func $host_log_error (param i64)))
 
-  ;; These tell, and change nothing: a plugin may call them as they are.
+  ;; These functions only return values, so a plugin may call them directly.
   (import "extism:host/env" "input_length" (func $kernel_input_length (result i64)))
   (import "extism:host/env" "input_load_u8" (func $kernel_input_load_u8 (param i64) (result i32)))
   (import "extism:host/env" "input_load_u64" (func $input_load_u64 (param i64) (result i64)))
@@ -45,28 +45,28 @@
   (export "http_status_code" (func $http_status_code))
   (export "get_log_level" (func $get_log_level))
 
-  ;; The null page, 1 MiB that a call may allocate, and as much for what host functions give at last.
+  ;; The null page, 1 MiB that a call may allocate, and as much for the results of host functions.
   (memory $blocks 34 34)
-  ;; The length of the block that begins at each eighth byte, 0 where none does.
+  ;; The length of the block at each eighth byte, 0 if no block begins there.
   (memory $lengths 17 17)
 
-  ;; So many bytes have been allocated in this call, and so many of them begin eight.
+  ;; The number of bytes allocated in this call, and the number of them at which eight bytes may be accessed.
   (global $end (mut i64) (i64.const 0))
   (global $end_of_8 (mut i64) (i64.const 0))
 
-  ;; How long the input is, and by how much its place in the kernel differs from where the plugin sees it.
+  ;; The length of the input, and the difference between its address in the kernel and the one that the plugin sees.
   (global $input_length (mut i64) (i64.const 0))
   (global $input_shift (mut i64) (i64.const 0))
 
-  ;; So many bytes have been copied out in this call.
+  ;; The number of bytes copied out in this call.
   (global $left (mut i64) (i64.const 0))
 
-  ;; The block of the error, and where the output is.
+  ;; The block of the error, and the address of the output.
   (global $error (mut i64) (i64.const 0))
   (global $output (mut i64) (i64.const 0))
   (global $output_length (mut i64) (i64.const 0))
 
-  ;; Called before every call of the plugin: nothing of an earlier one is left.
+  ;; Called before every call of the plugin, so that nothing of an earlier call is left.
   (func (export "begin")
     (memory.fill $blocks (i32.const 0x10000) (i32.const 0) (i32.wrap_i64 (global.get $end)))
     (memory.fill $lengths (i32.const 0) (i32.const 0)
@@ -80,12 +80,12 @@
     (global.set $output (i64.const 0))
     (global.set $output_length (i64.const 0)))
 
-  ;; Called behind a call that returned: tells Extism its error or else its output.
+  ;; Called after a call that returned: gives Extism the error, or else the output.
   (func (export "end")
     (local $block i64)
     (if (i64.ne (global.get $error) (i64.const 0))
       (then
-        ;; It may have been freed since.
+        ;; The block may have been freed since.
         (if (i64.ne (call $length (global.get $error)) (i64.const 0)) (then (call $tell_error)))
         (return)))
     (if (i64.eqz (global.get $output_length)) (then (return)))
@@ -99,7 +99,7 @@
     (call $copy_out (global.get $output) (local.get $block) (global.get $output_length))
     (call $kernel_output_set (local.get $block) (global.get $output_length)))
 
-  ;; An error begins with these 16 letters, so that none is worded as what Extism says of itself.
+  ;; An error begins with these 16 letters, so that it differs from Extism's own messages.
   (func $tell_error
     (local $block i64) (local $length i64)
     (local.set $length (call $length (global.get $error)))
@@ -115,7 +115,7 @@
       (local.get $length))
     (call $kernel_error_set (local.get $block)))
 
-  ;; A block of the kernel for what leaves: at most 1 MiB in one call with the mark of an error, a trap beyond.
+  ;; Returns a block of the kernel for bytes to copy out: at most 1 MiB in one call with the mark of an error, a trap beyond.
   (func $leave (param $length i64) (result i64)
     (local $block i64)
     (if (i64.gt_u (local.get $length) (i64.sub (i64.const 0x100010) (global.get $left)))
@@ -125,7 +125,7 @@
     (if (i64.eqz (local.get $block)) (then (unreachable)))
     (local.get $block))
 
-  ;; Copies what has been allocated, as far as may be 32 bytes at a time: each costs fuel.
+  ;; Copies allocated bytes out, 32 at a time where possible, because each step costs fuel.
   (func $copy_out (param $from i64) (param $to i64) (param $length i64)
     (local $at i32)
     (local.set $at (i32.wrap_i64 (local.get $from)))
@@ -157,7 +157,7 @@
         (local.set $length (i64.sub (local.get $length) (i64.const 1)))
         (br $more))))
 
-  ;; A block, or the input.
+  ;; Copies a block, or a part of the input, out.
   (func $copy_block (param $from i64) (param $to i64) (param $length i64)
     (local $at i64)
     (if (i64.lt_u (local.get $from) (i64.const 0x1_0000_0000))
@@ -171,7 +171,7 @@
       (local.set $at (i64.add (local.get $at) (i64.const 1)))
       (br_if $more (i64.lt_u (local.get $at) (local.get $length)))))
 
-  ;; At most 1 MiB in one call, 0 beyond.
+  ;; Allocates at most 1 MiB in one call, and returns 0 beyond.
   (func $alloc (export "alloc") (param $length i64) (result i64)
     (if (i64.eqz (local.get $length)) (then (return (i64.const 0))))
     (if (i64.gt_u (local.get $length) (i64.const 0x100000)) (then (return (i64.const 0))))
@@ -179,7 +179,7 @@
       (then (return (i64.const 0))))
     (call $take (local.get $length)))
 
-  ;; The next block. There is room for it.
+  ;; Returns the next block. There is room for it.
   (func $take (param $length i64) (result i64)
     (local $block i64)
     (local.set $block (i64.add (global.get $end) (i64.const 0x10000)))
@@ -191,17 +191,17 @@
     (global.set $end_of_8 (i64.sub (global.get $end) (i64.const 7)))
     (local.get $block))
 
-  ;; Where the length of a block stands.
+  ;; Returns the address of the length of a block.
   (func $slot (param $block i64) (result i32)
     (i32.wrap_i64 (i64.shr_u (i64.sub (local.get $block) (i64.const 0x10000)) (i64.const 1))))
 
-  ;; Whether a block of the guard's may begin here.
+  ;; Returns whether a block of the guard may begin here.
   (func $is_slot (param $at i64) (result i32)
     (i32.and
       (i64.lt_u (i64.sub (local.get $at) (i64.const 0x10000)) (global.get $end))
       (i64.eqz (i64.and (local.get $at) (i64.const 7)))))
 
-  ;; 0 where no block begins.
+  ;; Returns the length of a block, 0 if none begins here.
   (func $length (export "length") (export "length_unsafe") (param $at i64) (result i64)
     (if (call $is_slot (local.get $at))
       (then (return (i64.load32_u $lengths (call $slot (local.get $at))))))
@@ -210,7 +210,7 @@
       (i64.const 0)
       (i64.eq (local.get $at) (i64.const 0x1_0000_0000))))
 
-  ;; What is no block is not freed, and the input never.
+  ;; Frees a block. Other addresses and the input are ignored.
   (func $free (export "free") (param $at i64)
     (if (call $is_slot (local.get $at))
       (then (i32.store $lengths (call $slot (local.get $at)) (i32.const 0)))))
@@ -221,7 +221,7 @@
       (i64.const 0)
       (i64.ne (global.get $input_length) (i64.const 0))))
 
-  ;; Whether $length bytes from $at on are of the input.
+  ;; Returns whether $length bytes from $at on are inside the input.
   (func $is_input (param $at i64) (param $length i64) (result i32)
     (local $into i64)
     (local.set $into (i64.sub (local.get $at) (i64.const 0x1_0000_0000)))
@@ -229,7 +229,7 @@
       (i64.lt_u (local.get $into) (global.get $input_length))
       (i64.le_u (local.get $length) (i64.sub (global.get $input_length) (local.get $into)))))
 
-  ;; Whether $length bytes from $at on have been allocated.
+  ;; Returns whether $length bytes from $at on are allocated.
   (func $is_allocated (param $at i64) (param $length i64) (result i32)
     (local $into i64)
     (local.set $into (i64.sub (local.get $at) (i64.const 0x10000)))
@@ -253,7 +253,7 @@
         (return)))
     (i64.store $blocks (i32.wrap_i64 (local.get $at)) (local.get $bytes)))
 
-  ;; What is outside of both memories is a trap, and what was not allocated is 0.
+  ;; A load outside of both memories is a trap; one of unallocated bytes returns 0.
   (func (export "load_u8") (param $at i64) (result i32)
     (if (i64.ge_u (local.get $at) (i64.const 0x1_0000_0000))
       (then
@@ -271,7 +271,7 @@
         (return (call $kernel_load_u64 (i64.add (local.get $at) (global.get $input_shift))))))
     (i64.load $blocks (i32.wrap_i64 (local.get $at))))
 
-  ;; The output is of blocks, or of the input. Nothing counts behind an error.
+  ;; Sets the output, inside blocks or inside the input. After an error it has no effect.
   (func (export "output_set") (param $at i64) (param $length i64)
     (if (i64.ne (global.get $error) (i64.const 0)) (then (return)))
     (if (i64.eqz (local.get $length)) (then (call $no_output) (return)))
@@ -290,7 +290,7 @@
   (func (export "output_offset") (result i64) (global.get $output))
   (func (export "output_length") (result i64) (global.get $output_length))
 
-  ;; An error is a block, or none. It voids the output.
+  ;; Sets the error: a block, or none. It discards the output.
   (func (export "error_set") (param $at i64)
     (if (i64.ne (local.get $at) (i64.const 0))
       (then
@@ -300,7 +300,7 @@
 
   (func (export "error_get") (result i64) (global.get $error))
 
-  ;; A copy of a block for a host function. What is no block is handed out as none that the kernel has.
+  ;; Copies a block for a host function. An invalid block becomes a handle that is invalid in the kernel too.
   (func $hand_out (param $at i64) (result i64)
     (local $length i64) (local $block i64)
     (if (i64.eqz (local.get $at)) (then (return (i64.const 0))))
@@ -310,7 +310,7 @@
     (call $copy_block (local.get $at) (local.get $block) (local.get $length))
     (local.get $block))
 
-  ;; A block with what a host function gave; 0 where there is no room for it.
+  ;; Returns a block with the result of a host function; 0 if there is no room for it.
   (func $take_in (param $given i64) (result i64)
     (local $length i64) (local $block i64) (local $at i64)
     (if (i64.eqz (local.get $given)) (then (return (i64.const 0))))
@@ -338,11 +338,11 @@
     (call $kernel_free (local.get $given))
     (local.get $block))
 
-  ;; Host functions give nothing more when everything was allocated.
+  ;; Host functions return nothing once everything is allocated.
   (func $is_full (result i32)
     (i64.ge_u (global.get $end) (i64.const 0x100000)))
 
-  ;; Whatever a host function is handed is gone, as it is behind Extism's own kernel.
+  ;; The arguments of a host function are freed, as behind Extism's own kernel.
   (func (export "config_get") (param $key i64) (result i64)
     (if (call $is_full) (then (return (i64.const 0))))
     (call $take_in (call $host_config_get (call $hand_out (local.get $key))))
@@ -354,8 +354,8 @@
   (func (export "http_headers") (result i64)
     (if (call $is_full) (then (return (i64.const 0))))
     (call $take_in (call $host_http_headers)))
-  ;; No plugin reaches anything, so that what it asks for is handed to nobody: Extism would read it as JSON, for longer than fuel
-  ;; or time bound. What is asked for in its place is {"url":"http://plugin.invalid/"}, which every host refuses.
+  ;; No plugin has network access, so its request is not passed on: Extism would parse it as JSON, for longer than fuel or
+  ;; time allow. Instead, {"url":"http://plugin.invalid/"} is requested, which every host refuses.
   (func (export "http_request") (param i64 i64) (result i64)
     (local $block i64)
     (local.set $block (call $leave (i64.const 32)))
@@ -385,6 +385,6 @@
   (func (export "log_error") (param $text i64)
     (call $host_log_error (call $hand_out (local.get $text))) (call $free (local.get $text)))
 
-  ;; The host resets the kernel before each call; a plugin has no business to.
+  ;; The host resets the kernel before each call; a plugin must not.
   (func (export "reset") (unreachable))
   (func (export "input_set") (param i64 i64) (unreachable)))

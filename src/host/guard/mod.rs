@@ -5,10 +5,11 @@
 //! modules:
 //!
 //! - the *plugin*, which imports from the guard only, with bounded memory and tables, calls in
-//!   place of its bulk instructions, and its start code as an ordinary export; - the *guard*,
-//!   `guard.wat`, the kernel that the plugin gets in place of Extism's; - the *front*, the module
-//!   that Extism calls. For each function of the plugin it has one that tells the guard about the
-//!   new call, calls the function, and lets the guard return the result to Extism.
+//!   place of its bulk instructions, and its start code as an ordinary export;
+//! - the *guard*, `guard.wat`, the kernel that the plugin gets in place of Extism's;
+//! - the *front*, the module that Extism calls. For each function of the plugin it has one that
+//!   tells the guard about the new call, calls the function, and lets the guard return the result
+//!   to Extism.
 //!
 //! Bugs in this module look like a plugin that reaches the kernel's bookkeeping, or a valid plugin
 //! that is refused.

@@ -24,7 +24,7 @@ const ROUNDS: usize = 32;
 /// The most code that these passes read, in bytes: three times the largest code section.
 const READ_MAX_BYTES: usize = 6 << 20;
 
-/// Two callers or more: the caller does not determine the place in the plugin.
+/// Two or more callers: then the caller does not determine the site.
 const ANYWHERE: u8 = 2;
 
 /// The analysed functions of a module.

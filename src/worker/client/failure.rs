@@ -1,21 +1,21 @@
-//! Why a worker gave no answer that is of use.
+//! Failures of a worker to answer.
 
 use crate::campaign::CampaignError;
 use crate::worker::process::End;
 
-/// Why a worker gave no answer that is of use.
+/// The reason why a worker gave no usable answer.
 pub(crate) enum Failure {
-    /// Its process ended, which most often says something of the case that it ran.
+    /// Its process ended, most often because of the case that it ran.
     Ended(End),
-    /// The campaign cannot go on, whatever the case is.
+    /// The campaign cannot continue, whatever the case is.
     Campaign(CampaignError),
 }
 
 impl Failure {
-    /// The end of the process.
+    /// Returns the end of the process.
     ///
     /// # Errors
-    /// The other failure, which is nobody's but the campaign's.
+    /// Returns the error of the campaign, if it is one.
     pub(crate) fn into_end(self) -> Result<End, CampaignError> {
         match self {
             Self::Ended(end) => Ok(end),

@@ -1,4 +1,4 @@
-//! What a plugin is, without running a case.
+//! Describes a plugin without running a case.
 
 use super::{Failure, UNASKED, Worker};
 use crate::campaign::CampaignError;
@@ -8,22 +8,23 @@ use crate::worker::KILLS_MAX;
 use crate::worker::process::End;
 use crate::worker::protocol::Answer;
 
-/// What is known of a plugin without running a case.
+/// The description of a plugin.
 #[derive(Debug)]
 pub struct Inspected {
-    /// What its module says of itself.
+    /// The description of its module.
     pub module: Inspection,
-    /// What it and the host agreed on, `None` where the host does not keep it; or why it does not open.
+    /// What the plugin and the host negotiated, `None` if the host does not keep it; or why the
+    /// plugin does not open.
     pub agreed: Result<Option<NegotiatedTerms>, CampaignError>,
 }
 
 impl Worker {
-    /// What the plugin's module says of itself, and what the plugin and the host agreed on. A process of its own is asked, which
-    /// only describes the plugin, loads it and opens sessions.
+    /// Describes the plugin's module, and what the plugin and the host negotiated, in a separate
+    /// process, which only describes and loads the plugin and opens sessions.
     ///
     /// # Errors
-    /// [`CampaignError`] where it cannot be started, the guard refuses the module, or it dies; and
-    /// [inside](Inspected::agreed) where it cannot load the plugin.
+    /// Returns a [`CampaignError`] if the process cannot be started, the guard refuses the module,
+    /// or the process dies. An error of loading the plugin is [in the result](Inspected::agreed).
     pub fn inspect(&self) -> Result<Inspected, CampaignError> {
         let mut kills = 0;
         loop {
@@ -51,7 +52,7 @@ impl Worker {
         Ok(Inspected { module, agreed })
     }
 
-    /// The end of a process that did not come to run the plugin.
+    /// Returns the error for a process that ended before it ran the plugin.
     pub(crate) fn end_of_load(&self, end: End) -> CampaignError {
         match self.over_budget(&end) {
             Some(reason) => CampaignError::Refused { reason },

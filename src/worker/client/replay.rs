@@ -1,4 +1,4 @@
-//! A case that runs alone, and what it shows.
+//! Replays single cases.
 
 use super::{Failure, Worker};
 use crate::campaign::CampaignError;
@@ -8,19 +8,19 @@ use crate::finding::{Finding, confirm_all};
 use crate::record::StepSummary;
 use crate::worker::protocol::{Answer, Order};
 
-/// What a case came to when it ran alone.
+/// The result of running a case alone.
 #[derive(Clone, Debug)]
 pub struct Replay {
-    /// What was seen of its steps: nothing where the worker died.
+    /// What was observed of its steps; empty if the worker died.
     pub steps: Vec<StepSummary>,
-    /// What the checks find.
+    /// The violations.
     pub violations: Vec<Violation>,
-    /// Whether chance had a say in it: the clock, or somebody else.
+    /// Whether timing may be the cause: a time limit was hit, or something else killed the worker.
     pub flaky: bool,
 }
 
 impl Replay {
-    /// Of a worker that died, which tells nothing else.
+    /// Returns the result if the worker died, which leaves nothing else.
     fn of_death(violations: Vec<Violation>, flaky: bool) -> Self {
         Self {
             steps: Vec::new(),
@@ -31,10 +31,10 @@ impl Replay {
 }
 
 impl Worker {
-    /// Runs a case alone and tells what was seen, and what the checks find.
+    /// Runs a case alone, and returns what was observed and the violations.
     ///
     /// # Errors
-    /// [`CampaignError`] where it cannot be started or opens no session.
+    /// Returns a [`CampaignError`] if the worker cannot be started or cannot open a session.
     pub fn replay(&mut self, case: &Case) -> Result<Replay, CampaignError> {
         let order = Order::Replay {
             case: self.encode(case)?,
@@ -53,7 +53,7 @@ impl Worker {
                 }
                 Ok(_) => self.nonsense(),
                 Err(Failure::Ended(end)) => end,
-                // What was seen is told, whatever ends the second try.
+                // The first death is reported even if the second attempt fails in another way.
                 Err(Failure::Campaign(_)) if !deaths.is_empty() => {
                     return Ok(Replay::of_death(deaths, true));
                 }
@@ -61,18 +61,17 @@ impl Worker {
             };
             let is_first = deaths.is_empty();
             deaths = self.violations_of(&end);
-            // What the case shows otherwise is seen when the machine does not stand still.
+            // A second attempt shows what else the case does when the machine is not stalled.
             if !is_first || !end.is_flaky() {
                 return Ok(Replay::of_death(deaths, end.is_flaky()));
             }
         }
     }
 
-    /// What a stored case shows, confirmed, and shrunk within these limits, one finding after the other as they are asked
-    /// for.
+    /// Confirms the violations of a stored case, lazily, and shrinks it within the limits.
     ///
     /// # Errors
-    /// As [`Worker::replay`], now or in an item.
+    /// Returns the errors of [`Worker::replay`], directly or as an item.
     pub fn findings<'a>(
         &'a mut self,
         case: &'a Case,
