@@ -334,8 +334,11 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
                 }
                 self.record_finding(confirmed);
             }
-            // The violation stays in the examination, and so is left open at the end.
-            Err(error) => self.fail(error),
+            // The violation goes back into the examination, and so is left open at the end.
+            Err(error) => {
+                examination.put_back();
+                self.fail(error);
+            }
         }
         self.recorder.current = Current::Examining(examination);
     }

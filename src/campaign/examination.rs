@@ -68,6 +68,31 @@ impl<R: Vocabulary> Examination<R> {
     }
 }
 
+impl<R> Examination<R> {
+    /// Makes the last violation the next one again: its confirmation came to no result.
+    pub(super) fn put_back(&mut self) {
+        self.next = self.next.saturating_sub(1);
+    }
+
+    /// Returns the session with those of its violations that were not examined.
+    pub(super) fn into_session(self) -> EndedSession {
+        let Self {
+            mut session,
+            measured,
+            next,
+            seen,
+            ..
+        } = self;
+        let mut indices = 0_usize..;
+        session.stopped.violations.retain(|violation| {
+            let is_before = indices.next().is_some_and(|index| index < next);
+            let is_of_others = violation.measured != measured;
+            is_of_others || !is_before && !seen.contains(&violation.key())
+        });
+        session
+    }
+}
+
 /// Returns the cases of a session from its first one up to `last`.
 pub(super) fn history<R: Vocabulary>(cases: &Cases<R>, from: u64, last: u64) -> Vec<Case<R>> {
     let before = (from..last).map(|case| with_trailing_probes(cases.nth(case), cases.depth(case)));

@@ -119,15 +119,20 @@ impl<R> Recorder<R> {
     /// Takes the results that were not examined, in the order in which they would have been.
     pub(super) fn take_unfinished(&mut self) -> Vec<Unfinished> {
         let mut unfinished = Vec::new();
-        match self.take_current() {
-            Current::Nothing => {}
-            Current::Examining(examination) | Current::Confirming { examination, .. } => {
-                unfinished.push(Unfinished::Session {
-                    measured: examination.measured,
-                    session: examination.session,
-                });
+        let examination = match self.take_current() {
+            Current::Nothing => None,
+            Current::Examining(examination) => Some(examination),
+            Current::Confirming {
+                mut examination, ..
+            } => {
+                examination.put_back();
+                Some(examination)
             }
-        }
+        };
+        unfinished.extend(examination.map(|examination| Unfinished::Session {
+            measured: examination.measured,
+            session: examination.into_session(),
+        }));
         let of_measured = |session| Unfinished::Session {
             session,
             measured: true,

@@ -1,6 +1,7 @@
 //! A pool of workers, each on its own thread. They share nothing: they receive jobs, and send the
 //! outcomes to the thread of the coordinator.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{Builder, Scope};
 
@@ -14,7 +15,8 @@ use crate::wire::Request;
 struct Report {
     /// The index of the worker.
     worker: usize,
-    outcome: Outcome<Request>,
+    /// `None` where its thread panicked, and what it was at is lost.
+    outcome: Option<Outcome<Request>>,
 }
 
 /// The error if the thread of a worker ended.
@@ -68,7 +70,7 @@ impl Pool {
             }
             let Report { worker, outcome } = self.reports.recv().map_err(|_| Gone)?;
             self.idle.push(worker);
-            coordinator.receive(outcome);
+            coordinator.receive(outcome.ok_or(Gone)?);
         }
     }
 
@@ -91,7 +93,7 @@ impl Pool {
 /// [`attempt`](crate::campaign::BlockExecutor::attempt).
 fn do_jobs(mut worker: Worker, id: usize, jobs: &Receiver<Job<Request>>, reports: &Sender<Report>) {
     for job in jobs {
-        let outcome = job.perform(&mut worker);
+        let outcome = catch_unwind(AssertUnwindSafe(|| job.perform(&mut worker))).ok();
         let report = Report {
             worker: id,
             outcome,

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::campaign::block::Stopped;
-use crate::check::NoCrash;
+use crate::check::{NoCrash, NoPanic};
 use crate::generate::{CASES_PER_SESSION, Plan};
 use crate::wire::Request;
 
@@ -138,4 +138,40 @@ fn a_violation_that_is_confirmed_is_told_at_once_and_the_next_one_like_it_is_kno
     let done = [1, 2].map(|session| Seen::Done(session * CASES_PER_SESSION));
     let [first, second] = done;
     assert_eq!(seen, [Seen::Finding, first, second]);
+}
+
+#[test]
+fn what_ran_before_an_executor_failed_is_left_open_and_the_block_is_not_done() {
+    let mut seen = Vec::new();
+    let mut coordinator = coordinator(1, |event: Event<'_, Request>| seen.push(short(&event)));
+    let blocks = blocks(&mut coordinator);
+    let Outcome::Ran(mut ran) = ran(&blocks[0], Some(death(5))) else {
+        panic!("it is a block");
+    };
+    ran.ended = Err(CampaignError::Interrupted);
+    coordinator.receive(Outcome::Ran(ran));
+    assert!(coordinator.next_job().is_none());
+    let summary = coordinator.close().expect("an interrupt is no error");
+    assert_eq!((summary.cases, summary.unexamined_certain), (6, 1));
+    assert_eq!((summary.done, summary.resume_at), (0, 0));
+    assert_eq!(seen, [Seen::Unexamined { certain: true }]);
+}
+
+#[test]
+fn what_was_looked_into_when_a_campaign_fails_is_not_left_open() {
+    let mut seen = Vec::new();
+    let mut coordinator = coordinator(1, |event: Event<'_, Request>| seen.push(short(&event)));
+    let blocks = blocks(&mut coordinator);
+    let function = &Request::functions()[0];
+    let mut stopped = death(2);
+    let panicked = Violation::new(&NoPanic, function, "it panicked".to_owned());
+    stopped.violations.insert(0, panicked);
+    coordinator.receive(ran(&blocks[0], Some(stopped)));
+    assert!(matches!(coordinator.next_job(), Some(Job::Confirm(_))));
+    coordinator.receive(Outcome::Confirmed(Ok(Confirmation::NotReproduced)));
+    assert!(matches!(coordinator.next_job(), Some(Job::Confirm(_))));
+    coordinator.receive(Outcome::Confirmed(Err(CampaignError::Interrupted)));
+    let summary = coordinator.close().expect("an interrupt is no error");
+    assert_eq!((summary.unconfirmed, summary.unexamined), (1, 1));
+    assert_eq!(seen, [Seen::Unexamined { certain: true }]);
 }
