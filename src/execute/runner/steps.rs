@@ -120,10 +120,12 @@ impl<H: Host, R: Vocabulary> Runner<'_, H, R> {
         let by_clock = self.subject == Subject::Puppet && seen.hit_time_limit();
         record.steps.push(seen);
         if !answered && let Some(own) = self.healthy.iter().position(|h| h.function == function) {
-            // The function's own healthy call comes last: it might undo what the host does to other
-            // functions after a timeout.
+            // The function's own healthy call comes last, behind that of its other versions: it might
+            // undo what the host does to other functions after a timeout.
             let others = 0..if by_clock { self.healthy.len() } else { 0 };
-            for negotiated in others.filter(|other| *other != own).chain([own]) {
+            let mut order: Vec<usize> = others.filter(|other| *other != own).collect();
+            order.sort_by_key(|other| self.healthy[*other].function.name == function.name);
+            for negotiated in order.into_iter().chain([own]) {
                 let mut probe = self.probe(negotiated, record.steps.len());
                 match record.probes.last() {
                     Some(before) if probe.share(before) => {}

@@ -21,11 +21,8 @@ pub fn faults() -> Vec<Faulty> {
         dispatch::<RetriesWhatChangesNothing>("no_retry"),
         clocked::<CallsASecondTimeWhatTakesLong>("no_retry"),
         dispatch::<AnswersObserveWhateverItComesTo>("fallback_policy"),
+        clocked::<ProbesAfterATimeout>("no_retry"),
     ]
-}
-
-pub fn not_hunted() -> Vec<Faulty> {
-    vec![clocked::<ProbesAfterATimeout>("no_retry")]
 }
 
 /// One more call, of which nobody reads what it came to.

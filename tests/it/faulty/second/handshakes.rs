@@ -19,7 +19,7 @@ use crate::faulty::openings::{Opened, loader};
 use crate::faulty::plain::{Plain, PlainSession};
 use crate::faulty::{Faulty, opening};
 
-pub fn not_hunted() -> Vec<Faulty> {
+pub fn faults() -> Vec<Faulty> {
     vec![
         opening::<TakesTheLastVersionForTheHighest>(),
         opening::<ComparesCapabilitiesIgnoringCase>(),

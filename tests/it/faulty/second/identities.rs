@@ -18,11 +18,6 @@ pub fn faults() -> Vec<Faulty> {
         opening::<TakesTheLastOfTwoIdentities>(),
         opening::<PassesOverEmptyIdentities>(),
         opening::<AcceptsPluginNamesInCapitals>(),
-    ]
-}
-
-pub fn not_hunted() -> Vec<Faulty> {
-    vec![
         opening::<AcceptsUnknownFieldsInTheIdentity>(),
         opening::<AcceptsPluginNamesOf65Bytes>(),
         opening::<CountsTheCharactersOfThePluginVersion>(),

@@ -15,11 +15,8 @@ pub fn faults() -> Vec<Faulty> {
         dispatch::<GivesObserveATenthOfTheFuel>("sound_ok"),
         measured::<TimesTheSession>("no_poison"),
         measured::<SetsTheDeadlineTenMillisecondsAhead>("sound_ok"),
+        measured::<SleepsBehindATimeoutOfObserve>("within_wall"),
     ]
-}
-
-pub fn not_hunted() -> Vec<Faulty> {
-    vec![measured::<SleepsBehindATimeoutOfObserve>("within_wall")]
 }
 
 fn out_of_fuel() -> Called {

@@ -20,11 +20,8 @@ pub fn faults() -> Vec<Faulty> {
         dispatch::<WrapsBodiesAt76>("request_fidelity"),
         dispatch::<CutsBodiesAt64Kib>("request_fidelity"),
         dispatch::<WritesMissingBodiesOfErrorsAsEmpty>("request_fidelity"),
+        dispatch::<LeavesOutBodiesOver256Kib>("request_fidelity"),
     ]
-}
-
-pub fn not_hunted() -> Vec<Faulty> {
-    vec![dispatch::<LeavesOutBodiesOver256Kib>("request_fidelity")]
 }
 
 #[derive(Default)]

@@ -29,11 +29,8 @@ pub fn faults() -> Vec<Faulty> {
         dispatch::<TakesTheLowestByteOfExitCodes>("fallback_policy"),
         dispatch::<IgnoresNegativeExitCodes>("fallback_policy"),
         dispatch::<TellsTheSamePolicyOfTheSameError>("fallback_policy"),
+        clocked::<FailsOpenAfterThreeTimeouts>("fallback_policy"),
     ]
-}
-
-pub fn not_hunted() -> Vec<Faulty> {
-    vec![clocked::<FailsOpenAfterThreeTimeouts>("fallback_policy")]
 }
 
 /// What passes where the policy is to fail the request.

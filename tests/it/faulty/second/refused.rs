@@ -30,11 +30,6 @@ pub fn faults() -> Vec<Faulty> {
         dispatch::<CutsTextsOfAnswersAtNul>("sound_ok"),
         dispatch::<LosesCharactersOfFourBytesOfAnswers>("sound_ok"),
         dispatch::<CutsTextsOfAnswersAt64Kib>("sound_ok"),
-    ]
-}
-
-pub fn not_hunted() -> Vec<Faulty> {
-    vec![
         dispatch::<RefusesReasonsThatAreLists>("sound_ok"),
         dispatch::<Keeps256Results>("sound_ok"),
     ]

@@ -30,11 +30,6 @@ pub fn faults() -> Vec<Faulty> {
         dispatch::<BansPrincipalsAfterTwoFailures>("no_poison"),
         clocked::<LeavesTheRestOfTheFuelAfterAFailure>("no_poison"),
         dispatch::<TakesFunctionsOfOneLetterForTheSame>("no_poison"),
-    ]
-}
-
-pub fn not_hunted() -> Vec<Faulty> {
-    vec![
         dispatch::<LosesTheFirstCallOfLaterSessions>("sound_ok"),
         clocked::<LosesSignAfterBuildSignerTimedOut>("no_poison"),
         clocked::<KeepsTheInstanceAfterATimeout>("no_poison"),

@@ -9,7 +9,7 @@ use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use crate::faulty::openings::{Opened, loader};
 use crate::faulty::{Faulty, opening};
 
-pub fn not_hunted() -> Vec<Faulty> {
+pub fn faults() -> Vec<Faulty> {
     vec![
         opening::<TellsTheHighestVersionOfTheOffer>(),
         opening::<TellsAVersionForEveryFunctionOfTheOffer>(),
