@@ -14,9 +14,9 @@
 //! `CC_LB_FUZZ_SEEDS` says with how many seeds each fault is hunted. With fewer than all of them no row is stored.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -25,8 +25,8 @@ use cc_lb_fuzz::case::{Case, ShrinkLimits};
 use cc_lb_fuzz::check::CHECKS;
 use cc_lb_fuzz::handshake_case::HandshakeCase;
 use cc_lb_fuzz::report::case_text;
-use comfy_table::{CellAlignment, Table, presets};
 
+use super::table::{Entries, Entry, entry_of, read_table, store, stored_text, table};
 use super::{Faulty, Kind, Shows, Tried, all};
 
 /// The seeds that each fault is hunted with, and those by which modules are drawn: opening one takes seconds.
@@ -54,14 +54,6 @@ const FIRST_SEEDS: u64 = 3;
 
 /// What stands for all faults without a row.
 const MISSING: &str = "missing";
-
-/// The stored table. `insta` compares with it, too, and reads the lines before the table.
-const STORED: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/tests/it/faulty/snapshots/it__faulty__kill_table__kill_table.snap"
-);
-const STORED_HEAD: &str =
-    "---\nsource: tests/it/faulty/kill_table.rs\nexpression: \"table(&faults, &stored)\"\n---\n";
 
 /// To tell whether a fault is caught, nothing need be shrunk.
 const NO_SHRINKING: ShrinkLimits = ShrinkLimits {
@@ -307,89 +299,6 @@ fn chosen<'f>(faults: &'f [Faulty], asked: &str, stored: &Entries) -> Vec<&'f Fa
     }
     let of_any_word = |faulty: &&Faulty| words.iter().any(|word| is_meant(faulty, word));
     faults.iter().filter(of_any_word).collect()
-}
-
-/// What a table says of a fault.
-#[derive(Clone, Debug, PartialEq)]
-struct Entry {
-    check: String,
-    /// The seeds that caught it, the median of their cases, and the smallest case; dashes where another machine has others.
-    results: [String; 3],
-}
-
-/// A table: those faults that are caught, by their names.
-type Entries = BTreeMap<String, Entry>;
-
-/// The entry of a fault. One of another check is of an earlier fault of that name.
-fn entry_of<'e>(faulty: &Faulty, entries: &'e Entries) -> Option<&'e Entry> {
-    let entry = entries.get(&faulty.name);
-    entry.filter(|entry| entry.check == faulty.check)
-}
-
-/// The table of these faults, as far as they are caught.
-fn table<'f>(faults: impl IntoIterator<Item = &'f Faulty>, entries: &Entries) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["fault", "check", "seeds", "cases (median)", "smallest case"]);
-    let (mut caught, mut total) = (0, 0);
-    for faulty in faults {
-        total += 1;
-        if let Some(Entry { check, results }) = entry_of(faulty, entries) {
-            caught += 1;
-            let own = [&faulty.name, check].into_iter();
-            table.add_row(own.chain(results));
-        }
-    }
-    for column in [2, 3] {
-        let column = table.column_mut(column).expect("it is there");
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
-    lines.collect::<String>()
-        + &format!("\n{caught} of {total} faults caught by their own checks\n")
-}
-
-/// What a table says, as [`table`] writes it.
-fn read_table(text: &str) -> Entries {
-    let mut entries = Entries::new();
-    let mut last = String::new();
-    for [name, check, caught, median, smallest] in text.lines().filter_map(cells) {
-        let name = name.trim();
-        let smallest = smallest.trim_end();
-        if !name.is_empty() {
-            name.clone_into(&mut last);
-            let results = [caught.trim(), median.trim(), smallest].map(str::to_owned);
-            let check = check.trim().to_owned();
-            entries.insert(last.clone(), Entry { check, results });
-        } else if let Some(entry) = entries.get_mut(&last) {
-            // A further line of the smallest case.
-            let case = &mut entry.results[2];
-            case.push('\n');
-            case.push_str(smallest);
-        }
-    }
-    // What stands above the columns.
-    entries.remove("fault");
-    entries
-}
-
-/// The cells of a line; only the last one may have a bar in it.
-fn cells(line: &str) -> Option<[&str; 5]> {
-    let inner = line.strip_prefix("| ")?.strip_suffix('|')?;
-    let cells: Vec<&str> = inner.splitn(5, " | ").collect();
-    cells.try_into().ok()
-}
-
-fn stored_text() -> String {
-    std::fs::read_to_string(STORED).expect("it is there")
-}
-
-/// Stores the table. A hunt that is ended in the middle of this leaves the one before.
-fn store(faults: &[Faulty], entries: &Entries) {
-    let part = Path::new(STORED).with_extension("part");
-    let text = STORED_HEAD.to_owned() + &table(faults, entries);
-    std::fs::write(&part, text).expect("it can be written");
-    std::fs::rename(&part, STORED).expect("it can be replaced");
 }
 
 #[test]
