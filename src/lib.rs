@@ -63,7 +63,7 @@ pub mod wire;
 pub mod worker;
 
 pub use check_plugin::check_plugin;
-pub use host::{dispatch, handshake};
+pub use host::{conformance_dispatch as dispatch, handshake};
 
 /// The crates that code made by `vocabulary!` uses, so that its callers need not depend on them.
 #[doc(hidden)]

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::campaign::CampaignError;
 use crate::execute::dispatch;
-use crate::generate::field_values::donors;
 use crate::generate::growing_fields::GrowingField;
+use crate::generate::learned_values::donors;
 use crate::generate::negotiated::of_negotiated;
 use crate::host::{Cause, DispatchOutcome, HandshakeError, Host};
 use crate::wire::{Function, Vocabulary};

@@ -71,7 +71,7 @@ fn stages() -> (usize, Vec<(&'static str, Duration)>) {
         let of_cases = cases.iter().zip(&records);
         let of_steps = of_cases.flat_map(|(case, record)| {
             let told = |step: &cc_lb_fuzz::record::StepRecord| {
-                case.steps[step.place].request_with_program()
+                case.steps[step.step_index].request_with_program()
             };
             record.steps.iter().map(told)
         });

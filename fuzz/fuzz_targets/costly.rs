@@ -13,7 +13,7 @@ use wasm_encoder::{
 
 /// A kind of item in a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Of {
+enum ItemKind {
     Types,
     Parameters,
     Results,
@@ -58,48 +58,51 @@ const INSTRUCTIONS_MAX: u64 = guard::BLOCKS_MAX - 1;
 
 /// The kinds of items with the guard's limit for each. Some are reduced by what every module has,
 /// and by what a handshake adds: three types, three imports and an exported function.
-const ALL: [(Of, u64); 32] = [
-    (Of::Types, guard::TYPES_MAX as u64 - 3),
-    (Of::Parameters, guard::PARAMETERS_MAX as u64),
-    (Of::Results, guard::RESULTS_MAX as u64),
-    (Of::Imports, guard::IMPORTS_MAX as u64 - 3),
-    (Of::Functions, guard::FUNCTIONS_MAX as u64 - 4),
-    (Of::Callable, guard::CALLABLE_MAX as u64 - 3),
-    (Of::Exports, guard::EXPORTS_MAX as u64 - 3),
-    (Of::NameBytes, 1 << 20),
-    (Of::Globals, guard::GLOBALS_MAX as u64),
-    (Of::ConstantInstructions, guard::CONSTANT_MAX),
-    (Of::Pages, guard::MEMORY_MAX_PAGES),
-    (Of::DataSegments, guard::SEGMENTS_MAX as u64 - 1),
-    (Of::DataBytes, guard::DATA_MAX_BYTES),
-    (Of::Scattered, guard::COPIED_PAGES_MAX),
-    (Of::Tables, guard::TABLES_MAX as u64),
-    (Of::Entries, guard::TABLE_MAX_ENTRIES),
-    (Of::Elements, guard::ELEMENTS_MAX - 1),
-    (Of::Locals, 50_000),
-    (Of::Blocks, INSTRUCTIONS_MAX),
-    (Of::Nesting, guard::NESTING_MAX as u64),
-    (Of::Calls, INSTRUCTIONS_MAX),
+const ALL: [(ItemKind, u64); 32] = [
+    (ItemKind::Types, guard::TYPES_MAX as u64 - 3),
+    (ItemKind::Parameters, guard::PARAMETERS_MAX as u64),
+    (ItemKind::Results, guard::RESULTS_MAX as u64),
+    (ItemKind::Imports, guard::IMPORTS_MAX as u64 - 3),
+    (ItemKind::Functions, guard::FUNCTIONS_MAX as u64 - 4),
+    (ItemKind::Callable, guard::CALLABLE_MAX as u64 - 3),
+    (ItemKind::Exports, guard::EXPORTS_MAX as u64 - 3),
+    (ItemKind::NameBytes, 1 << 20),
+    (ItemKind::Globals, guard::GLOBALS_MAX as u64),
+    (ItemKind::ConstantInstructions, guard::CONSTANT_MAX),
+    (ItemKind::Pages, guard::MEMORY_MAX_PAGES),
+    (ItemKind::DataSegments, guard::SEGMENTS_MAX as u64 - 1),
+    (ItemKind::DataBytes, guard::DATA_MAX_BYTES),
+    (ItemKind::Scattered, guard::COPIED_PAGES_MAX),
+    (ItemKind::Tables, guard::TABLES_MAX as u64),
+    (ItemKind::Entries, guard::TABLE_MAX_ENTRIES),
+    (ItemKind::Elements, guard::ELEMENTS_MAX - 1),
+    (ItemKind::Locals, 50_000),
+    (ItemKind::Blocks, INSTRUCTIONS_MAX),
+    (ItemKind::Nesting, guard::NESTING_MAX as u64),
+    (ItemKind::Calls, INSTRUCTIONS_MAX),
     (
-        Of::CallsByPointer,
+        ItemKind::CallsByPointer,
         INSTRUCTIONS_MAX / guard::BLOCKS_OF_A_CALL_BY_POINTER,
     ),
-    (Of::Targets, INSTRUCTIONS_MAX - 3),
-    (Of::Plain, (guard::FUNCTION_MAX_BYTES as u64 - 16) / 7),
-    (Of::Standing, 20_000),
-    (Of::ExportNameBytes, guard::EXPORT_NAME_MAX_BYTES as u64),
-    (Of::Fills, INSTRUCTIONS_MAX),
-    (Of::Copies, INSTRUCTIONS_MAX),
-    (Of::Inits, INSTRUCTIONS_MAX),
-    (Of::TableFills, INSTRUCTIONS_MAX),
-    (Of::TableCopies, INSTRUCTIONS_MAX),
-    (Of::TableInits, INSTRUCTIONS_MAX),
+    (ItemKind::Targets, INSTRUCTIONS_MAX - 3),
+    (ItemKind::Plain, (guard::FUNCTION_MAX_BYTES as u64 - 16) / 7),
+    (ItemKind::Standing, 20_000),
+    (
+        ItemKind::ExportNameBytes,
+        guard::EXPORT_NAME_MAX_BYTES as u64,
+    ),
+    (ItemKind::Fills, INSTRUCTIONS_MAX),
+    (ItemKind::Copies, INSTRUCTIONS_MAX),
+    (ItemKind::Inits, INSTRUCTIONS_MAX),
+    (ItemKind::TableFills, INSTRUCTIONS_MAX),
+    (ItemKind::TableCopies, INSTRUCTIONS_MAX),
+    (ItemKind::TableInits, INSTRUCTIONS_MAX),
 ];
 
 /// The number of items of each kind; a few by default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
-    many: Vec<(Of, u64)>,
+    many: Vec<(ItemKind, u64)>,
     /// Whether its code also runs when it is instantiated.
     is_started: bool,
 }
@@ -136,8 +139,8 @@ impl Counts {
     pub fn arbitrary(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
         let mut many = Vec::new();
         for _ in 0..u.int_in_range(1..=4)? {
-            let (of, most) = *u.choose(&ALL)?;
-            many.push((of, count(most, u)?));
+            let (kind, most) = *u.choose(&ALL)?;
+            many.push((kind, count(most, u)?));
         }
         Ok(Self {
             many,
@@ -145,21 +148,21 @@ impl Counts {
         })
     }
 
-    fn of(&self, of: Of) -> u64 {
-        let many = self.many.iter().find(|(other, _)| *other == of);
+    fn number_of(&self, kind: ItemKind) -> u64 {
+        let many = self.many.iter().find(|(other, _)| *other == kind);
         many.map_or(0, |(_, count)| *count)
     }
 
     /// Does the same for kinds of which a module has at least one.
-    fn at_least_one(&self, of: Of) -> u64 {
-        self.of(of).max(1)
+    fn at_least_one(&self, kind: ItemKind) -> u64 {
+        self.number_of(kind).max(1)
     }
 
     /// Returns a module with these numbers of items.
     pub fn module(&self) -> Vec<u8> {
         let mut module = Module::new();
         module.section(&self.types());
-        let imported = self.at_least_one(Of::Imports) as u32;
+        let imported = self.at_least_one(ItemKind::Imports) as u32;
         let mut imports = ImportSection::new();
         for _ in 0..imported {
             imports.import(
@@ -184,9 +187,12 @@ impl Counts {
         module.section(&wasm_encoder::DataCountSection { count: data.len() });
         module.section(&code);
         module.section(&data);
-        if self.of(Of::NameBytes) > 0 {
+        if self.number_of(ItemKind::NameBytes) > 0 {
             let mut names = NameMap::new();
-            names.append(imported, &"n".repeat(self.of(Of::NameBytes) as usize));
+            names.append(
+                imported,
+                &"n".repeat(self.number_of(ItemKind::NameBytes) as usize),
+            );
             let mut section = NameSection::new();
             section.functions(&names);
             module.section(&section);
@@ -198,14 +204,14 @@ impl Counts {
         let mut types = TypeSection::new();
         types.ty().function([], [ValType::I32]);
         types.ty().function([], []);
-        let parameters = self.at_least_one(Of::Parameters) as usize;
-        let results = self.at_least_one(Of::Results) as usize;
+        let parameters = self.at_least_one(ItemKind::Parameters) as usize;
+        let results = self.at_least_one(ItemKind::Results) as usize;
         types.ty().function(
             std::iter::repeat_n(ValType::I32, parameters),
             std::iter::repeat_n(ValType::I32, results),
         );
         types.ty().function([], [ValType::I64]);
-        for _ in types.len()..self.of(Of::Types) as u32 {
+        for _ in types.len()..self.number_of(ItemKind::Types) as u32 {
             types.ty().function([], []);
         }
         types
@@ -220,12 +226,12 @@ impl Counts {
             code.function(&body);
         };
         add(CODE, self.busy(imported, 1));
-        add(WIDE, idle(self.at_least_one(Of::Results)));
+        add(WIDE, idle(self.at_least_one(ItemKind::Results)));
         add(NOTHING, self.busy(imported, 0));
-        for _ in 0..self.of(Of::Callable) {
+        for _ in 0..self.number_of(ItemKind::Callable) {
             add(CODE, idle(1));
         }
-        for _ in u64::from(imported) + 3..self.of(Of::Functions) {
+        for _ in u64::from(imported) + 3..self.number_of(ItemKind::Functions) {
             add(NOTHING, idle(0));
         }
         (functions, code)
@@ -233,49 +239,49 @@ impl Counts {
 
     /// Returns a function with everything that the counts say, which returns this many values.
     fn busy(&self, imported: u32, results: u64) -> Function {
-        let locals = self.of(Of::Locals) as u32;
+        let locals = self.number_of(ItemKind::Locals) as u32;
         let mut body = Function::new([(locals, ValType::I32)]);
         self.body(&mut body.instructions(), imported);
         end(body, results)
     }
 
     fn body(&self, code: &mut InstructionSink<'_>, imported: u32) {
-        for _ in 0..self.of(Of::Standing) {
+        for _ in 0..self.number_of(ItemKind::Standing) {
             code.i32_const(0);
         }
         self.inside(code, imported);
-        for _ in 0..self.of(Of::Standing) {
+        for _ in 0..self.number_of(ItemKind::Standing) {
             code.drop();
         }
     }
 
     fn inside(&self, code: &mut InstructionSink<'_>, imported: u32) {
-        for _ in 0..self.of(Of::Plain) {
+        for _ in 0..self.number_of(ItemKind::Plain) {
             code.f32_const(0.0.into()).f32_nearest().drop();
         }
-        for _ in 0..self.of(Of::Blocks) {
+        for _ in 0..self.number_of(ItemKind::Blocks) {
             code.block(BlockType::Empty).end();
         }
-        let depth = self.of(Of::Nesting);
+        let depth = self.number_of(ItemKind::Nesting);
         for _ in 0..depth {
             code.loop_(BlockType::Empty);
         }
         for _ in 0..depth {
             code.end();
         }
-        for _ in 0..self.of(Of::Calls) {
-            for _ in 0..self.at_least_one(Of::Parameters) {
+        for _ in 0..self.number_of(ItemKind::Calls) {
+            for _ in 0..self.at_least_one(ItemKind::Parameters) {
                 code.i32_const(0);
             }
             code.call(imported + 1);
-            for _ in 0..self.at_least_one(Of::Results) {
+            for _ in 0..self.at_least_one(ItemKind::Results) {
                 code.drop();
             }
         }
-        for _ in 0..self.of(Of::CallsByPointer) {
+        for _ in 0..self.number_of(ItemKind::CallsByPointer) {
             code.i32_const(0).call_indirect(0, NOTHING);
         }
-        let targets = self.of(Of::Targets);
+        let targets = self.number_of(ItemKind::Targets);
         if targets > 0 {
             code.block(BlockType::Empty).i32_const(0);
             code.br_table(std::iter::repeat_n(0, targets as usize), 0)
@@ -284,38 +290,38 @@ impl Counts {
         let bytes = (self.pages().min(guard::MEMORY_MAX_PAGES) << 16) as i32;
         let data = self.passive_bytes() as i32;
         let entries = self.entries() as i32;
-        for _ in 0..self.of(Of::Fills) {
+        for _ in 0..self.number_of(ItemKind::Fills) {
             code.i32_const(0)
                 .i32_const(1)
                 .i32_const(bytes)
                 .memory_fill(0);
         }
-        for _ in 0..self.of(Of::Copies) {
+        for _ in 0..self.number_of(ItemKind::Copies) {
             code.i32_const(0)
                 .i32_const(1)
                 .i32_const(bytes - 1)
                 .memory_copy(0, 0);
         }
-        for _ in 0..self.of(Of::Inits) {
+        for _ in 0..self.number_of(ItemKind::Inits) {
             let last = self.segments() as u32;
             code.i32_const(0)
                 .i32_const(0)
                 .i32_const(data)
                 .memory_init(0, last);
         }
-        for _ in 0..self.of(Of::TableFills) {
+        for _ in 0..self.number_of(ItemKind::TableFills) {
             code.i32_const(0)
                 .ref_func(imported + 2)
                 .i32_const(entries)
                 .table_fill(0);
         }
-        for _ in 0..self.of(Of::TableCopies) {
+        for _ in 0..self.number_of(ItemKind::TableCopies) {
             code.i32_const(0)
                 .i32_const(0)
                 .i32_const(entries)
                 .table_copy(0, 0);
         }
-        for _ in 0..self.of(Of::TableInits) {
+        for _ in 0..self.number_of(ItemKind::TableInits) {
             let all = self.passive_elements() as i32;
             code.i32_const(0)
                 .i32_const(0)
@@ -326,7 +332,7 @@ impl Counts {
 
     fn tables(&self) -> TableSection {
         let mut tables = TableSection::new();
-        for _ in 0..self.at_least_one(Of::Tables) {
+        for _ in 0..self.at_least_one(ItemKind::Tables) {
             tables.table(TableType {
                 element_type: RefType::FUNCREF,
                 table64: false,
@@ -352,8 +358,8 @@ impl Counts {
 
     fn globals(&self) -> GlobalSection {
         let mut globals = GlobalSection::new();
-        let mut more = self.of(Of::ConstantInstructions).div_ceil(2);
-        let count = self.of(Of::Globals).max(u64::from(more > 0));
+        let mut more = self.number_of(ItemKind::ConstantInstructions).div_ceil(2);
+        let count = self.number_of(ItemKind::Globals).max(u64::from(more > 0));
         for _ in 0..count {
             let mut value = ConstExpr::i32_const(0);
             for _ in 0..std::mem::take(&mut more) {
@@ -372,13 +378,13 @@ impl Counts {
     fn exports(&self, imported: u32) -> ExportSection {
         let mut exports = ExportSection::new();
         exports.export("shape", ExportKind::Func, imported);
-        let long = self.of(Of::ExportNameBytes) as usize;
+        let long = self.number_of(ItemKind::ExportNameBytes) as usize;
         exports.export(&"x".repeat(long), ExportKind::Func, imported);
-        for place in 0..self.of(Of::Callable) as u32 {
-            exports.export(&format!("f{place}"), ExportKind::Func, imported + 3 + place);
+        for index in 0..self.number_of(ItemKind::Callable) as u32 {
+            exports.export(&format!("f{index}"), ExportKind::Func, imported + 3 + index);
         }
-        for place in 0..self.of(Of::Exports) {
-            exports.export(&format!("m{place}"), ExportKind::Memory, 0);
+        for index in 0..self.number_of(ItemKind::Exports) {
+            exports.export(&format!("m{index}"), ExportKind::Memory, 0);
         }
         exports
     }
@@ -386,7 +392,7 @@ impl Counts {
     fn elements(&self, imported: u32) -> ElementSection {
         let mut elements = ElementSection::new();
         let functions = |count: u64| Elements::Functions(vec![imported + 2; count as usize].into());
-        let filled = functions(self.of(Of::Elements));
+        let filled = functions(self.number_of(ItemKind::Elements));
         elements.active(None, &ConstExpr::i32_const(0), filled);
         elements.passive(functions(self.passive_elements()));
         elements
@@ -396,10 +402,11 @@ impl Counts {
     fn data(&self) -> DataSection {
         let mut data = DataSection::new();
         let segments = self.segments();
-        let bytes = (self.of(Of::DataBytes) / segments).max(self.is_scattered().into());
+        let bytes =
+            (self.number_of(ItemKind::DataBytes) / segments).max(self.is_scattered().into());
         let bytes = vec![b'z'; bytes as usize];
-        for place in 0..segments {
-            let at = if self.is_scattered() { place << 12 } else { 0 };
+        for index in 0..segments {
+            let at = if self.is_scattered() { index << 12 } else { 0 };
             data.active(0, &ConstExpr::i32_const(at as i32), bytes.iter().copied());
         }
         data.passive(vec![b'z'; self.passive_bytes() as usize]);
@@ -407,21 +414,25 @@ impl Counts {
     }
 
     fn is_scattered(&self) -> bool {
-        self.of(Of::Scattered) > 0
+        self.number_of(ItemKind::Scattered) > 0
     }
 
     fn segments(&self) -> u64 {
-        self.at_least_one(Of::DataSegments)
-            .max(self.of(Of::Scattered))
+        self.at_least_one(ItemKind::DataSegments)
+            .max(self.number_of(ItemKind::Scattered))
     }
 
     /// Returns what instructions can copy, if there are such instructions.
     fn passive_bytes(&self) -> u64 {
-        if self.of(Of::Inits) > 0 { 1 << 20 } else { 0 }
+        if self.number_of(ItemKind::Inits) > 0 {
+            1 << 20
+        } else {
+            0
+        }
     }
 
     fn passive_elements(&self) -> u64 {
-        match self.of(Of::TableInits) {
+        match self.number_of(ItemKind::TableInits) {
             0 => 1,
             _ => guard::ELEMENTS_MAX / 2,
         }
@@ -430,24 +441,30 @@ impl Counts {
     /// Returns the size of each table: everything that is put into it, and the limit if there are
     /// instructions on tables.
     fn entries(&self) -> u64 {
-        let on_tables = [Of::TableFills, Of::TableCopies, Of::TableInits];
-        let most = on_tables.iter().any(|of| self.of(*of) > 0);
+        let on_tables = [
+            ItemKind::TableFills,
+            ItemKind::TableCopies,
+            ItemKind::TableInits,
+        ];
+        let most = on_tables.iter().any(|kind| self.number_of(*kind) > 0);
         let most = if most { guard::TABLE_MAX_ENTRIES } else { 1 };
-        let size = match self.of(Of::Entries) {
+        let size = match self.number_of(ItemKind::Entries) {
             0 => most,
             told => told,
         };
-        size.max(self.of(Of::Elements))
+        size.max(self.number_of(ItemKind::Elements))
     }
 
     /// Returns the size of the memory: everything that is put into it, and the limit if there are
     /// instructions on it.
     fn pages(&self) -> u64 {
-        let on_memory = [Of::Fills, Of::Copies];
-        let most = on_memory.iter().any(|of| self.of(*of) > 0);
+        let on_memory = [ItemKind::Fills, ItemKind::Copies];
+        let most = on_memory.iter().any(|kind| self.number_of(*kind) > 0);
         let most = if most { guard::MEMORY_MAX_PAGES } else { 1 };
-        let held = self.of(Of::DataBytes).max(self.of(Of::Scattered) << 12);
-        match self.of(Of::Pages) {
+        let held = self
+            .number_of(ItemKind::DataBytes)
+            .max(self.number_of(ItemKind::Scattered) << 12);
+        match self.number_of(ItemKind::Pages) {
             0 => most.max((held >> 16) + 1),
             told => told,
         }

@@ -12,7 +12,7 @@ use cc_lb_fuzz::puppet;
 use cc_lb_fuzz::wire::Request;
 use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target};
 
-const TOLD_EVERY: Duration = Duration::from_secs(2);
+const REPORT_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs an input, and returns what to do with it and how many dispatches there were.
 type Target = Box<dyn FnMut(&[u8]) -> (Verdict, u64)>;
@@ -47,15 +47,15 @@ extern "C" fn __asan_default_options() -> *const std::ffi::c_char {
 }
 
 thread_local! {
-    static TOLD: RefCell<Instant> = RefCell::new(Instant::now());
+    static REPORTED_AT: RefCell<Instant> = RefCell::new(Instant::now());
 }
 
 fuzz_target!(|input: &[u8]| -> Corpus {
     let (verdict, dispatches) = TARGET.with_borrow_mut(|target| target(input));
     // libFuzzer counts inputs, which are many dispatches each.
-    TOLD.with_borrow_mut(|told| {
-        if told.elapsed() >= TOLD_EVERY {
-            *told = Instant::now();
+    REPORTED_AT.with_borrow_mut(|reported_at| {
+        if reported_at.elapsed() >= REPORT_EVERY {
+            *reported_at = Instant::now();
             eprintln!("{dispatches} dispatches");
         }
     });

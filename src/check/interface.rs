@@ -64,22 +64,22 @@ pub trait Check: Debug + Sync {
     fn advice(&self, violation: &Violation) -> Advice {
         let _ = violation;
         if self.nature().is_of_plugin() {
-            OF_THE_PLUGIN
+            PLUGIN_ADVICE
         } else {
-            OF_THE_HOST
+            HOST_ADVICE
         }
     }
 
     /// Returns the class that stands for all classes like this one, if a plugin can produce any
     /// number of them; `None` if their number is bounded.
-    fn others(&self, class: &str) -> Option<&'static str> {
+    fn catch_all_class(&self, class: &str) -> Option<&'static str> {
         let families = [
             (EXIT_CODE, "exit code: others"),
             (UNDECODABLE, "undecodable: others"),
         ];
         let mut families = families.into_iter();
         let family = families.find(|(beginning, _)| class.starts_with(beginning));
-        family.map(|(_, others)| others)
+        family.map(|(_, catch_all)| catch_all)
     }
 
     /// Returns what a violation becomes if requests that hosts send also show it; `None` if that
@@ -114,13 +114,13 @@ pub enum Severity {
 }
 
 /// The default advice of checks that judge the host.
-const OF_THE_HOST: Advice = Advice {
-    explanation: "The host did not keep its promise to the plugin's caller.",
-    advice: "This is the host's fault, whatever the plugin does: tell its maintainers, with the case.",
+const HOST_ADVICE: Advice = Advice {
+    explanation: "The host does not keep its obligations.",
+    advice: "This is the host's fault, whatever the plugin does: report it to the host's maintainers, with the case.",
 };
 
 /// The default advice of checks that judge plugins.
-const OF_THE_PLUGIN: Advice = Advice {
+const PLUGIN_ADVICE: Advice = Advice {
     explanation: "The plugin does what this check forbids.",
     advice: "The replay prints the requests and what was seen.",
 };
@@ -286,10 +286,11 @@ impl Violation {
             && !self.class.starts_with(NOT_BASE64)
     }
 
-    /// Returns the class of [`Check::others`]; `None` if this violation already has that class.
-    pub(crate) fn others(&self) -> Option<&'static str> {
-        let others = self.check.others(&self.class);
-        others.filter(|others| self.class != *others)
+    /// Returns the class of [`Check::catch_all_class`]; `None` if this violation already has that
+    /// class.
+    pub(crate) fn catch_all_class(&self) -> Option<&'static str> {
+        let catch_all = self.check.catch_all_class(&self.class);
+        catch_all.filter(|class| self.class != *class)
     }
 
     /// Returns the violation that this limit becomes if a host sends such a request; `None` if it

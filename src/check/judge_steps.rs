@@ -34,7 +34,7 @@ fn judge_each<'r>(
         None => no_poison::poisoned(record).map(|probe| probe.after).min(),
     };
     let sound = sound.unwrap_or(usize::MAX);
-    let steps = steps.take_while(|(place, _)| *place < sound);
+    let steps = steps.take_while(|(index, _)| *index < sound);
     let violations =
         steps.filter_map(|(_, step)| Some(Violation::new(check, step.function, judge(step)?)));
     violations.collect()

@@ -35,10 +35,10 @@ impl Check for LinearCost {
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
         match end(record) {
-            Some((place, cost)) if unusual(record, place).is_empty() => {
+            Some((index, cost)) if unusual(record, index).is_empty() => {
                 vec![Violation::new(
                     &LinearCost,
-                    record.steps[place].function,
+                    record.steps[index].function,
                     cost,
                 )]
             }
@@ -56,7 +56,7 @@ impl Check for LinearCost {
 
     fn advice(&self, _: &Violation) -> Advice {
         Advice {
-            explanation: "The fuel grows faster than the request, until there is none left where there would be.",
+            explanation: "The fuel grows faster than the size of the request, so the plugin runs out of it on requests that it could answer.",
             advice: "Look for a loop in a loop: a text that is searched or copied for each of its parts.",
         }
     }

@@ -54,7 +54,7 @@ pub(crate) use no_poison::OTHER_SESSIONS;
 pub use no_refusal::NoRefusal;
 pub use no_retry::NoRetry;
 pub use plugin_fault::PluginFault;
-pub(crate) use plugin_fault::{BEHIND_OTHERS, is_shown_by};
+pub(crate) use plugin_fault::{AFTER_OTHER_CALLS, is_shown_by};
 pub use plugin_limit::{NoLimit, PluginLimit};
 pub use request_fidelity::RequestFidelity;
 pub use sound_ok::SoundOk;
@@ -63,7 +63,7 @@ pub use within_memory::{WithinMemory, memory_max_bytes};
 pub use within_wall::{BUSY_WALL_MAX, WithinWall, may_be_busy};
 
 /// The advice on the memory of the process, whether a host or a plugin takes it.
-const OF_THE_MEMORY: Advice = Advice {
+const MEMORY_ADVICE: Advice = Advice {
     explanation: "The process keeps or takes more memory than a session may.",
     advice: "Look at what grows with each call; a plugin's memory is bounded to 64 MiB.",
 };

@@ -64,13 +64,13 @@ impl Check for NoDrift {
     fn advice(&self, violation: &Violation) -> Advice {
         if violation.class == MEMORY {
             Advice {
-                explanation: "The same request takes more and more memory, the more often it is made; there are 64 MiB.",
-                advice: "Look for what is kept from call to call and never freed.",
+                explanation: "The same request takes more memory each time, until the limit of 64 MiB is reached.",
+                advice: "Look for data that each call keeps and that is never freed.",
             }
         } else {
             Advice {
-                explanation: "The same request takes more and more fuel, the more often it is made.",
-                advice: "Look for a list or table that grows with each call and is gone through in the next.",
+                explanation: "The same request takes more fuel each time.",
+                advice: "Look for a list or table that each call extends and then searches.",
             }
         }
     }

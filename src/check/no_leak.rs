@@ -1,7 +1,7 @@
 //! `no_leak`: a closed session leaves no memory behind. A violation makes a host that runs for
 //! weeks run out of memory.
 
-use super::{Advice, Check, OF_THE_MEMORY, Violation};
+use super::{Advice, Check, MEMORY_ADVICE, Violation};
 use crate::case::Depth;
 use crate::record::CaseRecord;
 
@@ -44,6 +44,6 @@ impl Check for NoLeak {
     }
 
     fn advice(&self, _: &Violation) -> Advice {
-        OF_THE_MEMORY
+        MEMORY_ADVICE
     }
 }

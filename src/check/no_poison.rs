@@ -48,7 +48,7 @@ impl Check for NoPoison {
             let violation = Violation::new(&NoPoison, probe.function, detail);
             return vec![violation.with_class(OTHER_SESSIONS)];
         }
-        let probes = unlike_fresh(record).filter(|probe| {
+        let probes = differing_from_fresh(record).filter(|probe| {
             // On a busy machine the cause of a timeout is unknown.
             !probe.hit_time_limit() || probe.busy < WALL_SLACK
         });
@@ -93,7 +93,7 @@ impl Check for NoPoison {
 
     fn advice(&self, _: &Violation) -> Advice {
         Advice {
-            explanation: "After this a healthy request is not answered any more, which a fresh session answers.",
+            explanation: "After these calls, a healthy request no longer returns what it returns on a fresh session.",
             advice: "Look for state that a failing call leaves behind: locks, counters, half-filled tables.",
         }
     }
@@ -105,21 +105,24 @@ pub(crate) const OTHER_SESSIONS: &str = "other sessions";
 /// Returns a healthy call on a fresh session whose result certainly differs from that when the host
 /// was opened.
 pub(crate) fn changed_elsewhere(record: &CaseRecord) -> Option<&ProbeRecord> {
-    let mut probes = unlike(&record.on_other_sessions, record.subject);
+    let mut probes = differing_probes(&record.on_other_sessions, record.subject);
     probes.find(|probe| !probe.hit_time_limit())
 }
 
 /// Returns the healthy calls whose results certainly differ from those on a fresh session, not
 /// because of a timeout.
 pub(crate) fn poisoned(record: &CaseRecord) -> impl Iterator<Item = &ProbeRecord> {
-    unlike_fresh(record).filter(|probe| !probe.hit_time_limit())
+    differing_from_fresh(record).filter(|probe| !probe.hit_time_limit())
 }
 
-fn unlike_fresh(record: &CaseRecord) -> impl Iterator<Item = &ProbeRecord> {
-    unlike(&record.probes, record.subject)
+fn differing_from_fresh(record: &CaseRecord) -> impl Iterator<Item = &ProbeRecord> {
+    differing_probes(&record.probes, record.subject)
 }
 
-fn unlike(probes: &[ProbeRecord], subject: Subject) -> impl Iterator<Item = &ProbeRecord> {
+fn differing_probes(
+    probes: &[ProbeRecord],
+    subject: Subject,
+) -> impl Iterator<Item = &ProbeRecord> {
     probes.iter().filter(move |probe| match subject {
         Subject::Puppet => probe.result != probe.fresh_session,
         Subject::Plugin => answers(&probe.fresh_session) && !answers(&probe.result),
@@ -139,7 +142,7 @@ fn compare_sessions(record: &CaseRecord) -> Option<Violation> {
     let before = std::iter::once(None).chain(record.steps.iter().map(Some));
     let mut steps = record.steps.iter().zip(before).zip(fresh);
     let ((step, _), fresh) = steps.find(|((step, before), fresh)| {
-        step.result != **fresh && is_comparable(step) && holds_behind(step, *before)
+        step.result != **fresh && is_comparable(step) && holds_after(step, *before)
     })?;
     Some(differing(step, fresh))
 }
@@ -171,12 +174,12 @@ fn is_comparable(step: &StepRecord) -> bool {
 }
 
 /// Returns whether a step must have the same result directly after the one before it.
-fn holds_behind(step: &StepRecord, before: Option<&StepRecord>) -> bool {
+fn holds_after(step: &StepRecord, before: Option<&StepRecord>) -> bool {
     let prediction = before.and_then(|before| before.prediction.as_ref());
     let carried = prediction.map_or(0, |prediction| prediction.allocates);
     step.prediction
         .as_ref()
-        .is_none_or(|prediction| prediction.holds_behind(carried))
+        .is_none_or(|prediction| prediction.holds_after(carried))
 }
 
 fn answers(result: &StepResult) -> bool {

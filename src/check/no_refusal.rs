@@ -59,7 +59,7 @@ impl Check for NoRefusal {
     }
 
     /// An error may have any text.
-    fn others(&self, _: &str) -> Option<&'static str> {
+    fn catch_all_class(&self, _: &str) -> Option<&'static str> {
         Some("others")
     }
 }

@@ -47,21 +47,21 @@ const FAULTS: [(&str, Advice); 14] = [
     (
         TRAP,
         Advice {
-            explanation: "The plugin did what WebAssembly does not allow.",
+            explanation: "The plugin executed an instruction that trapped, such as a division by zero or a call through an invalid pointer.",
             advice: "Check the values of the request before calculating with them.",
         },
     ),
     (
         EXIT_CODE,
         Advice {
-            explanation: "The plugin's function returned another code than 0: its answer is lost.",
+            explanation: "The plugin's function returned an exit code other than 0, so its answer is lost.",
             advice: "Return 0 with an answer, or set an error.",
         },
     ),
     (
         HOST_FUNCTION,
         Advice {
-            explanation: "The plugin called a function of Extism with what it does not take.",
+            explanation: "The plugin called a function of Extism with invalid arguments.",
             advice: "Pass handles and offsets only as Extism gave them.",
         },
     ),
@@ -82,7 +82,7 @@ const FAULTS: [(&str, Advice); 14] = [
     (
         WRONG_VERSION,
         Advice {
-            explanation: "The answer's _v is another than the handshake agreed on.",
+            explanation: "The answer's _v is not the version that the handshake agreed on.",
             advice: "Answer in the version that was chosen in the handshake.",
         },
     ),
@@ -96,21 +96,21 @@ const FAULTS: [(&str, Advice); 14] = [
     (
         NOT_BASE64,
         Advice {
-            explanation: "A field of the answer that is to be base64 is not: whoever reads it gets nothing.",
+            explanation: "A field of the answer must be base64 but is not, so it cannot be decoded.",
             advice: "Encode with the standard alphabet, with + and /, and with padding.",
         },
     ),
     (
         UNDECODABLE,
         Advice {
-            explanation: "The answer is no JSON object with an unsigned _v.",
-            advice: "Set one JSON object as the output, with nothing behind it.",
+            explanation: "The answer is not a JSON object whose _v is an unsigned integer.",
+            advice: "Set one JSON object as the output, with nothing after it.",
         },
     ),
     (
         ERROR_NOT_UTF8,
         Advice {
-            explanation: "The plugin set an error that is no text.",
+            explanation: "The plugin set an error that is not UTF-8 text.",
             advice: "Set errors that are UTF-8.",
         },
     ),
@@ -118,20 +118,20 @@ const FAULTS: [(&str, Advice); 14] = [
         NO_ANSWER,
         Advice {
             explanation: "The plugin does not answer the dry-run request, the first that a host makes to see whether it works.",
-            advice: "Run it without --host reference, which tells why: a trap, an answer that cannot be read, a refusal.",
+            advice: "Run it without --host reference to see the reason: a trap, an undecodable answer or a refusal.",
         },
     ),
 ];
 
 /// The advice on all other faults.
-const NEITHER: Advice = Advice {
+const OTHER_FAULT: Advice = Advice {
     explanation: "The plugin neither answered nor refused.",
     advice: "Answer the request, or refuse it with an error.",
 };
 
 /// The advice on a plugin's fault that no single call shows.
-pub(crate) const BEHIND_OTHERS: Advice = Advice {
-    explanation: "The plugin fails behind other calls: they leave something behind that breaks this one.",
+pub(crate) const AFTER_OTHER_CALLS: Advice = Advice {
+    explanation: "The plugin fails only after other calls: they leave state behind that breaks this one.",
     advice: "Look for state that calls leave behind: locks, counters, half-filled tables.",
 };
 
@@ -156,7 +156,7 @@ impl Check for PluginFault {
 
     fn check(&self, record: &CaseRecord) -> Vec<Violation> {
         let faults =
-            distinct_plugin_steps(record).filter_map(|(place, step)| judge(record, place, step));
+            distinct_plugin_steps(record).filter_map(|(index, step)| judge(record, index, step));
         faults.chain(unanswered(record)).collect()
     }
 
@@ -165,7 +165,7 @@ impl Check for PluginFault {
     }
 
     fn advice(&self, violation: &Violation) -> Advice {
-        fault_of(&violation.class).map_or(NEITHER, |(_, advice)| advice)
+        fault_of(&violation.class).map_or(OTHER_FAULT, |(_, advice)| advice)
     }
 }
 
@@ -201,7 +201,7 @@ fn unanswered(record: &CaseRecord) -> Vec<Violation> {
     found
 }
 
-fn judge(record: &CaseRecord, place: usize, step: &StepRecord) -> Option<Violation> {
+fn judge(record: &CaseRecord, index: usize, step: &StepRecord) -> Option<Violation> {
     let Some(cause) = step.call.cause.as_ref() else {
         let field = not_base64(step)?;
         let detail = format!("the answer's {field} is not standard base64");
@@ -209,7 +209,7 @@ fn judge(record: &CaseRecord, place: usize, step: &StepRecord) -> Option<Violati
         return Some(Violation::new(&PluginFault, step.function, detail).with_class(class));
     };
     if matches!(cause, Cause::OutOfFuel | Cause::Timeout)
-        && !(is_ordinary(step) && unusual(record, place).is_empty())
+        && !(is_ordinary(step) && unusual(record, index).is_empty())
     {
         return None;
     }
@@ -265,8 +265,8 @@ fn broken_base64(json: &Value, but: &HashSet<&str>) -> Option<String> {
 
 /// Returns whether the step at this index shows a fault of the same function and class, wherever in
 /// the plugin it is.
-pub(crate) fn is_shown_by(violation: &Violation, record: &CaseRecord, place: usize) -> bool {
-    let fault = judge(record, place, &record.steps[place]);
+pub(crate) fn is_shown_by(violation: &Violation, record: &CaseRecord, index: usize) -> bool {
+    let fault = judge(record, index, &record.steps[index]);
     fault
         .is_some_and(|fault| fault.function == violation.function && fault.class == violation.class)
 }

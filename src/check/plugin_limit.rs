@@ -89,13 +89,13 @@ impl Check for NoLimit {
 fn advice(limit: &Violation) -> Advice {
     if limit.class.starts_with(UNDECODABLE) {
         Advice {
-            explanation: "The answer has more values than are read here. The published host reads them, however long that takes.",
-            advice: "Nothing need be done; to be safe, bound what is answered.",
+            explanation: "The answer has more values than this host reads. The published host reads them, however long that takes.",
+            advice: "No change is needed. To be safe, bound the size of the answer.",
         }
     } else {
         Advice {
-            explanation: "The plugin runs out of fuel or time on what no host sends: a limit, and no fault on real requests.",
-            advice: "Nothing need be done; to be safe, check the length of such a field first, or refuse it.",
+            explanation: "The plugin runs out of fuel or time on input that no host sends: a limit, not a fault on real requests.",
+            advice: "No change is needed. To be safe, check the length of such a field first, or refuse the request.",
         }
     }
 }
@@ -115,7 +115,7 @@ fn as_no_limit(limit: &Violation) -> Violation {
 
 fn limits(check: &'static dyn Check, record: &CaseRecord) -> Vec<Violation> {
     let mut found = Vec::new();
-    for (place, step) in distinct_plugin_steps(record) {
+    for (index, step) in distinct_plugin_steps(record) {
         let cause = match &step.call.cause {
             Some(cause @ (Cause::OutOfFuel | Cause::Timeout)) => cause,
             Some(cause @ Cause::Undecodable(Decoding::TooManyValues)) => {
@@ -125,7 +125,7 @@ fn limits(check: &'static dyn Check, record: &CaseRecord) -> Vec<Violation> {
             }
             _ => continue,
         };
-        let unusual = unusual(record, place);
+        let unusual = unusual(record, index);
         if !is_ordinary(step) || unusual.is_empty() {
             continue;
         }
@@ -133,11 +133,11 @@ fn limits(check: &'static dyn Check, record: &CaseRecord) -> Vec<Violation> {
         let violation = Violation::new(check, step.function, detail);
         found.push(violation.with_class(class(&step.call).unwrap_or_default()));
     }
-    if let Some((place, cost)) = linear_cost::end(record) {
-        let unusual = unusual(record, place);
+    if let Some((index, cost)) = linear_cost::end(record) {
+        let unusual = unusual(record, index);
         if !unusual.is_empty() {
             let detail = format!("{cost}; no host sends this: {}", in_words(&unusual));
-            let violation = Violation::new(check, record.steps[place].function, detail);
+            let violation = Violation::new(check, record.steps[index].function, detail);
             found.push(violation.with_class(LINEAR_COST));
         }
     }

@@ -58,15 +58,15 @@ pub(crate) fn is_ordinary(step: &StepRecord) -> bool {
 
 /// Returns what in the request of a step no host sends. A state that the plugin returned before, in
 /// this case or in a healthy call, is usual.
-pub(crate) fn unusual(record: &CaseRecord, place: usize) -> Vec<Unusual> {
-    let step = &record.steps[place];
+pub(crate) fn unusual(record: &CaseRecord, index: usize) -> Vec<Unusual> {
+    let step = &record.steps[index];
     let Some(input) = step.input() else {
         return Vec::new();
     };
     let is_returned = |state: &Value| {
         let before = record
             .distinct_steps()
-            .take_while(|(before, _)| *before < place);
+            .take_while(|(before, _)| *before < index);
         let before = before.map(|(_, step)| &step.result);
         let mut results = before.chain(record.healthy.iter());
         results.any(|result| match result.outcome() {

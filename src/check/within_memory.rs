@@ -1,7 +1,7 @@
 //! `within_memory`: the memory of a plugin is bounded. A violation lets one plugin starve the
 //! machine.
 
-use super::{Advice, Check, Nature, OF_THE_MEMORY, Violation};
+use super::{Advice, Check, MEMORY_ADVICE, Nature, Violation};
 use crate::case::Depth;
 use crate::host::guard::MEMORY_MAX_PAGES;
 use crate::record::{CaseRecord, Subject};
@@ -62,6 +62,6 @@ impl Check for WithinMemory {
     }
 
     fn advice(&self, _: &Violation) -> Advice {
-        OF_THE_MEMORY
+        MEMORY_ADVICE
     }
 }

@@ -29,12 +29,12 @@ pub struct CorpusArgs {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print what each case reaches that no other case of the corpus does
+    /// Print the features that each case alone reaches
     Stats {
         /// The corpus
         corpus: PathBuf,
     },
-    /// Add the cases that reach something new, as readable files named after it
+    /// Add the cases that reach a new feature, as readable files named after it
     Add {
         /// The corpus; created if it is missing
         corpus: PathBuf,
@@ -42,7 +42,7 @@ enum Command {
         #[arg(required = true, value_name = "FILE|DIR")]
         files: Vec<PathBuf>,
     },
-    /// Remove the cases that reach nothing that the others do not
+    /// Remove the cases whose features other cases also reach
     Min {
         /// The corpus
         corpus: PathBuf,
@@ -145,7 +145,7 @@ fn add(reach: &mut Reach<'_>, folder: &Path, files: &[PathBuf]) -> Result<(), Cl
     // Of the new cases, add only those that are needed.
     let gone = redundant(&new);
     let needed = new.iter().enumerate();
-    let needed = needed.filter(|(place, _)| !gone.contains(place));
+    let needed = needed.filter(|(index, _)| !gone.contains(index));
     for (_, seed) in needed {
         let own: Vec<_> = seed.entry.features.iter().collect();
         let shown = telling(&own);
@@ -160,8 +160,8 @@ fn add(reach: &mut Reach<'_>, folder: &Path, files: &[PathBuf]) -> Result<(), Cl
 fn min(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
     let seeds = reach.corpus(folder)?;
     let gone = redundant(&seeds);
-    for place in &gone {
-        let path = &seeds[*place].path;
+    for index in &gone {
+        let path = &seeds[*index].path;
         std::fs::remove_file(path).map_err(|source| CliError::Write {
             path: path.clone(),
             source,

@@ -12,7 +12,7 @@ use super::plugin::{LookArgs, refused};
 pub struct LimitsArgs {
     #[command(flatten)]
     look: LookArgs,
-    /// Only this function, such as shape, or one version of it, such as shape_v2; repeatable
+    /// Measure only this function, such as shape, or one version of it, such as shape_v2; repeatable
     #[arg(long = "function", value_name = "FUNCTION")]
     functions: Vec<String>,
 }

@@ -35,7 +35,7 @@ mod show;
 ///
 /// Without a command it runs a campaign of 10 seconds against the host itself.
 ///
-/// Exit codes: 0 nothing found, 1 findings, 2 could not run. They are the same if nobody reads the output.
+/// Exit codes: 0 nothing found, 1 findings, 2 could not run. They do not change if the reader closes the output.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
@@ -58,13 +58,16 @@ enum Command {
     Run(run::RunArgs),
     /// Run stored cases and print the outcome of each step
     Replay(replay::ReplayArgs),
-    /// Shrink a stored case as far as it still shows its findings
+    /// Shrink a stored case as long as the violation still shows
     Minimize(minimize::MinimizeArgs),
     /// Print a stored case as text, as JSON, or as the code of a test
     Show(show::ShowArgs),
-    /// Keep a folder of cases small: print what each case reaches, add new cases, remove redundant ones
+    /// Keep a folder of cases small: print the features of each case, add new cases, remove redundant ones
     ///
-    /// Files that are not cases, and subfolders, are skipped with a message and stay.
+    /// Features of a case are the outcomes of its calls, the fields of requests and answers, and the
+    /// fuel and sizes, rounded down to powers of two.
+    ///
+    /// Files that are not cases, and subfolders, are skipped with a message and kept.
     Corpus(corpus::CorpusArgs),
     /// Describe a plugin: identity, functions, imports, exports, memory, what the guard changes
     Inspect(plugin::LookArgs),

@@ -49,13 +49,13 @@ pub struct RunArgs {
     /// The seed that determines all cases [default: a random one, which is printed]
     #[arg(long)]
     seed: Option<u64>,
-    /// Only this function, such as shape, or one version of it, such as shape_v2; repeatable
+    /// Fuzz only this function, such as shape, or one version of it, such as shape_v2; repeatable
     #[arg(long = "function", value_name = "FUNCTION")]
     functions: Vec<String>,
-    /// Only this phase; repeatable [default: all but extremes for a plugin; seeds, random and extremes for the host]
+    /// Run only this phase; repeatable [default: all but extremes for a plugin; seeds, random and extremes for the host]
     #[arg(long = "phase", value_name = "PHASE", value_enum)]
     phases: Vec<Phase>,
-    /// Run the cases in this folder first, like those in the artifacts folder; repeatable
+    /// Run the cases in this folder first, in addition to those in the artifacts folder; repeatable
     #[arg(long, value_name = "DIR")]
     corpus: Vec<PathBuf>,
     /// Resume the last campaign with the same flags that was interrupted or killed
@@ -241,9 +241,9 @@ impl RunArgs {
     /// Checks before the work that everything can be written.
     fn check_places(&self) -> Result<(), CliError> {
         output::check_folder(&self.artifacts)?;
-        for (place, report) in self.reports.iter().enumerate() {
+        for (index, report) in self.reports.iter().enumerate() {
             report.prepare()?;
-            let mut before = self.reports[..place].iter();
+            let mut before = self.reports[..index].iter();
             if before.any(|other| report.overwrites(other)) {
                 return Err(report.failed(&"another report has the same file"));
             }

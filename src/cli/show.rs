@@ -28,7 +28,7 @@ enum Format {
     /// What differs from the dry-run sample
     #[default]
     Text,
-    /// The readable form of a case file
+    /// The case as JSON, as in readable case files
     Json,
     /// A test to paste into the tests of the plugin
     Rust,

@@ -118,8 +118,8 @@ impl<'h, H: Host, R: Vocabulary> InProcessExecutor<'h, H, R> {
         earlier: usize,
     ) -> Result<Option<Site>, HandshakeError> {
         let shown = |record: &CaseRecord| {
-            let places = record.distinct_steps().map(|(place, _)| place);
-            let mut shown = places.filter(|place| is_shown_by(violation, record, *place));
+            let indices = record.distinct_steps().map(|(index, _)| index);
+            let mut shown = indices.filter(|index| is_shown_by(violation, record, *index));
             shown.nth(earlier)
         };
         self.runner.locate(case, &shown)

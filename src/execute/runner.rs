@@ -109,14 +109,14 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
             #[cfg(feature = "reference")]
             reference: None,
         };
-        for (place, function) in R::functions().iter().enumerate() {
+        for (index, function) in R::functions().iter().enumerate() {
             let Some(version) = host.negotiated(function.name) else {
                 continue;
             };
-            let step = Step::healthy(place);
+            let step = Step::healthy(index);
             let result = healthy_result(host, &step)?;
             runner.healthy.push(Healthy {
-                place,
+                index,
                 function,
                 version,
                 input: healthy_input(&step, version),
@@ -155,7 +155,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
 
     /// Returns the indices of the functions that the plugin negotiated.
     pub fn negotiated(&self) -> Vec<usize> {
-        self.healthy.iter().map(|healthy| healthy.place).collect()
+        self.healthy.iter().map(|healthy| healthy.index).collect()
     }
 
     /// Returns the JSON objects in the plugin's healthy answers as texts, such as the state of a
@@ -202,7 +202,7 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         let case = &*self.resolve(case)?;
         let mut record = self.steps(case.dispatches(), case.steps.iter().map(Cow::Borrowed));
         if depth != Depth::Light {
-            self.look_closer(case, &mut record)?;
+            self.run_thorough(case, &mut record)?;
         }
         if depth == Depth::LeakCheck && self.peaks.is_some() {
             let host = self.host;
@@ -249,8 +249,8 @@ impl<'h, H: Host, R: Vocabulary> Runner<'h, H, R> {
         })
     }
 
-    /// Does what a thorough case has besides its steps.
-    fn look_closer(
+    /// Runs what a thorough case has besides its steps.
+    fn run_thorough(
         &mut self,
         case: &Case<R>,
         record: &mut CaseRecord,
@@ -467,7 +467,8 @@ fn share_input(expected: Vec<u8>, call: &Call) -> Arc<[u8]> {
 
 /// A function that the plugin negotiated.
 pub(crate) struct Healthy<R> {
-    pub(crate) place: usize,
+    /// The index of the function among those of the vocabulary.
+    pub(crate) index: usize,
     pub(crate) function: &'static Function,
     pub(crate) version: u32,
     pub(crate) step: Step<R>,

@@ -26,12 +26,12 @@ const PLUGIN_MISSES: u32 = 2;
 ///
 /// # Errors
 /// Returns the errors of the executor.
-pub fn confirm<R: Vocabulary, L: Executor<R>>(
-    executor: &mut L,
+pub fn confirm<R: Vocabulary, X: Executor<R>>(
+    executor: &mut X,
     suspect: &Suspect<'_, R>,
     known: &Known,
     limits: ShrinkLimits,
-) -> Result<Confirmation<R>, L::Error> {
+) -> Result<Confirmation<R>, X::Error> {
     // Most violations are known, which this detects fastest.
     if let Some(last) = suspect.history.last()
         && is_known(executor, suspect.violation, last, &known.effects)?
@@ -40,17 +40,17 @@ pub fn confirm<R: Vocabulary, L: Executor<R>>(
     }
     match confirm_other_sessions(executor, suspect, known)? {
         Some(confirmed) => Ok(confirmed),
-        None => of_its_own(executor, suspect, known, limits),
+        None => confirm_in_one_session(executor, suspect, known, limits),
     }
 }
 
 /// Does the same for a violation that does not involve other sessions.
-fn of_its_own<R: Vocabulary, L: Executor<R>>(
-    executor: &mut L,
+fn confirm_in_one_session<R: Vocabulary, X: Executor<R>>(
+    executor: &mut X,
     suspect: &Suspect<'_, R>,
     known: &Known,
     limits: ShrinkLimits,
-) -> Result<Confirmation<R>, L::Error> {
+) -> Result<Confirmation<R>, X::Error> {
     if let Some((violation, history)) = as_fault(suspect, executor.subject()) {
         let suspect = Suspect {
             violation: &violation,
@@ -58,7 +58,9 @@ fn of_its_own<R: Vocabulary, L: Executor<R>>(
             flaky: true,
         };
         // Known violations are faults of a call that does not need the earlier ones.
-        if let Confirmation::Finding(finding) = of_its_own(executor, &suspect, known, limits)? {
+        if let Confirmation::Finding(finding) =
+            confirm_in_one_session(executor, &suspect, known, limits)?
+        {
             return Ok(Confirmation::Finding(finding));
         }
     }
@@ -87,7 +89,7 @@ fn of_its_own<R: Vocabulary, L: Executor<R>>(
         if is_told || known.findings.has_at_a_place(violation) {
             return Ok(Confirmation::Duplicate);
         }
-        if surely(executor, violation, &case)?.is_some()
+        if reproduce_reliably(executor, violation, &case)?.is_some()
             && let Some(confirmed) = shrink(executor, violation, &case, origin, known, limits)
         {
             // Check once more whether the unusual content that the shrunk case still has is needed.
@@ -114,18 +116,18 @@ fn of_its_own<R: Vocabulary, L: Executor<R>>(
 
 /// Confirms a limit as a fault, if the case also shows it with values that hosts send: then no
 /// unusual value is needed. Returns `None` if it does not, or if the violation is not a limit.
-fn as_no_limit<R: Vocabulary, L: Executor<R>>(
-    executor: &mut L,
+fn as_no_limit<R: Vocabulary, X: Executor<R>>(
+    executor: &mut X,
     suspect: &Suspect<'_, R>,
     case: &Case<R>,
     known: &Known,
     limits: ShrinkLimits,
-) -> Result<Option<Confirmation<R>>, L::Error> {
+) -> Result<Option<Confirmation<R>>, X::Error> {
     let Some(fault) = suspect.violation.as_no_limit() else {
         return Ok(None);
     };
     for usual in case.as_hosts_send() {
-        if again(executor, &fault, &usual)?.is_none() {
+        if reproduce(executor, &fault, &usual)?.is_none() {
             continue;
         }
         if known.findings.has(&fault) {
@@ -136,7 +138,7 @@ fn as_no_limit<R: Vocabulary, L: Executor<R>>(
             history: &[usual],
             flaky: true,
         };
-        let confirmed = of_its_own(executor, &suspect, known, limits)?;
+        let confirmed = confirm_in_one_session(executor, &suspect, known, limits)?;
         if !matches!(confirmed, Confirmation::NotReproduced) {
             return Ok(Some(confirmed));
         }
@@ -170,13 +172,13 @@ fn as_fault<R: Vocabulary>(
 ///
 /// # Errors
 /// An item is an error of the executor.
-pub fn confirm_all<R: Vocabulary, L: Executor<R>>(
-    executor: &mut L,
+pub fn confirm_all<R: Vocabulary, X: Executor<R>>(
+    executor: &mut X,
     violations: Vec<Violation>,
     history: &[Case<R>],
     flaky: bool,
     limits: ShrinkLimits,
-) -> impl Iterator<Item = Result<Finding<R>, L::Error>> {
+) -> impl Iterator<Item = Result<Finding<R>, X::Error>> {
     let mut known = Known::default();
     violations.into_iter().filter_map(move |violation| {
         if known.findings.has(&violation) {
@@ -196,11 +198,11 @@ pub fn confirm_all<R: Vocabulary, L: Executor<R>>(
 }
 
 /// Returns the violation with its site, if the site was unknown and can be located with this case.
-fn located<R: Vocabulary, L: Executor<R>>(
-    executor: &mut L,
+fn located<R: Vocabulary, X: Executor<R>>(
+    executor: &mut X,
     violation: &Violation,
     case: &Case<R>,
-) -> Result<Violation, L::Error> {
+) -> Result<Violation, X::Error> {
     let violation = violation.clone();
     if violation.can_be_located() {
         let site = executor.locate(case, &violation)?;
@@ -212,11 +214,11 @@ fn located<R: Vocabulary, L: Executor<R>>(
 
 /// Returns whether the case shows the violation at its site, if it shows it at all. Sites that are
 /// known without a metered copy were compared when the case was judged.
-fn keeps_place<R: Vocabulary, L: Executor<R>>(
-    executor: &mut L,
+fn keeps_place<R: Vocabulary, X: Executor<R>>(
+    executor: &mut X,
     violation: &Violation,
     case: &Case<R>,
-) -> Result<bool, L::Error> {
+) -> Result<bool, X::Error> {
     match &violation.site {
         Some(site) if site.is_located_later() => {
             Ok(executor.locate(case, violation)?.as_ref() == Some(&**site))
@@ -229,11 +231,11 @@ fn keeps_place<R: Vocabulary, L: Executor<R>>(
 /// because a fault of the host in several functions is one fault. So it may for drift, which only a
 /// case with one request attributes reliably, and if the site is the same. A located site is taken
 /// from the violation: see [`keeps_place`].
-fn again<R: Vocabulary, L: Executor<R>>(
-    executor: &mut L,
+fn reproduce<R: Vocabulary, X: Executor<R>>(
+    executor: &mut X,
     violation: &Violation,
     case: &Case<R>,
-) -> Result<Option<Violation>, L::Error> {
+) -> Result<Option<Violation>, X::Error> {
     let found = executor.judge(case, violation.check)?;
     let any_function =
         executor.subject() == Subject::Puppet || violation.nature() == Nature::PluginDrift;
@@ -246,14 +248,14 @@ fn again<R: Vocabulary, L: Executor<R>>(
 }
 
 /// Returns whether the case shows the violation this many times in a row.
-fn always<R: Vocabulary, L: Executor<R>>(
-    executor: &mut L,
+fn reproduces_every_time<R: Vocabulary, X: Executor<R>>(
+    executor: &mut X,
     violation: &Violation,
     case: &Case<R>,
     times: usize,
-) -> Result<bool, L::Error> {
+) -> Result<bool, X::Error> {
     for _ in 0..times {
-        if again(executor, violation, case)?.is_none() {
+        if reproduce(executor, violation, case)?.is_none() {
             return Ok(false);
         }
     }
@@ -261,11 +263,11 @@ fn always<R: Vocabulary, L: Executor<R>>(
 }
 
 /// Returns the violation if the case shows it on its own; a measured one must show every time.
-fn surely<R: Vocabulary, L: Executor<R>>(
-    executor: &mut L,
+fn reproduce_reliably<R: Vocabulary, X: Executor<R>>(
+    executor: &mut X,
     violation: &Violation,
     case: &Case<R>,
-) -> Result<Option<Violation>, L::Error> {
+) -> Result<Option<Violation>, X::Error> {
     let repeats = if violation.measured {
         MEASURED_REPEATS
     } else {
@@ -279,7 +281,7 @@ fn surely<R: Vocabulary, L: Executor<R>>(
     let (mut told, mut shown) = (None, 0);
     while shown < repeats {
         executor.start_fresh();
-        match again(executor, violation, case)? {
+        match reproduce(executor, violation, case)? {
             Some(violation) => {
                 told = Some(violation);
                 shown += 1;
@@ -294,12 +296,12 @@ fn surely<R: Vocabulary, L: Executor<R>>(
 /// Returns whether the violation needs only operations that a reported finding needs, and their
 /// means. A plugin's case has no operations; known violations of plugins are recognized by
 /// function.
-fn is_known<R: Vocabulary, L: Executor<R>>(
-    executor: &mut L,
+fn is_known<R: Vocabulary, X: Executor<R>>(
+    executor: &mut X,
     violation: &Violation,
     case: &Case<R>,
     known: &[BTreeSet<&'static str>],
-) -> Result<bool, L::Error> {
+) -> Result<bool, X::Error> {
     if executor.subject() == Subject::Plugin {
         return Ok(false);
     }
@@ -316,7 +318,7 @@ fn is_known<R: Vocabulary, L: Executor<R>>(
                 .0
                 .retain(|op| MEANS.contains(&op.effect()) || effects.contains(op.effect()));
         }
-        if again(executor, violation, &only)?.is_some() {
+        if reproduce(executor, violation, &only)?.is_some() {
             return Ok(true);
         }
     }
@@ -325,8 +327,8 @@ fn is_known<R: Vocabulary, L: Executor<R>>(
 
 /// Shrinks the case, which shows the violation. Returns `None` if it turns out not to show it
 /// reliably. An early end of the search makes the case larger but does not lose the finding.
-fn shrink<R: Vocabulary, L: Executor<R>>(
-    executor: &mut L,
+fn shrink<R: Vocabulary, X: Executor<R>>(
+    executor: &mut X,
     violation: &Violation,
     case: &Case<R>,
     origin: Origin,
@@ -340,7 +342,7 @@ fn shrink<R: Vocabulary, L: Executor<R>>(
         minimal: false,
     };
     match try_shrink(executor, &mut finding, known, limits) {
-        Ok(Shown::Surely) | Err(_) => Some(Confirmation::Finding(Box::new(finding))),
+        Ok(Shown::Reliably) | Err(_) => Some(Confirmation::Finding(Box::new(finding))),
         Ok(Shown::Known) => Some(Confirmation::Duplicate),
         Ok(Shown::No) => None,
     }
@@ -349,7 +351,7 @@ fn shrink<R: Vocabulary, L: Executor<R>>(
 /// The result of shrinking.
 enum Shown {
     /// The case shows the violation reliably.
-    Surely,
+    Reliably,
     /// The violation is one that was already reported.
     Known,
     /// The case does not show it every time.
@@ -357,12 +359,12 @@ enum Shown {
 }
 
 /// Shrinks the case of a finding. Even after an early end, the case shows the violation.
-fn try_shrink<R: Vocabulary, L: Executor<R>>(
-    executor: &mut L,
+fn try_shrink<R: Vocabulary, X: Executor<R>>(
+    executor: &mut X,
     finding: &mut Finding<R>,
     known: &Known,
     limits: ShrinkLimits,
-) -> Result<Shown, L::Error> {
+) -> Result<Shown, X::Error> {
     let (violation, case) = (finding.violation.clone(), finding.case.clone());
     // For a measured violation, which takes long, a candidate needs to show it only once, if the
     // final case shows it reliably. If that fails, a busy machine made the case too small, and a
@@ -388,18 +390,18 @@ fn try_shrink<R: Vocabulary, L: Executor<R>>(
         // several times, and a located one at its site.
         let shows_for_sure = !violation.measured && (at_its_place || !is_located);
         let fails = |executor: &mut _, smallest: &mut Case<R>, case: &Case<R>| {
-            let shows = always(executor, &violation, case, repeats)?
+            let shows = reproduces_every_time(executor, &violation, case, repeats)?
                 && (!at_its_place || keeps_place(executor, &violation, case)?);
             if shows && shows_for_sure {
                 smallest.clone_from(case);
             }
-            Ok::<_, L::Error>(shows)
+            Ok::<_, X::Error>(shows)
         };
         // This takes few candidates, and the result identifies the finding.
         let structure =
             case.try_shrink_structure(limits, |case| fails(executor, &mut finding.case, case))?;
         let structure = structure.case;
-        if let Some(told) = again(executor, &violation, &structure)? {
+        if let Some(told) = reproduce(executor, &violation, &structure)? {
             let smaller = Finding {
                 violation: told,
                 case: structure.clone(),
@@ -418,14 +420,14 @@ fn try_shrink<R: Vocabulary, L: Executor<R>>(
         };
         let larger = larger.into_iter().map(|case| (case, false));
         for (case, minimal) in [(shrunk.case, shrunk.minimal)].into_iter().chain(larger) {
-            if let Some(told) = surely(executor, &violation, &case)?
+            if let Some(told) = reproduce_reliably(executor, &violation, &case)?
                 && keeps_place(executor, &violation, &case)?
             {
                 // Report the violation as the final case shows it.
                 finding.violation = told;
                 finding.case = case;
                 finding.minimal = minimal;
-                return Ok(Shown::Surely);
+                return Ok(Shown::Reliably);
             }
         }
     }

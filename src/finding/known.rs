@@ -25,14 +25,14 @@ impl KnownFindings {
     /// Returns whether a reported finding covers the violation, so that its case need not be
     /// examined.
     pub(crate) fn has(&self, violation: &Violation) -> bool {
-        let key = behind_others_key(violation);
+        let key = after_other_calls_key(violation);
         let same_bug = is_healthy_call(violation)
-            && KINDS_BEHIND_OTHERS
+            && KINDS_AFTER_OTHER_CALLS
                 .iter()
                 .any(|kind| self.keys.contains(&format!("{kind}: {key}")));
-        let others = self.others(violation);
+        let catch_all = self.catch_all(violation);
         let is_one_of_many =
-            others.is_some_and(|others| self.keys.contains(&key_of_plain(&others)));
+            catch_all.is_some_and(|violation| self.keys.contains(&key_of_plain(&violation)));
         // A fault on requests that hosts send outranks a limit, even at the same site.
         let is_a_fault_too = violation.as_no_limit().is_some_and(|fault| {
             self.has_at_a_place(&fault) || self.keys.contains(&key_of_plain(&fault))
@@ -56,8 +56,8 @@ impl KnownFindings {
     /// call that fails in the same way after other calls, are one bug.
     pub(crate) fn insert<R>(&mut self, mut finding: Finding<R>) -> Option<Finding<R>> {
         if finding.origin != Origin::Unreproduced && !self.has_finding(&finding) {
-            match self.others(&finding.violation) {
-                Some(others) => finding.violation = others,
+            match self.catch_all(&finding.violation) {
+                Some(catch_all) => finding.violation = catch_all,
                 None => self.count(&finding.violation),
             }
         }
@@ -73,13 +73,13 @@ impl KnownFindings {
         let of_many = violation.nature() == Nature::PluginCall && finding.case.dispatches() > 1;
         // Two faults are distinguished by their own keys.
         let (own, same) = if is_healthy_call(violation) {
-            (KINDS_BEHIND_OTHERS[1], &KINDS_BEHIND_OTHERS[..])
+            (KINDS_AFTER_OTHER_CALLS[1], &KINDS_AFTER_OTHER_CALLS[..])
         } else {
-            (KINDS_BEHIND_OTHERS[0], &KINDS_BEHIND_OTHERS[1..])
+            (KINDS_AFTER_OTHER_CALLS[0], &KINDS_AFTER_OTHER_CALLS[1..])
         };
         let mut same_bug = false;
         if of_many || is_healthy_call(violation) {
-            let key = behind_others_key(violation);
+            let key = after_other_calls_key(violation);
             same_bug = same
                 .iter()
                 .any(|kind| self.keys.contains(&format!("{kind}: {key}")));
@@ -89,18 +89,18 @@ impl KnownFindings {
     }
 
     fn count(&mut self, violation: &Violation) {
-        if let Some(others) = violation.others() {
-            *self.many.entry(family(violation, others)).or_default() += 1;
+        if let Some(catch_all) = violation.catch_all_class() {
+            *self.many.entry(family(violation, catch_all)).or_default() += 1;
         }
     }
 
     /// Returns the violation that stands for this one, if there were many of its kind.
-    fn others(&self, violation: &Violation) -> Option<Violation> {
-        let others = violation.others()?;
-        let told = self.many.get(&family(violation, others));
+    fn catch_all(&self, violation: &Violation) -> Option<Violation> {
+        let class = violation.catch_all_class()?;
+        let told = self.many.get(&family(violation, class));
         let is_one_too_many = *told? >= ALIKE_MAX;
         is_one_too_many.then(|| Violation {
-            class: others.to_owned(),
+            class: class.to_owned(),
             site: None,
             detail: format!(
                 "{}; {ALIKE_MAX} others were reported, further ones are reported as one",
@@ -118,15 +118,16 @@ fn located_key(violation: &Violation) -> String {
     )
 }
 
-fn family(violation: &Violation, others: &str) -> String {
-    format!("{}-{}-{others}", violation.check, violation.function)
+fn family(violation: &Violation, catch_all: &str) -> String {
+    format!("{}-{}-{catch_all}", violation.check, violation.function)
 }
 
 /// The kinds of bugs that show only after other calls: a fault, or the healthy call that it breaks.
-const KINDS_BEHIND_OTHERS: [&str; 2] = ["fault behind others", "healthy call behind others"];
+const KINDS_AFTER_OTHER_CALLS: [&str; 2] =
+    ["fault after other calls", "healthy call after other calls"];
 
 /// Returns the part of the key that both kinds share. The site of a healthy call is not located.
-fn behind_others_key(violation: &Violation) -> String {
+fn after_other_calls_key(violation: &Violation) -> String {
     let site = violation.site.as_ref();
     let place = match site.filter(|site| !site.is_located_later()) {
         Some(site) => site.key(),
@@ -219,19 +220,19 @@ mod tests {
     }
 
     #[test]
-    fn two_faults_behind_others_are_two_and_the_healthy_call_that_they_break_is_none() {
-        let behind_others = |check: &'static dyn Check, function: u64| {
+    fn two_faults_after_other_calls_are_two_and_the_healthy_call_that_they_break_is_none() {
+        let after_other_calls = |check: &'static dyn Check, function: u64| {
             let mut finding = running_in(check, function);
             finding.case.steps = vec![Step::healthy(0), Step::healthy(0)];
             finding
         };
         let mut told = KnownFindings::default();
         for function in 0..2 {
-            let fault = behind_others(&PluginFault, function);
+            let fault = after_other_calls(&PluginFault, function);
             assert!(told.insert(fault.clone()).is_some(), "{function}");
             assert!(told.insert(fault).is_none(), "{function}");
         }
-        let healthy = behind_others(&NoPoison, 2);
+        let healthy = after_other_calls(&NoPoison, 2);
         assert!(told.has(&healthy.violation));
         assert!(told.insert(healthy).is_none());
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::case::Case;
-use crate::check::{Advice, BEHIND_OTHERS, Nature, OTHER_SESSIONS, Violation};
+use crate::check::{AFTER_OTHER_CALLS, Advice, Nature, OTHER_SESSIONS, Violation};
 use crate::fingerprint::Fingerprint;
 use crate::puppet::{HALF_WAY, MEANS, Program};
 use crate::wire::{Request, Vocabulary};
@@ -70,7 +70,7 @@ impl<R> Finding<R> {
     /// Returns what the finding means and what to do about it.
     pub fn advice(&self) -> Advice {
         if self.violation.nature() == Nature::PluginCall && self.case.dispatches() > 1 {
-            BEHIND_OTHERS
+            AFTER_OTHER_CALLS
         } else {
             self.violation.advice()
         }
@@ -78,7 +78,7 @@ impl<R> Finding<R> {
 
     /// Returns the key. Findings with equal keys are the same.
     pub fn key(&self) -> String {
-        match self.is_about_nothing_else() {
+        match self.short_key() {
             Some(key) => key,
             None => key_of(&self.violation, &self.effects()),
         }
@@ -87,8 +87,8 @@ impl<R> Finding<R> {
     /// Returns the words of the name, without the hash of the key: the check, the wire function,
     /// the class, the plugin function that it is in, and the effects of the operations. Two
     /// findings may have the same words.
-    fn words(&self) -> String {
-        if let Some(key) = self.is_about_nothing_else() {
+    fn name_words(&self) -> String {
+        if let Some(key) = self.short_key() {
             return key;
         }
         let Violation {
@@ -101,7 +101,7 @@ impl<R> Finding<R> {
     /// Returns a shorter key for findings that are reported once, whatever they are about. If a
     /// violation did not reproduce, its cause and function are unknown. If it was not examined, it
     /// is not a finding yet.
-    fn is_about_nothing_else(&self) -> Option<String> {
+    fn short_key(&self) -> Option<String> {
         // The same holds for a violation that affects all sessions.
         if self.violation.class == OTHER_SESSIONS {
             return Some(format!("{}-{OTHER_SESSIONS}", self.violation.check));
@@ -122,7 +122,7 @@ impl<R> Finding<R> {
 
     /// Returns a unique name that is the same in every campaign: words and a hash of the whole key.
     pub fn name(&self) -> String {
-        named(&self.words(), Fingerprint::of_text(&self.key()))
+        named(&self.name_words(), Fingerprint::of_text(&self.key()))
     }
 }
 
@@ -135,7 +135,7 @@ impl<R: Vocabulary> Finding<R> {
         if self.origin == Origin::Unreproduced {
             number = number.with(&self.case.to_json().unwrap_or_default());
         }
-        named(&self.words(), number)
+        named(&self.name_words(), number)
     }
 }
 

@@ -12,11 +12,11 @@ use crate::wire::Vocabulary;
 /// Confirms that a fresh session differs from one when the host was opened. Then no case can be
 /// blamed for what it shows. The finding is reported once, with the history that led to it, because
 /// a single case may not show it.
-pub(crate) fn confirm_other_sessions<R: Vocabulary, L: Executor<R>>(
-    executor: &mut L,
+pub(crate) fn confirm_other_sessions<R: Vocabulary, X: Executor<R>>(
+    executor: &mut X,
     suspect: &Suspect<'_, R>,
     known: &Known,
-) -> Result<Option<Confirmation<R>>, L::Error> {
+) -> Result<Option<Confirmation<R>>, X::Error> {
     let violation = suspect.violation;
     let nature = violation.nature();
     // A death outranks this, and a measured violation has another cause. A violation of the plugin
@@ -30,10 +30,10 @@ pub(crate) fn confirm_other_sessions<R: Vocabulary, L: Executor<R>>(
     let healthy = Case {
         steps: vec![Step::healthy(step.request.function_index())],
     };
-    let changes = |executor: &mut L, case: &Case<R>| {
+    let changes = |executor: &mut X, case: &Case<R>| {
         let mut found = executor.judge(case, CheckRef::new(&NoPoison))?.into_iter();
         let changed = found.find(|violation| violation.class == OTHER_SESSIONS);
-        Ok::<_, L::Error>(changed)
+        Ok::<_, X::Error>(changed)
     };
     let case = joined(suspect.history, MAX_STEPS);
     // A changed host stays changed. An executor in a new process starts over, and the history

@@ -86,9 +86,9 @@ impl<L: Loader> HandshakeTarget<L> {
             Ok(session) => session,
             Err(error) => return Some(format!("the host opens no session: {error}")),
         };
-        for (place, function) in Request::functions().iter().enumerate() {
+        for (index, function) in Request::functions().iter().enumerate() {
             // The functions of a handshake case return no answer, and missing ones cannot.
-            let outcome = dispatch(Request::dry_run(place), &mut session).outcome;
+            let outcome = dispatch(Request::dry_run(index), &mut session).outcome;
             if outcome != DispatchOutcome::Fallback(function.fallback) {
                 return Some(format!("{} returned {outcome:?}", function.label));
             }

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::case_generator::CaseGenerator;
-use super::field_values::{Field, Function, FunctionSamples};
 use super::growing_fields::GrowingField;
+use super::learned_values::{Field, Function, FunctionSamples};
 use crate::case::{Case, Step, tree};
 use crate::wire::Vocabulary;
 
@@ -69,8 +69,8 @@ impl BoundaryCases {
             let grows = grows.flat_map(GrowingField::and_of_one_kind);
             let texts = function.fields.iter().filter(|field| field.takes_words);
             let texts = texts.flat_map(|field| GrowingField::text(&field.path));
-            let place = functions.len() as u16;
-            growing.extend(grows.chain(texts).map(|growing| (place, growing)));
+            let index = functions.len() as u16;
+            growing.extend(grows.chain(texts).map(|growing| (index, growing)));
             functions.push(function);
             of_items.extend(Function::of_items(of));
         }
@@ -141,8 +141,8 @@ impl BoundaryCases {
         let is_paired = |single: &Single| !self.function(single).is_of_items;
         let paired: Vec<_> = self.singles(PAIRED_MAX).filter(is_paired).collect();
         let mut pairs = Vec::new();
-        for (place, one) in paired.iter().enumerate() {
-            let others = paired[place..].iter();
+        for (index, one) in paired.iter().enumerate() {
+            let others = paired[index..].iter();
             let others = others.take_while(|other| other.function == one.function);
             let others = others.filter(|other| other.field != one.field);
             pairs.extend(others.map(|other| (*one, *other)));
@@ -264,7 +264,7 @@ impl BoundaryCases {
         let requests = growing.doubling(&sample).into_iter();
         let steps: Vec<_> = requests.map(Step::without_program).collect();
         if steps.is_empty() {
-            vec![Step::healthy(function.place)]
+            vec![Step::healthy(function.index)]
         } else {
             steps
         }
@@ -276,6 +276,6 @@ impl BoundaryCases {
 fn step<R: Vocabulary>(function: &Function, request: Value) -> Step<R> {
     match serde_json::from_value(request) {
         Ok(request) => Step::without_program(request),
-        Err(_) => Step::healthy(function.place),
+        Err(_) => Step::healthy(function.index),
     }
 }

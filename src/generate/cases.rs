@@ -9,7 +9,7 @@ use chacha20::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
 
 use super::boundaries::BoundaryCases;
-use super::field_values::FunctionSamples;
+use super::learned_values::FunctionSamples;
 use super::phase::Phase;
 use super::plan::Plan;
 use super::schedule::{Schedule, Slot};
@@ -40,7 +40,7 @@ fn soaks<R: Vocabulary>(
     learned: &[FunctionSamples<R>],
     boundaries: &BoundaryCases,
 ) -> Vec<Soak<R>> {
-    let healthy = learned.iter().map(|of| Step::healthy(of.place));
+    let healthy = learned.iter().map(|of| Step::healthy(of.index));
     let filled = learned.iter().flat_map(|of| of.filled.clone());
     let alone = healthy.chain(filled.map(Step::without_program));
     let repeated = |times| {
@@ -95,7 +95,7 @@ impl<R: Vocabulary> Cases<R> {
                 .functions
                 .iter()
                 .copied()
-                .map(|place| FunctionSamples::new(place, &response_dictionary))
+                .map(|index| FunctionSamples::new(index, &response_dictionary))
                 .collect()
         } else {
             Vec::new()
@@ -157,8 +157,8 @@ impl<R: Vocabulary> Cases<R> {
     /// Returns the case of an index.
     pub fn nth(&self, index: u64) -> Case<R> {
         let functions = &self.plan.generator.functions;
-        let healthy = |place: usize| Case {
-            steps: vec![Step::healthy(functions[place])],
+        let healthy = |seed: usize| Case {
+            steps: vec![Step::healthy(functions[seed])],
         };
         // The index selects the cipher's stream, so that cases do not depend on each other.
         let mut rng = ChaCha8Rng::seed_from_u64(self.plan.seed);
@@ -167,9 +167,9 @@ impl<R: Vocabulary> Cases<R> {
         let mut entropy = vec![0; length];
         let generator = &self.plan.generator;
         let case = match self.schedule.slot(index) {
-            Slot::Seed(place) => Some(healthy(place)),
-            Slot::Soak(place) => Some(self.soaks[place].case()),
-            Slot::Boundary(place) => self.boundaries.nth(place),
+            Slot::Seed(seed) => Some(healthy(seed)),
+            Slot::Soak(soak) => Some(self.soaks[soak].case()),
+            Slot::Boundary(boundary) => self.boundaries.nth(boundary),
             Slot::Random => {
                 rng.fill_bytes(&mut entropy);
                 generator.case(&mut Unstructured::new(&entropy)).ok()

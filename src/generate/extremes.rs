@@ -134,13 +134,13 @@ impl CaseGenerator {
         number: u64,
         u: &mut Unstructured<'_>,
     ) -> arbitrary::Result<Case<R>> {
-        let place = *u.choose(&self.functions)?;
+        let index = *u.choose(&self.functions)?;
         let steps = match Kind::of(number, self.programs.is_some()) {
-            Kind::LargeAnswer => vec![large_answer(place, u)?],
+            Kind::LargeAnswer => vec![large_answer(index, u)?],
             Kind::LongList => vec![self.long_list(u)?],
-            Kind::ManyCalls => self.many_calls(place, u)?,
-            Kind::LargeRequest => vec![self.large_request(place, u)?],
-            Kind::Fills => vec![filling(place, u)?],
+            Kind::ManyCalls => self.many_calls(index, u)?,
+            Kind::LargeRequest => vec![self.large_request(index, u)?],
+            Kind::Fills => vec![filling(index, u)?],
             Kind::Timeouts => self.timeouts(u)?,
         };
         Ok(Case { steps })
@@ -149,10 +149,10 @@ impl CaseGenerator {
     /// Draws a request with one large part, with or without a program.
     fn large_request<R: Vocabulary>(
         &self,
-        place: usize,
+        index: usize,
         u: &mut Unstructured<'_>,
     ) -> arbitrary::Result<Step<R>> {
-        let request = with_large_part(R::dry_run(place), u)?;
+        let request = with_large_part(R::dry_run(index), u)?;
         let step = Step::without_program(request);
         if self.programs.is_none() || u.arbitrary()? {
             return Ok(step);
@@ -160,8 +160,8 @@ impl CaseGenerator {
         // Put the program into a part other than the large one.
         let all = length(step.request.clone());
         let first: u8 = u.int_in_range(0..=7)?;
-        let with_program = (first..first + 8).map(|place| {
-            let ops = [Op::In(place), Op::LogCall, Op::EmitHealthy];
+        let with_program = (first..first + 8).map(|index| {
+            let ops = [Op::In(index), Op::LogCall, Op::EmitHealthy];
             step_with_program(step.request.clone(), ops)
         });
         let mut large =
@@ -173,11 +173,11 @@ impl CaseGenerator {
     fn long_list<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
         let items = about(&ITEMS, u)?;
         let from = u.choose_index(self.functions.len())?;
-        let places = self.functions.iter().cycle().skip(from);
-        for place in places.take(self.functions.len()) {
-            if let Some(answer) = Program::answer_with(function::<R>(*place), items, u)? {
+        let indices = self.functions.iter().cycle().skip(from);
+        for index in indices.take(self.functions.len()) {
+            if let Some(answer) = Program::answer_with(function::<R>(*index), items, u)? {
                 let answer = Op::Emit(Bytes(answer.into_bytes()));
-                return Ok(step_with_program(R::dry_run(*place), [answer]));
+                return Ok(step_with_program(R::dry_run(*index), [answer]));
             }
         }
         Ok(Step::healthy(self.functions[from]))
@@ -187,28 +187,28 @@ impl CaseGenerator {
     /// but the first of which leave the instance half-way, and one of each other function that must
     /// not answer. A healthy call of each function follows.
     fn timeouts<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Vec<Step<R>>> {
-        let policy = |place: usize| function::<R>(place).fallback;
+        let policy = |index: usize| function::<R>(index).fallback;
         let of = |is_of: fn(FallbackPolicy) -> bool| -> Vec<usize> {
-            let places = self.functions.iter().copied();
-            places.filter(|place| is_of(policy(*place))).collect()
+            let indices = self.functions.iter().copied();
+            indices.filter(|index| is_of(policy(*index))).collect()
         };
         let failing = of(|policy| matches!(policy, FallbackPolicy::FailRequest));
-        let places = if failing.is_empty() {
+        let indices = if failing.is_empty() {
             &self.functions[..]
         } else {
             &failing[..]
         };
-        let place = *u.choose(places)?;
-        let counted = || step_with_program(R::dry_run(place), [Op::LogCall, Op::EmitHealthy]);
-        let held = |place: usize| step_with_program(R::dry_run(place), [Op::Hold, Op::Stall]);
+        let index = *u.choose(indices)?;
+        let counted = || step_with_program(R::dry_run(index), [Op::LogCall, Op::EmitHealthy]);
+        let held = |index: usize| step_with_program(R::dry_run(index), [Op::Hold, Op::Stall]);
         let more = Step {
             times: times(TIMEOUTS - 1),
-            ..held(place)
+            ..held(index)
         };
         // A retry can only be counted on an instance that is not half-way.
-        let first = step_with_program(R::dry_run(place), [Op::LogCall, Op::Stall]);
+        let first = step_with_program(R::dry_run(index), [Op::LogCall, Op::Stall]);
         let mut steps = vec![counted(), first, more, counted()];
-        let mut names = BTreeSet::from([function::<R>(place).name]);
+        let mut names = BTreeSet::from([function::<R>(index).name]);
         let silent = of(|policy| {
             matches!(
                 policy,
@@ -217,9 +217,9 @@ impl CaseGenerator {
         });
         let others = silent
             .into_iter()
-            .filter(|place| names.insert(function::<R>(*place).name));
+            .filter(|index| names.insert(function::<R>(*index).name));
         steps.extend(others.map(held));
-        steps.extend(self.functions.iter().map(|place| Step::healthy(*place)));
+        steps.extend(self.functions.iter().map(|index| Step::healthy(*index)));
         Ok(steps)
     }
 
@@ -227,18 +227,18 @@ impl CaseGenerator {
     /// which may take most of the fuel.
     fn many_calls<R: Vocabulary>(
         &self,
-        place: usize,
+        index: usize,
         u: &mut Unstructured<'_>,
     ) -> arbitrary::Result<Vec<Step<R>>> {
-        let healthy = Step::healthy(place);
+        let healthy = Step::healthy(index);
         let again = match u.int_in_range(0..=7)? {
             _ if self.programs.is_none() => healthy.clone(),
             0..=2 => healthy.clone(),
-            3 => step_with_program(R::dry_run(place), [Op::LogCall, Op::EmitHealthy]),
-            4 => step_with_program(R::dry_run(place), [Op::Trap(*u.choose(&TrapOp::ALL)?)]),
-            5 => step_with_program(R::dry_run(place), [Op::SetError("unsupported".into())]),
-            6 => step_with_program(R::dry_run(place), [Op::Return(*u.choose(&[1, -1])?)]),
-            _ => step_with_program(R::dry_run(place), [Op::Emit("x".into())]),
+            3 => step_with_program(R::dry_run(index), [Op::LogCall, Op::EmitHealthy]),
+            4 => step_with_program(R::dry_run(index), [Op::Trap(*u.choose(&TrapOp::ALL)?)]),
+            5 => step_with_program(R::dry_run(index), [Op::SetError("unsupported".into())]),
+            6 => step_with_program(R::dry_run(index), [Op::Return(*u.choose(&[1, -1])?)]),
+            _ => step_with_program(R::dry_run(index), [Op::Emit("x".into())]),
         };
         let fails = again.program.as_ref().is_some_and(|program| {
             let healthily = |op: &Op| matches!(op, Op::LogCall | Op::EmitHealthy);
@@ -252,7 +252,7 @@ impl CaseGenerator {
         let other = Step::healthy(*u.choose(&self.functions)?);
         let behind = if self.programs.is_some() && u.ratio(1, 3)? {
             step_with_program(
-                R::dry_run(place),
+                R::dry_run(index),
                 [Op::Burn(*u.choose(&BURNT)?), Op::EmitHealthy],
             )
         } else {
@@ -274,24 +274,24 @@ fn length<R: Vocabulary>(request: R) -> usize {
     request.to_json().map_or(0, |json| json.to_string().len())
 }
 
-fn function<R: Vocabulary>(place: usize) -> &'static Function {
-    &R::functions()[place]
+fn function<R: Vocabulary>(index: usize) -> &'static Function {
+    &R::functions()[index]
 }
 
 /// Draws a healthy answer after an amount of memory is filled.
-fn filling<R: Vocabulary>(place: usize, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
+fn filling<R: Vocabulary>(index: usize, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
     let fills = vec![Op::Fill(FILLED_BYTES); *u.choose(&FILLS)?];
     let ops = [fills, vec![Op::EmitHealthy]].concat();
-    Ok(step_with_program(R::dry_run(place), ops))
+    Ok(step_with_program(R::dry_run(index), ops))
 }
 
 /// Draws a large healthy answer: with a long text in it, or white space before it.
 fn large_answer<R: Vocabulary>(
-    place: usize,
+    index: usize,
     u: &mut Unstructured<'_>,
 ) -> arbitrary::Result<Step<R>> {
     let size = about(&SIZES, u)?;
-    let around = Program::around_a_string(function::<R>(place));
+    let around = Program::around_a_string(function::<R>(index));
     let ops = match around {
         Some((before, behind)) if u.ratio(3, 4)? => {
             let times = size.saturating_sub(before.len() + behind.len()) as u32;
@@ -309,7 +309,7 @@ fn large_answer<R: Vocabulary>(
             Op::EmitHealthy,
         ],
     };
-    Ok(step_with_program(R::dry_run(place), ops))
+    Ok(step_with_program(R::dry_run(index), ops))
 }
 
 /// Draws the request with one of its parts large.
@@ -325,12 +325,12 @@ fn with_large_part<R: Vocabulary>(
     }
     // Most limits are on bodies.
     let mut bodies = Vec::new();
-    let mut place = 0;
+    let mut index = 0;
     request.parts(&mut |part| {
         if matches!(part, Part::Body(_)) {
-            bodies.push(place);
+            bodies.push(index);
         }
-        place += 1;
+        index += 1;
     });
     let chosen = if bodies.is_empty() || u.ratio(2, 3)? {
         u.choose_index(all)?
@@ -357,8 +357,8 @@ fn enlarge(part: Part<'_>, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
             *body = "eHh4".chars().cycle().take(size).collect();
         }
         Part::Headers(headers) => {
-            let header = |place: usize| Header {
-                name: HeaderName(format!("x-{place}")),
+            let header = |index: usize| Header {
+                name: HeaderName(format!("x-{index}")),
                 value_base64: HeaderValue("eA==".to_owned()),
             };
             *headers = (0..about(&ITEMS, u)?).map(header).collect();
@@ -387,7 +387,7 @@ fn large_object(u: &mut Unstructured<'_>) -> arbitrary::Result<Map<String, Value
         let key = "k".repeat(about(&SIZES, u)?);
         return Ok([(key, Value::from(0))].into_iter().collect());
     }
-    let fields = (0..about(&ITEMS, u)?).map(|place| (format!("k{place}"), Value::from(place)));
+    let fields = (0..about(&ITEMS, u)?).map(|index| (format!("k{index}"), Value::from(index)));
     Ok(fields.collect())
 }
 

@@ -324,7 +324,7 @@ impl GrowingField {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generate::field_values::donors;
+    use crate::generate::learned_values::donors;
     use crate::wire::Request;
 
     /// Returns what can grow in the dry-run requests of all functions, each with its request.

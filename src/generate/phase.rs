@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum Phase {
     /// The healthy call of each function
     Seeds,
-    /// The healthy call of each function, and one with a value in each field, repeated hundreds and later thousands of times;
-    /// boundaries in turns
+    /// The same requests hundreds, later thousands of times: the healthy call of each function, one
+    /// with every field filled, and boundaries in turn
     Soak,
     /// The dry-run request of each function with one field changed or growing at a time, then two
     Boundaries,
@@ -18,7 +18,7 @@ pub enum Phase {
     Random,
     /// Sequences of many calls of several functions
     Stateful,
-    /// Strings, lists, answers and call counts at powers of two: for hosts
+    /// Strings, lists, answers and numbers of calls around usual limits, such as powers of two; for hosts
     Extremes,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::case_generator::CaseGenerator;
-use super::field_values;
+use super::learned_values;
 use super::negotiated::{NoFunctions, of_negotiated};
 use super::phase::Phase;
 use crate::wire::Vocabulary;
@@ -61,7 +61,7 @@ impl Plan {
         plan.generator.response_dictionary = response_dictionary;
         if !plan.generator.dictionary.is_empty() {
             // Names that are in requests anyway come last.
-            let names = field_values::names::<R>();
+            let names = learned_values::names::<R>();
             plan.generator
                 .dictionary
                 .sort_by_key(|word| names.contains(word));

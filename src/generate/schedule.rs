@@ -106,22 +106,23 @@ pub(super) struct Schedule {
 impl Schedule {
     /// Returns the role of the case of an index.
     pub(super) fn slot(&self, index: u64) -> Slot {
-        let Some(place) = index.checked_sub(self.seeds) else {
+        let Some(after_seeds) = index.checked_sub(self.seeds) else {
             return Slot::Seed(index as usize);
         };
         if !self.is_endless() {
-            return self.one_after_the_other(place);
+            return self.slot_in_phase_order(after_seeds);
         }
         let takers = ROUND[(index % CASES_PER_ROUND) as usize];
         let slot = takers.iter().find_map(|phase| self.take(*phase, index));
         slot.unwrap_or(Slot::Random)
     }
 
-    /// Returns the role of a case if all phases end, counted from the last seed.
-    fn one_after_the_other(&self, place: u64) -> Slot {
-        match place.checked_sub(self.soaks) {
-            None => Slot::Soak(place as usize),
-            Some(place) if place < self.boundaries => Slot::Boundary(place as usize),
+    /// Returns the role of a case if all phases end, by its index after the seeds: phases run one
+    /// after the other.
+    fn slot_in_phase_order(&self, after_seeds: u64) -> Slot {
+        match after_seeds.checked_sub(self.soaks) {
+            None => Slot::Soak(after_seeds as usize),
+            Some(boundary) if boundary < self.boundaries => Slot::Boundary(boundary as usize),
             // Past the end.
             Some(_) => Slot::Random,
         }
@@ -135,12 +136,13 @@ impl Schedule {
             Phase::Seeds => None,
             Soak => {
                 let is_last = index + 1 == self.sessions.session_of(index).end;
-                let place = self.sessions.before(index);
-                (is_last && place < self.soaks).then_some(Slot::Soak(place as usize))
+                let soak = self.sessions.before(index);
+                (is_last && soak < self.soaks).then_some(Slot::Soak(soak as usize))
             }
             Boundaries => {
-                let place = turns_before(Boundaries, index) - turns_before(Boundaries, self.seeds);
-                (place < self.boundaries).then_some(Slot::Boundary(place as usize))
+                let boundary =
+                    turns_before(Boundaries, index) - turns_before(Boundaries, self.seeds);
+                (boundary < self.boundaries).then_some(Slot::Boundary(boundary as usize))
             }
             Extremes => self.extreme(index).map(Slot::Extreme),
             Stateful => self.has(Stateful).then_some(Slot::Stateful),

@@ -159,14 +159,14 @@ pub enum Decoding {
         why: String,
     },
     /// Lists and objects nested deeper than
-    /// [`ANSWER_DEPTH_MAX`](crate::host::limits::ANSWER_DEPTH_MAX).
+    /// [`ANSWER_DEPTH_MAX`](crate::host::message_limits::ANSWER_DEPTH_MAX).
     #[error(
         "lists and objects nested more than {} levels deep",
-        crate::host::limits::ANSWER_DEPTH_MAX
+        crate::host::message_limits::ANSWER_DEPTH_MAX
     )]
     TooDeep,
-    /// More than [`ANSWER_VALUES_MAX`](crate::host::limits::ANSWER_VALUES_MAX) values.
-    #[error("more than {} values", crate::host::limits::ANSWER_VALUES_MAX)]
+    /// More than [`ANSWER_VALUES_MAX`](crate::host::message_limits::ANSWER_VALUES_MAX) values.
+    #[error("more than {} values", crate::host::message_limits::ANSWER_VALUES_MAX)]
     TooManyValues,
 }
 

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::cause::{Cause, Decoding};
-use super::limits::ANSWER_VALUES_MAX;
+use super::message_limits::ANSWER_VALUES_MAX;
 use super::sorted_json::to_sorted;
 use crate::untrusted_text::{WORDS_MAX_BYTES, one_line, shortened};
 use crate::wire::{VERSION_KEY, values};

@@ -22,7 +22,7 @@ use cc_lb_plugin_wire::{v1, v3};
 use thiserror::Error;
 
 use super::cause::{Cause, Decoding};
-use super::instance::Instance;
+use super::compiled_plugin::Instance;
 use crate::untrusted_text::one_line;
 
 /// The export that answers the handshake.

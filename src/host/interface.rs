@@ -8,7 +8,7 @@ use cc_lb_plugin_wire::wire_function::WireFunction;
 use serde::{Deserialize, Serialize};
 
 use super::handshake::HandshakeError;
-use super::meter::StopPoint;
+use super::metered_copy::StopPoint;
 use super::outcome::Observed;
 
 /// A loader of plugins, which returns a host for each.

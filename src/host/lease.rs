@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cc_lb_plugin_wire::augmented_metadata::AugmentedMetadata;
 
-use super::instance::{Compiled, Instance, InstanceError, Source};
+use super::compiled_plugin::{Compiled, Instance, InstanceError, Source};
 use super::pool::{self, Pool};
 
 pub(super) struct Shared {

@@ -7,8 +7,10 @@
 //! Bugs in this module look like a failing call that does not result in the function's fallback, or
 //! that changes the result of a later call.
 
+mod call_limits;
 pub mod cause;
-pub mod dispatch;
+mod compiled_plugin;
+pub mod conformance_dispatch;
 mod engine;
 mod envelope;
 pub(crate) mod error_reason;
@@ -16,11 +18,10 @@ pub mod guard;
 pub mod handshake;
 pub mod identity;
 pub mod inspect;
-mod instance;
 mod interface;
 mod lease;
-mod limits;
-mod meter;
+mod message_limits;
+mod metered_copy;
 mod outcome;
 mod plugin;
 mod pool;
@@ -31,13 +32,13 @@ mod site;
 mod sorted_json;
 
 pub use cause::{Cause, Decoding, Stage, TrapKind};
-pub use dispatch::FallbackPolicy;
+pub use conformance_dispatch::FallbackPolicy;
 pub(crate) use envelope::has_too_many_values;
 pub use envelope::{decode_envelope, encode_envelope};
 pub use handshake::HandshakeError;
 pub use interface::{Host, Loader, NegotiatedTerms, Session};
-pub use limits::{ANSWER_DEPTH_MAX, ANSWER_VALUES_MAX, INPUT_MAX_BYTES};
-pub use meter::{MeterReading, StopPoint};
+pub use message_limits::{ANSWER_DEPTH_MAX, ANSWER_VALUES_MAX, INPUT_MAX_BYTES};
+pub use metered_copy::{MeterReading, StopPoint};
 pub(crate) use outcome::panic_text;
 pub use outcome::{Call, DispatchOutcome, Observed};
 pub use plugin::{Guarded, PluginHost, RunError, run};

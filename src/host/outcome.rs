@@ -7,7 +7,7 @@ use std::time::Duration;
 use cc_lb_plugin_wire::wire_function::FallbackPolicy;
 
 use super::cause::{Cause, TrapKind};
-use super::meter::MeterReading;
+use super::metered_copy::MeterReading;
 use super::site::{Frame, Site};
 
 /// The outcome of a dispatch.

@@ -11,9 +11,9 @@ use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 use thiserror::Error;
 
+use super::compiled_plugin::{Compiled, Instance, Source};
 use super::handshake::{self, HandshakeError};
 use super::identity;
-use super::instance::{Compiled, Instance, Source};
 use super::interface::{Host, Loader, NegotiatedTerms};
 use super::lease::{Lease, Shared};
 use super::outcome::DispatchOutcome;

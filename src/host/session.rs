@@ -10,12 +10,12 @@ use std::time::Instant;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
 use super::cause::Cause;
+use super::compiled_plugin::Instance;
 use super::envelope::{decode_envelope, encode_envelope};
-use super::instance::Instance;
 use super::interface::Session;
 use super::lease::Lease;
-use super::limits::INPUT_MAX_BYTES;
-use super::meter::StopPoint;
+use super::message_limits::INPUT_MAX_BYTES;
+use super::metered_copy::StopPoint;
 use super::outcome::{Call, DispatchOutcome, Observed, panic_text};
 
 /// A plugin instance that answers one wire call after the other.

@@ -88,7 +88,7 @@ impl Prediction {
 
     /// Returns whether the outcome is the same after a call that allocated `carried` bytes, which
     /// Extism zeroes with the fuel of this call.
-    pub fn holds_behind(&self, carried: u64) -> bool {
+    pub fn holds_after(&self, carried: u64) -> bool {
         self.ending != Ending::Answer || self.spare_fuel >= fuel::CARRIED_BYTE * carried
     }
 

@@ -219,9 +219,9 @@ fn bar(of_it: &FunctionReport) -> Markup {
         .filter(|(_, count)| *count > 0);
     html! {
         div class="bar" {
-            @for (place, (kind, count)) in parts.enumerate() {
+            @for (index, (kind, count)) in parts.enumerate() {
                 @let share = 100.0 * count as f64 / of_it.dispatches.max(1) as f64;
-                div class=(if kind == "ok" { "ok".to_owned() } else { format!("fallback-{}", place % 6) })
+                div class=(if kind == "ok" { "ok".to_owned() } else { format!("fallback-{}", index % 6) })
                     style=(format!("width:{share:.2}%"))
                     title=(format!("{kind}: {count}")) {
                     @if share >= 12.0 { (kind) " " (count) }

@@ -3,8 +3,9 @@
 use cc_lb_plugin_wire::{v1, v2};
 use serde::{Deserialize, Serialize};
 
-use super::body::{Body, HeaderValue};
+use super::body::Body;
 use super::convert::{enum_wire, struct_wire};
+use super::header_value::HeaderValue;
 use super::json::JsonObject;
 use super::list::List;
 use super::number::{Confidence, Count, Share, SmallCount, Status};

@@ -12,7 +12,7 @@
 //! Bugs in this module look like a request that no case can express, or a case that sends another
 //! request than it states.
 
-pub use body::{Body, HeaderValue};
+pub use body::Body;
 pub use build_signer::BuildSigner;
 pub use common::{
     CacheScore, Candidate, ClientRequest, ErrorCategory, Event, Header, Principal, Quota,
@@ -25,6 +25,7 @@ pub use filter::Filter;
 pub use function::Function;
 pub use function_names::UnknownFunction;
 pub use generates::{Carrier, Generates, VERSION_KEY};
+pub use header_value::HeaderValue;
 pub use json::{Json, JsonObject};
 pub(crate) use json::{in_full, in_short, nesting, values};
 pub use list::List;
@@ -41,6 +42,7 @@ pub use text::*;
 pub(crate) use text::{form as text_form, repeated_bytes};
 pub use vocabulary::{Visitor, Vocabulary};
 
+mod base64;
 mod body;
 mod build_signer;
 mod common;
@@ -51,6 +53,7 @@ mod filter;
 mod function;
 mod function_names;
 mod generates;
+mod header_value;
 mod json;
 mod list;
 mod normalize_error;

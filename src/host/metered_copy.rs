@@ -1,4 +1,4 @@
-//! The meter: a copy of a plugin that counts what it does and stops at a given point. It locates a
+//! The metered copy of a plugin: it counts what it does and stops at a given point. It locates a
 //! call in the plugin if the runtime does not, for example when the fuel ran out.
 //!
 //! The copy is behind the same guard, and its outcomes are not judged: it determines where
@@ -143,7 +143,7 @@ impl Meter {
     /// Rewrites a guarded plugin. Returns the meter and the rewritten module.
     pub(crate) fn new(plugin: Vec<u8>) -> Result<(Self, Vec<u8>), Rejection> {
         let mut rewriter = Rewriter::default();
-        rewriter.look_at(&plugin)?;
+        rewriter.scan(&plugin)?;
         let mut module = Module::new();
         rewriter.parse_core_module(&mut module, Parser::new(0), &plugin)?;
         let wasm = module.finish();
@@ -353,7 +353,7 @@ struct Rewriter {
 
 impl Rewriter {
     /// Reads the types and functions that rewriting needs.
-    fn look_at(&mut self, wasm: &[u8]) -> Result<(), BinaryReaderError> {
+    fn scan(&mut self, wasm: &[u8]) -> Result<(), BinaryReaderError> {
         for payload in Parser::new(0).parse_all(wasm) {
             match payload? {
                 Payload::TypeSection(section) => {

@@ -1,15 +1,16 @@
-//! A compiled plugin and its instances. Only this module calls Extism.
+//! A compiled plugin and its instances, which call it within the [`CallLimits`]. No other file of
+//! the guarded host calls Extism.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 use thiserror::Error;
 
+use super::call_limits::CallLimits;
 use super::cause::{self, Cause};
 use super::engine;
 use super::guard::{self, Guarded as GuardedModules};
-use super::meter::{self, Meter, MeterReading, StopPoint};
+use super::metered_copy::{self, Meter, MeterReading, StopPoint};
 use super::site::Frame;
 use crate::host::site::code::Code;
 
@@ -34,15 +35,8 @@ impl Source {
     }
 }
 
-/// The fuel of a metered call: on the shortest loop, the meter takes twenty times the loop's own
-/// fuel.
-const METERED_FUEL: u64 = 30 * HANDSHAKE_FUEL;
-
-/// The factor by which a metered call has more time.
-const METERED_TIMES: u32 = 10;
-
-/// A plugin compiled behind its [`guard`] with the limits of the protocol: [`HANDSHAKE_FUEL`] and
-/// [`HANDSHAKE_WALL_MS`] for every call, no WASI, no network, no files.
+/// A plugin compiled behind its [`guard`] with [`CallLimits`] for every call, no WASI, no network,
+/// no files.
 pub(super) struct Compiled {
     plugin: extism::CompiledPlugin,
     starts: bool,
@@ -67,7 +61,7 @@ impl Compiled {
 
     /// Compiles a copy with the meter.
     pub(super) fn metered(source: &Arc<Source>) -> Result<Self, String> {
-        let metered = meter::metered(&source.wasm).map_err(|error| error.to_string());
+        let metered = metered_copy::metered(&source.wasm).map_err(|error| error.to_string());
         let (guarded, meter) = metered?;
         Self::compile(source, guarded, Some(Arc::new(meter)))
     }
@@ -78,20 +72,16 @@ impl Compiled {
         meter: Option<Arc<Meter>>,
     ) -> Result<Self, String> {
         let is_metered = meter.is_some();
-        let (times, fuel) = if is_metered {
-            (METERED_TIMES, METERED_FUEL)
-        } else {
-            (1, HANDSHAKE_FUEL)
-        };
+        let limits = CallLimits::new(is_metered);
         let starts = !guarded.start_code.instance.is_empty();
         let manifest = guarded.manifest();
-        let manifest = manifest.with_timeout(times * Duration::from_millis(HANDSHAKE_WALL_MS));
+        let manifest = manifest.with_timeout(limits.wall);
         let compile = |config| {
             extism::PluginBuilder::new(&manifest)
                 .with_wasmtime_config(config)
                 .with_wasi(false)
                 .with_cache_disabled()
-                .with_fuel_limit(fuel)
+                .with_fuel_limit(limits.fuel)
                 .compile()
         };
         let compiled = match compile(engine::pooled(is_metered)) {
@@ -198,12 +188,7 @@ impl Instance {
     fn call_once(&mut self, name: &str, input: &[u8]) -> Result<Vec<u8>, Cause> {
         let start = Instant::now();
         let called = self.plugin.call::<&[u8], &[u8]>(name, input);
-        let times = if self.meter.is_some() {
-            METERED_TIMES
-        } else {
-            1
-        };
-        let time_is_over = start.elapsed() >= times * Duration::from_millis(HANDSHAKE_WALL_MS);
+        let time_is_over = start.elapsed() >= CallLimits::new(self.meter.is_some()).wall;
         called.map(<[u8]>::to_vec).map_err(|error| {
             let code = self.source.code();
             self.frames = cause::frames(&error, code);

@@ -1,4 +1,5 @@
-//! The fields of a function's request, and values for each of them.
+//! The fields of a function's request, and values for each of them, learned from arbitrary
+//! requests.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -33,7 +34,8 @@ const VARIANTS_MAX: usize = 128;
 
 /// Requests and fields of one function, learned from arbitrary requests.
 pub(crate) struct FunctionSamples<R> {
-    pub(crate) place: usize,
+    /// The index of the function.
+    pub(crate) index: usize,
     pub(crate) donors: Vec<Value>,
     /// The fields that can grow in the dry-run request.
     pub(crate) growing: Vec<GrowingField>,
@@ -46,17 +48,17 @@ pub(crate) struct FunctionSamples<R> {
 impl<R: Vocabulary> FunctionSamples<R> {
     /// Learns from arbitrary requests. `response_dictionary` holds the objects that the plugin
     /// returned.
-    pub(crate) fn new(place: usize, response_dictionary: &[Value]) -> Self {
-        let donors: Vec<_> = donors::<R>(place).collect();
-        let sample = serde_json::to_value(R::dry_run(place)).unwrap_or_default();
+    pub(crate) fn new(index: usize, response_dictionary: &[Value]) -> Self {
+        let donors: Vec<_> = donors::<R>(index).collect();
+        let sample = serde_json::to_value(R::dry_run(index)).unwrap_or_default();
         let growing = GrowingField::all::<R>(&sample, &donors);
         let states = response_dictionary.iter().take(STATES_MAX).map(Some);
         let filled = std::iter::once(None).chain(states);
-        let filled = filled.filter_map(|state| filled_with(place, &donors, state));
+        let filled = filled.filter_map(|state| filled_with(index, &donors, state));
         let mut filled: Vec<R> = filled.collect();
         filled.dedup();
         Self {
-            place,
+            index,
             filled,
             longer: with_longer_lists(&sample, &growing),
             growing,
@@ -68,7 +70,8 @@ impl<R: Vocabulary> FunctionSamples<R> {
 /// A request of a function, with values for its fields.
 #[derive(Clone, Debug)]
 pub(crate) struct Function {
-    pub(crate) place: usize,
+    /// The index of the function.
+    pub(crate) index: usize,
     pub(crate) sample: Value,
     /// The sample with a typical body, if it has a body.
     pub(crate) usual: Value,
@@ -120,8 +123,8 @@ impl Function {
         learned: &FunctionSamples<R>,
         response_dictionary: &[Value],
     ) -> Option<Self> {
-        let place = learned.place;
-        let sample = serde_json::to_value(R::dry_run(place)).ok()?;
+        let index = learned.index;
+        let sample = serde_json::to_value(R::dry_run(index)).ok()?;
         let mut fields: Vec<Field> = Vec::new();
         let mut seen = HashSet::new();
         for donor in &learned.donors {
@@ -163,7 +166,7 @@ impl Function {
             tree::replace(&mut usual, &field.path, typical_body().into());
         }
         Some(Self {
-            place,
+            index,
             sample,
             usual,
             fields,
@@ -186,7 +189,7 @@ impl Function {
             path,
         });
         Some(Self {
-            place: learned.place,
+            index: learned.index,
             fields: fields.collect(),
             usual: sample.clone(),
             sample,
@@ -212,8 +215,8 @@ fn edges() -> impl Iterator<Item = Value> {
 
 /// Returns the dry-run request with every empty field filled: with its most common value, or with
 /// `state` if it is a state. What a plugin stores of a request often depends on its content.
-fn filled_with<R: Vocabulary>(place: usize, donors: &[Value], state: Option<&Value>) -> Option<R> {
-    let mut root = serde_json::to_value(R::dry_run(place)).ok()?;
+fn filled_with<R: Vocabulary>(index: usize, donors: &[Value], state: Option<&Value>) -> Option<R> {
+    let mut root = serde_json::to_value(R::dry_run(index)).ok()?;
     let mut empty = tree::paths(&root, is_empty);
     empty.sort();
     for path in empty {
@@ -259,13 +262,13 @@ fn most_common(donors: &[Value], path: &str) -> Option<Value> {
 
 /// Returns arbitrary requests of a function, from which its fields and list items are learned. They
 /// do not depend on the plan.
-pub(crate) fn donors<R: Vocabulary>(place: usize) -> impl Iterator<Item = Value> {
+pub(crate) fn donors<R: Vocabulary>(index: usize) -> impl Iterator<Item = Value> {
     let donor = move |donor: u64| {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         rng.set_stream(donor);
         let mut entropy = [0; 1024];
         rng.fill_bytes(&mut entropy);
-        let request = R::arbitrary_of(place, &mut Unstructured::new(&entropy));
+        let request = R::arbitrary_of(index, &mut Unstructured::new(&entropy));
         serde_json::to_value(request.ok()?).ok()
     };
     (0..DONORS).filter_map(donor)
@@ -275,8 +278,8 @@ pub(crate) fn donors<R: Vocabulary>(place: usize) -> impl Iterator<Item = Value>
 pub(crate) fn names<R: Vocabulary>() -> HashSet<String> {
     const OF_EACH: usize = 24;
     let mut names = HashSet::new();
-    for place in 0..R::functions().len() {
-        for request in donors::<R>(place).take(OF_EACH) {
+    for index in 0..R::functions().len() {
+        for request in donors::<R>(index).take(OF_EACH) {
             for (path, object) in tree::nodes(&request) {
                 let Some(fields) = object.as_object() else {
                     continue;

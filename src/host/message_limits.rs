@@ -1,4 +1,4 @@
-//! Limits of requests and answers.
+//! The limits of a message: of the input of a guest and of its answer.
 
 /// The largest input of a guest, in bytes. Extism's kernel stores the input and zeroes it after the
 /// call at 2.5 fuel a byte, which must be less than the fuel of a call.
