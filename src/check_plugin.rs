@@ -182,9 +182,9 @@ pub struct Found(pub Vec<Finding>);
 impl Found {
     /// Returns the summary if there are only limits, each counted once.
     fn or(mut self, mut summary: Summary) -> Result<Summary, CheckError> {
-        let mut told = KnownFindings::default();
+        let mut reported = KnownFindings::default();
         let found = std::mem::take(&mut self.0).into_iter();
-        let found = found.filter_map(|finding| told.insert(finding));
+        let found = found.filter_map(|finding| reported.insert(finding));
         let (limits, found) = found.partition(|finding: &Finding| finding.violation.is_limit());
         self.0 = found;
         summary.limits = Vec::len(&limits);

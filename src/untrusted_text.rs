@@ -33,7 +33,7 @@ pub fn one_line(words: impl fmt::Display) -> String {
     let mut line = Line::default();
     // Only the `Display` of the text may fail. Its output so far is kept.
     let _ = write!(line, "{words}");
-    line.told()
+    line.finish()
 }
 
 /// Replaces the middle of a long text with its number of bytes.
@@ -78,7 +78,7 @@ struct Line {
 }
 
 impl Line {
-    fn told(self) -> String {
+    fn finish(self) -> String {
         if self.is_long || self.first.len() + self.behind.len() > WORDS_MAX_BYTES {
             let last = self.behind.len().saturating_sub(LAST_BYTES);
             let last = self.behind.ceil_char_boundary(last);

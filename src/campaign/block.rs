@@ -75,10 +75,10 @@ impl Block {
         self.slowest = self.slowest.max(record.slowest);
         self.memory = self.memory.max(record.memory.map(|memory| memory.peak));
         for step in &record.steps {
-            let mut places = plan.generator.functions.iter();
-            let place = places.position(|place| &R::functions()[*place] == step.function);
-            if let Some(place) = place {
-                count_step(&mut self.counts[place], step);
+            let mut functions = plan.generator.functions.iter();
+            let index = functions.position(|index| &R::functions()[*index] == step.function);
+            if let Some(index) = index {
+                count_step(&mut self.counts[index], step);
             }
         }
     }

@@ -16,11 +16,11 @@ use super::event::Event;
 use super::examination::{EndedSession, Examination, history};
 use super::interrupt::Interrupt;
 use super::job::{ConfirmViolation, Job, Outcome, RanBlock, RunBlock};
+use super::locating_turns::LocatingTurns;
 use super::open::{OpenViolations, is_certain};
-use super::places::PlaceTurns;
 use super::recorder::{Current, Recorder, Task, Unfinished};
+use super::reported::Reported;
 use super::statistics::{FunctionStats, Summary};
-use super::told::Told;
 use crate::case::{Case, MAX_STEPS, ShrinkLimits};
 use crate::check::Violation;
 use crate::finding::history::joined;
@@ -53,8 +53,8 @@ pub(crate) struct Coordinator<R, E> {
     next: u64,
     recorder: Recorder<R>,
     open: OpenViolations,
-    places: PlaceTurns,
-    told: Told,
+    locating: LocatingTurns,
+    reported: Reported,
     /// The reason why no more jobs are handed out.
     failure: Option<CampaignError>,
     emit: E,
@@ -84,8 +84,8 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
             next: 0,
             recorder: Recorder::new(0),
             open: OpenViolations::default(),
-            places: PlaceTurns::default(),
-            told: Told::default(),
+            locating: LocatingTurns::default(),
+            reported: Reported::default(),
             failure: None,
             emit,
         }
@@ -233,7 +233,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
     fn examine(&mut self, mut examination: Examination<R>) -> Option<ConfirmViolation<R>> {
         while let Some(violation) = examination.next_violation() {
             let session = &examination.session;
-            if self.told.has(&violation) || !self.is_to_be_located(&violation, session) {
+            if self.reported.has(&violation) || !self.is_to_be_located(&violation, session) {
                 continue;
             }
             let Some(limits) = self.clock.time_to_shrink(examination.measured) else {
@@ -244,7 +244,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
                 violation: violation.clone(),
                 flaky: session.stopped.flaky,
                 history: examination.history(&self.cases),
-                known: self.told.known(&violation),
+                known: self.reported.known(&violation),
                 limits,
                 interrupt: self.clock.interrupt().clone(),
             };
@@ -277,7 +277,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         }
         let case = self.cases.nth(session.stopped.case);
         let sessions = self.sessions_recorded();
-        self.places.take(violation, &case, sessions)
+        self.locating.take(violation, &case, sessions)
     }
 
     fn sessions_recorded(&self) -> u64 {
@@ -330,7 +330,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
                     examination.see(&violation);
                 }
                 if is_nothing {
-                    self.places.forget(&violation);
+                    self.locating.forget(&violation);
                 }
                 self.record_finding(confirmed);
             }
@@ -353,7 +353,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
                 return;
             }
         };
-        let Some(finding) = self.told.insert(*finding) else {
+        let Some(finding) = self.reported.insert(*finding) else {
             return;
         };
         if finding.violation.is_limit() {
@@ -368,7 +368,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
     fn leave_open(&mut self, session: &EndedSession, is_open: impl Fn(&Violation) -> bool) {
         let violations = session.stopped.violations.iter();
         for violation in violations.filter(|found| is_open(found)) {
-            if !self.told.has(violation) {
+            if !self.reported.has(violation) {
                 self.leave_violation_open(session, violation);
             }
         }
@@ -391,7 +391,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
     ) {
         let mut seen = HashSet::new();
         for violation in violations {
-            if self.told.has(&violation) || !seen.insert(violation.key()) {
+            if self.reported.has(&violation) || !seen.insert(violation.key()) {
                 continue;
             }
             let certain = is_certain(&violation, flaky);
@@ -460,7 +460,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
     /// Emits the violations that were left open, except those that were found again and confirmed.
     fn emit_open(&mut self) {
         for open in self.open.take() {
-            if self.told.has(&open.violation) {
+            if self.reported.has(&open.violation) {
                 continue;
             }
             let case = joined(&history(&self.cases, open.from, open.case), MAX_STEPS);

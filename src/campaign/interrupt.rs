@@ -91,12 +91,12 @@ impl Interrupt {
 }
 
 /// An executor that does nothing more once the interrupt is over.
-pub(crate) struct Interruptible<'l, L> {
-    pub(crate) executor: &'l mut L,
+pub(crate) struct Interruptible<'x, X> {
+    pub(crate) executor: &'x mut X,
     pub(crate) interrupt: Interrupt,
 }
 
-impl<L> Interruptible<'_, L> {
+impl<X> Interruptible<'_, X> {
     fn check(&self) -> Result<(), CampaignError> {
         if self.interrupt.is_over() {
             return Err(CampaignError::Interrupted);
@@ -105,7 +105,7 @@ impl<L> Interruptible<'_, L> {
     }
 }
 
-impl<R, L: Executor<R, Error: Into<CampaignError>>> Executor<R> for Interruptible<'_, L> {
+impl<R, X: Executor<R, Error: Into<CampaignError>>> Executor<R> for Interruptible<'_, X> {
     type Error = CampaignError;
 
     fn judge(&mut self, case: &Case<R>, check: CheckRef) -> Result<Vec<Violation>, CampaignError> {

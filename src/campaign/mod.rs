@@ -16,12 +16,12 @@ mod event;
 mod examination;
 pub(crate) mod interrupt;
 pub(crate) mod job;
+mod locating_turns;
 mod open;
-mod places;
 mod recorder;
+mod reported;
 pub(crate) mod run;
 mod statistics;
-mod told;
 
 pub use block::{Block, BlockExecutor, Stopped};
 pub use distribution::Distribution;

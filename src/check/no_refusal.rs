@@ -37,9 +37,9 @@ impl Check for NoRefusal {
                 }
                 _ => None,
             });
-        let mut told = HashSet::new();
+        let mut reported = HashSet::new();
         refused
-            .filter(|violation| told.insert(violation.key()))
+            .filter(|violation| reported.insert(violation.key()))
             .collect()
     }
 

@@ -176,19 +176,26 @@ mod tests {
 
     #[test]
     fn of_endlessly_many_exit_codes_some_are_told_and_all_others_as_one() {
-        let mut told = KnownFindings::default();
+        let mut reported = KnownFindings::default();
         let mut classes = Vec::new();
         for code in 1..100 {
             let finding = fault(format!("exit code {code}"));
-            assert_eq!(told.has(&finding.violation), code as usize > ALIKE_MAX + 1);
-            classes.extend(told.insert(finding).map(|finding| finding.violation.class));
+            assert_eq!(
+                reported.has(&finding.violation),
+                code as usize > ALIKE_MAX + 1
+            );
+            classes.extend(
+                reported
+                    .insert(finding)
+                    .map(|finding| finding.violation.class),
+            );
         }
         assert_eq!(classes.len(), ALIKE_MAX + 1, "{classes:?}");
         assert_eq!(classes[0], "exit code 1");
         assert_eq!(classes[ALIKE_MAX], "exit code: others");
         // Reported findings stay known, and other kinds are counted separately.
-        assert!(told.has(&fault("exit code 3".to_owned()).violation));
-        let traps = told.insert(fault("trap: unreachable".to_owned()));
+        assert!(reported.has(&fault("exit code 3".to_owned()).violation));
+        let traps = reported.insert(fault("trap: unreachable".to_owned()));
         assert_eq!(
             traps.map(|finding| finding.violation.class),
             Some("trap: unreachable".to_owned())
@@ -205,17 +212,17 @@ mod tests {
 
     #[test]
     fn a_limit_is_known_where_a_fault_of_its_function_class_and_place_was_told() {
-        let mut told = KnownFindings::default();
-        assert!(told.insert(running_in(&PluginFault, 1)).is_some());
+        let mut reported = KnownFindings::default();
+        assert!(reported.insert(running_in(&PluginFault, 1)).is_some());
         let limits: [&dyn Check; 2] = [&PluginLimit, &NoLimit];
         for check in limits {
-            assert!(told.has(&running_in(check, 1).violation), "{check:?}");
-            assert!(!told.has(&running_in(check, 2).violation), "{check:?}");
+            assert!(reported.has(&running_in(check, 1).violation), "{check:?}");
+            assert!(!reported.has(&running_in(check, 2).violation), "{check:?}");
             let mut nowhere = running_in(check, 2).violation;
             nowhere.site = None;
-            assert!(told.has(&nowhere), "{check:?}");
+            assert!(reported.has(&nowhere), "{check:?}");
             nowhere.function = "sign".to_owned();
-            assert!(!told.has(&nowhere), "{check:?}");
+            assert!(!reported.has(&nowhere), "{check:?}");
         }
     }
 
@@ -226,14 +233,14 @@ mod tests {
             finding.case.steps = vec![Step::healthy(0), Step::healthy(0)];
             finding
         };
-        let mut told = KnownFindings::default();
+        let mut reported = KnownFindings::default();
         for function in 0..2 {
             let fault = after_other_calls(&PluginFault, function);
-            assert!(told.insert(fault.clone()).is_some(), "{function}");
-            assert!(told.insert(fault).is_none(), "{function}");
+            assert!(reported.insert(fault.clone()).is_some(), "{function}");
+            assert!(reported.insert(fault).is_none(), "{function}");
         }
         let healthy = after_other_calls(&NoPoison, 2);
-        assert!(told.has(&healthy.violation));
-        assert!(told.insert(healthy).is_none());
+        assert!(reported.has(&healthy.violation));
+        assert!(reported.insert(healthy).is_none());
     }
 }

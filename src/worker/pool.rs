@@ -20,7 +20,7 @@ struct Report {
 }
 
 /// The error if the thread of a worker ended.
-pub(super) struct Gone;
+pub(super) struct WorkerThreadEnded;
 
 /// Workers that wait for jobs or do one.
 pub(super) struct Pool {
@@ -62,15 +62,15 @@ impl Pool {
     pub(super) fn run<E: FnMut(Event<'_, Request>)>(
         &mut self,
         coordinator: &mut Coordinator<Request, E>,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), WorkerThreadEnded> {
         loop {
             self.hand_out(coordinator)?;
             if self.idle.len() == self.jobs.len() {
                 return Ok(());
             }
-            let Report { worker, outcome } = self.reports.recv().map_err(|_| Gone)?;
+            let Report { worker, outcome } = self.reports.recv().map_err(|_| WorkerThreadEnded)?;
             self.idle.push(worker);
-            coordinator.receive(outcome.ok_or(Gone)?);
+            coordinator.receive(outcome.ok_or(WorkerThreadEnded)?);
         }
     }
 
@@ -78,12 +78,12 @@ impl Pool {
     fn hand_out<E: FnMut(Event<'_, Request>)>(
         &mut self,
         coordinator: &mut Coordinator<Request, E>,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), WorkerThreadEnded> {
         while let Some(&worker) = self.idle.last()
             && let Some(job) = coordinator.next_job()
         {
             self.idle.pop();
-            self.jobs[worker].send(job).map_err(|_| Gone)?;
+            self.jobs[worker].send(job).map_err(|_| WorkerThreadEnded)?;
         }
         Ok(())
     }

@@ -14,12 +14,12 @@ struct KnownEffects {
 
 /// The findings that were reported.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct Reported {
     findings: KnownFindings,
     effects: Vec<KnownEffects>,
 }
 
-impl Told {
+impl Reported {
     /// Returns whether a violation is known without examining its case.
     pub(super) fn has(&self, violation: &Violation) -> bool {
         self.findings.has(violation)

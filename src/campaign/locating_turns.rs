@@ -23,14 +23,14 @@ struct Kind {
 /// Locating a violation takes as long as some hundred cases, and a plugin may show the same one
 /// again and again. So violations take turns.
 #[derive(Default)]
-pub(super) struct PlaceTurns {
+pub(super) struct LocatingTurns {
     /// The kinds that were located right away.
     at_first: HashSet<Kind>,
     /// The number of violations that were located in their turn.
     in_turn: u64,
 }
 
-impl PlaceTurns {
+impl LocatingTurns {
     /// Returns whether to locate the violation of this case, after this many sessions. A new kind
     /// is located right away; others wait for their turn.
     pub(super) fn take<R: Vocabulary>(
