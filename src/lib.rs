@@ -8,19 +8,25 @@
 //! # Glossary
 //!
 //! - [`Request`](wire::Request): the input of one call of a wire function.
-//! - [`Case`](case::Case): a sequence of requests for one session.
-//! - [`HandshakeCase`](handshake_case::HandshakeCase): a plugin's identity and handshake,
-//!   and the offer of a host.
+//! - [`Step`](case::Step): a request, and how often it is sent.
+//! - [`Case`](case::Case): a sequence of steps for one session.
+//! - [`HandshakeCase`](handshake_case::HandshakeCase): an identity, a handshake and a host's offer.
+//! - [`Phase`](generate::Phase): a kind of cases of a campaign, such as boundaries.
 //! - [`Host`](host::Host): opens sessions of one plugin, in which cases run.
 //! - [`puppet`]: a plugin that does what the request says, to test hosts.
+//! - [`guard`](host::guard): rewrites a plugin so that it cannot harm its host.
 //! - [`CaseRecord`](record::CaseRecord): what was observed when a case ran.
 //! - [`Check`](check::Check): judges records; an oracle, in the literature.
-//! - [`Finding`](finding::Finding): a violation of a check, with the smallest case that shows it.
+//! - [`Violation`](check::Violation): what a check found in a record.
+//! - [`Finding`](finding::Finding): a violation with the smallest case that shows it.
 //! - [`campaign`]: a run of many cases, in this process or in
 //!   [workers](crate::worker::Workers), which a hostile plugin may kill.
 //! - [`check_plugin()`]: a campaign for the tests of your own plugin.
 //!
 //! # The session
+//!
+//! A [session](host::Session) makes one call after the other on an opened plugin, which may keep
+//! state from call to call. Sessions of one plugin do not affect each other.
 //!
 //! [`dispatch`] has the interface and the meaning of `cc_lb_plugin_conformance::dispatch` 0.1.0,
 //! and [`handshake::HandshakeError`] has the variants of that crate's error.

@@ -112,7 +112,7 @@ fn library(
         let all = Cases::<Request>::new(plan);
         let runs = cases.flat_map(|case| {
             let record = executor.runner().run_light(all.nth(case));
-            check_all(&CHECKS, &record.expect("it opens"))
+            check_all(CHECKS, &record.expect("it opens"))
         });
         runs.collect()
     };

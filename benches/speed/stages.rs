@@ -112,7 +112,7 @@ fn stages() -> (usize, Vec<(&'static str, Duration)>) {
         |()| {
             for case in 0..CASES {
                 let record = runner.run_light(all.nth(case)).expect("it opens");
-                black_box(check_all(&CHECKS, &record).len());
+                black_box(check_all(CHECKS, &record).len());
             }
         },
     );
@@ -143,7 +143,7 @@ fn stages() -> (usize, Vec<(&'static str, Duration)>) {
         |()| {
             records
                 .iter()
-                .for_each(|record| drop(black_box(check_all(&CHECKS, record))));
+                .for_each(|record| drop(black_box(check_all(CHECKS, record))));
         },
     );
     let mut stages = vec![

@@ -1,4 +1,5 @@
-//! Blocks: the cases that share a session.
+//! Blocks: ranges of cases that are planned to share a session. After a violation, the rest of a
+//! block runs on a fresh session.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::host::{DispatchOutcome, HandshakeError, Host};
 use crate::record::{CaseRecord, StepRecord};
 use crate::wire::Vocabulary;
 
-/// The results of a block's cases.
+/// The results of the cases of a block that ran on one session.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Block {
     /// The number of cases that ran.
@@ -196,9 +197,10 @@ fn count_step(counts: &mut Counts, step: &StepRecord) {
     }
 }
 
-/// Cases that shared a session, up to the first with a violation.
+/// The part of a block that ran on one session: up to its end, or to the first case with a
+/// violation.
 pub(super) struct SessionPart {
-    /// The index of the first case, and the end of the session.
+    /// The index of the first case, and the end of the block.
     pub(crate) from: u64,
     pub(crate) end: u64,
     pub(super) block: Block,

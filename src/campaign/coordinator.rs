@@ -15,12 +15,12 @@ use super::error::CampaignError;
 use super::event::Event;
 use super::examination::{EndedSession, Examination, history};
 use super::interrupt::Interrupt;
-use super::job::{ConfirmViolation, Job, Outcome, RanBlock, RunBlock};
+use super::job::{BlockJob, BlockOutcome, ConfirmViolation, Job, Outcome};
 use super::locating_turns::LocatingTurns;
-use super::open::{OpenViolations, is_certain};
 use super::recorder::{Current, Recorder, Task, Unfinished};
 use super::reported::Reported;
 use super::statistics::{FunctionStats, Summary};
+use super::unexamined::{UnexaminedViolations, is_certain};
 use crate::case::{Case, MAX_STEPS, ShrinkLimits};
 use crate::check::Violation;
 use crate::finding::history::joined;
@@ -33,7 +33,7 @@ use crate::wire::Vocabulary;
 const MEASURED_ONCE_IN: u64 = 256;
 
 /// Returns the finding for a violation that was not examined.
-fn unexamined<R>(violation: Violation, case: Case<R>, certain: bool) -> Finding<R> {
+fn unexamined_finding<R>(violation: Violation, case: Case<R>, certain: bool) -> Finding<R> {
     Finding {
         violation,
         case,
@@ -52,7 +52,7 @@ pub(crate) struct Coordinator<R, E> {
     /// The first case that was not handed out.
     next: u64,
     recorder: Recorder<R>,
-    open: OpenViolations,
+    unexamined: UnexaminedViolations,
     locating: LocatingTurns,
     reported: Reported,
     /// The reason why no more jobs are handed out.
@@ -83,7 +83,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
             subject,
             next: 0,
             recorder: Recorder::new(0),
-            open: OpenViolations::default(),
+            unexamined: UnexaminedViolations::default(),
             locating: LocatingTurns::default(),
             reported: Reported::default(),
             failure: None,
@@ -91,7 +91,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         }
     }
 
-    /// Skips the cases before this one, in whole sessions.
+    /// Skips the cases before this one, in whole blocks.
     pub(crate) fn begin_at(&mut self, case: u64) {
         self.next = self.cases.plan().session_of(case).start;
         self.recorder = Recorder::new(self.next);
@@ -130,23 +130,23 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
             return None;
         }
         // Findings are reported before more cases run.
-        if let Some(suspect) = self.next_confirmation() {
-            return Some(Job::Confirm(Box::new(suspect)));
+        if let Some(job) = self.next_confirmation() {
+            return Some(Job::Confirm(Box::new(job)));
         }
-        if let Some(block) = self.next_block() {
-            return Some(Job::Run(block));
+        if let Some(job) = self.next_block() {
+            return Some(Job::Run(job));
         }
         if self.recorder.recorded() < self.next {
             return None;
         }
         // Only the violations of measuring checks are left.
         self.recorder.examine_measured();
-        let suspect = self.next_confirmation()?;
-        Some(Job::Confirm(Box::new(suspect)))
+        let job = self.next_confirmation()?;
+        Some(Job::Confirm(Box::new(job)))
     }
 
-    /// Returns the next block: the cases of a session.
-    fn next_block(&mut self) -> Option<RunBlock<R>> {
+    /// Returns the next block to run.
+    fn next_block(&mut self) -> Option<BlockJob<R>> {
         let last = self.clock.case_limit();
         let last = last.min(self.cases.count().unwrap_or(u64::MAX));
         let end = last.min(self.cases.plan().session_of(self.next).end);
@@ -155,7 +155,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         }
         let range = self.next..end;
         self.next = end;
-        Some(RunBlock {
+        Some(BlockJob {
             cases: Arc::clone(&self.cases),
             range,
             deadline: self.clock.deadline(),
@@ -172,8 +172,8 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
                     self.start_task(task);
                 }
                 Current::Examining(examination) => {
-                    if let Some(suspect) = self.examine(examination) {
-                        return Some(suspect);
+                    if let Some(job) = self.examine(examination) {
+                        return Some(job);
                     }
                 }
                 confirming @ Current::Confirming { .. } => {
@@ -188,8 +188,8 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         match task {
             Task::Record(part) => self.record_part(part),
             Task::MeasuredIfDue => {
-                let sessions = self.sessions_recorded();
-                if sessions % MEASURED_ONCE_IN == MEASURED_ONCE_IN - 1 {
+                let blocks = self.blocks_recorded();
+                if blocks % MEASURED_ONCE_IN == MEASURED_ONCE_IN - 1 {
                     self.recorder.examine_measured();
                 }
             }
@@ -200,7 +200,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         }
     }
 
-    /// Records what ran of a session, and begins to examine how it ended.
+    /// Records what ran on a session, and begins to examine how it ended.
     fn record_part(&mut self, part: SessionPart) {
         self.count(&part.block);
         let ran_to = part.from + part.block.cases;
@@ -213,7 +213,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
                 self.recorder.current = Current::Examining(Examination::new(session, false));
             }
             // The deadline cut off the rest.
-            None if ran_to < part.end => self.open.leave_from(part.from),
+            None if ran_to < part.end => self.unexamined.leave_from(part.from),
             None => {}
         }
     }
@@ -233,14 +233,14 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
     fn examine(&mut self, mut examination: Examination<R>) -> Option<ConfirmViolation<R>> {
         while let Some(violation) = examination.next_violation() {
             let session = &examination.session;
-            if self.reported.has(&violation) || !self.is_to_be_located(&violation, session) {
+            if self.reported.has(&violation) || !self.take_examination_turn(&violation, session) {
                 continue;
             }
             let Some(limits) = self.clock.time_to_shrink(examination.measured) else {
-                self.leave_violation_open(session, &violation);
+                self.leave_violation_unexamined(session, &violation);
                 continue;
             };
-            let suspect = ConfirmViolation {
+            let job = ConfirmViolation {
                 violation: violation.clone(),
                 flaky: session.stopped.flaky,
                 history: examination.history(&self.cases),
@@ -252,7 +252,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
                 examination,
                 violation,
             };
-            return Some(suspect);
+            return Some(job);
         }
         let Examination {
             session, measured, ..
@@ -269,18 +269,18 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         None
     }
 
-    /// Returns whether to examine a violation. Those that can be located take turns; others are
-    /// always examined.
-    fn is_to_be_located(&mut self, violation: &Violation, session: &EndedSession) -> bool {
+    /// Returns whether to examine a violation now. One that can be located is examined only in its
+    /// turn, which this takes; any other is always examined.
+    fn take_examination_turn(&mut self, violation: &Violation, session: &EndedSession) -> bool {
         if !violation.can_be_located() {
             return true;
         }
         let case = self.cases.nth(session.stopped.case);
-        let sessions = self.sessions_recorded();
-        self.locating.take(violation, &case, sessions)
+        let blocks = self.blocks_recorded();
+        self.locating.take(violation, &case, blocks)
     }
 
-    fn sessions_recorded(&self) -> u64 {
+    fn blocks_recorded(&self) -> u64 {
         let plan = self.cases.plan();
         plan.sessions_before(self.recorder.recorded())
     }
@@ -291,21 +291,21 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         self.summary.done = done;
         self.update_resume_point();
         self.summary.elapsed = self.clock.elapsed();
-        self.summary.phase = Some(self.cases.leading(done));
+        self.summary.phase = Some(self.cases.phase_to_show(done));
         (self.emit)(Event::Progress(&self.summary));
     }
 
     /// Receives the outcome of a job.
     pub(crate) fn receive(&mut self, outcome: Outcome<R>) {
         match outcome {
-            Outcome::Ran(block) => self.receive_block(block),
+            Outcome::Ran(outcome) => self.receive_block(outcome),
             Outcome::Confirmed(confirmed) => self.receive_confirmation(confirmed),
         }
     }
 
-    fn receive_block(&mut self, block: RanBlock) {
-        self.recorder.receive(block.first, block.parts);
-        if let Err(error) = block.ended {
+    fn receive_block(&mut self, outcome: BlockOutcome) {
+        self.recorder.receive(outcome.first, outcome.parts);
+        if let Err(error) = outcome.ended {
             self.fail(error);
         }
     }
@@ -324,17 +324,18 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         };
         match confirmed {
             Ok(confirmed) => {
-                let is_nothing = matches!(confirmed, Confirmation::NotReproduced);
-                // In the puppet's case the violation may occur again, through other operations.
-                if self.subject == Subject::Plugin || is_nothing {
-                    examination.see(&violation);
+                let not_reproduced = matches!(confirmed, Confirmation::NotReproduced);
+                // With the puppet, other operations of the same case may show the violation again,
+                // so it stays unmarked.
+                if self.subject == Subject::Plugin || not_reproduced {
+                    examination.mark_examined(&violation);
                 }
-                if is_nothing {
+                if not_reproduced {
                     self.locating.forget(&violation);
                 }
                 self.record_finding(confirmed);
             }
-            // The violation goes back into the examination, and so is left open at the end.
+            // The violation goes back into the examination, and so is left unexamined at the end.
             Err(error) => {
                 examination.put_back();
                 self.fail(error);
@@ -364,26 +365,26 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         (self.emit)(Event::Finding(&finding));
     }
 
-    /// Leaves those violations of an ended session open that were not examined.
-    fn leave_open(&mut self, session: &EndedSession, is_open: impl Fn(&Violation) -> bool) {
+    /// Leaves these violations of an ended session unexamined, except those that were reported.
+    fn leave_unexamined(&mut self, session: &EndedSession, is_left: impl Fn(&Violation) -> bool) {
         let violations = session.stopped.violations.iter();
-        for violation in violations.filter(|found| is_open(found)) {
+        for violation in violations.filter(|violation| is_left(violation)) {
             if !self.reported.has(violation) {
-                self.leave_violation_open(session, violation);
+                self.leave_violation_unexamined(session, violation);
             }
         }
     }
 
-    /// Leaves a violation open for lack of time.
-    fn leave_violation_open(&mut self, session: &EndedSession, violation: &Violation) {
-        let certain = self.open.leave(session, violation);
+    /// Leaves a violation unexamined for lack of time.
+    fn leave_violation_unexamined(&mut self, session: &EndedSession, violation: &Violation) {
+        let certain = self.unexamined.leave(session, violation);
         self.count_unexamined(certain);
         self.update_resume_point();
     }
 
     /// Emits the violations of a stored case that could not be examined. The resume point does not
     /// change, because stored cases always run.
-    pub(crate) fn leave_stored_open(
+    pub(crate) fn leave_stored_unexamined(
         &mut self,
         case: &Case<R>,
         violations: Vec<Violation>,
@@ -396,7 +397,7 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
             }
             let certain = is_certain(&violation, flaky);
             self.count_unexamined(certain);
-            let finding = unexamined(violation, case.clone(), certain);
+            let finding = unexamined_finding(violation, case.clone(), certain);
             (self.emit)(Event::Finding(&finding));
         }
     }
@@ -407,14 +408,14 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         self.summary.unexamined_certain += u64::from(certain);
     }
 
-    /// Updates where to resume: not after a case that has not run, and not after a violation that
-    /// was not examined. Violations of measuring checks wait for a while.
+    /// Updates the resume point. Resume at the first block with a case that has not run or a
+    /// violation that was not examined.
     fn update_resume_point(&mut self) {
+        // Violations of measuring checks wait for a while.
         let waiting = self.recorder.first_measured();
-        let left = waiting.into_iter().chain(self.open.left()).min();
-        // Sessions are run whole.
-        let session = |case: u64| self.cases.plan().session_of(case).start;
-        let at_most = left.map_or(self.summary.done, session);
+        let left = waiting.into_iter().chain(self.unexamined.left()).min();
+        let block_start = |case: u64| self.cases.plan().session_of(case).start;
+        let at_most = left.map_or(self.summary.done, block_start);
         self.summary.resume_at = self.summary.done.min(at_most);
     }
 
@@ -432,15 +433,16 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
                             from: part.from,
                             stopped,
                         };
-                        self.leave_open(&session, |_| true);
+                        self.leave_unexamined(&session, |_| true);
                     }
                 }
                 Unfinished::Session { session, measured } => {
-                    self.leave_open(&session, |found| found.measured || !measured);
+                    let is_left = |violation: &Violation| violation.measured || !measured;
+                    self.leave_unexamined(&session, is_left);
                 }
             }
         }
-        self.emit_open();
+        self.emit_unexamined();
         self.update_resume_point();
         let mut summary = self.summary;
         summary.elapsed = self.clock.elapsed();
@@ -457,14 +459,15 @@ impl<R: Vocabulary, E: FnMut(Event<'_, R>)> Coordinator<R, E> {
         }
     }
 
-    /// Emits the violations that were left open, except those that were found again and confirmed.
-    fn emit_open(&mut self) {
-        for open in self.open.take() {
-            if self.reported.has(&open.violation) {
+    /// Emits the violations that were left unexamined, except those that were found again and
+    /// confirmed.
+    fn emit_unexamined(&mut self) {
+        for left in self.unexamined.take() {
+            if self.reported.has(&left.violation) {
                 continue;
             }
-            let case = joined(&history(&self.cases, open.from, open.case), MAX_STEPS);
-            let finding = unexamined(open.violation, case, open.certain);
+            let case = joined(&history(&self.cases, left.from, left.case), MAX_STEPS);
+            let finding = unexamined_finding(left.violation, case, left.certain);
             (self.emit)(Event::Finding(&finding));
         }
     }

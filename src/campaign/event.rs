@@ -6,7 +6,7 @@ use crate::finding::Finding;
 /// An event of a campaign.
 #[derive(Debug)]
 pub enum Event<'a, R> {
-    /// The cases of a session have run.
+    /// The cases of a block have run: see [`Plan::session_of`](crate::generate::Plan::session_of).
     Progress(&'a Summary),
     /// Something was found: a confirmed and shrunk violation, or, at the end, one that was not
     /// examined for lack of time, as its [`origin`](Finding::origin) says. Emitted once for each

@@ -26,7 +26,7 @@ pub(super) struct Examination<R> {
     next: usize,
     /// The keys of examined violations. A long case has the same violation many times, and once is
     /// enough.
-    seen: HashSet<String>,
+    examined: HashSet<String>,
     /// Made only when needed: it takes long for a long session, and most violations are known.
     history: Option<Arc<[Case<R>]>>,
 }
@@ -37,7 +37,7 @@ impl<R: Vocabulary> Examination<R> {
             session,
             measured,
             next: 0,
-            seen: HashSet::new(),
+            examined: HashSet::new(),
             history: None,
         }
     }
@@ -46,7 +46,7 @@ impl<R: Vocabulary> Examination<R> {
     pub(super) fn next_violation(&mut self) -> Option<Violation> {
         while let Some(violation) = self.session.stopped.violations.get(self.next) {
             self.next += 1;
-            if violation.measured == self.measured && !self.seen.contains(&violation.key()) {
+            if violation.measured == self.measured && !self.examined.contains(&violation.key()) {
                 return Some(violation.clone());
             }
         }
@@ -54,8 +54,8 @@ impl<R: Vocabulary> Examination<R> {
     }
 
     /// Marks violations with the key of this one as examined.
-    pub(super) fn see(&mut self, violation: &Violation) {
-        self.seen.insert(violation.key());
+    pub(super) fn mark_examined(&mut self, violation: &Violation) {
+        self.examined.insert(violation.key());
     }
 
     /// Returns the cases that ran on the session.
@@ -80,14 +80,14 @@ impl<R> Examination<R> {
             mut session,
             measured,
             next,
-            seen,
+            examined,
             ..
         } = self;
         let mut indices = 0_usize..;
         session.stopped.violations.retain(|violation| {
             let is_before = indices.next().is_some_and(|index| index < next);
             let is_of_others = violation.measured != measured;
-            is_of_others || !is_before && !seen.contains(&violation.key())
+            is_of_others || !is_before && !examined.contains(&violation.key())
         });
         session
     }

@@ -16,14 +16,14 @@ use crate::wire::Vocabulary;
 
 /// A job for an executor.
 pub(crate) enum Job<R> {
-    /// Run the cases of a session.
-    Run(RunBlock<R>),
+    /// Run a block.
+    Run(BlockJob<R>),
     /// Confirm and shrink a violation.
     Confirm(Box<ConfirmViolation<R>>),
 }
 
-/// The cases of a session to run.
-pub(crate) struct RunBlock<R> {
+/// A block to run.
+pub(crate) struct BlockJob<R> {
     pub(super) cases: Arc<Cases<R>>,
     pub(super) range: Range<u64>,
     pub(super) deadline: Option<Instant>,
@@ -43,12 +43,12 @@ pub(crate) struct ConfirmViolation<R> {
 
 /// The outcome of a job.
 pub(crate) enum Outcome<R> {
-    Ran(RanBlock),
+    Ran(BlockOutcome),
     Confirmed(Result<Confirmation<R>, CampaignError>),
 }
 
-/// The results of a block.
-pub(crate) struct RanBlock {
+/// The outcome of running a block.
+pub(crate) struct BlockOutcome {
     /// The index of the first case.
     pub(super) first: u64,
     /// The results of the cases that ran, even if an error followed.
@@ -61,19 +61,19 @@ impl<R: Vocabulary> Job<R> {
     /// Does the job. An error becomes part of the outcome, so that earlier results are not lost.
     pub(crate) fn perform(self, executor: &mut impl BlockExecutor<R>) -> Outcome<R> {
         match self {
-            Self::Run(block) => Outcome::Ran(block.run(executor)),
-            Self::Confirm(suspect) => {
-                Outcome::Confirmed(executor.attempt(|executor| suspect.confirm(executor)))
+            Self::Run(job) => Outcome::Ran(job.run(executor)),
+            Self::Confirm(job) => {
+                Outcome::Confirmed(executor.attempt(|executor| job.confirm(executor)))
             }
         }
     }
 }
 
-impl<R: Vocabulary> RunBlock<R> {
-    fn run(&self, executor: &mut impl BlockExecutor<R>) -> RanBlock {
+impl<R: Vocabulary> BlockJob<R> {
+    fn run(&self, executor: &mut impl BlockExecutor<R>) -> BlockOutcome {
         let mut parts = VecDeque::new();
         let ended = executor.attempt(|executor| self.run_sessions(executor, &mut parts));
-        RanBlock {
+        BlockOutcome {
             first: self.range.start,
             parts,
             ended,

@@ -9,7 +9,7 @@ use crate::wire::Vocabulary;
 /// The number of violations that are located right away.
 const LOCATED_AT_FIRST: usize = 64;
 
-/// After that, one more violation is located in this many sessions.
+/// After that, one more violation is located in this many blocks.
 const LOCATED_ONCE_IN: u64 = 8;
 
 /// Violations that most often have the same site: those with the same key, of cases that differ
@@ -31,13 +31,13 @@ pub(super) struct LocatingTurns {
 }
 
 impl LocatingTurns {
-    /// Returns whether to locate the violation of this case, after this many sessions. A new kind
+    /// Returns whether to locate the violation of this case, after this many blocks. A new kind
     /// is located right away; others wait for their turn.
     pub(super) fn take<R: Vocabulary>(
         &mut self,
         violation: &Violation,
         case: &Case<R>,
-        sessions: u64,
+        blocks: u64,
     ) -> bool {
         let fields = case
             .steps
@@ -55,7 +55,7 @@ impl LocatingTurns {
             self.at_first.insert(kind);
             return true;
         }
-        let is_its_turn = self.in_turn < sessions / LOCATED_ONCE_IN;
+        let is_its_turn = self.in_turn < blocks / LOCATED_ONCE_IN;
         self.in_turn += u64::from(is_its_turn);
         is_its_turn
     }

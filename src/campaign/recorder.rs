@@ -111,7 +111,7 @@ impl<R> Recorder<R> {
         self.measured.iter().map(|session| session.from).min()
     }
 
-    /// Finishes the block and moves on to the next session.
+    /// Finishes the block and moves on to the next one.
     pub(super) fn finish_block(&mut self, plan: &Plan) {
         self.recorded = plan.session_of(self.recorded).end;
     }

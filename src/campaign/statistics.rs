@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::distribution::Distribution;
+use super::histogram::Histogram;
 use crate::generate::Phase;
 use crate::wire::Function;
 
@@ -76,9 +76,9 @@ pub struct Counts {
     /// The total time of the dispatches.
     pub time: Duration,
     /// The fuel of each dispatch that called the guest, if the host reports it.
-    pub fuel: Distribution,
+    pub fuel: Histogram,
     /// The time of each dispatch, in microseconds.
-    pub latency_us: Distribution,
+    pub latency_us: Histogram,
 }
 
 impl Counts {

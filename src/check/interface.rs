@@ -16,8 +16,8 @@ use crate::wire::Function;
 
 /// A check.
 ///
-/// Everything that the crate knows about a check is in its implementation: what it finds, how deep
-/// a case must run for it, how severe a violation is, and what to do about it. The defaults suit a
+/// Everything that the crate knows about a check is in its implementation: what it finds, how much
+/// is run for it, how severe a violation is, and what to do about it. The defaults suit a
 /// check of your own that judges the host.
 ///
 /// Violations keep a reference to their check, so a check is a constant: `&MyCheck`, or a `static`
@@ -38,8 +38,8 @@ pub trait Check: Debug + Sync {
         Nature::Host
     }
 
-    /// Returns how deep a case must run for the check to find something. The default is safe for
-    /// any check.
+    /// Returns how much must be run besides the steps of a case for the check to find something.
+    /// The default is safe for any check.
     fn depth(&self) -> Depth {
         Depth::Thorough
     }
@@ -90,13 +90,13 @@ pub trait Check: Debug + Sync {
     }
 }
 
-/// An explanation of a violation.
+/// What a violation means and what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advice {
-    /// The meaning of the violation.
-    pub explanation: &'static str,
-    /// The recommended action.
-    pub advice: &'static str,
+    /// What the violation means.
+    pub meaning: &'static str,
+    /// What to do about it.
+    pub action: &'static str,
 }
 
 /// The severity of a violation.
@@ -105,7 +105,8 @@ pub struct Advice {
 pub enum Severity {
     /// The plugin cannot do something that no host requires: a limit, not a failure.
     Limit,
-    /// A request is answered worse than it could be, or will fail one day.
+    /// A request is answered worse than it could be, or will fail one day: its cost grows with
+    /// each call, for example.
     Warning,
     /// The plugin fails a request that it should answer, or answers it wrongly.
     Error,
@@ -115,14 +116,14 @@ pub enum Severity {
 
 /// The default advice of checks that judge the host.
 const HOST_ADVICE: Advice = Advice {
-    explanation: "The host does not keep its obligations.",
-    advice: "This is the host's fault, whatever the plugin does: report it to the host's maintainers, with the case.",
+    meaning: "The host does not keep its obligations.",
+    action: "This is the host's fault, whatever the plugin does: report it to the host's maintainers, with the case.",
 };
 
 /// The default advice of checks that judge plugins.
 const PLUGIN_ADVICE: Advice = Advice {
-    explanation: "The plugin does what this check forbids.",
-    advice: "The replay prints the requests and what was seen.",
+    meaning: "The plugin does what this check forbids.",
+    action: "The replay prints the requests and what was seen.",
 };
 
 /// A reference to a check, used by violations and workers. It is serialized as the check's name,
@@ -186,7 +187,8 @@ pub struct Violation {
     pub site: Option<Box<Site>>,
     /// What was observed, for people.
     pub detail: String,
-    /// Whether it depends on a measurement: see [`Check::is_measurement`].
+    /// Whether its check judges a measurement of time or memory: see [`Check::is_measurement`].
+    /// Other violations may be [flaky](Self::is_flaky) too.
     pub measured: bool,
 }
 
@@ -220,8 +222,8 @@ impl Violation {
         self
     }
 
-    /// Returns the class, and the plugin function that it is in, unless that is the one that was
-    /// called.
+    /// Returns `class`, or `class in FUNCTION` if it happened in a function other than the called
+    /// one.
     pub fn label(&self) -> String {
         match &self.site {
             Some(site) if site.names() != self.function => {
@@ -262,12 +264,14 @@ impl Violation {
         self.check.advice(self)
     }
 
-    /// Returns whether it is a limit of the plugin, not a failure: limits are not denied.
+    /// Returns whether it is a limit, which does not fail the run. With `--deny limits`, `no_limit`
+    /// reports it as a failure instead.
     pub fn is_limit(&self) -> bool {
         self.nature() == Nature::Limit
     }
 
-    /// Returns whether it depends on timing or on the machine.
+    /// Returns whether another run may not show it, because it depends on timing or on the machine:
+    /// it is [measured](Self::measured), or a call timed out or may have.
     pub fn is_flaky(&self) -> bool {
         self.measured || [TIMEOUT, NO_ANSWER].contains(&&self.class[..])
     }
@@ -295,7 +299,7 @@ impl Violation {
 
     /// Returns the violation that this limit becomes if a host sends such a request; `None` if it
     /// is not a limit.
-    pub(crate) fn as_no_limit(&self) -> Option<Self> {
+    pub(crate) fn on_usual_requests(&self) -> Option<Self> {
         self.check.on_usual_requests(self)
     }
 }

@@ -56,8 +56,8 @@ impl Check for LinearCost {
 
     fn advice(&self, _: &Violation) -> Advice {
         Advice {
-            explanation: "The fuel grows faster than the size of the request, so the plugin runs out of it on requests that it could answer.",
-            advice: "Look for a loop in a loop: a text that is searched or copied for each of its parts.",
+            meaning: "The fuel grows faster than the size of the request, so the plugin runs out of it on requests that it could answer.",
+            action: "Look for a loop in a loop: a text that is searched or copied for each of its parts.",
         }
     }
 }

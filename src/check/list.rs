@@ -27,7 +27,7 @@ use crate::record::CaseRecord;
 
 /// The default checks: those of the host, and those of the plugin, which do not apply to the
 /// puppet.
-pub const CHECKS: [&dyn Check; 18] = [
+pub const CHECKS: &[&dyn Check] = &[
     &NoCrash,
     &NoPanic,
     &FallbackPolicy,
@@ -49,7 +49,7 @@ pub const CHECKS: [&dyn Check; 18] = [
 ];
 
 /// The checks that run only on request.
-pub const STRICT_CHECKS: [&dyn Check; 2] = [&NoLimit, &NoRefusal];
+pub const STRICT_CHECKS: &[&dyn Check] = &[&NoLimit, &NoRefusal];
 
 /// Returns [`CHECKS`], adjusted if limits or refusals are denied.
 pub fn checks(deny_limits: bool, deny_refusals: bool) -> Vec<&'static dyn Check> {
@@ -66,7 +66,7 @@ pub fn checks(deny_limits: bool, deny_refusals: bool) -> Vec<&'static dyn Check>
 
 /// Returns all checks, including those that run only on request.
 pub fn all_checks() -> impl Iterator<Item = &'static dyn Check> {
-    CHECKS.into_iter().chain(STRICT_CHECKS)
+    CHECKS.iter().chain(STRICT_CHECKS).copied()
 }
 
 /// Returns the check with this name.

@@ -12,9 +12,9 @@ use std::time::Duration;
 use crate::untrusted_text::first_chars;
 
 mod agrees_with_reference;
-mod decode;
 mod deterministic;
 mod fallback_policy;
+mod independent_decode;
 mod interface;
 mod judge_steps;
 mod linear_cost;
@@ -64,8 +64,8 @@ pub use within_wall::{BUSY_WALL_MAX, WithinWall, may_be_busy};
 
 /// The advice on the memory of the process, whether a host or a plugin takes it.
 const MEMORY_ADVICE: Advice = Advice {
-    explanation: "The process keeps or takes more memory than a session may.",
-    advice: "Look at what grows with each call; a plugin's memory is bounded to 64 MiB.",
+    meaning: "The process keeps or takes more memory than a session may.",
+    action: "Look at what grows with each call; a plugin's memory is bounded to 64 MiB.",
 };
 
 /// Shortens a value that is quoted in a violation.

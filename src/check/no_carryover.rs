@@ -39,8 +39,8 @@ impl Check for NoCarryover {
 
     fn advice(&self, _: &Violation) -> Advice {
         Advice {
-            explanation: "The answer contains data from another request, which may belong to another caller.",
-            advice: "Look for what is kept from call to call: a cached header, a buffer that is not cleared.",
+            meaning: "The answer contains data from another request, which may belong to another caller.",
+            action: "Look for what is kept from call to call: a cached header, a buffer that is not cleared.",
         }
     }
 }

@@ -64,13 +64,13 @@ impl Check for NoDrift {
     fn advice(&self, violation: &Violation) -> Advice {
         if violation.class == MEMORY {
             Advice {
-                explanation: "The same request takes more memory each time, until the limit of 64 MiB is reached.",
-                advice: "Look for data that each call keeps and that is never freed.",
+                meaning: "The same request takes more memory each time, until the limit of 64 MiB is reached.",
+                action: "Look for data that each call keeps and that is never freed.",
             }
         } else {
             Advice {
-                explanation: "The same request takes more fuel each time.",
-                advice: "Look for a list or table that each call extends and then searches.",
+                meaning: "The same request takes more fuel each time.",
+                action: "Look for a list or table that each call extends and then searches.",
             }
         }
     }

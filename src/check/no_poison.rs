@@ -93,8 +93,8 @@ impl Check for NoPoison {
 
     fn advice(&self, _: &Violation) -> Advice {
         Advice {
-            explanation: "After these calls, a healthy request no longer returns what it returns on a fresh session.",
-            advice: "Look for state that a failing call leaves behind: locks, counters, half-filled tables.",
+            meaning: "After these calls, a healthy request no longer returns what it returns on a fresh session.",
+            action: "Look for state that a failing call leaves behind: locks, counters, half-filled tables.",
         }
     }
 }

@@ -53,8 +53,8 @@ impl Check for NoRefusal {
 
     fn advice(&self, _: &Violation) -> Advice {
         Advice {
-            explanation: "The plugin set an error: it refused the request.",
-            advice: "Answer it if it should be answered; otherwise leave out --deny refused.",
+            meaning: "The plugin set an error: it refused the request.",
+            action: "Answer it if it should be answered; otherwise leave out --deny refused.",
         }
     }
 

@@ -26,113 +26,113 @@ const FAULTS: [(&str, Advice); 14] = [
     (
         "trap: unreachable",
         Advice {
-            explanation: "The plugin panicked, aborted or failed an assertion.",
-            advice: "Answer the request, or refuse it with an error: the replay says in which functions it was.",
+            meaning: "The plugin panicked, aborted or failed an assertion.",
+            action: "Answer the request, or refuse it with an error: the replay says in which functions it was.",
         },
     ),
     (
         "trap: stack overflow",
         Advice {
-            explanation: "The plugin called itself too deep.",
-            advice: "Bound the recursion: JSON may be nested as deep as its sender likes.",
+            meaning: "The plugin called itself too deep.",
+            action: "Bound the recursion: JSON may be nested as deep as its sender likes.",
         },
     ),
     (
         "trap: memory out of bounds",
         Advice {
-            explanation: "The plugin read or wrote outside of its memory.",
-            advice: "Check lengths and offsets that come from the request; the memory is bounded to 64 MiB here.",
+            meaning: "The plugin read or wrote outside of its memory.",
+            action: "Check lengths and offsets that come from the request; the memory is bounded to 64 MiB here.",
         },
     ),
     (
         TRAP,
         Advice {
-            explanation: "The plugin executed an instruction that trapped, such as a division by zero or a call through an invalid pointer.",
-            advice: "Check the values of the request before calculating with them.",
+            meaning: "The plugin executed an instruction that trapped, such as a division by zero or a call through an invalid pointer.",
+            action: "Check the values of the request before calculating with them.",
         },
     ),
     (
         EXIT_CODE,
         Advice {
-            explanation: "The plugin's function returned an exit code other than 0, so its answer is lost.",
-            advice: "Return 0 with an answer, or set an error.",
+            meaning: "The plugin's function returned an exit code other than 0, so its answer is lost.",
+            action: "Return 0 with an answer, or set an error.",
         },
     ),
     (
         HOST_FUNCTION,
         Advice {
-            explanation: "The plugin called a function of Extism with invalid arguments.",
-            advice: "Pass handles and offsets only as Extism gave them.",
+            meaning: "The plugin called a function of Extism with invalid arguments.",
+            action: "Pass handles and offsets only as Extism gave them.",
         },
     ),
     (
         OUT_OF_FUEL,
         Advice {
-            explanation: "The plugin needed more than 10,000,000 fuel for a request of up to 16 KiB.",
-            advice: "Do less for each byte: read the input at once, copy less, build with optimizations.",
+            meaning: "The plugin needed more than 10,000,000 fuel for a request of up to 16 KiB.",
+            action: "Do less for each byte: read the input at once, copy less, build with optimizations.",
         },
     ),
     (
         TIMEOUT,
         Advice {
-            explanation: "The plugin took longer than 200 ms for a request of up to 16 KiB.",
-            advice: "Fill and copy less memory: that costs time, but no fuel.",
+            meaning: "The plugin took longer than 200 ms for a request of up to 16 KiB.",
+            action: "Fill and copy less memory: that costs time, but no fuel.",
         },
     ),
     (
         WRONG_VERSION,
         Advice {
-            explanation: "The answer's _v is not the version that the handshake agreed on.",
-            advice: "Answer in the version that was chosen in the handshake.",
+            meaning: "The answer's _v is not the version that the handshake agreed on.",
+            action: "Answer in the version that was chosen in the handshake.",
         },
     ),
     (
         NOT_RESPONSE,
         Advice {
-            explanation: "The answer is a JSON object, but not the function's response: a field is missing, of another type, or unknown.",
-            advice: "Answer with exactly the fields of the response.",
+            meaning: "The answer is a JSON object, but not the function's response: a field is missing, of another type, or unknown.",
+            action: "Answer with exactly the fields of the response.",
         },
     ),
     (
         NOT_BASE64,
         Advice {
-            explanation: "A field of the answer must be base64 but is not, so it cannot be decoded.",
-            advice: "Encode with the standard alphabet, with + and /, and with padding.",
+            meaning: "A field of the answer must be base64 but is not, so it cannot be decoded.",
+            action: "Encode with the standard alphabet, with + and /, and with padding.",
         },
     ),
     (
         UNDECODABLE,
         Advice {
-            explanation: "The answer is not a JSON object whose _v is an unsigned integer.",
-            advice: "Set one JSON object as the output, with nothing after it.",
+            meaning: "The answer is not a JSON object whose _v is an unsigned integer.",
+            action: "Set one JSON object as the output, with nothing after it.",
         },
     ),
     (
         ERROR_NOT_UTF8,
         Advice {
-            explanation: "The plugin set an error that is not UTF-8 text.",
-            advice: "Set errors that are UTF-8.",
+            meaning: "The plugin set an error that is not UTF-8 text.",
+            action: "Set errors that are UTF-8.",
         },
     ),
     (
         NO_ANSWER,
         Advice {
-            explanation: "The plugin does not answer the dry-run request, the first that a host makes to see whether it works.",
-            advice: "Run it without --host reference to see the reason: a trap, an undecodable answer or a refusal.",
+            meaning: "The plugin does not answer the dry-run request, the first that a host makes to see whether it works.",
+            action: "Run it without --host reference to see the reason: a trap, an undecodable answer or a refusal.",
         },
     ),
 ];
 
 /// The advice on all other faults.
 const OTHER_FAULT: Advice = Advice {
-    explanation: "The plugin neither answered nor refused.",
-    advice: "Answer the request, or refuse it with an error.",
+    meaning: "The plugin neither answered nor refused.",
+    action: "Answer the request, or refuse it with an error.",
 };
 
 /// The advice on a plugin's fault that no single call shows.
 pub(crate) const AFTER_OTHER_CALLS: Advice = Advice {
-    explanation: "The plugin fails only after other calls: they leave state behind that breaks this one.",
-    advice: "Look for state that calls leave behind: locks, counters, half-filled tables.",
+    meaning: "The plugin fails only after other calls: they leave state behind that breaks this one.",
+    action: "Look for state that calls leave behind: locks, counters, half-filled tables.",
 };
 
 /// Holds when every call of a plugin is answered or refused: no trap, no exit code, no misuse of a
@@ -169,7 +169,7 @@ impl Check for PluginFault {
     }
 }
 
-/// The explanation and advice of the faults of a class, with the prefix of the class.
+/// Returns the advice on the faults of a class, with the prefix of the class.
 fn fault_of(class: &str) -> Option<(&'static str, Advice)> {
     let mut faults = FAULTS.into_iter();
     faults.find(|(beginning, _)| class.starts_with(beginning))

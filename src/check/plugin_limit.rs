@@ -48,7 +48,7 @@ impl Check for PluginLimit {
     }
 
     fn on_usual_requests(&self, limit: &Violation) -> Option<Violation> {
-        Some(as_no_limit(limit))
+        Some(on_usual_requests(limit))
     }
 }
 
@@ -82,26 +82,26 @@ impl Check for NoLimit {
     }
 
     fn on_usual_requests(&self, limit: &Violation) -> Option<Violation> {
-        Some(as_no_limit(limit))
+        Some(on_usual_requests(limit))
     }
 }
 
 fn advice(limit: &Violation) -> Advice {
     if limit.class.starts_with(UNDECODABLE) {
         Advice {
-            explanation: "The answer has more values than this host reads. The published host reads them, however long that takes.",
-            advice: "No change is needed. To be safe, bound the size of the answer.",
+            meaning: "The answer has more values than this host reads. The published host reads them, however long that takes.",
+            action: "No change is needed. To be safe, bound the size of the answer.",
         }
     } else {
         Advice {
-            explanation: "The plugin runs out of fuel or time on input that no host sends: a limit, not a fault on real requests.",
-            advice: "No change is needed. To be safe, check the length of such a field first, or refuse the request.",
+            meaning: "The plugin runs out of fuel or time on input that no host sends: a limit, not a fault on real requests.",
+            action: "No change is needed. To be safe, check the length of such a field first, or refuse the request.",
         }
     }
 }
 
 /// Returns the violation that a limit becomes if a host sends such a request.
-fn as_no_limit(limit: &Violation) -> Violation {
+fn on_usual_requests(limit: &Violation) -> Violation {
     let (check, class) = match &limit.class[..] {
         LINEAR_COST => (CheckRef::new(&LinearCost), ""),
         class => (CheckRef::new(&PluginFault), class),
@@ -167,10 +167,10 @@ mod tests {
         let cost = violation(CheckRef::new(&LinearCost), "");
         for check in [CheckRef::new(&PluginLimit), CheckRef::new(&NoLimit)] {
             let limit = violation(check, "out of fuel");
-            assert_eq!(limit.as_no_limit().as_ref(), Some(&out_of_fuel));
+            assert_eq!(limit.on_usual_requests().as_ref(), Some(&out_of_fuel));
             let limit = violation(check, LINEAR_COST);
-            assert_eq!(limit.as_no_limit().as_ref(), Some(&cost));
+            assert_eq!(limit.on_usual_requests().as_ref(), Some(&cost));
         }
-        assert_eq!(out_of_fuel.as_no_limit(), None);
+        assert_eq!(out_of_fuel.on_usual_requests(), None);
     }
 }

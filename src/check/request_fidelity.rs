@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::decode::{is_same, is_same_json, sound_response};
+use super::independent_decode::{is_same, is_same_json, sound_response};
 use super::judge_steps::judge_distinct_steps;
 use super::no_poison::changed_elsewhere;
 use super::{Check, Violation, quote};

@@ -1,7 +1,7 @@
 //! `sound_ok`: `Ok` is what the guest answered, and a valid answer is `Ok`. A violation means
 //! that the host returns a response that the guest did not give, or loses one.
 
-use super::decode::{is_same, sound_response};
+use super::independent_decode::{is_same, sound_response};
 use super::judge_steps::judge_distinct_steps;
 use super::{Check, Violation, quote};
 use crate::case::Depth;

@@ -10,7 +10,8 @@ use crate::host::DispatchOutcome;
 use crate::puppet::Ending;
 use crate::record::{CaseRecord, StepRecord};
 
-/// Holds when no call is reported to take more fuel, and a call that takes more is a fallback.
+/// Holds when the host reports no call that took more fuel than the limit, and a call that needs
+/// more results in the fallback.
 #[derive(Debug)]
 pub struct WithinFuel;
 
@@ -36,7 +37,7 @@ fn judge(step: &StepRecord) -> Option<String> {
     let detail = match (step.call.fuel, ending, step.result.outcome()) {
         (Some(fuel), _, _) if fuel > HANDSHAKE_FUEL => format!("the call took {fuel} fuel"),
         (_, Some(Ending::OutOfFuel), Some(DispatchOutcome::Ok(_))) => {
-            "a call that takes more fuel than there is was answered".to_owned()
+            "a call that needs more fuel than the limit was answered".to_owned()
         }
         _ => return None,
     };

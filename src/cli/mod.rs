@@ -25,7 +25,7 @@ mod output;
 mod plugin;
 mod progress;
 mod replay;
-mod report;
+mod report_file;
 mod resume;
 mod run;
 mod shell_quote;

@@ -28,7 +28,7 @@ use super::error::CliError;
 use super::output::{self, finish, print, report_finding};
 use super::plugin::{Deny, PluginArgs, refused};
 use super::progress::Progress;
-use super::report::ReportFile;
+use super::report_file::ReportFile;
 use super::resume::{self, CampaignIdentity, Checkpointer, State};
 
 #[derive(Args)]

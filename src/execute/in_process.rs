@@ -43,7 +43,7 @@ impl<'h, H: Host, R: Vocabulary> InProcessExecutor<'h, H, R> {
     pub fn new(host: &'h H, subject: Subject) -> Result<Self, HandshakeError> {
         Ok(Self {
             runner: Runner::new(host, subject)?,
-            checks: &CHECKS,
+            checks: CHECKS,
             cases: Latest(None),
         })
     }

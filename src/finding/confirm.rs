@@ -65,7 +65,7 @@ fn confirm_in_one_session<R: Vocabulary, X: Executor<R>>(
         }
     }
     if let Some(last) = suspect.history.last()
-        && let Some(confirmed) = as_no_limit(executor, suspect, last, known, limits)?
+        && let Some(confirmed) = confirm_on_usual_requests(executor, suspect, last, known, limits)?
     {
         return Ok(confirmed);
     }
@@ -94,7 +94,8 @@ fn confirm_in_one_session<R: Vocabulary, X: Executor<R>>(
         {
             // Check once more whether the unusual content that the shrunk case still has is needed.
             if let Confirmation::Finding(finding) = &confirmed
-                && let Some(other) = as_no_limit(executor, suspect, &finding.case, known, limits)?
+                && let Some(other) =
+                    confirm_on_usual_requests(executor, suspect, &finding.case, known, limits)?
             {
                 return Ok(other);
             }
@@ -116,14 +117,14 @@ fn confirm_in_one_session<R: Vocabulary, X: Executor<R>>(
 
 /// Confirms a limit as a fault, if the case also shows it with values that hosts send: then no
 /// unusual value is needed. Returns `None` if it does not, or if the violation is not a limit.
-fn as_no_limit<R: Vocabulary, X: Executor<R>>(
+fn confirm_on_usual_requests<R: Vocabulary, X: Executor<R>>(
     executor: &mut X,
     suspect: &Suspect<'_, R>,
     case: &Case<R>,
     known: &Known,
     limits: ShrinkLimits,
 ) -> Result<Option<Confirmation<R>>, X::Error> {
-    let Some(fault) = suspect.violation.as_no_limit() else {
+    let Some(fault) = suspect.violation.on_usual_requests() else {
         return Ok(None);
     };
     for usual in case.as_hosts_send() {

@@ -11,13 +11,13 @@ use crate::puppet::{HALF_WAY, MEANS, Program};
 use crate::wire::{Request, Vocabulary};
 
 mod confirm;
+mod deduplicate;
 pub(crate) mod history;
-mod known;
 mod other_sessions;
 mod suspect;
 
 pub use confirm::{confirm, confirm_all};
-pub use known::{ALIKE_MAX, KnownFindings};
+pub use deduplicate::{ALIKE_MAX, KnownFindings};
 pub use suspect::{Confirmation, Known, Suspect};
 
 /// The most characters of a finding's key in its name, so that people can read and paste it.

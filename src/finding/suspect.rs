@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Finding;
-use super::known::KnownFindings;
+use super::deduplicate::KnownFindings;
 use crate::case::Case;
 use crate::check::Violation;
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::case_generator::CaseGenerator;
+use super::arbitrary_case::CaseGenerator;
 use super::growing_fields::GrowingField;
 use super::learned_values::{Field, Function, FunctionSamples};
 use crate::case::{Case, Step, tree};

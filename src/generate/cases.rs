@@ -1,5 +1,5 @@
 //! The cases of a plan: the same on every machine, in any order, with any number of workers.
-//! `schedule.rs` decides the role of each.
+//! `schedule.rs` decides the slot of each.
 
 use std::num::NonZeroU32;
 
@@ -78,7 +78,7 @@ pub struct Cases<R> {
     boundaries: BoundaryCases,
     /// The soaks.
     soaks: Vec<Soak<R>>,
-    /// The role of each case.
+    /// The slot of each case.
     schedule: Schedule,
 }
 
@@ -134,7 +134,7 @@ impl<R: Vocabulary> Cases<R> {
         &self.plan
     }
 
-    /// Returns the number of cases; `None` if there is no end.
+    /// Returns the number of cases; `None` if it is infinite.
     pub fn count(&self) -> Option<u64> {
         self.schedule.count()
     }
@@ -144,9 +144,9 @@ impl<R: Vocabulary> Cases<R> {
         self.schedule.slot(index).phase()
     }
 
-    /// Returns the first phase that has not ended at this index.
-    pub fn leading(&self, index: u64) -> Phase {
-        self.schedule.leading(index)
+    /// Returns the earlier of the phases of this case and the next, to show as progress.
+    pub fn phase_to_show(&self, index: u64) -> Phase {
+        self.schedule.phase_to_show(index)
     }
 
     /// Returns the depth of the case of an index.

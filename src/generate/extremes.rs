@@ -10,7 +10,7 @@ use arbitrary::Unstructured;
 use cc_lb_plugin_wire::wire_function::FallbackPolicy;
 use serde_json::{Map, Value};
 
-use super::case_generator::CaseGenerator;
+use super::arbitrary_case::CaseGenerator;
 use crate::case::{Case, ONCE, Step};
 use crate::puppet::{Bytes, Op, Program, TrapOp};
 use crate::wire::{Function, Header, HeaderName, HeaderValue, Part, Vocabulary};

@@ -4,9 +4,9 @@
 //! belongs to, and `cases.rs` makes it.
 
 mod answers;
+mod arbitrary_case;
 mod bodies;
 mod boundaries;
-mod case_generator;
 mod cases;
 mod dictionary;
 mod extremes;
@@ -24,7 +24,7 @@ mod sample_mutation;
 mod schedule;
 mod sessions;
 
-pub use case_generator::CaseGenerator;
+pub use arbitrary_case::CaseGenerator;
 pub use cases::Cases;
 pub use dictionary::dictionary;
 pub use negotiated::NoFunctions;

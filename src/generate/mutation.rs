@@ -2,7 +2,7 @@
 
 use arbitrary::Unstructured;
 
-use super::case_generator::CaseGenerator;
+use super::arbitrary_case::CaseGenerator;
 use super::programs::Wildness;
 use crate::case::{Case, Step, tree};
 use crate::puppet::Program;

@@ -23,7 +23,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// All phases. Seeds come first, then the others in turns: see `schedule.rs`.
+    /// All phases. Healthy calls come first, then the others in turns: see `schedule.rs`.
     pub const ALL: [Self; 6] = [
         Self::Seeds,
         Self::Soak,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::case_generator::CaseGenerator;
+use super::arbitrary_case::CaseGenerator;
 use super::learned_values;
 use super::negotiated::{NoFunctions, of_negotiated};
 use super::phase::Phase;

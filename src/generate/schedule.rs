@@ -1,8 +1,7 @@
-//! The schedule: which phase the case of an index belongs to, and which of that phase's cases it
-//! is.
+//! The schedule: maps a case's index to its phase and its position in that phase.
 //!
-//! Seeds come first. If all phases of a plan end, they run one after the other. Otherwise they
-//! share rounds of eight cases, as [`ROUND`] says.
+//! Healthy calls come first. If all phases of a plan are finite, they run one after the other.
+//! Otherwise they share rounds of eight cases, as [`ROUND`] says.
 //!
 //! Bugs in this module look like a case that no index has, or a seed whose cases change between
 //! versions.
@@ -12,8 +11,8 @@ use super::phase::Phase::{Boundaries, Extremes, Random, Soak, Stateful};
 use super::sessions::{CASES_PER_SESSION, Sessions};
 use crate::case::Depth;
 
-/// The cases of a round. Each belongs to the first of its phases that is in the plan and has a case
-/// left.
+/// The phases that may have each case of a round: the first one that is in the plan and has a case
+/// left gets it.
 ///
 /// Extremes are last in each line, because they take all remaining cases of a plan with neither
 /// random cases nor sequences.
@@ -25,7 +24,7 @@ const ROUND: [&[Phase]; 8] = [
     // Random cases and sequences share the rest.
     &[Stateful, Random, Extremes],
     &[Boundaries, Random, Stateful, Extremes],
-    // Extremes are not in every round: see `EXTREME_ROUNDS`.
+    // Extremes are not in every round: see `FIRST_EXTREME_ROUNDS`.
     &[Extremes, Random, Stateful],
     &[Boundaries, Random, Stateful, Extremes],
     // Only the last case of a session is a soak, because what is found after one has a long
@@ -38,10 +37,12 @@ const CASES_PER_ROUND: u64 = ROUND.len() as u64;
 // Sessions end with rounds. Otherwise the last case of a session could not be a soak.
 const _: () = assert!(CASES_PER_SESSION.is_multiple_of(CASES_PER_ROUND));
 
-/// The number of first rounds with an extreme case each, and after these, the number of rounds per
-/// extreme case. Each takes as long as a hundred other cases.
-const EXTREME_ROUNDS: u64 = 64;
-const EXTREME_ROUNDS_LATER: u64 = 128;
+/// The number of rounds at the beginning that have an extreme case each.
+const FIRST_EXTREME_ROUNDS: u64 = 64;
+
+/// After these, one in this many rounds has an extreme case, because each takes as long as a
+/// hundred other cases.
+const LATER_ROUNDS_PER_EXTREME: u64 = 128;
 
 /// One in this many cases is thorough: see [`Depth`].
 const THOROUGH_ONE_IN: u64 = 16;
@@ -50,8 +51,8 @@ const THOROUGH_ONE_IN: u64 = 16;
 /// [`LeakCheck`](crate::record::LeakCheck).
 const LEAK_CHECK_ONE_IN: u64 = 4096;
 
-/// One in this many extreme cases is thorough. This has no factor in common with the number of
-/// their kinds.
+/// One in this many extreme cases is thorough. Coprime to the number of kinds, so that every kind
+/// is thorough at some time.
 const EXTREMES_THOROUGH_ONE_IN: u64 = 9;
 
 /// Returns whether the case of an index is thorough, whichever phase it belongs to.
@@ -59,7 +60,7 @@ pub(crate) fn is_thorough(index: u64) -> bool {
     index.is_multiple_of(THOROUGH_ONE_IN)
 }
 
-/// The role of the case of an index.
+/// The slot of a case: its phase, and which of that phase's cases it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
     /// The healthy call of a function, by its index in the plan.
@@ -90,26 +91,27 @@ impl Slot {
     }
 }
 
-/// Decides the role of each case from the phases of the plan and the sizes of those that end.
+/// Decides the slot of each case from the phases of the plan and the sizes of the finite ones.
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {
     /// The phases of the plan.
     pub(super) phases: Vec<Phase>,
     /// The division of cases into sessions.
     pub(super) sessions: Sessions,
-    /// The number of cases of each phase that ends; 0 if the plan does not have it.
+    /// The number of cases of each finite phase; 0 if the plan does not have it. The seeds are the
+    /// healthy calls.
     pub(super) seeds: u64,
     pub(super) soaks: u64,
     pub(super) boundaries: u64,
 }
 
 impl Schedule {
-    /// Returns the role of the case of an index.
+    /// Returns the slot of the case of an index.
     pub(super) fn slot(&self, index: u64) -> Slot {
         let Some(after_seeds) = index.checked_sub(self.seeds) else {
             return Slot::Seed(index as usize);
         };
-        if !self.is_endless() {
+        if !self.is_infinite() {
             return self.slot_in_phase_order(after_seeds);
         }
         let takers = ROUND[(index % CASES_PER_ROUND) as usize];
@@ -117,8 +119,8 @@ impl Schedule {
         slot.unwrap_or(Slot::Random)
     }
 
-    /// Returns the role of a case if all phases end, by its index after the seeds: phases run one
-    /// after the other.
+    /// Returns the slot of a case if all phases are finite, by its index after the healthy calls:
+    /// phases run one after the other.
     fn slot_in_phase_order(&self, after_seeds: u64) -> Slot {
         match after_seeds.checked_sub(self.soaks) {
             None => Slot::Soak(after_seeds as usize),
@@ -128,11 +130,11 @@ impl Schedule {
         }
     }
 
-    /// Returns the role of the case of an index if it belongs to this phase, or `None` if the phase
+    /// Returns the slot of the case of an index if it belongs to this phase, or `None` if the phase
     /// has no case for it.
     fn take(&self, phase: Phase, index: u64) -> Option<Slot> {
         match phase {
-            // Seeds precede the first round.
+            // Healthy calls precede the first round.
             Phase::Seeds => None,
             Soak => {
                 let is_last = index + 1 == self.sessions.session_of(index).end;
@@ -140,8 +142,7 @@ impl Schedule {
                 (is_last && soak < self.soaks).then_some(Slot::Soak(soak as usize))
             }
             Boundaries => {
-                let boundary =
-                    turns_before(Boundaries, index) - turns_before(Boundaries, self.seeds);
+                let boundary = boundary_turns_before(index) - boundary_turns_before(self.seeds);
                 (boundary < self.boundaries).then_some(Slot::Boundary(boundary as usize))
             }
             Extremes => self.extreme(index).map(Slot::Extreme),
@@ -165,17 +166,17 @@ impl Schedule {
             });
         }
         let round = index / CASES_PER_ROUND;
-        match round.checked_sub(EXTREME_ROUNDS) {
+        match round.checked_sub(FIRST_EXTREME_ROUNDS) {
             None => Some(round),
             Some(later) => later
-                .is_multiple_of(EXTREME_ROUNDS_LATER)
-                .then_some(EXTREME_ROUNDS + later / EXTREME_ROUNDS_LATER),
+                .is_multiple_of(LATER_ROUNDS_PER_EXTREME)
+                .then_some(FIRST_EXTREME_ROUNDS + later / LATER_ROUNDS_PER_EXTREME),
         }
     }
 
-    /// Returns the first phase that has not ended at this index. As long as there are boundaries,
-    /// one of two adjacent cases is one.
-    pub(super) fn leading(&self, index: u64) -> Phase {
+    /// Returns the earlier of the phases of this case and the next, to show as progress. As long as
+    /// there are boundaries, one of two adjacent cases is one.
+    pub(super) fn phase_to_show(&self, index: u64) -> Phase {
         let [one, other] = [index, index + 1].map(|index| self.slot(index).phase());
         one.min(other)
     }
@@ -196,14 +197,14 @@ impl Schedule {
         }
     }
 
-    /// Returns the number of cases; `None` if there is no end.
+    /// Returns the number of cases; `None` if it is infinite.
     pub(super) fn count(&self) -> Option<u64> {
-        (!self.is_endless()).then_some(self.seeds + self.soaks + self.boundaries)
+        (!self.is_infinite()).then_some(self.seeds + self.soaks + self.boundaries)
     }
 
-    fn is_endless(&self) -> bool {
-        let endless = [Random, Stateful, Extremes];
-        endless.into_iter().any(|phase| self.has(phase))
+    fn is_infinite(&self) -> bool {
+        let infinite = [Random, Stateful, Extremes];
+        infinite.into_iter().any(|phase| self.has(phase))
     }
 
     fn has(&self, phase: Phase) -> bool {
@@ -211,9 +212,12 @@ impl Schedule {
     }
 }
 
-/// Returns the number of cases before this index that [`ROUND`] assigns to a phase first.
-fn turns_before(phase: Phase, index: u64) -> u64 {
-    let turns = |cases: &[&[Phase]]| cases.iter().filter(|of| of.contains(&phase)).count() as u64;
+/// Returns the number of cases before this index that [`ROUND`] offers to boundaries first.
+fn boundary_turns_before(index: u64) -> u64 {
+    let turns = |cases: &[&[Phase]]| {
+        let first = cases.iter().map(|phases| phases.first());
+        first.filter(|first| *first == Some(&Boundaries)).count() as u64
+    };
     let (rounds, rest) = (index / CASES_PER_ROUND, index % CASES_PER_ROUND);
     rounds * turns(&ROUND) + turns(&ROUND[..rest as usize])
 }
@@ -222,7 +226,7 @@ fn turns_before(phase: Phase, index: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// Returns a schedule of these phases, with these numbers of cases in those that end.
+    /// Returns a schedule of these phases, with these numbers of cases in the finite ones.
     fn schedule(phases: &[Phase], sessions: Sessions, counts: [u64; 3]) -> Schedule {
         let count = |phase, count| if phases.contains(&phase) { count } else { 0 };
         Schedule {
@@ -339,15 +343,15 @@ mod tests {
             letters(&plugin),
             "sssssssSBRBSBRBSBRBSBRBSBRBSBRBSBRBSBRBSBRBSBRBSRRRSRRRSRRRSRRRO"
         );
-        assert_eq!(plugin.leading(6), Phase::Seeds);
-        assert_eq!(plugin.leading(45), Boundaries);
-        assert_eq!(plugin.leading(62), Soak);
+        assert_eq!(plugin.phase_to_show(6), Phase::Seeds);
+        assert_eq!(plugin.phase_to_show(45), Boundaries);
+        assert_eq!(plugin.phase_to_show(62), Soak);
     }
 
     #[test]
-    fn a_plan_whose_phases_end_has_each_of_their_cases_once() {
-        let ends = [Phase::Seeds, Soak, Boundaries];
-        let schedule = schedule(&ends, Sessions { long: true }, [2, 1, 2]);
+    fn a_plan_of_finite_phases_has_each_of_their_cases_once() {
+        let finite = [Phase::Seeds, Soak, Boundaries];
+        let schedule = schedule(&finite, Sessions { long: true }, [2, 1, 2]);
         assert_eq!(schedule.count(), Some(5));
         let slots: Vec<_> = (0..5).map(|index| schedule.slot(index)).collect();
         let expected = [

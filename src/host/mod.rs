@@ -1,8 +1,9 @@
 //! The host, which runs the requests of a case on a plugin.
 //!
 //! [`Host`] opens sessions of one plugin and [`Session`] dispatches requests on one of them. The
-//! rest of the harness uses these traits only, so it can test any host: [`PluginHost`], the
-//! published one (feature `reference`), the faulty ones of the tests, or your own.
+//! rest of the harness uses these traits only, so it can test any host: the *guarded host*
+//! ([`PluginHost`]), which runs a plugin behind the [`guard`]; the published one (feature
+//! `reference`); the faulty ones of the tests; or your own.
 //!
 //! Bugs in this module look like a failing call that does not result in the function's fallback, or
 //! that changes the result of a later call.

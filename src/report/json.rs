@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::text::{case_text, count, title};
-use crate::campaign::{Distribution, Summary};
+use crate::campaign::{Histogram, Summary};
 use crate::check::{CheckRef, Severity};
 use crate::finding::{Finding, Origin};
 use crate::generate::Plan;
@@ -258,8 +258,8 @@ impl FindingReport {
             site: violation.site.as_ref().map(ToString::to_string),
             severity: violation.severity(),
             detail: violation.detail.clone(),
-            explanation: advice.explanation,
-            advice: advice.advice,
+            explanation: advice.meaning,
+            advice: advice.action,
             status,
             minimal: finding.minimal,
             case: case
@@ -343,7 +343,7 @@ fn path_as_text<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<
     text.serialize(serializer)
 }
 
-fn buckets(of: &Distribution) -> Vec<Bucket> {
+fn buckets(of: &Histogram) -> Vec<Bucket> {
     of.buckets()
         .map(|(from, count)| Bucket { from, count })
         .collect()

@@ -11,7 +11,7 @@ use super::bounds::KILLS_MAX;
 use super::process::{End, NO_SESSION, NoAnswer, WorkerProcess};
 use super::protocol::{Answer, Heartbeat, Opened, Order};
 use super::setup::HostKind;
-use crate::campaign::{Block, BlockExecutor, CampaignError, Interrupt, Stopped};
+use crate::campaign::{Block, BlockExecutor, CampaignError, Interrupt};
 use crate::case::Case;
 use crate::check::{CHECKS, CheckRef, Nature, Violation, check_all};
 use crate::execute::Executor;
@@ -23,11 +23,12 @@ use crate::limits::Limit;
 use crate::record::{CaseRecord, Subject};
 use crate::wire::Request;
 
-mod failure;
+mod ask_error;
+mod attribute_crash;
 mod inspect;
 mod replay;
 
-use failure::Failure;
+use ask_error::AskError;
 pub use inspect::Inspected;
 pub use replay::Replay;
 
@@ -142,7 +143,7 @@ impl Worker {
 
     /// Returns the running process, started if there is none. If the plugin was opened before, or
     /// something else killed the process, it is restarted, because the machine may be busy.
-    fn running_process(&mut self) -> Result<&mut WorkerProcess, Failure> {
+    fn running_process(&mut self) -> Result<&mut WorkerProcess, AskError> {
         let mut tries = KILLS_MAX;
         while self.process.is_none() {
             tries -= 1;
@@ -151,31 +152,31 @@ impl Worker {
                     self.process = Some(process);
                     self.opened = true;
                 }
-                Err(Failure::Ended(end)) if !self.opened && (tries == 0 || !end.from_outside) => {
+                Err(AskError::Ended(end)) if !self.opened && (tries == 0 || !end.from_outside) => {
                     return Err(end.into());
                 }
-                Err(Failure::Ended(end)) if tries == 0 => {
+                Err(AskError::Ended(end)) if tries == 0 => {
                     let manner = &end.death.manner;
                     let reason = format!("it does not open the plugin again: {manner}");
                     return Err(self.error(reason).into());
                 }
-                Err(Failure::Campaign(CampaignError::Interrupted)) => {
+                Err(AskError::Campaign(CampaignError::Interrupted)) => {
                     return Err(CampaignError::Interrupted.into());
                 }
-                Err(Failure::Campaign(error)) if tries == 0 || !self.opened => {
+                Err(AskError::Campaign(error)) if tries == 0 || !self.opened => {
                     return Err(error.into());
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(100)),
             }
         }
         let none = self.error("it is gone".to_owned());
-        self.process.as_mut().ok_or(Failure::Campaign(none))
+        self.process.as_mut().ok_or(AskError::Campaign(none))
     }
 
     /// Starts a process. On a host that caches compiled modules, the first process is replaced:
     /// compiling took memory that later processes do not take, and the results of cases may depend
     /// on memory.
-    fn start(&self) -> Result<WorkerProcess, Failure> {
+    fn start(&self) -> Result<WorkerProcess, AskError> {
         let first = self.start_one()?;
         let keeps = self.workers.setup.host_kind() == Some(HostKind::Reference);
         if keeps && !self.workers.compiled.swap(true, Ordering::Relaxed) {
@@ -184,7 +185,7 @@ impl Worker {
         Ok(first)
     }
 
-    fn start_one(&self) -> Result<WorkerProcess, Failure> {
+    fn start_one(&self) -> Result<WorkerProcess, AskError> {
         let mut process = self.spawn(false)?;
         if let Err(failure) = self.wait_until_loaded(&mut process) {
             let end = failure.into_end()?;
@@ -212,7 +213,7 @@ impl Worker {
     fn wait_until_loaded(
         &self,
         process: &mut WorkerProcess,
-    ) -> Result<Option<NegotiatedTerms>, Failure> {
+    ) -> Result<Option<NegotiatedTerms>, AskError> {
         match self.wait_for_answer(process)? {
             Answer::Loaded(agreed) => Ok(agreed),
             _ => Err(self.error(UNASKED.to_owned()).into()),
@@ -220,7 +221,7 @@ impl Worker {
     }
 
     /// Waits for an answer of a process that opens the plugin.
-    fn wait_for_answer(&self, process: &mut WorkerProcess) -> Result<Answer, Failure> {
+    fn wait_for_answer(&self, process: &mut WorkerProcess) -> Result<Answer, AskError> {
         match process.wait_for_answer(self.workers.timeouts.opening, &self.interrupt) {
             Ok(Answer::Refused(reason)) => Err(CampaignError::Refused { reason }.into()),
             Ok(answer) => Ok(answer),
@@ -241,7 +242,7 @@ impl Worker {
 
     /// Sends an order and waits for the answer. If something else killed the process, it is
     /// restarted.
-    fn ask(&mut self, order: &Order) -> Result<Answer, Failure> {
+    fn ask(&mut self, order: &Order) -> Result<Answer, AskError> {
         let silence = match order {
             // A copy of the plugin is compiled first.
             Order::Locate { .. } => self.workers.timeouts.opening,
@@ -301,7 +302,7 @@ impl Worker {
     fn violations_of(&self, end: &End) -> Vec<Violation> {
         let mut record = CaseRecord::new(self.workers.setup.subject);
         record.death = Some(end.death.clone());
-        check_all(&CHECKS, &record)
+        check_all(CHECKS, &record)
     }
 
     /// Discards a process in which something was found if the plugin may have corrupted it, or if
@@ -318,38 +319,6 @@ impl Worker {
     fn is_spoiled_by_violations(&self) -> bool {
         let setup = &self.workers.setup;
         setup.subject == Subject::Puppet || setup.host_kind() != Some(HostKind::Guarded)
-    }
-
-    /// Attributes the death of the worker to a case, and runs the cases before it again for their
-    /// results. The death is in the block whatever becomes of them.
-    fn attribute_crash(&mut self, plan: &Plan, cases: Range<u64>, end: &End) -> Block {
-        // If the plugin was never opened, no case has run.
-        let case = if self.opened {
-            end.heartbeat.case.clamp(cases.start, cases.end - 1)
-        } else {
-            cases.end - 1
-        };
-        let mut block = Block::new(plan);
-        let mut violations = self.violations_of(end);
-        let mut flaky = end.is_flaky();
-        if self.opened && case > cases.start {
-            // They take as long as before; without them only the counts are lower.
-            if let Ok(before) = self.run(plan, cases.start..case, None) {
-                block.add(&before);
-                // By chance one of them may show a violation this time.
-                if let Some(stopped) = before.stopped {
-                    flaky |= stopped.flaky;
-                    violations.splice(0..0, stopped.violations);
-                }
-            }
-        }
-        block.cases += 1;
-        block.stopped = Some(Stopped {
-            case,
-            violations,
-            flaky,
-        });
-        block
     }
 }
 

@@ -100,7 +100,7 @@ impl Workers {
             let suspects = violations.clone();
             let confirmed = self.confirm_stored(worker, first, suspects, flaky, coordinator);
             if confirmed.is_err() {
-                coordinator.leave_stored_open(&first.case, violations, flaky);
+                coordinator.leave_stored_unexamined(&first.case, violations, flaky);
                 return confirmed;
             }
         }

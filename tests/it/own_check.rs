@@ -39,8 +39,8 @@ impl Check for NoStackOverflow {
 }
 
 const ADVICE: Advice = Advice {
-    explanation: "The stack of a guest is exhausted.",
-    advice: "Give it a larger one.",
+    meaning: "The stack of a guest is exhausted.",
+    action: "Give it a larger one.",
 };
 
 #[test]

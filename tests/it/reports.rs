@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::{Counts, Distribution, FunctionStats, Summary};
+use cc_lb_fuzz::campaign::{Counts, FunctionStats, Histogram, Summary};
 use cc_lb_fuzz::check::{CheckRef, NoCrash, PluginFault, PluginLimit, Violation};
 use cc_lb_fuzz::finding::{Finding, Origin};
 use cc_lb_fuzz::fingerprint::Fingerprint;
@@ -19,8 +19,8 @@ use cc_lb_fuzz::wire::{Query, Request, Vocabulary};
 
 use crate::common::{case, healthy, told};
 
-fn spread(sizes: [u64; 3]) -> Distribution {
-    let mut seen = Distribution::default();
+fn spread(sizes: [u64; 3]) -> Histogram {
+    let mut seen = Histogram::default();
     sizes.into_iter().for_each(|size| seen.record(size));
     seen
 }

@@ -24,15 +24,15 @@ fn short(event: &Event<'_, Request>) -> Seen {
     }
 }
 
-fn coordinator<E: FnMut(Event<'_, Request>)>(sessions: u64, emit: E) -> Coordinator<Request, E> {
-    let plan = Plan::puppet::<Request>(1, sessions * CASES_PER_SESSION);
+fn coordinator<E: FnMut(Event<'_, Request>)>(blocks: u64, emit: E) -> Coordinator<Request, E> {
+    let plan = Plan::puppet::<Request>(1, blocks * CASES_PER_SESSION);
     let cases = Arc::new(Cases::new(&plan));
     Coordinator::new(cases, Subject::Puppet, &Interrupt::new(), emit)
 }
 
 /// Returns the outcome of a block of which everything ran, up to the case with these violations.
-fn ran(block: &RunBlock<Request>, stopped: Option<Stopped>) -> Outcome<Request> {
-    let range = &block.range;
+fn ran(job: &BlockJob<Request>, stopped: Option<Stopped>) -> Outcome<Request> {
+    let range = &job.range;
     let last = stopped
         .as_ref()
         .map_or(range.end, |stopped| stopped.case + 1);
@@ -42,10 +42,10 @@ fn ran(block: &RunBlock<Request>, stopped: Option<Stopped>) -> Outcome<Request> 
         block: Block {
             cases: last - range.start,
             stopped,
-            ..Block::new(block.cases.plan())
+            ..Block::new(job.cases.plan())
         },
     };
-    Outcome::Ran(RanBlock {
+    Outcome::Ran(BlockOutcome {
         first: range.start,
         parts: VecDeque::from([part]),
         ended: Ok(()),
@@ -62,10 +62,10 @@ fn death(case: u64) -> Stopped {
     }
 }
 
-/// Returns all blocks that can be handed out at once.
+/// Returns the jobs of all blocks that can be handed out at once.
 fn blocks<E: FnMut(Event<'_, Request>)>(
     coordinator: &mut Coordinator<Request, E>,
-) -> Vec<RunBlock<Request>> {
+) -> Vec<BlockJob<Request>> {
     let mut blocks = Vec::new();
     while let Some(job) = coordinator.next_job() {
         match job {
@@ -89,12 +89,12 @@ fn blocks_that_come_in_in_any_order_are_told_in_the_order_of_their_cases() {
     let summary = coordinator.close().expect("nothing failed");
     assert_eq!(summary.cases, 3 * CASES_PER_SESSION);
     assert_eq!(summary.resume_at, summary.done);
-    let done = [1, 2, 3].map(|session| Seen::Done(session * CASES_PER_SESSION));
+    let done = [1, 2, 3].map(|block| Seen::Done(block * CASES_PER_SESSION));
     assert_eq!(seen, done);
 }
 
 #[test]
-fn what_is_being_confirmed_when_a_campaign_fails_is_left_open_with_all_behind_it() {
+fn what_is_being_confirmed_when_a_campaign_fails_is_left_unexamined_with_all_behind_it() {
     let mut seen = Vec::new();
     let mut coordinator = coordinator(3, |event: Event<'_, Request>| seen.push(short(&event)));
     let blocks = blocks(&mut coordinator);
@@ -121,11 +121,11 @@ fn a_violation_that_is_confirmed_is_told_at_once_and_the_next_one_like_it_is_kno
     for block in &blocks {
         coordinator.receive(ran(block, Some(death(block.range.start))));
     }
-    let Some(Job::Confirm(suspect)) = coordinator.next_job() else {
+    let Some(Job::Confirm(job)) = coordinator.next_job() else {
         panic!("there is something to confirm");
     };
     let confirmed = Confirmation::Finding(Box::new(Finding {
-        violation: suspect.violation.clone(),
+        violation: job.violation.clone(),
         // The violation needs no operation.
         case: Case { steps: Vec::new() },
         origin: Origin::Case,
@@ -135,13 +135,13 @@ fn a_violation_that_is_confirmed_is_told_at_once_and_the_next_one_like_it_is_kno
     assert!(coordinator.next_job().is_none());
     let summary = coordinator.close().expect("nothing failed");
     assert_eq!((summary.findings, summary.unexamined), (1, 0));
-    let done = [1, 2].map(|session| Seen::Done(session * CASES_PER_SESSION));
+    let done = [1, 2].map(|block| Seen::Done(block * CASES_PER_SESSION));
     let [first, second] = done;
     assert_eq!(seen, [Seen::Finding, first, second]);
 }
 
 #[test]
-fn what_ran_before_an_executor_failed_is_left_open_and_the_block_is_not_done() {
+fn what_ran_before_an_executor_failed_is_left_unexamined_and_the_block_is_not_done() {
     let mut seen = Vec::new();
     let mut coordinator = coordinator(1, |event: Event<'_, Request>| seen.push(short(&event)));
     let blocks = blocks(&mut coordinator);
@@ -158,7 +158,7 @@ fn what_ran_before_an_executor_failed_is_left_open_and_the_block_is_not_done() {
 }
 
 #[test]
-fn what_was_looked_into_when_a_campaign_fails_is_not_left_open() {
+fn what_was_looked_into_when_a_campaign_fails_is_not_left_unexamined() {
     let mut seen = Vec::new();
     let mut coordinator = coordinator(1, |event: Event<'_, Request>| seen.push(short(&event)));
     let blocks = blocks(&mut coordinator);

@@ -14,23 +14,23 @@
 //! Bugs in this module look like a plugin that reaches the kernel's bookkeeping, or a valid plugin
 //! that is refused.
 
-use std::convert::Infallible;
 use std::sync::LazyLock;
 
-use wasm_encoder::reencode::{self, Reencode};
+use wasm_encoder::reencode::Reencode as _;
 use wasm_encoder::{
-    ExportKind, ExportSection, ImportSection, MemorySection, MemoryType, Module, RawSection,
-    TableSection, TableType,
+    ExportKind, ExportSection, ImportSection, MemorySection, Module, RawSection, TableSection,
 };
 use wasmparser::{Encoding, ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures};
 
+use bound_memories::Bounded;
 use bulk::Bulk;
-use cost::Costs;
+use enforce_limits::Costs;
 use names::{BEGIN, END, GUARD, KERNEL, MEMORY, METER, OWN, PLUGIN, PLUGIN_MARK, inner_name};
 use start_code::{StartCode, start_code};
 
+mod bound_memories;
 mod bulk;
-mod cost;
+mod enforce_limits;
 mod front;
 mod function_cost;
 pub(crate) mod limits;
@@ -343,31 +343,6 @@ fn imports(section: wasmparser::ImportSectionReader<'_>) -> Result<ImportSection
         imports.import(GUARD, import.name, ty);
     }
     Ok(imports)
-}
-
-/// A re-encoder that bounds memories and tables.
-struct Bounded;
-
-impl Reencode for Bounded {
-    type Error = Infallible;
-
-    fn memory_type(&mut self, ty: wasmparser::MemoryType) -> Result<MemoryType, reencode::Error> {
-        let maximum = ty.maximum.unwrap_or(MEMORY_MAX_PAGES).min(MEMORY_MAX_PAGES);
-        let maximum = Some(maximum);
-        Ok(reencode::utils::memory_type(
-            self,
-            wasmparser::MemoryType { maximum, ..ty },
-        ))
-    }
-
-    fn table_type(&mut self, ty: wasmparser::TableType) -> Result<TableType, reencode::Error> {
-        let maximum = ty
-            .maximum
-            .unwrap_or(TABLE_MAX_ENTRIES)
-            .min(TABLE_MAX_ENTRIES);
-        let maximum = Some(maximum);
-        reencode::utils::table_type(self, wasmparser::TableType { maximum, ..ty })
-    }
 }
 
 /// Returns the meter's module.

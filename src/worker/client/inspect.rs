@@ -1,6 +1,6 @@
 //! Describes a plugin without running a case.
 
-use super::{Failure, UNASKED, Worker};
+use super::{AskError, UNASKED, Worker};
 use crate::campaign::CampaignError;
 use crate::host::NegotiatedTerms;
 use crate::host::inspect::Inspection;
@@ -30,13 +30,13 @@ impl Worker {
         loop {
             match self.inspect_once() {
                 Ok(inspected) => return Ok(inspected),
-                Err(Failure::Ended(end)) if end.from_outside && kills < KILLS_MAX => kills += 1,
+                Err(AskError::Ended(end)) if end.from_outside && kills < KILLS_MAX => kills += 1,
                 Err(failure) => return Err(self.end_of_load(failure.into_end()?)),
             }
         }
     }
 
-    fn inspect_once(&self) -> Result<Inspected, Failure> {
+    fn inspect_once(&self) -> Result<Inspected, AskError> {
         let mut process = self.spawn(true)?;
         let module = match self.wait_for_answer(&mut process)? {
             Answer::Inspected(Ok(module)) => module,
@@ -45,9 +45,9 @@ impl Worker {
         };
         let agreed = match self.wait_until_loaded(&mut process) {
             Ok(agreed) => Ok(agreed),
-            Err(Failure::Ended(end)) if end.from_outside => return Err(end.into()),
-            Err(Failure::Ended(end)) => Err(self.end_of_load(end)),
-            Err(Failure::Campaign(error)) => Err(error),
+            Err(AskError::Ended(end)) if end.from_outside => return Err(end.into()),
+            Err(AskError::Ended(end)) => Err(self.end_of_load(end)),
+            Err(AskError::Campaign(error)) => Err(error),
         };
         Ok(Inspected { module, agreed })
     }

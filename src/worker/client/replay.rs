@@ -1,6 +1,6 @@
 //! Replays single cases.
 
-use super::{Failure, Worker};
+use super::{AskError, Worker};
 use crate::campaign::CampaignError;
 use crate::case::{Case, ShrinkLimits};
 use crate::check::Violation;
@@ -52,12 +52,12 @@ impl Worker {
                     });
                 }
                 Ok(_) => self.nonsense(),
-                Err(Failure::Ended(end)) => end,
+                Err(AskError::Ended(end)) => end,
                 // The first death is reported even if the second attempt fails in another way.
-                Err(Failure::Campaign(_)) if !deaths.is_empty() => {
+                Err(AskError::Campaign(_)) if !deaths.is_empty() => {
                     return Ok(Replay::of_death(deaths, true));
                 }
-                Err(Failure::Campaign(error)) => return Err(error),
+                Err(AskError::Campaign(error)) => return Err(error),
             };
             let is_first = deaths.is_empty();
             deaths = self.violations_of(&end);

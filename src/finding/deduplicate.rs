@@ -1,4 +1,4 @@
-//! The findings that were reported: each bug once.
+//! Deduplication: each bug is reported once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -34,7 +34,7 @@ impl KnownFindings {
         let is_one_of_many =
             catch_all.is_some_and(|violation| self.keys.contains(&key_of_plain(&violation)));
         // A fault on requests that hosts send outranks a limit, even at the same site.
-        let is_a_fault_too = violation.as_no_limit().is_some_and(|fault| {
+        let is_a_fault_too = violation.on_usual_requests().is_some_and(|fault| {
             self.has_at_a_place(&fault) || self.keys.contains(&key_of_plain(&fault))
         });
         same_bug || is_one_of_many || is_a_fault_too || self.keys.contains(&key_of_plain(violation))

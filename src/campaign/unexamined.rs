@@ -1,12 +1,12 @@
-//! Open violations: those that were seen but not examined.
+//! The violations that were seen but not examined.
 
 use std::collections::BTreeMap;
 
 use super::examination::EndedSession;
 use crate::check::{Nature, Violation};
 
-/// The most distinct open violations that are kept with their cases. The others are only counted.
-const OPEN_MAX: usize = 64;
+/// The most distinct violations that are kept with their cases. The others are only counted.
+const KEPT_MAX: usize = 64;
 
 /// On a busy machine any call may time out, but a call of the same function does not in this many
 /// sessions.
@@ -20,7 +20,7 @@ pub(super) fn is_certain(violation: &Violation, flaky: bool) -> bool {
 }
 
 /// A violation that was not examined.
-pub(super) struct Open {
+pub(super) struct Unexamined {
     /// The first case of its session.
     pub(super) from: u64,
     /// The case that showed it.
@@ -29,7 +29,7 @@ pub(super) struct Open {
     /// Whether it is certain: because of what was seen in [one session](is_certain), or because it
     /// was seen in [several](OFTEN).
     pub(super) certain: bool,
-    /// The number of sessions in which it was left open.
+    /// The number of sessions in which it was left unexamined.
     times: u64,
     /// The first case of the last of these sessions.
     last: u64,
@@ -37,15 +37,15 @@ pub(super) struct Open {
 
 /// What a campaign has left to do.
 #[derive(Default)]
-pub(super) struct OpenViolations {
+pub(super) struct UnexaminedViolations {
     /// The first case of the first session with something left: cases that the deadline cut off, or
     /// a violation that was not examined.
     left: Option<u64>,
-    /// The open violations, by the keys that they would have as findings.
-    open: BTreeMap<String, Open>,
+    /// The violations, by the keys that they would have as findings.
+    kept: BTreeMap<String, Unexamined>,
 }
 
-impl OpenViolations {
+impl UnexaminedViolations {
     /// Records that something is left in the session that began with this case.
     pub(super) fn leave_from(&mut self, from: u64) {
         self.left = Some(self.left.map_or(from, |first| first.min(from)));
@@ -56,24 +56,24 @@ impl OpenViolations {
         self.left
     }
 
-    /// Leaves a violation of a session open, and returns whether it is certain.
+    /// Leaves a violation of a session unexamined, and returns whether it is certain.
     pub(super) fn leave(&mut self, session: &EndedSession, violation: &Violation) -> bool {
         let EndedSession { from, stopped } = session;
         self.leave_from(*from);
         let key = violation.key();
-        let times = self.times_open(&key, *from);
+        let times = self.times_left(&key, *from);
         let is_seen_often = times >= OFTEN && !violation.measured && !violation.is_limit();
         let certain = is_seen_often || is_certain(violation, stopped.flaky);
-        let is_surer = |open: &Open| certain && !open.certain;
-        if certain && self.open.len() >= OPEN_MAX && !self.open.contains_key(&key) {
-            let unsure = self.open.iter().find(|(_, open)| !open.certain);
+        let is_surer = |kept: &Unexamined| certain && !kept.certain;
+        if certain && self.kept.len() >= KEPT_MAX && !self.kept.contains_key(&key) {
+            let unsure = self.kept.iter().find(|(_, kept)| !kept.certain);
             if let Some(unsure) = unsure.map(|(key, _)| key.clone()) {
-                self.open.remove(&unsure);
+                self.kept.remove(&unsure);
             }
         }
-        let has_room = self.open.len() < OPEN_MAX;
-        if self.open.get(&key).map_or(has_room, is_surer) {
-            let open = Open {
+        let has_room = self.kept.len() < KEPT_MAX;
+        if self.kept.get(&key).map_or(has_room, is_surer) {
+            let unexamined = Unexamined {
                 from: *from,
                 case: stopped.case,
                 violation: violation.clone(),
@@ -81,23 +81,23 @@ impl OpenViolations {
                 times,
                 last: *from,
             };
-            self.open.insert(key, open);
+            self.kept.insert(key, unexamined);
         }
         certain
     }
 
-    /// Returns the number of sessions in which a violation with this key was left open, including
-    /// the session that began with this case.
-    fn times_open(&mut self, key: &str, from: u64) -> u64 {
-        self.open.get_mut(key).map_or(1, |open| {
-            open.times += u64::from(open.last != from);
-            open.last = from;
-            open.times
+    /// Returns the number of sessions in which a violation with this key was left unexamined,
+    /// including the session that began with this case.
+    fn times_left(&mut self, key: &str, from: u64) -> u64 {
+        self.kept.get_mut(key).map_or(1, |kept| {
+            kept.times += u64::from(kept.last != from);
+            kept.last = from;
+            kept.times
         })
     }
 
-    /// Returns the open violations in the order of their keys.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = Open> + use<> {
-        std::mem::take(&mut self.open).into_values()
+    /// Takes the violations, in the order of their keys.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Unexamined> + use<> {
+        std::mem::take(&mut self.kept).into_values()
     }
 }

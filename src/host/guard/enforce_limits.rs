@@ -1,5 +1,5 @@
-//! The costs of a plugin's module before any of it runs: memory to compile its functions, time to
-//! instantiate it.
+//! Enforces the limits of a plugin's module: adds up what it costs before any of it runs, memory to
+//! compile its functions and time to instantiate it, and refuses what costs too much.
 //!
 //! Bugs in this module look like a small module that exhausts the memory or the time of the process
 //! that opens it.

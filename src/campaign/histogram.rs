@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// Counts of sizes by powers of two: each from one power up to the next. Zero is counted as one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Distribution(Vec<u64>);
+pub struct Histogram(Vec<u64>);
 
-impl Distribution {
+impl Histogram {
     /// Counts a size.
     pub fn record(&mut self, size: u64) {
         let place = size.max(1).ilog2() as usize;
@@ -16,7 +16,7 @@ impl Distribution {
         self.0[place] += 1;
     }
 
-    /// Adds the counts of another distribution.
+    /// Adds the counts of another histogram.
     pub fn add(&mut self, other: &Self) {
         if self.0.len() < other.0.len() {
             self.0.resize(other.0.len(), 0);
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn sizes_are_counted_by_powers_of_two() {
         let of = |sizes: &[u64]| {
-            let mut seen = Distribution::default();
+            let mut seen = Histogram::default();
             sizes.iter().for_each(|size| seen.record(*size));
             seen
         };

@@ -1,17 +1,17 @@
-//! Failures of a worker to answer.
+//! The error of asking a worker.
 
 use crate::campaign::CampaignError;
 use crate::worker::process::End;
 
 /// The reason why a worker gave no usable answer.
-pub(crate) enum Failure {
+pub(crate) enum AskError {
     /// Its process ended, most often because of the case that it ran.
     Ended(End),
     /// The campaign cannot continue, whatever the case is.
     Campaign(CampaignError),
 }
 
-impl Failure {
+impl AskError {
     /// Returns the end of the process.
     ///
     /// # Errors
@@ -24,13 +24,13 @@ impl Failure {
     }
 }
 
-impl From<End> for Failure {
+impl From<End> for AskError {
     fn from(end: End) -> Self {
         Self::Ended(end)
     }
 }
 
-impl From<CampaignError> for Failure {
+impl From<CampaignError> for AskError {
     fn from(error: CampaignError) -> Self {
         Self::Campaign(error)
     }
