@@ -112,7 +112,7 @@ fn what_one_session_does_to_others_is_one_finding_that_says_so() {
         );
         let detail = &found[0].violation.detail;
         assert!(
-            detail.ends_with("what a session does changes others"),
+            detail.ends_with("sessions are not isolated"),
             "{detail}"
         );
     }
