@@ -56,8 +56,10 @@ fn the_same_seed_gives_the_same_cases_and_another_seed_others() {
 
 #[test]
 fn the_cases_of_a_seed_are_the_same_on_every_machine() {
-    // Others are wanted where a generator or the vocabulary changed, and only there.
-    let case: Case = nth_case(&plan(1), 40);
+    // Other cases are expected only if a generator or the vocabulary changed.
+    let mut cases = (40..).map(|index| nth_case(&plan(1), index));
+    let has_program = |case: &Case| case.steps.iter().any(|step| step.program.is_some());
+    let case = cases.find(has_program).expect("there is no last one");
     insta::assert_snapshot!(case.to_json().expect("it serializes"));
 }
 
