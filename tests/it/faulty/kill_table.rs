@@ -228,12 +228,15 @@ fn hunt_each(
                 while let Some(&faulty) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let start = Instant::now();
                     let row = hunt_or_tell(faulty, first_seeds);
+                    let median = row.median.map_or_else(
+                        || "not caught".to_owned(),
+                        |median| format!("median {median} cases"),
+                    );
                     eprintln!(
-                        "{}: {} of {} seeds, {:?} cases, {} s",
+                        "{}: {} of {} seeds, {median}, {} s",
                         faulty.name,
                         row.caught,
                         row.tried,
-                        row.median,
                         start.elapsed().as_secs()
                     );
                     is_known(faulty, &row);

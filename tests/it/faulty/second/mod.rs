@@ -98,7 +98,7 @@ fn whose_sessions_are_not_apart() -> Vec<(&'static str, MakesFault)> {
 fn what_one_session_does_to_others_is_one_finding_that_says_so() {
     for (what, fault) in whose_sessions_are_not_apart() {
         let host = Plain::new(fault);
-        let plan = Plan::puppet::<Request>(1, 700);
+        let plan = Plan::puppet::<Request>(1, 2_000);
         let found = campaign::findings::<_, Request>(&host, Subject::Puppet, &plan);
         let found = found.expect("it opens");
         let told: Vec<_> = found
