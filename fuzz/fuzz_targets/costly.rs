@@ -1,5 +1,5 @@
 //! Modules with many items of each kind: powers of two up to the guard's limit, the limit itself,
-//! and one more.
+//! one more, and far more.
 
 use arbitrary::Unstructured;
 use cc_lb_fuzz::host::guard;
@@ -115,6 +115,16 @@ fn count(most: u64, u: &mut Unstructured<'_>) -> arbitrary::Result<u64> {
     })
 }
 
+/// A number that is far too large is a limit, doubled up to this many times.
+const DOUBLINGS_MAX: u32 = 6;
+
+/// The largest number of all, so that a module has some tens of megabytes at most.
+const FAR_BEYOND_MAX: u64 = 1 << 24;
+
+/// The logarithm of the number of calls beside a number that is far too large: parameters and
+/// results are only expensive in calls.
+const FEW_CALLS_LOG2: u32 = 8;
+
 /// The types that every module has, by index.
 const CODE: u32 = 0;
 const NOTHING: u32 = 1;
@@ -135,8 +145,11 @@ fn end(mut body: Function, results: u64) -> Function {
 }
 
 impl Counts {
-    /// Draws large numbers for up to four kinds.
+    /// Draws large numbers for up to four kinds, or one that is far too large.
     pub fn arbitrary(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        if u.ratio(1, 8)? {
+            return Self::far_beyond(u);
+        }
         let mut many = Vec::new();
         for _ in 0..u.int_in_range(1..=4)? {
             let (kind, most) = *u.choose(&ALL)?;
@@ -144,6 +157,18 @@ impl Counts {
         }
         Ok(Self {
             many,
+            is_started: u.ratio(1, 4)?,
+        })
+    }
+
+    /// Draws far more of one kind than the guard allows. Right above a limit, a module that is
+    /// wrongly accepted still costs little.
+    fn far_beyond(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        let (kind, most) = *u.choose(&ALL)?;
+        let number = most << u.int_in_range(1..=DOUBLINGS_MAX)?;
+        let calls = 1 << u.int_in_range(0..=FEW_CALLS_LOG2)?;
+        Ok(Self {
+            many: vec![(kind, number.min(FAR_BEYOND_MAX)), (ItemKind::Calls, calls)],
             is_started: u.ratio(1, 4)?,
         })
     }
