@@ -42,7 +42,7 @@ fn make(cases: &Cases<Request>) -> usize {
 }
 
 #[library_benchmark(setup = drawn)]
-#[executor::random()]
+#[bench::random()]
 fn making_cases(cases: Cases<Request>) -> usize {
     make(&cases)
 }
@@ -63,7 +63,7 @@ fn run(plan: &Plan, executor: &mut InProcessExecutor<'_, PluginHost>) -> Block {
 }
 
 #[library_benchmark(setup = warm)]
-#[executor::random()]
+#[bench::random()]
 fn running_cases((plan, mut executor): (Plan, InProcessExecutor<'static, PluginHost>)) -> u64 {
     black_box(run(&plan, &mut executor)).cases
 }

@@ -53,7 +53,7 @@ pub fn faults() -> Vec<Faulty> {
 /// A host that is sound, or one on terms that a sound host does not take.
 pub enum Opens {
     Sound(PluginHost),
-    Amended(Plain),
+    Amended(Box<Plain>),
 }
 
 pub enum OpensSession {
@@ -109,7 +109,10 @@ pub trait Lenient {
     fn opens(&self, wasm: &[u8], offer: &HandshakeOffer) -> Opened<Opens> {
         match PluginHost::with_offer(wasm, offer) {
             Ok(host) => Ok(Opens::Sound(host)),
-            Err(error) => self.amended(wasm, offer).map(Opens::Amended).ok_or(error),
+            Err(error) => {
+                let amended = self.amended(wasm, offer).map(Box::new);
+                amended.map(Opens::Amended).ok_or(error)
+            }
         }
     }
 

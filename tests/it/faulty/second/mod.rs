@@ -111,10 +111,7 @@ fn what_one_session_does_to_others_is_one_finding_that_says_so() {
             "{what}: {found:#?}"
         );
         let detail = &found[0].violation.detail;
-        assert!(
-            detail.ends_with("sessions are not isolated"),
-            "{detail}"
-        );
+        assert!(detail.ends_with("sessions are not isolated"), "{detail}");
     }
 }
 
