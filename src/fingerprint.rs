@@ -1,20 +1,19 @@
-//! The fingerprint of a module, its host and the offered capabilities.
+//! The fingerprint: which module, on which host, on which terms.
 //!
-//! Several plugins, and several versions of one, can share a folder. Bugs in this module look like
-//! a file of one campaign that another one overwrites.
+//! Files of several plugins, and of several versions of one, lie in one folder. Bugs in this module look like a file of
+//! one campaign that another overwrites.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// A SHA-256 of what a campaign runs on. It does not depend on the machine or on the path of the
-/// module.
+/// A SHA-256 over what a campaign runs on. It is the same on every machine, and wherever the module lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Hashes a module, the name of the host that runs it, and the capabilities that it is offered.
+    /// Of a module, the name of the host that runs it, and the capabilities that it is offered.
     pub fn new(wasm: &[u8], host: &str, capabilities: &BTreeSet<String>) -> Self {
         let parts = [wasm, host.as_bytes()];
         Self::of_parts(
@@ -24,18 +23,18 @@ impl Fingerprint {
         )
     }
 
-    /// Hashes a text.
+    /// Of a text alone.
     pub fn of_text(text: &str) -> Self {
         Self::of_parts([text.as_bytes()])
     }
 
-    /// Hashes this fingerprint and a text.
+    /// Of this one and a text.
     #[must_use]
     pub fn with(&self, text: &str) -> Self {
         Self::of_parts([&self.0[..], text.as_bytes()])
     }
 
-    /// Hashes each part after its length, so that different lists of parts have different hashes.
+    /// Each part behind its length, so that no two lists of parts are alike.
     fn of_parts<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Self {
         let mut hash = Sha256::new();
         for part in parts {
@@ -45,7 +44,7 @@ impl Fingerprint {
         Self(hash.finalize().into())
     }
 
-    /// Returns the first eight hexadecimal digits.
+    /// Its first eight digits.
     pub fn short(&self) -> String {
         hex(&self.0[..4])
     }

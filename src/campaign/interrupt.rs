@@ -1,48 +1,40 @@
-//! Interrupts, which end a campaign before all of its cases have run.
+//! Ending a campaign before its cases are done.
 //!
-//! Bugs in this module look like a campaign that continues after an interrupt.
+//! Bugs in this module look like a campaign that goes on after it was told to end.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::error::CampaignError;
-use crate::case::Case;
-use crate::check::{CheckRef, Violation};
-use crate::execute::Executor;
-use crate::host::Site;
-use crate::record::Subject;
-
-/// How long running work may continue after an interrupt.
+/// How long work that is running may go on once an end was asked for.
 const EXIT_GRACE: Duration = Duration::from_secs(2);
 
-/// A request to end a campaign. Clones end the same campaign.
+/// Asks a campaign to end. Clones ask the same campaign.
 ///
-/// The first [request](Interrupt::request) gives running work, such as a block of cases or the
-/// confirmation of a finding, two seconds. The second one ends it at once. In both cases everything
-/// that was seen is emitted and is in the summary.
+/// The first [request](Interrupt::request) lets what is running go on for two seconds: a block of cases, the confirmation
+/// of a finding. The second one ends it at once. Either way everything that was seen is emitted and is in the summary.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt {
     asked: Arc<Mutex<Asked>>,
     /// When the campaign's own time is over.
     time_over: Option<Instant>,
-    /// Whether the first request ends running work at once.
+    /// Whether the first request is an end at once.
     at_once: bool,
 }
 
 #[derive(Debug, Default)]
 struct Asked {
     requested: bool,
-    /// When running work is abandoned.
+    /// From when on nothing is waited for.
     over: Option<Instant>,
 }
 
 impl Interrupt {
-    /// Returns an interrupt that has not been requested.
+    /// Nobody has asked for an end yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Requests an end; a second request ends running work at once.
+    /// Asks for an end; asked for twice it is an end at once.
     pub fn request(&self) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -54,14 +46,14 @@ impl Interrupt {
         asked.requested = true;
     }
 
-    /// Returns whether an end was requested, so that nothing new begins.
+    /// Whether an end was asked for: nothing new is begun.
     pub fn is_requested(&self) -> bool {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.requested
     }
 
-    /// Returns whether running work is abandoned.
-    pub(crate) fn is_over(&self) -> bool {
+    /// Whether what is still running is not waited for any more.
+    pub(super) fn is_over(&self) -> bool {
         let (requested, over) = {
             let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
             (asked.requested, asked.over)
@@ -70,64 +62,21 @@ impl Interrupt {
         self.at_once && requested || ends.is_some_and(|end| Instant::now() >= end)
     }
 
-    /// Returns the same interrupt, but one that abandons work at the first request, for work that
-    /// is useless until it is done.
+    /// The same, over once an end was asked for: for what is of no use before it is done.
     #[cfg(unix)]
-    pub(crate) fn at_once(&self) -> Self {
+    pub(super) fn at_once(&self) -> Self {
         Self {
             at_once: true,
             ..self.clone()
         }
     }
 
-    /// Returns the same interrupt, but one that is over at this time at the latest, if there is
-    /// one.
+    /// The same, over at this time at the latest; never, where there is none.
     pub(super) fn with_time_over(&self, time_over: Option<Instant>) -> Self {
         Self {
             time_over,
             ..self.clone()
         }
-    }
-}
-
-/// An executor that does nothing more once the interrupt is over.
-pub(crate) struct Interruptible<'x, X> {
-    pub(crate) executor: &'x mut X,
-    pub(crate) interrupt: Interrupt,
-}
-
-impl<X> Interruptible<'_, X> {
-    fn check(&self) -> Result<(), CampaignError> {
-        if self.interrupt.is_over() {
-            return Err(CampaignError::Interrupted);
-        }
-        Ok(())
-    }
-}
-
-impl<R, X: Executor<R, Error: Into<CampaignError>>> Executor<R> for Interruptible<'_, X> {
-    type Error = CampaignError;
-
-    fn judge(&mut self, case: &Case<R>, check: CheckRef) -> Result<Vec<Violation>, CampaignError> {
-        self.check()?;
-        self.executor.judge(case, check).map_err(Into::into)
-    }
-
-    fn locate(
-        &mut self,
-        case: &Case<R>,
-        violation: &Violation,
-    ) -> Result<Option<Site>, CampaignError> {
-        self.check()?;
-        self.executor.locate(case, violation).map_err(Into::into)
-    }
-
-    fn start_fresh(&mut self) {
-        self.executor.start_fresh();
-    }
-
-    fn subject(&self) -> Subject {
-        self.executor.subject()
     }
 }
 

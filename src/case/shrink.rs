@@ -1,5 +1,5 @@
-//! Structural shrinking: removes steps and operations, and resets each field to its dry-run value
-//! unless the finding needs it.
+//! Structural shrinking: fewer steps, fewer operations, and every field back at its dry-run value unless
+//! the finding needs it.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -9,23 +9,24 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::shrink_text::Numbers;
-use super::{Case, MANY_STEPS, Step, tree};
+use super::tree::{self, Numbers};
+use super::{Case, Step};
+use crate::observation::MANY_STEPS;
 use crate::wire::{Vocabulary, in_full};
 
-/// Limits of the search for a smaller case.
+/// When to stop shrinking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShrinkLimits {
     /// The most candidates to try.
     pub candidates: u32,
-    /// The longest time to search.
+    /// The longest time to take.
     pub time: Duration,
-    /// The way to shrink numbers.
+    /// How small numbers become.
     pub numbers: Numbers,
 }
 
 impl ShrinkLimits {
-    /// The default: 20,000 candidates, 20 seconds, least numbers.
+    /// 20,000 candidates, 20 seconds.
     pub const DEFAULT: Self = Self {
         candidates: 20_000,
         time: Duration::from_secs(20),
@@ -39,31 +40,30 @@ impl Default for ShrinkLimits {
     }
 }
 
-/// The result of shrinking.
+/// What shrinking came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shrunk<R> {
-    /// The smallest case that was found.
+    /// The smallest case found.
     pub case: Case<R>,
-    /// The number of candidates that were tried.
+    /// How many candidates were tried.
     pub candidates: u32,
-    /// Whether no smaller candidate was left; otherwise a limit ended the search.
+    /// Whether no smaller candidate is left; otherwise a limit ended the search.
     pub minimal: bool,
 }
 
 impl<R: Vocabulary> Case<R> {
-    /// Makes the case smaller as long as `fails` returns true for the result.
+    /// Makes the case smaller as long as `fails` says that the finding is still there.
     ///
-    /// The result is the case itself or one that `fails` accepted. Equal steps in a row are merged.
+    /// The result is the case itself or one that `fails` accepted, with equal steps in a row written as one.
     pub fn shrink(&self, limits: ShrinkLimits, mut fails: impl FnMut(&Self) -> bool) -> Shrunk<R> {
         let Ok(shrunk) = self.try_shrink(limits, |case| Ok::<_, Infallible>(fails(case)));
         shrunk
     }
 
-    /// Shrinks like [`Case::shrink`] with a `fails` that may return an error, which ends the
-    /// search.
+    /// The same with a `fails` that may fail itself, which ends the search.
     ///
     /// # Errors
-    /// Returns the first error of `fails`.
+    /// The first of `fails`.
     pub fn try_shrink<E>(
         &self,
         limits: ShrinkLimits,
@@ -78,11 +78,10 @@ impl<R: Vocabulary> Case<R> {
         }
     }
 
-    /// Shrinks like [`Case::try_shrink`], but only removes whole steps, requests and operations.
-    /// This takes few tries.
+    /// The same with whole steps, requests and operations only: what is left of the case's structure, in few tries.
     ///
     /// # Errors
-    /// Returns the first error of `fails`.
+    /// As [`Case::try_shrink`].
     pub fn try_shrink_structure<E>(
         &self,
         limits: ShrinkLimits,
@@ -97,11 +96,11 @@ impl<R: Vocabulary> Case<R> {
 struct Search<R, F, E> {
     best: Case<R>,
     fails: F,
-    /// The error of `fails`, which ends the search.
+    /// What `fails` failed with.
     error: Option<E>,
     left: u32,
     numbers: Numbers,
-    /// The deadline; `None` if there is none.
+    /// `None` where there is no end of time.
     until: Option<Instant>,
 }
 
@@ -130,52 +129,48 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         }
     }
 
-    /// Makes one pass over steps, whole requests and operations. Returns whether the case became
-    /// smaller.
+    /// One pass over steps, whole requests and operations; whether it made the case smaller.
     fn structure(&mut self) -> bool {
         self.best.merge();
         let mut smaller = self.only_the_last() || self.fewer_requests();
         self.best.merge();
         smaller |= self.fewer_times();
         smaller |= self.drop_steps();
-        for index in self.indices() {
+        for place in self.places() {
             if self.is_over() {
                 break;
             }
-            smaller |= self.drop_program(index);
-            smaller |= self.first_function(index);
-            smaller |= self.drop_operations(index);
+            smaller |= self.drop_program(place);
+            smaller |= self.first_function(place);
+            smaller |= self.drop_operations(place);
         }
         smaller
     }
 
-    /// Makes one pass over the content of requests and operations. Returns whether the case became
-    /// smaller.
+    /// One pass over what is in requests and operations; whether it made the case smaller.
     fn values(&mut self) -> bool {
         let mut smaller = false;
-        for index in self.indices() {
+        for place in self.places() {
             if self.is_over() {
                 break;
             }
-            // Equal steps change together.
-            let (before, of) = (&self.best.steps[..index], &self.best.steps[index]);
+            // Those that are equal changed together.
+            let (before, of) = (&self.best.steps[..place], &self.best.steps[place]);
             if self.has_many() && before.iter().any(|step| step.is_same_call(of)) {
                 continue;
             }
-            smaller |= self.shrink_request(index);
-            smaller |= self.shrink_program(index);
+            smaller |= self.shrink_request(place);
+            smaller |= self.shrink_program(place);
         }
         smaller
     }
 
-    /// Returns the current indices of the steps. Shrinking requests and programs does not change
-    /// their number.
-    fn indices(&self) -> Range<usize> {
+    /// The places of the steps. Their number is that of now: requests and programs shrink, steps stay.
+    fn places(&self) -> Range<usize> {
         0..self.best.steps.len()
     }
 
-    /// Returns whether a limit is reached. Callers check this before they make a candidate, because
-    /// a candidate of a long case takes long to make.
+    /// Whether a limit is reached. Asked before a candidate is made: making one of a long case takes long too.
     fn is_over(&self) -> bool {
         self.error.is_some()
             || self.left == 0
@@ -198,13 +193,12 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         true
     }
 
-    /// Returns whether the finding may need many calls. The steps of such a case shrink without
-    /// becoming fewer.
+    /// Whether the finding may be one of many calls: these are made smaller without making them fewer.
     fn has_many(&self) -> bool {
         self.best.dispatches() >= MANY_STEPS
     }
 
-    /// Reduces many steps to the last few, if that is accepted.
+    /// Of many steps the last few, if these will do.
     fn only_the_last(&mut self) -> bool {
         self.has_many()
             && [1, 8, 32].into_iter().any(|few| {
@@ -213,9 +207,8 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
             })
     }
 
-    /// Halves the number of distinct steps of a long case, as often as that is accepted, and keeps
-    /// the number of dispatches: the finding may need them. The distinct step that ends the session
-    /// is tried alone first, because it is often the cause.
+    /// Of many steps as many, but with half of the different ones, as often as it goes: what comes of many calls may need
+    /// their number. What a session ends with is often what it needs, so that it is tried alone first.
     fn fewer_requests(&mut self) -> bool {
         let mut smaller = false;
         while self.has_many() && !self.is_over() {
@@ -238,8 +231,7 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         smaller
     }
 
-    /// Returns a number for each step, which is the same for steps that differ only in `times`. The
-    /// last step has the largest number.
+    /// For each step a number, the same for those that are equal but for their times; the last step has the largest.
     fn kinds(&self) -> Vec<usize> {
         let text = |step: &Step<R>| serde_json::to_string(&(&step.request, &step.program)).ok();
         let mut seen = HashMap::new();
@@ -253,8 +245,7 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         numbers.map(|number| seen.len() - 1 - number).collect()
     }
 
-    /// Returns a case of the steps with these numbers only, in the same order and with as many
-    /// dispatches: their `times` are scaled up.
+    /// As many dispatches, of these kinds of step alone: each comes where it did, so many times more.
     fn as_many_of(&self, kinds: &[usize], kept: Range<usize>) -> Case<R> {
         let steps = self.best.steps.iter().zip(kinds);
         let steps = steps.filter(|(_, kind)| kept.contains(kind));
@@ -262,11 +253,11 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
             steps: steps.map(|(step, _)| step.clone()).collect(),
         };
         let (all, left) = (self.best.dispatches() as u64, case.dispatches() as u64);
-        let (mut before, mut assigned) = (0, 0);
+        let (mut before, mut told) = (0, 0);
         for step in &mut case.steps {
             before += u64::from(step.times.get());
-            let times = before * all / left - assigned;
-            assigned += times;
+            let times = before * all / left - told;
+            told += times;
             let times = u32::try_from(times).ok().and_then(NonZeroU32::new);
             step.times = times.unwrap_or(step.times);
         }
@@ -274,21 +265,20 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         case
     }
 
-    /// Reduces the `times` of each step to the least that is accepted, by bisection: thousands of
-    /// calls take a dozen tries.
+    /// Each step as few times as will do, found by halving: thousands of calls are a dozen tries.
     fn fewer_times(&mut self) -> bool {
         let mut smaller = false;
-        for index in self.indices() {
+        for place in self.places() {
             let mut least = 1;
             while !self.is_over() {
-                let times = self.best.steps[index].times.get();
+                let times = self.best.steps[place].times.get();
                 if least >= times {
                     break;
                 }
                 let middle = least + (times - least) / 2;
                 let mut candidate = self.best.clone();
                 if let Some(times) = NonZeroU32::new(middle) {
-                    candidate.steps[index].times = times;
+                    candidate.steps[place].times = times;
                 }
                 if self.accepts(candidate) {
                     smaller = true
@@ -309,16 +299,16 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         })
     }
 
-    fn drop_operations(&mut self, index: usize) -> bool {
-        let program = move |case: &Case<R>| case.steps[index].program.clone();
+    fn drop_operations(&mut self, place: usize) -> bool {
+        let program = move |case: &Case<R>| case.steps[place].program.clone();
         let operations = move |case: &Case<R>| program(case).map_or(0, |program| program.0.len());
         self.drop_parts(operations, |case, part| {
-            let program = case.steps[index].program.as_mut();
+            let program = case.steps[place].program.as_mut();
             program.is_some_and(|program| program.0.drain(part).count() > 0)
         })
     }
 
-    /// Removes half of the parts, a quarter, …, one. `without` returns whether the rest is a case.
+    /// Without half of the parts, a quarter, …, one. `without` says whether what is left is a case.
     fn drop_parts(
         &mut self,
         parts: impl Fn(&Case<R>) -> usize,
@@ -342,34 +332,34 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         smaller
     }
 
-    fn drop_program(&mut self, index: usize) -> bool {
-        let step = &self.best.steps[index];
+    fn drop_program(&mut self, place: usize) -> bool {
+        let step = &self.best.steps[place];
         step.program.is_some() && {
             let step = Step {
                 program: None,
                 ..step.clone()
             };
-            self.replace(index, step)
+            self.replace(place, step)
         }
     }
 
-    /// Moves the program into the first function's dry-run request.
-    fn first_function(&mut self, index: usize) -> bool {
-        let step = &self.best.steps[index];
-        step.program.is_some() && step.request.function_index() != 0 && {
+    /// The program in the first function's dry-run request.
+    fn first_function(&mut self, place: usize) -> bool {
+        let step = &self.best.steps[place];
+        step.program.is_some() && step.request.place() != 0 && {
             let step = Step {
                 request: R::dry_run(0),
                 ..step.clone()
             };
-            self.replace(index, step)
+            self.replace(place, step)
         }
     }
 
-    /// Replaces the step at `index`; in a long case, all steps equal to it.
-    fn replace(&mut self, index: usize, step: Step<R>) -> bool {
+    /// Another step in this place; of many steps, in the place of all that are equal to it.
+    fn replace(&mut self, place: usize, step: Step<R>) -> bool {
         let mut candidate = self.best.clone();
         if self.has_many() {
-            let old = &self.best.steps[index];
+            let old = &self.best.steps[place];
             let same = candidate.steps.iter_mut();
             for other in same.filter(|other| other.is_same_call(old)) {
                 let times = other.times;
@@ -379,44 +369,43 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
                 };
             }
         } else {
-            candidate.steps[index] = step;
+            candidate.steps[place] = step;
         }
         self.accepts(candidate)
     }
 
-    fn shrink_request(&mut self, index: usize) -> bool {
-        let request = &self.best.steps[index].request;
-        let target = serde_json::to_value(R::dry_run(request.function_index()));
+    fn shrink_request(&mut self, place: usize) -> bool {
+        let request = &self.best.steps[place].request;
+        let target = serde_json::to_value(R::dry_run(request.place()));
         let (Ok(root), Ok(target)) = (serde_json::to_value(request), target) else {
             return false;
         };
-        // Texts are shrunk in full, even if they are in compact form.
+        // Texts shrink as texts, however they are written.
         let (root, target) = (in_full(&root), in_full(&target));
-        self.shrink_tree(index, root, &target, |step, root| {
+        self.shrink_tree(place, root, &target, |step, root| {
             step.request = serde_json::from_value(root).ok()?;
             Some(())
         })
     }
 
-    fn shrink_program(&mut self, index: usize) -> bool {
-        let Some(program) = &self.best.steps[index].program else {
+    fn shrink_program(&mut self, place: usize) -> bool {
+        let Some(program) = &self.best.steps[place].program else {
             return false;
         };
         let Ok(root) = serde_json::to_value(program) else {
             return false;
         };
         let target = Value::Array(Vec::new());
-        self.shrink_tree(index, root, &target, |step, root| {
+        self.shrink_tree(place, root, &target, |step, root| {
             step.program = Some(serde_json::from_value(root).ok()?);
             Some(())
         })
     }
 
-    /// Shrinks a part of a step as a JSON tree. `change` puts the tree into the step and returns
-    /// `None` if it does not deserialize.
+    /// Shrinks a part of a step as a tree of JSON. `change` puts it into the step, if it reads back.
     fn shrink_tree(
         &mut self,
-        index: usize,
+        place: usize,
         mut root: Value,
         target: &Value,
         change: impl Fn(&mut Step<R>, Value) -> Option<()>,
@@ -426,9 +415,9 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
             if self.is_over() {
                 return ControlFlow::Break(());
             }
-            let mut step = self.best.steps[index].clone();
+            let mut step = self.best.steps[place].clone();
             let reads_back = change(&mut step, root.clone()).is_some();
-            let accepted = reads_back && self.replace(index, step);
+            let accepted = reads_back && self.replace(place, step);
             smaller |= accepted;
             ControlFlow::Continue(accepted)
         });

@@ -1,5 +1,5 @@
-//! Requests and programs as trees of JSON. Shrinking and mutation work on them, so no request type
-//! needs code for either. A tree that does not deserialize is not a candidate.
+//! Requests and programs as trees of JSON: shrinking and mutation work on these, so that no request type
+//! needs code of its own for either. A tree that does not read back is no candidate.
 
 use std::ops::ControlFlow;
 
@@ -7,20 +7,28 @@ use arbitrary::Unstructured;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
-use super::shrink_text::{Numbers, shorten};
+use super::shorten::shorten;
 use crate::wire::{Json, Vocabulary};
 
-/// A callback that returns whether a tree is accepted, or ends the search.
+/// Says whether a tree is accepted, or ends the search.
 pub(crate) type Keep<'k> = &'k mut dyn FnMut(&Value) -> ControlFlow<(), bool>;
 
-/// Returns the fields of an object sorted by name. If another crate in the build enables
-/// `preserve_order` of `serde_json`, the object has another order, which must not change what is
-/// drawn or tried.
+/// What becomes of a number that cannot be as in the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// The least that will do.
+    Least,
+    /// Zero, or what it is: at the least that will do a measurement may come to this or that.
+    AsTheyAre,
+}
+
+/// The fields of an object in the order of their names, whatever order the object keeps: in whose tree `serde_json` has
+/// `preserve_order`, that is another one, and what is drawn or tried in it would be too.
 pub(crate) fn fields(object: &Map<String, Value>) -> Vec<(&String, &Value)> {
     in_order(object)
 }
 
-/// Sorts fields by name; see [`fields`].
+/// See [`fields`], of an object in whatever order it comes.
 fn in_order<'f>(
     fields: impl IntoIterator<Item = (&'f String, &'f Value)>,
 ) -> Vec<(&'f String, &'f Value)> {
@@ -29,21 +37,21 @@ fn in_order<'f>(
     fields
 }
 
-/// Returns the JSON text of a value, with fields sorted by name.
+/// The text of a value, with fields in the order of their names.
 pub(crate) fn text(value: &Value) -> String {
     sorted(value.clone()).to_string()
 }
 
-/// Returns the value with fields sorted by name.
+/// The value with fields in the order of their names.
 pub(crate) fn sorted(mut value: Value) -> Value {
     value.sort_all_objects();
     value
 }
 
-/// Makes the tree smaller, towards `target`, as long as `keep` accepts the result. From the root
-/// down, it replaces each node with its counterpart in the target, then with simpler values.
+/// Makes the tree smaller, towards `target`, as long as `keep` accepts the result. From the root down,
+/// every node is replaced by its counterpart in the target, then by simpler values of its own.
 pub(crate) fn shrink(root: &mut Value, target: &Value, numbers: Numbers, keep: Keep<'_>) {
-    // If the search ends early, the tree is the last accepted one.
+    // An end of the search leaves what was accepted last.
     let _ = shrink_at(root, "", Some(target), numbers, keep);
 }
 
@@ -54,21 +62,21 @@ fn shrink_at(
     numbers: Numbers,
     keep: Keep<'_>,
 ) -> ControlFlow<()> {
-    // Terminates, because each accepted candidate is strictly simpler.
+    // Each accepted candidate is strictly simpler, so this ends.
     while let Some(node) = root.pointer(path).cloned() {
         if Some(&node) == target {
             return ControlFlow::Continue(());
         }
         let mut accepted = ControlFlow::Continue(false);
         for candidate in candidates(&node, target, numbers) {
-            replace(root, path, candidate);
+            place(root, path, candidate);
             accepted = keep(root);
             if accepted != ControlFlow::Continue(false) {
                 break;
             }
         }
         if accepted != ControlFlow::Continue(true) {
-            replace(root, path, node);
+            place(root, path, node);
         }
         if !accepted? {
             break;
@@ -78,7 +86,7 @@ fn shrink_at(
         return shrink_text(root, path, &text, numbers, keep);
     }
     let children: Vec<String> = match root.pointer(path) {
-        // From the back, so that a removal does not move the items that follow.
+        // From the back, so that removals do not move what is still to come.
         Some(Value::Array(items)) => (0..items.len()).rev().map(|i| i.to_string()).collect(),
         Some(Value::Object(object)) => fields(object)
             .into_iter()
@@ -97,7 +105,7 @@ fn shrink_at(
     ControlFlow::Continue(())
 }
 
-/// Shortens the text at a path.
+/// Shortens the text at this path.
 fn shrink_text(
     root: &mut Value,
     path: &str,
@@ -107,14 +115,14 @@ fn shrink_text(
 ) -> ControlFlow<()> {
     let mut best = Value::from(text);
     let ended = shorten(text, numbers, &mut |candidate| {
-        replace(root, path, candidate.into());
+        place(root, path, candidate.into());
         let accepted = keep(root)?;
         if accepted {
             best = candidate.into();
         }
         ControlFlow::Continue(accepted)
     });
-    replace(root, path, best);
+    place(root, path, best);
     ended
 }
 
@@ -127,21 +135,21 @@ fn child_path(path: &str, key: &str) -> String {
 fn push_key(path: &mut String, key: &str) {
     path.push('/');
     if key.contains(['~', '/']) {
-        // Escaped as in JSON pointers (RFC 6901).
+        // The escapes of JSON pointers, RFC 6901.
         path.push_str(&key.replace('~', "~0").replace('/', "~1"));
     } else {
         path.push_str(key);
     }
 }
 
-/// Replaces the value at a path, if the path exists.
-pub(crate) fn replace(root: &mut Value, path: &str, value: Value) {
+/// Puts a value where the path leads, if it leads anywhere.
+pub(crate) fn place(root: &mut Value, path: &str, value: Value) {
     if let Some(node) = root.pointer_mut(path) {
         *node = value;
     }
 }
 
-/// Returns simpler values than this one, the simplest first.
+/// Simpler values than this one, the boldest first.
 fn candidates(value: &Value, target: Option<&Value>, numbers: Numbers) -> Vec<Value> {
     let mut simpler: Vec<Value> = target.cloned().into_iter().collect();
     match value {
@@ -149,7 +157,7 @@ fn candidates(value: &Value, target: Option<&Value>, numbers: Numbers) -> Vec<Va
         Value::Bool(_) => simpler.push(Value::Null),
         Value::Number(number) => {
             simpler.push(Value::Null);
-            // Zero, then half of the number, then ever smaller steps: a binary search.
+            // Zero, then half of the way, then ever smaller steps: the number is found by halving.
             let halves = |n: u64| (0..64).map(move |by| n >> by).take_while(|step| *step > 0);
             if numbers == Numbers::AsTheyAre {
                 simpler.push(Value::from(0));
@@ -179,8 +187,7 @@ fn candidates(value: &Value, target: Option<&Value>, numbers: Numbers) -> Vec<Va
             simpler.push(Value::Null);
             simpler.extend(shallower(value));
             let fields = fields(object);
-            // The value of a field may replace the object: an inner value, or the unit of a
-            // repeated text.
+            // What a field holds may do in place of the whole: an inner value, a repeated text's unit.
             simpler.extend(fields.iter().map(|(_, inner)| (*inner).clone()));
             simpler.extend(fields.iter().map(|(key, _)| {
                 let mut others = object.clone();
@@ -193,8 +200,7 @@ fn candidates(value: &Value, target: Option<&Value>, numbers: Numbers) -> Vec<Va
     simpler
 }
 
-/// Returns inner values of JSON that is nested too deep to be written plainly: the one at half of
-/// the depth, and the outermost one.
+/// What is inside of JSON that is nested too deep to be written as it is: half of the levels in, and one.
 fn shallower(value: &Value) -> Vec<Value> {
     let Ok(Json(deep)) = Json::deserialize(value) else {
         return Vec::new();
@@ -213,8 +219,8 @@ fn shallower(value: &Value) -> Vec<Value> {
     levels.into_iter().flatten().filter_map(write).collect()
 }
 
-/// Replaces one random subtree with its counterpart in `donor`.
-pub(crate) fn splice(
+/// Replaces one random subtree by its counterpart in `donor`.
+pub(super) fn splice(
     root: &mut Value,
     donor: &Value,
     u: &mut Unstructured<'_>,
@@ -234,23 +240,23 @@ pub(crate) fn splice(
         (here, there) = (next, other);
         path += &step;
     }
-    replace(root, &path, there.clone());
+    place(root, &path, there.clone());
     Ok(())
 }
 
-/// Returns whether a path leads through a list.
+/// Whether a path leads into a list.
 pub(crate) fn is_in_a_list(path: &str) -> bool {
     path.split('/').any(|key| key.parse::<usize>().is_ok())
 }
 
-/// Returns the paths of all values for which `is` holds, as JSON pointers.
+/// The paths of all values that are such, as JSON pointers.
 pub(crate) fn paths(root: &Value, is: impl Fn(&Value) -> bool) -> Vec<String> {
     let nodes = nodes(root).into_iter().filter(|(_, value)| is(value));
     nodes.map(|(path, _)| path).collect()
 }
 
-/// Returns all values with their paths as JSON pointers. This takes memory for each path: use
-/// [`visit`] for JSON from a plugin.
+/// All values, with their paths as JSON pointers. They take as much memory as the values times the length of their paths:
+/// of what a plugin made, see [`visit`].
 pub(crate) fn nodes(root: &Value) -> Vec<(String, &Value)> {
     let mut nodes = Vec::new();
     visit(root, &mut String::new(), &mut |path, value| {
@@ -259,8 +265,7 @@ pub(crate) fn nodes(root: &Value) -> Vec<(String, &Value)> {
     nodes
 }
 
-/// Calls `show` with each value and its path as a JSON pointer that begins with `path`. The fields
-/// of an object and the items of a list come in reverse.
+/// Shows all values with their paths as JSON pointers, behind this one; of each object and list the last first.
 pub(crate) fn visit<'v>(
     value: &'v Value,
     path: &mut String,
@@ -280,22 +285,21 @@ pub(crate) fn visit<'v>(
         }
         Value::Array(items) => {
             let items = items.iter().enumerate().rev();
-            items.for_each(|(index, value)| inner(&index.to_string(), value));
+            items.for_each(|(place, value)| inner(&place.to_string(), value));
         }
         _ => {}
     }
 }
 
-/// Returns the fields of a request that differ from the dry-run sample, in order, with their
-/// values. The field is a JSON pointer without its leading slash, and is empty if the whole request
-/// differs.
+/// The fields of a request that are otherwise than in the dry-run sample, in order, with what they are; the field's name is
+/// empty where the whole request is otherwise. Escapes are those of JSON pointers.
 pub(crate) fn unlike_the_sample<R: Vocabulary>(request: &R) -> Vec<(String, Value)> {
-    let sample = serde_json::to_value(R::dry_run(request.function_index())).unwrap_or_default();
+    let sample = serde_json::to_value(R::dry_run(request.place())).unwrap_or_default();
     let request = serde_json::to_value(request).unwrap_or_default();
     let differences = differences(&sample, &request).into_iter().rev();
     differences
         .map(|(path, value)| {
-            // The first part is the function's label.
+            // The first part is the function's label once more.
             let field = path.splitn(3, '/').nth(2).unwrap_or_default();
             (field.to_owned(), value)
         })
@@ -306,8 +310,8 @@ fn has_same_names(one: &Map<String, Value>, other: &Map<String, Value>) -> bool 
     one.len() == other.len() && one.keys().all(|name| other.contains_key(name))
 }
 
-/// Returns the paths at which a value differs from the sample, with the values there: the deepest
-/// path that both have, the last one first. A list is compared as a whole.
+/// The places in which a value differs from the sample, the last first and the deepest that both have, with what is there.
+/// Lists are values of their own.
 pub(crate) fn differences(sample: &Value, value: &Value) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     let mut open = vec![(String::new(), sample, value)];
@@ -336,8 +340,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Checks the order of fields itself. The tests of cases, built with the package
-        /// `preserve_order`, check what is drawn from them.
+        /// Of the order of fields: what is drawn from them is held by the tests of cases, together with the package
+        /// `preserve_order`.
         #[test]
         fn fields_come_in_the_order_of_their_names_however_the_object_was_made(
             names in proptest::collection::hash_set(".{0,4}", 0..8)

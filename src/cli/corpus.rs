@@ -1,14 +1,13 @@
-//! `corpus`: keeps folders of cases small.
+//! `corpus`: folders of cases that stay small.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
+use cc_lb_fuzz::campaign::{Entry, Worker, reached, redundant};
 use cc_lb_fuzz::case::Case;
-use cc_lb_fuzz::corpus::{Entry, reached, redundant};
 use cc_lb_fuzz::exit_code;
-use cc_lb_fuzz::untrusted_text::one_line;
-use cc_lb_fuzz::worker::Worker;
+use cc_lb_fuzz::line::one_line;
 use clap::{Args, Subcommand};
 
 use super::cases::{self, CaseFile};
@@ -29,20 +28,20 @@ pub struct CorpusArgs {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print the features that each case alone reaches
+    /// Tell what each case reaches that no other of the corpus does
     Stats {
         /// The corpus
         corpus: PathBuf,
     },
-    /// Add the cases that reach a new feature, as readable files named after it
+    /// Add those cases that reach what none of the corpus does, as readable files named for it
     Add {
-        /// The corpus; created if it is missing
+        /// The corpus; made where there is none
         corpus: PathBuf,
-        /// Cases, or folders of them, such as the corpus of a fuzzer
+        /// The cases, or folders of them: what a fuzzer has grown, say
         #[arg(required = true, value_name = "FILE|DIR")]
         files: Vec<PathBuf>,
     },
-    /// Remove the cases whose features other cases also reach
+    /// Remove the cases that reach nothing which no other does
     Min {
         /// The corpus
         corpus: PathBuf,
@@ -75,19 +74,19 @@ impl Borrow<Entry> for Seed {
     }
 }
 
-/// Measures which features a case reaches.
+/// What tells which features a case reaches.
 struct Reach<'p> {
     worker: Worker,
     plugin: Option<&'p Path>,
 }
 
 impl Reach<'_> {
-    /// The cases with the features that they reach.
+    /// What these cases reach.
     fn seeds(&mut self, cases: Vec<CaseFile>) -> Result<Vec<Seed>, CliError> {
         let seeds = cases.into_iter().map(|(path, case)| {
             let features = self.worker.reach(&case);
             let features = features.map_err(|error| refused(error, self.plugin))?;
-            // The size does not depend on the form of the case file.
+            // The same for both forms of a case.
             let size = case.to_postcard()?.len();
             let entry = Entry { size, features };
             Ok(Seed { path, case, entry })
@@ -95,7 +94,7 @@ impl Reach<'_> {
         seeds.collect()
     }
 
-    /// The cases of a corpus. A link and its target count once.
+    /// The cases of a corpus. A link and the file that it leads to are one.
     fn corpus(&mut self, folder: &Path) -> Result<Vec<Seed>, CliError> {
         let mut files = cases::of_folder(folder)?;
         files.sort_by_key(|(path, _)| path.is_symlink());
@@ -122,7 +121,7 @@ fn stats(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
     }
     let gone = redundant(&seeds).len();
     print(&format!(
-        "{} cases, {steps} steps, {} features; {gone} redundant\n",
+        "{} cases, {steps} steps, {} features; {gone} cases could go\n",
         seeds.len(),
         reached.len()
     ))
@@ -142,10 +141,10 @@ fn add(reach: &mut Reach<'_>, folder: &Path, files: &[PathBuf]) -> Result<(), Cl
             .retain(|feature| !reached.contains(feature));
     }
     new.retain(|seed| !seed.entry.features.is_empty());
-    // Of the new cases, add only those that are needed.
+    // Of what is new, only what is needed.
     let gone = redundant(&new);
     let needed = new.iter().enumerate();
-    let needed = needed.filter(|(index, _)| !gone.contains(index));
+    let needed = needed.filter(|(place, _)| !gone.contains(place));
     for (_, seed) in needed {
         let own: Vec<_> = seed.entry.features.iter().collect();
         let shown = telling(&own);
@@ -160,8 +159,8 @@ fn add(reach: &mut Reach<'_>, folder: &Path, files: &[PathBuf]) -> Result<(), Cl
 fn min(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
     let seeds = reach.corpus(folder)?;
     let gone = redundant(&seeds);
-    for index in &gone {
-        let path = &seeds[*index].path;
+    for place in &gone {
+        let path = &seeds[*place].path;
         std::fs::remove_file(path).map_err(|source| CliError::Write {
             path: path.clone(),
             source,
@@ -180,7 +179,7 @@ fn features(seeds: &[Seed]) -> BTreeSet<String> {
     features.cloned().collect()
 }
 
-/// The most informative feature: not a size.
+/// The feature that says most: no size.
 fn telling<F: AsRef<str>>(features: &[F]) -> &str {
     let features = features.iter().map(AsRef::as_ref);
     features
@@ -188,10 +187,10 @@ fn telling<F: AsRef<str>>(features: &[F]) -> &str {
         .unwrap_or_default()
 }
 
-/// The longest name of a file made from a feature, in characters.
+/// How much of what a case shows its file is named for, in characters.
 const FILE_WORDS_MAX: usize = 80;
 
-/// A file that does not exist yet, named after a feature of its case.
+/// A file that is not there yet, named for what its case shows.
 fn free_path(folder: &Path, feature: &str) -> PathBuf {
     let words = feature.split(|c: char| !c.is_ascii_alphanumeric());
     let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();

@@ -1,10 +1,9 @@
-//! `replay`: runs stored cases.
+//! `replay`: stored cases, step by step.
 
 use std::path::PathBuf;
 
+use cc_lb_fuzz::line::one_line;
 use cc_lb_fuzz::report;
-use cc_lb_fuzz::untrusted_text::one_line;
-use cc_lb_fuzz::worker::Replay;
 use clap::Args;
 
 use super::cases;
@@ -14,7 +13,7 @@ use super::plugin::{PluginArgs, refused};
 
 #[derive(Args)]
 pub struct ReplayArgs {
-    /// Cases to run step by step, or folders of cases to run with one line per case
+    /// The cases to run; of a folder all that lie in it itself, with a summary instead of their steps
     #[arg(required = true, value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
     /// The plugin to run them on [default: the built-in puppet]
@@ -32,9 +31,7 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
     let (mut showing, mut limited) = (0, 0);
     let mut failures = Vec::new();
     for (file, case) in &cases {
-        let Replay {
-            steps, violations, ..
-        } = match worker.replay(case) {
+        let (seen, violations) = match worker.replay(case) {
             Ok(replayed) => replayed,
             Err(error) => {
                 failures.push(refused(error, plugin));
@@ -49,11 +46,11 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
             if cases.len() > 1 {
                 text = one_line(file.display()) + "\n";
             }
-            text += &report::replay_text(case, &steps, &violations);
+            text += &report::replay_text(case, &seen, &violations);
         } else {
-            text = report::replay_line((file, case), &steps, &violations);
+            text = report::replay_line((file, case), &seen, &violations);
         }
-        // If printing fails, the other cases still run and count for the exit code.
+        // Where it cannot be printed, the exit code still says what the others show.
         if failures.is_empty() {
             failures.extend(print_findings(&text).err());
         }

@@ -1,4 +1,4 @@
-//! `run`: runs a campaign.
+//! `run`: a campaign.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::num::NonZeroUsize;
@@ -7,17 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::{CampaignError, Event, Interrupt, Summary};
-use cc_lb_fuzz::case::Case;
+use cc_lb_fuzz::campaign::{
+    Budget, CampaignError, Event, Interrupt, Phase, Plan, Setup, Summary, Workers,
+};
+use cc_lb_fuzz::case::{Case, words};
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::finding::{Finding, Origin};
-use cc_lb_fuzz::generate::{Budget, Phase, Plan, dictionary};
-use cc_lb_fuzz::host::Cause;
-use cc_lb_fuzz::record::Subject;
+use cc_lb_fuzz::line::one_line;
+use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::report::{self, FindingReport, LimitReport, Report};
-use cc_lb_fuzz::untrusted_text::one_line;
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
-use cc_lb_fuzz::worker::{HostKind, Setup, Workers};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -25,11 +24,11 @@ use signal_hook::iterator::Signals;
 
 use super::cases::{self, CaseFile};
 use super::error::CliError;
-use super::output::{self, finish, print, report_finding};
-use super::plugin::{Deny, PluginArgs, refused};
+use super::output::{self, finish, print, tell};
+use super::plugin::{Deny, HostArg, PluginArgs, refused};
 use super::progress::Progress;
-use super::report_file::ReportFile;
-use super::resume::{self, CampaignIdentity, Checkpointer, State};
+use super::report::ReportFile;
+use super::resume::{self, Identity, Keeper, State};
 
 #[derive(Args)]
 pub struct RunArgs {
@@ -37,7 +36,7 @@ pub struct RunArgs {
     plugin: Option<PathBuf>,
     #[command(flatten)]
     options: PluginArgs,
-    /// Number of worker processes; auto is one per processor
+    /// How many processes run cases; auto is one for each processor
     #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = workers)]
     workers: NonZeroUsize,
     /// Stop after this many cases
@@ -46,19 +45,19 @@ pub struct RunArgs {
     /// Stop after this time, such as 10s or 5m [default: 10s]
     #[arg(long, value_parser = humantime::parse_duration)]
     time: Option<Duration>,
-    /// The seed that determines all cases [default: a random one, which is printed]
+    /// The seed that decides all cases [default: a random one, which is printed]
     #[arg(long)]
     seed: Option<u64>,
-    /// Fuzz only this function, such as shape, or one version of it, such as shape_v2; repeatable
+    /// Only this function: its name, such as shape, or with its version, such as shape_v2; repeatable
     #[arg(long = "function", value_name = "FUNCTION")]
     functions: Vec<String>,
-    /// Run only this phase; repeatable [default: all but extremes for a plugin; seeds, random and extremes for the host]
+    /// Only this phase; repeatable [default: all for a plugin, seeds and random for the host]
     #[arg(long = "phase", value_name = "PHASE", value_enum)]
     phases: Vec<Phase>,
-    /// Run the cases in this folder first, in addition to those in the artifacts folder; repeatable
+    /// Run the cases that lie in this folder itself first, those in the folder of artifacts too; repeatable
     #[arg(long, value_name = "DIR")]
     corpus: Vec<PathBuf>,
-    /// Resume the last campaign with the same flags that was interrupted or killed
+    /// Go on with the campaign that was interrupted or killed last, with the same flags
     #[arg(long, conflicts_with = "seed")]
     resume: bool,
     /// Write a report, such as html=report.html; repeatable. Formats: html, json, junit, markdown, sarif
@@ -77,11 +76,11 @@ fn workers(text: &str) -> Result<NonZeroUsize, String> {
         "auto" => Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
         number => number
             .parse()
-            .map_err(|_| "expected auto or a number from 1".to_owned()),
+            .map_err(|_| "it is auto, or a number from 1".to_owned()),
     }
 }
 
-/// A random seed below 2^53, which every JSON reader represents exactly.
+/// A seed that any reader of a report takes for the number that it is: below 2^53.
 fn random_seed() -> u64 {
     RandomState::new().build_hasher().finish() >> 11
 }
@@ -92,7 +91,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     let mut plan = args.plan(workers.setup())?;
     args.check_places()?;
     let found_on = workers.setup().fingerprint();
-    let identity = CampaignIdentity::new(&args.what(), plugin, &args.flags(), workers.setup());
+    let identity = Identity::new(&args.what(), plugin, &args.flags(), workers.setup());
     let mut state = State::new(&identity, plan.seed);
     if args.resume {
         state = resume::read(&args.artifacts, &identity)?;
@@ -110,22 +109,22 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     };
     let (what, seed) = (args.what(), plan.seed);
     print_unless_quiet(&format!("fuzzing {what}; seed {seed}{from}\n\n"))?;
-    let mut checkpointer = Checkpointer::new(&args.artifacts, &identity, state);
+    let mut keeper = Keeper::new(&args.artifacts, &identity, state);
     let mut progress = Progress::new(plan.budget, args.quiet);
     let found = Arc::new(AtomicBool::new(false));
     listen_for_signals(workers.interrupt(), Arc::clone(&found))?;
     let (mut failures, mut findings) = (Vec::new(), Vec::new());
     let ended = workers.run(&plan, args.workers, &mut |event| match event {
         Event::Progress(summary) => {
-            progress.update(summary);
-            checkpointer.update(summary);
+            progress.tell(summary);
+            keeper.tell(summary);
         }
         Event::Finding(finding) => {
             let is_sure = finding.origin != Origin::Unexamined { certain: false };
             found.fetch_or(is_sure && !finding.violation.is_limit(), Ordering::Relaxed);
             let stored = stored_at(finding, &earlier);
-            let report_finding = || {
-                report_finding(
+            let tell = || {
+                tell(
                     finding,
                     stored,
                     &args.artifacts,
@@ -134,7 +133,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
                     &found_on,
                 )
             };
-            let (replay, told) = progress.suspend(report_finding);
+            let (replay, told) = progress.suspend(tell);
             findings.push(FindingReport::new(finding, replay));
             failures.extend(told.err());
         }
@@ -145,8 +144,8 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
         Err(CampaignError::Ended { summary, source }) => (*summary, Some(refused(*source, plugin))),
         Err(error) => return Err(refused(error, plugin)),
     };
-    found.fetch_or(summary.unexamined_certain > 0, Ordering::Relaxed);
-    checkpointer.end(&summary);
+    found.fetch_or(summary.unexamined_for_sure > 0, Ordering::Relaxed);
+    keeper.end(&summary);
     let ends = report::summary_text(&summary) + &args.hint(&summary);
     failures.extend(print_unless_quiet(&ends).err());
     let mut report = Report::new(args.what(), &plan, &summary);
@@ -164,11 +163,11 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     finish(found.load(Ordering::Relaxed), failures)
 }
 
-/// How long the process lives on after the second signal, if a write blocks.
+/// How long after an end was asked for twice the process lives on, should something that is written to not take it.
 const LAST_WRITES: Duration = Duration::from_secs(30);
 
-/// Ctrl-C, SIGTERM and SIGHUP end the campaign: the first signal soon, the second at once. Findings are reported either
-/// way. SIGHUP stays ignored if it is already, as under `nohup`.
+/// Ctrl-C, SIGTERM and the end of the terminal end the campaign: the first soon, the second at once. Whatever was found is told
+/// either way. The end of the terminal stays ignored where it is already, as by `nohup`.
 fn listen_for_signals(interrupt: Interrupt, found: Arc<AtomicBool>) -> Result<(), CliError> {
     let mut asked = vec![SIGINT, SIGTERM];
     if ignored_signals() & (1 << (SIGHUP - 1)) == 0 {
@@ -186,7 +185,7 @@ fn listen_for_signals(interrupt: Interrupt, found: Arc<AtomicBool>) -> Result<()
     Ok(())
 }
 
-/// The mask of the signals that this process inherited as ignored; 0 if the system does not report it.
+/// The signals that this process was started to ignore, a bit each from the first on; none where the system does not tell.
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -206,7 +205,7 @@ fn end_at_last(found: Arc<AtomicBool>) {
     });
 }
 
-/// The file that already contains the case of a finding.
+/// The file that has the case of a finding already.
 fn stored_at<'e>(finding: &Finding, earlier: &'e [CaseFile]) -> Option<&'e Path> {
     let mut earlier = earlier.iter();
     let stored = earlier.find(|(_, case)| *case == finding.case);
@@ -221,9 +220,9 @@ impl RunArgs {
             Subject::Puppet => Plan::puppet::<Request>(0, 0),
             Subject::Plugin => Plan::plugin::<Request>(0, 0),
         };
-        plan.generator.functions = Request::function_indices(&self.functions)?;
+        plan.menu.functions = Request::places(&self.functions)?;
         if setup.subject == Subject::Plugin {
-            plan.generator.dictionary = dictionary(&setup.wasm);
+            plan.menu.words = words(&setup.wasm);
         }
         if !self.phases.is_empty() {
             plan.phases = self.phases.clone();
@@ -238,20 +237,20 @@ impl RunArgs {
         })
     }
 
-    /// Checks before the work that everything can be written.
+    /// What cannot be written is told before an hour of work, not behind it.
     fn check_places(&self) -> Result<(), CliError> {
         output::check_folder(&self.artifacts)?;
-        for (index, report) in self.reports.iter().enumerate() {
+        for (place, report) in self.reports.iter().enumerate() {
             report.prepare()?;
-            let mut before = self.reports[..index].iter();
+            let mut before = self.reports[..place].iter();
             if before.any(|other| report.overwrites(other)) {
-                return Err(report.failed(&"another report has the same file"));
+                return Err(report.failed(&"another one is written to it"));
             }
         }
         Ok(())
     }
 
-    /// The cases of all corpora.
+    /// The cases of corpora.
     fn corpus(&self) -> Result<Vec<Case>, CliError> {
         let mut cases = Vec::new();
         for folder in &self.corpus {
@@ -261,7 +260,7 @@ impl RunArgs {
         Ok(cases)
     }
 
-    /// The cases of earlier findings. They run first, unless only other phases were requested.
+    /// The cases of what was found before, which run first, but where other phases are asked for.
     fn earlier(&self, plan: &Plan) -> Result<Vec<CaseFile>, CliError> {
         if !plan.phases.contains(&Phase::Seeds) && !self.resume {
             return Ok(Vec::new());
@@ -269,7 +268,7 @@ impl RunArgs {
         cases::of_folder_if_any(&self.artifacts)
     }
 
-    /// The flags that determine, with the plugin, the cases of a seed and the host that runs them.
+    /// What decides, beside the plugin, which cases a seed has, and on what they run.
     fn flags(&self) -> String {
         let mut flags = self.options.as_flags();
         for function in &self.functions {
@@ -281,8 +280,8 @@ impl RunArgs {
         flags
     }
 
-    /// Writes the reports, and those that contain the limits of requests once more when these are measured: that takes long
-    /// and may be interrupted. A report that cannot be written does not stop the others.
+    /// Writes the reports, and those that tell the limits of requests once more when these are measured: that takes long,
+    /// and may be ended. Whatever could not be written, the others are.
     fn write_reports(&self, report: &mut Report, workers: &Workers) -> Vec<CliError> {
         let written = self
             .reports
@@ -302,29 +301,25 @@ impl RunArgs {
         failures
     }
 
-    /// The limits of requests, for reports that contain them. Empty if a signal interrupted it.
+    /// How large requests may be, for reports that tell it. A signal ends it: then none is known.
     fn limits(&self, workers: &Workers) -> Result<Vec<LimitReport>, CliError> {
         let asked = self.reports.iter().any(ReportFile::tells_limits);
-        let guarded = self.options.host == HostKind::Guarded;
+        let guarded = self.options.host == HostArg::Guarded;
         let is_over = workers.interrupt().is_requested();
         if self.plugin.is_none() || !asked || !guarded || is_over {
             return Ok(Vec::new());
         }
-        match workers
-            .worker()
-            .limits(&Request::function_indices(&self.functions)?)
-        {
+        match workers.worker().limits(&Request::places(&self.functions)?) {
             Ok(limits) => Ok(limits.iter().map(LimitReport::from).collect()),
             Err(CampaignError::Interrupted) => Ok(Vec::new()),
             Err(error) => Err(refused(error, self.plugin.as_deref())),
         }
     }
 
-    /// A hint for the plugin's author.
+    /// What a plugin's author may want to ask next.
     fn hint(&self, summary: &Summary) -> String {
-        let kind = Cause::GuestError(String::new()).kind();
         let functions = summary.functions.iter();
-        let refusals = functions.filter_map(|stats| stats.counts.fallbacks.get(kind));
+        let refusals = functions.filter_map(|stats| stats.counts.fallbacks.get("guest error"));
         match refusals.sum::<u64>() {
             refused @ 1..
                 if self.plugin.is_some() && !self.options.deny.contains(&Deny::Refused) =>
@@ -337,12 +332,12 @@ impl RunArgs {
         }
     }
 
-    /// What is fuzzed, for people.
+    /// What is fuzzed, in words.
     fn what(&self) -> String {
         match (&self.plugin, self.options.host) {
             (Some(path), _) => one_line(path.display()),
-            (None, HostKind::Guarded) => "the host, with the puppet".to_owned(),
-            (None, HostKind::Reference) => "the published host, with the puppet".to_owned(),
+            (None, HostArg::Guarded) => "the host, with the puppet".to_owned(),
+            (None, HostArg::Reference) => "the published host, with the puppet".to_owned(),
         }
     }
 }

@@ -1,11 +1,12 @@
-//! `show`: prints a stored case.
+//! `show`: a stored case, to read or to paste.
 
 use std::path::PathBuf;
 
 use cc_lb_fuzz::case::Case;
-use cc_lb_fuzz::untrusted_text::in_json;
+use cc_lb_fuzz::exit_code;
+use cc_lb_fuzz::line::in_json;
+use cc_lb_fuzz::report;
 use cc_lb_fuzz::wire::Request;
-use cc_lb_fuzz::{exit_code, report};
 use clap::{Args, ValueEnum};
 
 use super::error::CliError;
@@ -15,10 +16,10 @@ use super::output::{print, print_bytes};
 pub struct ShowArgs {
     /// The case
     file: PathBuf,
-    /// The output format
+    /// As what it is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// The plugin file that the generated test reads
+    /// The plugin that the code of a test reads
     #[arg(long, default_value = "plugin.wasm")]
     plugin: PathBuf,
 }
@@ -28,9 +29,9 @@ enum Format {
     /// What differs from the dry-run sample
     #[default]
     Text,
-    /// The case as JSON, as in readable case files
+    /// The readable form of a case file
     Json,
-    /// A test to paste into the tests of the plugin
+    /// A test to paste into those of the plugin
     Rust,
 }
 

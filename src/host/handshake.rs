@@ -1,10 +1,8 @@
-//! The handshake: the host's offer, the plugin's answer, and the checks of the answer.
+//! The handshake: what the host offers, what the plugin answers, and which answers are refused.
 //!
-//! The rules are those of `cc_lb_runtime_protocol::handshake` 0.1.0, and the error is that of
+//! A discrepancy here is a session that opens on terms nobody offered, or a sound plugin that is turned
+//! away. The rules are those of `cc_lb_runtime_protocol::handshake` 0.1.0, and the error is that of
 //! `cc_lb_plugin_conformance::handshake` 0.1.0.
-//!
-//! Bugs in this module look like a session with terms that were not offered, or a valid plugin that
-//! is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,9 +19,9 @@ use cc_lb_plugin_wire::wire_function::{WireFunction, all_wire_functions};
 use cc_lb_plugin_wire::{v1, v3};
 use thiserror::Error;
 
-use super::cause::{Cause, Decoding};
-use super::compiled_plugin::Instance;
-use crate::untrusted_text::one_line;
+use super::failure::{Cause, Decoding};
+use super::plugin::Instance;
+use crate::line::one_line;
 
 /// The export that answers the handshake.
 pub const HANDSHAKE_EXPORT: &str = "cc_lb_handshake";
@@ -31,43 +29,41 @@ pub const HANDSHAKE_EXPORT: &str = "cc_lb_handshake";
 /// The version of the `_v` envelope that the host offers.
 pub const ENVELOPE_VERSION: u32 = 1;
 
-/// The reason why a session could not be opened. The variants are those of the reference; the
-/// messages are for people and may change. Names and reasons are kept as the plugin sent them, and
-/// displayed in one line.
+/// Why a session could not be opened. The variants are the reference's; the texts are for people and may
+/// change. Names and reasons are as the plugin says them, and in one line where the error is displayed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
     /// The plugin could not be compiled or instantiated.
     #[error("plugin instantiation failed: {}", one_line(reason))]
     Instantiate {
-        /// The error of the runtime.
+        /// What the runtime said.
         reason: String,
     },
-    /// The plugin does not export a handshake.
+    /// The plugin has no handshake.
     #[error("the plugin does not export {HANDSHAKE_EXPORT}")]
     MissingExport,
-    /// The plugin's identity, or a field of its answer or of the offer, violates a rule.
+    /// The plugin's identity, or a field of its answer or of the offer, breaks a rule.
     #[error("invalid identity field {field}: {}", one_line(reason))]
     InvalidIdentity {
-        /// The name of the field.
+        /// The field.
         field: &'static str,
-        /// The rule that it violates.
+        /// The rule that it breaks.
         reason: String,
     },
-    /// A function is declared or chosen, but the module does not export it, or the plugin does not
-    /// declare it.
+    /// A function is declared or chosen, but the module does not have it.
     #[error("the plugin declares {}, but does not implement it", one_line(name))]
     FunctionMissing {
-        /// The name of the function.
+        /// The function's name.
         name: String,
     },
     /// The plugin chose a version below the highest that both sides support.
     #[error(
-        "the plugin chose version {plugin_chose} of {}, but both sides support {host_offered_max}",
+        "the plugin chose version {plugin_chose} of {}, both sides support {host_offered_max}",
         one_line(function)
     )]
     DowngradeAttempt {
-        /// The name of the function.
+        /// The function's name.
         function: String,
         /// The highest version that both sides support.
         host_offered_max: u32,
@@ -80,19 +76,19 @@ pub enum HandshakeError {
         one_line(name)
     )]
     MissingCapability {
-        /// The name of the capability.
+        /// The capability's name.
         name: String,
     },
-    /// The offer did not serialize, or the answer did not deserialize or is too large.
+    /// The offer or the answer could not be written, read, or is too large.
     #[error("handshake serialization failed: {}", one_line(reason))]
     Serialization {
-        /// The description of the failure.
+        /// What failed.
         reason: String,
     },
-    /// The call of the handshake failed: a trap, no fuel or time left, an error or an exit code.
+    /// The call of the handshake failed: a trap, no fuel or time left, an error or exit code.
     #[error("the handshake call failed: {}", one_line(reason))]
     WasmTrap {
-        /// The reason why it failed.
+        /// Why it failed.
         reason: String,
     },
 }
@@ -105,7 +101,7 @@ impl HandshakeError {
         }
     }
 
-    /// Converts the errors of the protocol crate as the reference does.
+    /// Maps the protocol crate's own verdicts, as the reference does.
     fn from_wire(error: WireError) -> Self {
         let reason = error.to_string();
         match error {
@@ -136,12 +132,11 @@ impl HandshakeError {
         }
     }
 
-    /// Converts the failure of the handshake call.
+    /// Maps a call of the handshake that gave no answer.
     fn from_call(cause: Cause) -> Self {
         match cause {
-            // A guest that checks the offer itself may report it in its error. The reference reads
-            // exactly this text as a missing capability, unless the text contains a word that it
-            // takes for a timeout.
+            // A guest that checks the offer itself may say so in its error; the reference reads this very
+            // wording as a missing capability, unless it takes another word in it for a timeout.
             Cause::GuestError(text) => match required_capability(&text) {
                 Some(name) => Self::MissingCapability {
                     name: name.to_owned(),
@@ -165,11 +160,10 @@ fn required_capability(text: &str) -> Option<&str> {
         .strip_suffix("' not available in host capabilities")
 }
 
-/// Returns the offer of a host with these capabilities: every published wire function in every
-/// version.
+/// The offer of a host with these capabilities: every published wire function in every version.
 ///
 /// To negotiate a function of your own, add it to `function_versions` and open the plugin with
-/// [`PluginHost::with_offer`](crate::host::plugin::PluginHost::with_offer).
+/// [`PluginHost::with_offer`](super::PluginHost::with_offer).
 pub fn build_offer(host_capabilities: &BTreeSet<String>) -> HandshakeOffer {
     fn entry<F: WireFunction>() -> (String, Vec<u32>) {
         (F::NAME.to_owned(), F::SUPPORTED_VERSIONS.to_vec())
@@ -190,11 +184,11 @@ pub fn build_offer(host_capabilities: &BTreeSet<String>) -> HandshakeOffer {
     }
 }
 
-/// Sends the offer to a fresh instance of the plugin and returns its validated answer.
+/// Makes the offer to a fresh instance of the plugin and returns its answer, validated.
 ///
 /// # Errors
-/// Returns a [`HandshakeError`]. The checks run in the order of the reference: the offer, the
-/// export, the call, the size and form of the answer, then its content.
+/// [`HandshakeError`], in the order of the reference's checks: the offer, the export, the call, the
+/// answer's size and form, then what it says.
 pub(super) fn negotiate(
     instance: &mut Instance,
     offer: &HandshakeOffer,
@@ -213,8 +207,8 @@ pub(super) fn negotiate(
     Ok(accept)
 }
 
-/// Returns the metadata of a negotiated plugin. The timestamps are constants, as in the reference:
-/// the harness has no clock that the protocol reads, and it does not run the self-check.
+/// What a session knows of its plugin. The times are the reference's constants: the harness has no clock that the
+/// protocol would read, and it does not run the self-check.
 pub(super) fn metadata(identity: PluginIdentity, accept: HandshakeAccept) -> AugmentedMetadata {
     AugmentedMetadata {
         identity,
@@ -227,7 +221,7 @@ pub(super) fn metadata(identity: PluginIdentity, accept: HandshakeAccept) -> Aug
     }
 }
 
-/// Calls the handshake and deserializes the answer.
+/// Calls the handshake and decodes the answer.
 fn ask(instance: &mut Instance, offer: &HandshakeOffer) -> Result<HandshakeAccept, HandshakeError> {
     let offer = serde_json::to_string(offer).map_err(|error| HandshakeError::Serialization {
         reason: format!("writing the offer: {error}"),
@@ -250,7 +244,7 @@ fn ask(instance: &mut Instance, offer: &HandshakeOffer) -> Result<HandshakeAccep
     })
 }
 
-/// Checks that every function in the answer was offered, and that its versions are in range.
+/// Every function that the answer names was offered, in versions that exist.
 fn check_declarations(
     accept: &HandshakeAccept,
     offer: &HandshakeOffer,
@@ -287,8 +281,7 @@ fn check_declarations(
     Ok(())
 }
 
-/// Checks that every chosen version belongs to an implemented function and is one that the plugin
-/// supports.
+/// Every chosen version is of an implemented function and one that the plugin says it supports.
 fn check_choices(accept: &HandshakeAccept) -> Result<(), HandshakeError> {
     for (function, chosen) in &accept.chosen_versions {
         if !accept.implemented_functions.contains(function) {
@@ -307,7 +300,7 @@ fn check_choices(accept: &HandshakeAccept) -> Result<(), HandshakeError> {
     Ok(())
 }
 
-/// Checks that the module exports the declared functions and no other wire function.
+/// The module exports the declared functions, and no wire function beside them.
 fn check_exports(
     instance: &Instance,
     accept: &HandshakeAccept,

@@ -1,6 +1,6 @@
-//! A description of a module and of the changes that the guard makes to it, without running it.
+//! What a module says of itself, and what the guard makes of it, without running it.
 //!
-//! Bugs in this module look like a wrong description.
+//! A discrepancy here is a module described as what it is not.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,40 +9,38 @@ use cc_lb_plugin_wire::identity::PluginIdentity;
 use serde::{Deserialize, Serialize};
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
-use super::guard::{self, Guarded};
+use super::guard::{self, Guarded, MEMORY_MAX_PAGES, Rejection, TABLE_MAX_ENTRIES};
 use super::identity::read_identity;
-use crate::host::guard::limits::{MEMORY_MAX_PAGES, TABLE_MAX_ENTRIES};
-use crate::host::guard::rejection::Rejection;
-use crate::host::guard::start_code::Start;
+use super::start::Start;
 
-/// The description of a module.
+/// A module's description.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Inspection {
     /// The size of the module in bytes.
     pub size: usize,
-    /// The size of the code section in bytes.
+    /// The size of its code in bytes.
     pub code: usize,
-    /// The plugin's identity, or the reason why it has none.
+    /// The identity that it carries, or why it has none.
     pub identity: Result<PluginIdentity, String>,
-    /// The imports in the module's order: module and name.
+    /// What it imports: the module and the name, in its order.
     pub imports: Vec<(String, String)>,
-    /// The exports in the module's order: kind and name.
+    /// What it exports: the kind and the name, in its order.
     pub exports: Vec<(Cow<'static, str>, String)>,
-    /// The memories, in pages of 64 KiB.
+    /// Its memories, in pages of 64 KiB.
     pub memories: Vec<Extent>,
-    /// The tables, in entries.
+    /// Its tables, in entries.
     pub tables: Vec<Extent>,
-    /// The changes that the guard makes, as texts.
+    /// What the guard changes, in words.
     pub changes: Vec<String>,
 }
 
 /// The extent of a memory or a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
-    /// The initial extent.
+    /// What there is at the start.
     pub minimum: u64,
-    /// The maximum that the module declares, if any.
+    /// What there is at most; `None` where the module does not say.
     pub maximum: Option<u64>,
 }
 
@@ -58,7 +56,7 @@ impl fmt::Display for Extent {
 /// Describes a module.
 ///
 /// # Errors
-/// Returns a [`Rejection`] if the bytes are not a module, or the guard refuses it.
+/// [`Rejection`] where it is none, or one that no plugin may be.
 pub fn inspect(wasm: &[u8]) -> Result<Inspection, Rejection> {
     let guarded = guard::guarded(wasm)?;
     let mut found = Inspection {
@@ -132,7 +130,7 @@ impl Inspection {
             changes.push("gives it a kernel of its own in place of Extism's".to_owned());
         }
         if guarded.has_bulk {
-            changes.push("makes bulk instructions interruptible".to_owned());
+            changes.push("lets bulk instructions be interrupted".to_owned());
         }
         let above = |extents: &[Extent], most: u64| {
             let mut maxima = extents.iter().map(|extent| extent.maximum);
@@ -149,8 +147,8 @@ impl Inspection {
             let names: Vec<_> = start_code.iter().map(Start::name).collect();
             let names = names.join(", ");
             changes.push(format!(
-                "runs the start code ({names}) as a call, with the limits of any other; on the published host it must not \
-                 use configuration, variables or logging, and its fuel is charged to a session's first request"
+                "runs the start code ({names}) as a call, with the limits of any other; on the published host it must ask \
+                 for no configuration, variable or log, and its fuel is taken off that of a session's first request"
             ));
         }
         changes

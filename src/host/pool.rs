@@ -1,25 +1,25 @@
-//! A pool of compiled plugins, one for each open session. A call that runs out of time advances the
-//! epoch of its engine, which would interrupt the calls of all other sessions on that engine.
+//! Compiled plugins, one for each session that is open. A call that runs out of time moves the clock of its engine,
+//! and would interrupt the calls of every other session on the same one.
 //!
-//! Bugs in this module look like two sessions on one engine.
+//! A discrepancy here is two sessions on one engine.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The compiled plugins that no session uses.
+/// Compiled plugins that no session uses.
 pub(super) struct Pool<C>(Arc<Mutex<Vec<C>>>);
 
 impl<C> Pool<C> {
-    /// Returns a pool that holds one compiled plugin.
-    pub(crate) fn new(compiled: C) -> Self {
+    /// The one that there is already.
+    pub(super) fn new(compiled: C) -> Self {
         Self(Arc::new(Mutex::new(vec![compiled])))
     }
 
-    /// Returns an empty pool.
+    /// None yet.
     pub(super) fn empty() -> Self {
         Self(Arc::default())
     }
 
-    /// Takes a compiled plugin from the pool for a session, or compiles one if the pool is empty.
+    /// One for a session, which is compiled where none is left.
     pub(super) fn lease<E>(&self, compile: impl FnOnce() -> Result<C, E>) -> Result<Lease<C>, E> {
         let idle = self.with(Vec::pop);
         let compiled = idle.map_or_else(compile, Ok)?;
@@ -30,21 +30,21 @@ impl<C> Pool<C> {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Vec<C>) -> T) -> T {
-        // Code under the lock cannot leave the list in an invalid state.
+        // Nothing that holds the lock can leave the list half-way.
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// A compiled plugin that one session uses exclusively. Dropping the lease returns it to the pool.
+/// A session's hold on compiled code that no other session uses meanwhile.
 pub(super) struct Lease<C> {
     pool: Pool<C>,
-    /// `None` only during drop.
+    /// `None` only while it is being dropped.
     compiled: Option<C>,
 }
 
 impl<C> Lease<C> {
-    /// Returns the compiled plugin.
-    pub(crate) fn compiled(&self) -> Option<&C> {
+    /// What is held.
+    pub(super) fn compiled(&self) -> Option<&C> {
         self.compiled.as_ref()
     }
 }

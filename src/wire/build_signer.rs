@@ -1,18 +1,18 @@
-//! `build_signer`: creates the state that later calls of `sign` receive.
+//! `build_signer`: makes the state that later calls of `sign` get.
 
 use cc_lb_plugin_wire::{v1, v2};
 
 use super::common::{Upstream, wire_struct};
 use super::convert::struct_wire;
-use super::generates::{Carrier, generates};
 use super::json::Json;
+use super::{Carrier, generates};
 
 wire_struct! {
     /// The request of `build_signer`.
     BuildSigner {
-        /// The upstream whose requests are signed.
+        /// What is signed for.
         pub upstream: Upstream,
-        /// The configuration of the signer factory: any JSON.
+        /// What the factory was configured with.
         pub factory_state: Json,
     }
 }

@@ -1,11 +1,10 @@
-//! Types that several requests share.
+//! The parts that several requests share.
 
 use cc_lb_plugin_wire::{v1, v2};
 use serde::{Deserialize, Serialize};
 
-use super::body::Body;
+use super::body::{Body, HeaderValue};
 use super::convert::{enum_wire, struct_wire};
-use super::header_value::HeaderValue;
 use super::json::JsonObject;
 use super::list::List;
 use super::number::{Confidence, Count, Share, SmallCount, Status};
@@ -14,7 +13,7 @@ use super::text::{
     Timestamp, UpstreamId, Url, UserAgent,
 };
 
-/// Declares a generated struct with the derives that all of them have.
+/// The derives of every generated type.
 macro_rules! wire_struct {
     ($(#[$doc:meta])* $name:ident { $($fields:tt)* }) => {
         $(#[$doc])*
@@ -29,24 +28,24 @@ macro_rules! wire_struct {
 pub(super) use wire_struct;
 
 wire_struct! {
-    /// An HTTP header.
+    /// A header.
     Header {
-        /// The name, such as `content-type`.
+        /// Its name.
         pub name: HeaderName,
-        /// The value, in base64.
+        /// Its value.
         pub value_base64: HeaderValue,
     }
 }
 struct_wire!(Header: v1::common::HeaderWire, v2::common::HeaderWire; { name, value_base64 });
 
 wire_struct! {
-    /// The authenticated sender of a request.
+    /// Who sent the request.
     Principal {
-        /// The id of the principal.
+        /// Its id.
         pub id: PrincipalId,
-        /// The way of authentication, such as `api_key`.
+        /// How it proved itself.
         pub kind: PrincipalKind,
-        /// The claims about the principal.
+        /// What is claimed of it.
         pub claims: JsonObject,
     }
 }
@@ -55,17 +54,17 @@ struct_wire!(Principal: v1::common::Principal, v2::common::Principal; { id, kind
 wire_struct! {
     /// The request that a client sent.
     ClientRequest {
-        /// The id of the request.
+        /// Its id.
         pub request_id: RequestId,
-        /// The headers, in order.
+        /// Its headers.
         pub headers: List<Header>,
-        /// The HTTP method.
+        /// Its method.
         pub method: Method,
-        /// The path, without the query.
+        /// Its path.
         pub path: Path,
-        /// The query, without its question mark.
+        /// Its query.
         pub query: Option<Query>,
-        /// The body, in base64.
+        /// Its body.
         pub body_base64: Body,
     }
 }
@@ -76,13 +75,13 @@ struct_wire!(ClientRequest: v1::common::RequestWire, v2::common::RequestWire; {
 wire_struct! {
     /// The request in the shape that the upstream expects.
     ShapedRequest {
-        /// The URL that the request goes to.
+        /// Where it goes.
         pub url: Url,
-        /// The HTTP method.
+        /// Its method.
         pub method: Method,
-        /// The headers, in order.
+        /// Its headers.
         pub headers: List<Header>,
-        /// The body, in base64.
+        /// Its body.
         pub body_base64: Body,
     }
 }
@@ -90,7 +89,7 @@ struct_wire!(ShapedRequest: v1::common::ShapedRequestWire, v2::common::ShapedReq
     url, method, headers, body_base64,
 });
 
-/// The kind of an upstream.
+/// Where a request goes.
 #[derive(
     Clone,
     Copy,
@@ -108,7 +107,7 @@ pub enum Upstream {
     AnthropicDirect,
 }
 
-/// The category of an upstream's error.
+/// What an upstream's error means.
 #[derive(
     Clone,
     Copy,
@@ -124,20 +123,20 @@ pub enum Upstream {
 pub enum ErrorCategory {
     /// The credentials were refused.
     Unauthorized,
-    /// Another attempt may succeed.
+    /// Worth another try.
     Retryable,
-    /// Another attempt is pointless.
+    /// Not worth another try.
     Failed,
 }
 
 wire_struct! {
     /// An upstream's error.
     UpstreamError {
-        /// The HTTP status.
+        /// Its status.
         pub status: Status,
-        /// The body, in base64, if there was one.
+        /// Its body.
         pub body_base64: Option<Body>,
-        /// The category of the error.
+        /// What it means.
         pub category: ErrorCategory,
     }
 }
@@ -146,46 +145,46 @@ struct_wire!(UpstreamError: v1::common::UpstreamErrorWire, v2::common::UpstreamE
 });
 
 wire_struct! {
-    /// A rate limit as an upstream reported it.
+    /// A rate limit as an upstream told it.
     RateLimit {
-        /// The limited resource, such as `requests`.
+        /// What is limited.
         pub kind: Label,
-        /// The time window, such as `5h`.
+        /// Over which time.
         pub window: Label,
-        /// The allowed amount in a window.
+        /// How much is allowed.
         pub limit: Option<Count>,
-        /// The remaining amount.
+        /// How much is left.
         pub remaining: Option<Count>,
-        /// The time at which the window starts again.
+        /// When it starts again.
         pub reset: Option<Timestamp>,
     }
 }
 struct_wire!(RateLimit: v2::common::RateLimitObservationWire; { kind, window, limit, remaining, reset });
 
 wire_struct! {
-    /// A snapshot of a subscription's quota.
+    /// A subscription's quota.
     Quota {
-        /// The time window, such as `5h`.
+        /// Over which time.
         pub window: Label,
-        /// The source of the snapshot.
+        /// Where it was seen.
         pub source: Label,
-        /// The freshness of the data, such as `fresh` or `missing`.
+        /// How fresh it is.
         pub data_state: Label,
-        /// The used share; 1 is all of it.
+        /// The used share.
         pub utilization: Option<Share>,
-        /// The status that the upstream reported, such as `allowed_warning`.
+        /// What the upstream says of it.
         pub status: Option<Label>,
-        /// The time at which the window starts again, in Unix seconds.
+        /// When it starts again.
         pub resets_at_unix_secs: Option<Count>,
         /// Whether a threshold was passed.
         pub surpassed_threshold: Option<bool>,
-        /// The claim that the quota was read for.
+        /// The claim it was read for.
         pub representative_claim: Option<Label>,
-        /// The reason why the quota is disabled.
+        /// Why it is off.
         pub disabled_reason: Option<Message>,
-        /// The time of the observation, in Unix milliseconds.
+        /// When it was seen.
         pub observed_at_unix_millis: Option<Count>,
-        /// The age of the observation, in seconds.
+        /// How old it is.
         pub age_secs: Option<Count>,
     }
 }
@@ -195,25 +194,25 @@ struct_wire!(Quota: v2::common::SubscriptionQuotaCandidateSnapshotWire; {
 });
 
 wire_struct! {
-    /// The predicted savings of an upstream's prompt cache, in tokens.
+    /// What an upstream's prompt cache is expected to save.
     CacheScore {
         /// Tokens read from the cache.
         pub predicted_cache_read_tokens: SmallCount,
-        /// Tokens written to the cache for five minutes.
+        /// Tokens written for five minutes.
         pub predicted_cache_creation_tokens_5m: SmallCount,
-        /// Tokens written to the cache for an hour.
+        /// Tokens written for an hour.
         pub predicted_cache_creation_tokens_1h: SmallCount,
-        /// Tokens that bypass the cache.
+        /// Tokens outside the cache.
         pub predicted_uncached_input_tokens: SmallCount,
-        /// The time at which the cache entry expires, in Unix seconds.
+        /// When the entry expires.
         #[serde(default)]
         pub predicted_expires_at_unix_secs: Option<Count>,
-        /// The index of the cache breakpoint that matched.
+        /// The breakpoint that matched.
         #[serde(default)]
         pub matched_breakpoint_index: Option<SmallCount>,
-        /// The confidence of the prediction; realistic values are between 0 and 1.
+        /// How sure the prediction is.
         pub confidence: Confidence,
-        /// The reason why the prediction is uncertain.
+        /// Why it is not.
         #[serde(default)]
         pub ambiguity_reason: Option<Message>,
     }
@@ -227,19 +226,19 @@ struct_wire!(CacheScore: v2::common::CacheScoreWire; {
 wire_struct! {
     /// An upstream that a request could go to.
     Candidate {
-        /// The id of the upstream.
+        /// Its id.
         pub upstream_id: UpstreamId,
-        /// The configured name of the upstream.
+        /// Its name.
         pub name: Label,
-        /// The kind of the upstream, such as `anthropic_api_key`.
+        /// Its kind.
         pub kind: Label,
-        /// The rate limits that the upstream reported.
+        /// Its rate limits.
         pub observed_rate_limits: List<RateLimit>,
-        /// The quotas of the upstream's subscriptions.
+        /// Its quotas.
         pub subscription_quotas: List<Quota>,
-        /// The time of the observation, in Unix seconds.
+        /// When it was seen.
         pub observed_at_unix_secs: Count,
-        /// The predicted savings of the prompt cache.
+        /// What its cache would save.
         #[serde(default)]
         pub cache_score: Option<CacheScore>,
     }
@@ -248,7 +247,7 @@ struct_wire!(Candidate: v2::common::CandidateWire; {
     upstream_id, name, kind, observed_rate_limits, subscription_quotas, observed_at_unix_secs, cache_score,
 });
 
-/// An event in the life of a request.
+/// Something that happened to a request.
 #[derive(
     Clone,
     Debug,
@@ -261,25 +260,25 @@ struct_wire!(Candidate: v2::common::CandidateWire; {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[allow(missing_docs, reason = "the fields are those of the wire type")]
 pub enum Event {
-    /// The request began.
+    /// It began.
     RequestStarted {
         request_id: RequestId,
         downstream_user_agent: Option<UserAgent>,
     },
-    /// The sender was authenticated.
+    /// Its sender is known.
     AuthnComplete {
         principal_id: PrincipalId,
         principal_kind: PrincipalKind,
     },
-    /// The upstream was chosen.
+    /// Its upstream is known.
     UpstreamChosen { upstream: Upstream },
-    /// A part of the response was forwarded.
+    /// A part of the answer passed.
     Chunk {
         batch_index: Count,
         event_count: Count,
         total_bytes: Count,
     },
-    /// The request ended.
+    /// It ended.
     RequestFinished {
         status: Status,
         input_tokens: Option<Count>,
@@ -288,7 +287,7 @@ pub enum Event {
         cache_read_input_tokens: Option<Count>,
         duration_ms: Count,
     },
-    /// The request failed.
+    /// It failed.
     Error {
         code: Message,
         message: Message,

@@ -1,12 +1,12 @@
-//! Conversions between generated types and the wire types of each version.
+//! Between generated types and the wire types of each version.
 
-/// A conversion to and from a wire type. The wire types of versions 1 and 2 are different types
-/// with the same fields, so one list of fields serves both.
+/// Conversion to and from a wire type. The wire types of versions 1 and 2 differ as types but not in
+/// their fields, so one list of fields serves both.
 pub(super) trait Wire<U> {
-    /// Returns the wire value.
+    /// The wire value.
     fn to_wire(self) -> U;
 
-    /// Returns the generated value of a wire value, such as a function's dry-run sample.
+    /// The generated value; the way to a function's dry-run sample.
     fn from_wire(wire: U) -> Self;
 }
 
@@ -36,7 +36,7 @@ macro_rules! newtype_wire {
 }
 
 /// Implements [`Wire`] for a struct, field by field, for each of the named wire types, and
-/// [`Fields`](crate::wire::fields::Fields).
+/// [`Fields`](super::fields::Fields).
 macro_rules! struct_wire {
     ($name:ident: $($wire:path),+; $fields:tt) => {
         $(struct_wire!(@one $name: $wire; $fields);)+

@@ -1,32 +1,29 @@
-//! The three classes of values that every field draws from, and their shares.
+//! The three kinds of value that every field draws from, and their proportions.
 //!
-//! A field type lists its realistic and its boundary values and generates arbitrary ones; the
-//! generators of `arbitrary` and `proptest` follow from that.
-//!
-//! Bugs in this module look like a field that never takes a value of some class;
-//! `tests/it/generators.rs` counts them.
+//! A field type lists what is realistic and what lies on a boundary, and says how to make rubbish; the
+//! generators of `arbitrary` and `proptest` both follow from that. A discrepancy here is a field that
+//! never takes a kind of value: `tests/it/generators.rs` counts them.
 
 use arbitrary::Unstructured;
 use proptest::prelude::*;
 
-/// The class of a generated value.
+/// The kind of a generated value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ValueClass {
-    /// A value from real traffic.
+pub enum Kind {
+    /// What real traffic carries.
     Realistic,
-    /// A value on the edge of what the type can hold: empty, 0, 1, MAX, NUL, very long, an invalid
-    /// encoding.
+    /// The edges of what the type can hold: empty, 0, 1, MAX, NUL, very long, invalid encodings.
     Boundary,
-    /// Any value that the type can hold.
-    Arbitrary,
+    /// Anything that the type can hold.
+    Rubbish,
 }
 
-impl ValueClass {
-    /// All classes with their shares in percent.
+impl Kind {
+    /// All kinds with their proportions in percent.
     pub const SHARES: [(Self, u32); 3] = [
         (Self::Realistic, 60),
         (Self::Boundary, 25),
-        (Self::Arbitrary, 15),
+        (Self::Rubbish, 15),
     ];
 
     fn draw(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
@@ -34,13 +31,12 @@ impl ValueClass {
     }
 }
 
-/// Returns a uniform number below 100. `int_in_range` would take one byte and favour small numbers.
+/// A number below 100, evenly: `int_in_range` would take one byte and favour the small ones.
 pub(super) fn percent(u: &mut Unstructured<'_>) -> arbitrary::Result<u32> {
     Ok(u32::from(u.arbitrary::<u16>()?) % 100)
 }
 
-/// Returns the entry of a table of shares on which a number below 100 falls. The shares add up to
-/// 100.
+/// The entry of a table of shares, which add up to 100, on which a number below 100 falls.
 pub(crate) fn weighted<T>(table: &[(T, u32)], mut percent: u32) -> &T {
     for (entry, share) in table {
         if percent < *share {
@@ -51,58 +47,56 @@ pub(crate) fn weighted<T>(table: &[(T, u32)], mut percent: u32) -> &T {
     &table[table.len() - 1].0
 }
 
-/// The values of a field, by class.
-pub trait FieldDomain: Clone + PartialEq + std::fmt::Debug + 'static {
-    /// Returns values from real traffic. Without fuzzer bytes, generation returns the first.
+/// A field's values, by kind.
+pub trait Domain: Clone + PartialEq + std::fmt::Debug + 'static {
+    /// What real traffic carries. The first value is what generation falls back to.
     fn realistic() -> &'static [Self];
 
-    /// Returns values on the edges of what the type can hold.
+    /// The edges.
     fn boundary() -> &'static [Self];
 
-    /// Returns an arbitrary value made of fuzzer bytes.
+    /// Anything, from fuzzer bytes.
     ///
     /// # Errors
-    /// Returns the errors of `arbitrary`.
-    fn arbitrary_value(u: &mut Unstructured<'_>) -> arbitrary::Result<Self>;
+    /// Those of `arbitrary`.
+    fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<Self>;
 
-    /// Returns a strategy of arbitrary values that shrinks.
-    fn arbitrary_strategy() -> BoxedStrategy<Self>;
+    /// Anything, as a strategy that shrinks.
+    fn rubbish_strategy() -> BoxedStrategy<Self>;
 
-    /// Returns the class of this value: that of the first list that contains it, else
-    /// [`ValueClass::Arbitrary`].
-    fn kind(&self) -> ValueClass {
+    /// The kind of this value: that of the first list it is in.
+    fn kind(&self) -> Kind {
         if Self::realistic().contains(self) {
-            ValueClass::Realistic
+            Kind::Realistic
         } else if Self::boundary().contains(self) {
-            ValueClass::Boundary
+            Kind::Boundary
         } else {
-            ValueClass::Arbitrary
+            Kind::Rubbish
         }
     }
 }
 
-/// Draws a value in the shares of [`ValueClass::SHARES`].
-pub(super) fn draw<T: FieldDomain>(u: &mut Unstructured<'_>) -> arbitrary::Result<T> {
-    match ValueClass::draw(u)? {
-        ValueClass::Realistic => u.choose(T::realistic()).cloned(),
-        ValueClass::Boundary => u.choose(T::boundary()).cloned(),
-        ValueClass::Arbitrary => T::arbitrary_value(u),
+/// Draws a value in the stated proportions.
+pub(super) fn draw<T: Domain>(u: &mut Unstructured<'_>) -> arbitrary::Result<T> {
+    match Kind::draw(u)? {
+        Kind::Realistic => u.choose(T::realistic()).cloned(),
+        Kind::Boundary => u.choose(T::boundary()).cloned(),
+        Kind::Rubbish => T::rubbish(u),
     }
 }
 
-/// Returns the strategy in the shares of [`ValueClass::SHARES`]. It shrinks towards realistic
-/// values.
-pub(super) fn strategy<T: FieldDomain>() -> BoxedStrategy<T> {
-    let [realistic, boundary, arbitrary_value] = ValueClass::SHARES.map(|(_, share)| share);
+/// The strategy in the stated proportions. It shrinks towards realistic values.
+pub(super) fn strategy<T: Domain>() -> BoxedStrategy<T> {
+    let [realistic, boundary, rubbish] = Kind::SHARES.map(|(_, share)| share);
     prop_oneof![
         realistic => proptest::sample::select(T::realistic()),
         boundary => proptest::sample::select(T::boundary()),
-        arbitrary_value => T::arbitrary_strategy(),
+        rubbish => T::rubbish_strategy(),
     ]
     .boxed()
 }
 
-/// Implements both generator traits for a [`FieldDomain`].
+/// Implements both generator traits for a [`Domain`].
 macro_rules! generated {
     ($name:ident) => {
         impl<'a> arbitrary::Arbitrary<'a> for $name {

@@ -5,28 +5,28 @@ use cc_lb_plugin_wire::v3;
 use super::body::Body;
 use super::common::{Candidate, Header, Principal, wire_struct};
 use super::convert::struct_wire;
-use super::generates::{Carrier, generates};
 use super::list::List;
 use super::text::{Method, Path, Query, RequestId};
+use super::{Carrier, generates};
 
 wire_struct! {
     /// The request of `filter`.
     Filter {
-        /// The id of the client's request.
+        /// The request's id.
         pub request_id: RequestId,
-        /// The headers of the client's request.
+        /// Its headers.
         pub headers: List<Header>,
-        /// The HTTP method.
+        /// Its method.
         pub method: Method,
-        /// The path, without the query.
+        /// Its path.
         pub path: Path,
-        /// The query, without its question mark.
+        /// Its query.
         pub query: Option<Query>,
-        /// The body, in base64.
+        /// Its body.
         pub body_base64: Body,
-        /// The authenticated sender.
+        /// Who sent it.
         pub principal: Principal,
-        /// The upstreams to choose from.
+        /// Where it could go.
         pub candidates: List<Candidate>,
     }
 }

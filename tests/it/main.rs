@@ -21,7 +21,6 @@ mod golden;
 mod guard;
 mod handshake;
 mod hostile;
-mod layout;
 mod observation;
 mod openings;
 mod own_check;

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use cc_lb_fuzz::campaign::{HostKind, Patience, Setup, Workers};
 use cc_lb_fuzz::case::{Case, Step};
-use cc_lb_fuzz::check::WALL_SLACK;
+use cc_lb_fuzz::dispatch::{DispatchOutcome, PluginSession};
 use cc_lb_fuzz::handshake::{HandshakeError, build_offer};
-use cc_lb_fuzz::host::{DispatchOutcome, Host, PluginSession, ReferenceHost, Session};
-use cc_lb_fuzz::record::Subject;
+use cc_lb_fuzz::host::{Host, ReferenceHost, Session};
+use cc_lb_fuzz::observation::{StepSeen, Subject};
+use cc_lb_fuzz::oracle::{Violation, WALL_SLACK};
 use cc_lb_fuzz::wire::{Query, Request};
-use cc_lb_fuzz::worker::{HostKind, Replay, Setup, Timeouts, Workers};
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use cc_lb_plugin_wire::v1::shape::{ShapeFn, ShapeRequest};
 use cc_lb_plugin_wire::wire_function::WireFunction;
@@ -84,7 +85,7 @@ fn long(length: usize) -> Step {
 }
 
 /// Runs a case on the published host, in a process of its own.
-fn on_the_published_host(name: &str, case: &Case) -> Replay {
+fn on_the_published_host(name: &str, case: &Case) -> (Vec<StepSeen>, Vec<Violation>) {
     let setup = Setup {
         host: HostKind::Reference.name().to_owned(),
         wasm: wasm(name),
@@ -93,9 +94,9 @@ fn on_the_published_host(name: &str, case: &Case) -> Replay {
         deny_refusals: false,
         deny_limits: false,
     };
-    let mut timeouts = Timeouts::default();
+    let mut patience = Patience::default();
     if name.ends_with("_without_end") {
-        timeouts.opening = Duration::from_secs(3);
+        patience.opening = Duration::from_secs(3);
     }
     let workers = Workers::new(
         assert_cmd::cargo::cargo_bin("cc-lb-fuzz"),
@@ -103,7 +104,7 @@ fn on_the_published_host(name: &str, case: &Case) -> Replay {
         setup,
     )
     .expect("there is room")
-    .with_timeouts(timeouts);
+    .with_patience(patience);
     workers.worker().replay(case).expect("it runs")
 }
 
@@ -114,9 +115,8 @@ fn there(name: &str, length: usize) -> There {
     for _ in 0..rounds {
         steps.extend([long(length), healthy("shape_v1"), healthy("shape_v1")]);
     }
-    let replay = on_the_published_host(name, &case(steps));
-    let (seen, found) = (replay.steps, replay.violations);
-    if let Some(death) = found.iter().find(|found| found.check.name() == "no_crash") {
+    let (seen, found) = on_the_published_host(name, &case(steps));
+    if let Some(death) = found.iter().find(|found| found.check == "no_crash") {
         return match (&death.function[..], &death.class[..]) {
             ("open", "SIGSEGV" | "SIGABRT") => There::DiesOpening,
             ("open", "silence") => There::NeverOpens,
@@ -124,23 +124,17 @@ fn there(name: &str, length: usize) -> There {
             _ => panic!("{name}: {}", death.detail),
         };
     }
-    if found
-        .iter()
-        .any(|found| found.check.name() == "within_memory")
-    {
+    if found.iter().any(|found| found.check == "within_memory") {
         return There::Hogs;
     }
-    if found
-        .iter()
-        .any(|found| found.check.name() == "within_wall")
-    {
+    if found.iter().any(|found| found.check == "within_wall") {
         return There::Overruns;
     }
-    let answered: Vec<bool> = seen.iter().map(|s| s.outcome.starts_with("Ok")).collect();
+    let answered: Vec<bool> = seen.iter().map(|s| s.came_to.starts_with("Ok")).collect();
     assert!(answered[0], "{name} is healthy before: {seen:?}");
     // The healthy call that the replay itself makes behind each failing one takes the harm.
     let mut rounds = answered[1..].chunks(3);
-    let broken = found.iter().any(|found| found.check.name() == "no_poison");
+    let broken = found.iter().any(|found| found.check == "no_poison");
     if !answered[answered.len() - 1] {
         There::StaysBroken
     } else if rounds.any(|round| round[0]) {

@@ -1,0 +1,84 @@
+//! `no_carryover`: an answer is made of its own request. A violation tells one caller what another one sent.
+
+use std::collections::BTreeSet;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
+use super::{Oracle, Violation, distinct_plugin_steps};
+use crate::case::MARKER;
+use crate::observation::{CaseRecord, StepRecord};
+
+/// The digits behind a marker's beginning.
+const DIGITS: usize = 8;
+
+/// Holds when every marker in a plugin's answer, as it is or in base64, is in the request that was answered. Generators put
+/// markers into requests, each into one. State that says nothing of other requests is no carryover.
+#[derive(Debug)]
+pub struct NoCarryover;
+
+impl Oracle for NoCarryover {
+    fn name(&self) -> &'static str {
+        "no_carryover"
+    }
+
+    fn check(&self, record: &CaseRecord) -> Vec<Violation> {
+        let mut found = distinct_plugin_steps(record).filter_map(|(_, step)| self.judge(step));
+        found.next().into_iter().collect()
+    }
+}
+
+impl NoCarryover {
+    fn judge(&self, step: &StepRecord) -> Option<Violation> {
+        let answer = markers(step.call.output.as_deref()?);
+        if answer.is_empty() {
+            return None;
+        }
+        let request = markers(step.input()?);
+        let other = answer.difference(&request).next()?;
+        let detail = format!("the answer has {other} in it, which an earlier request had");
+        Some(Violation::new(self, step.function, detail))
+    }
+}
+
+/// The markers in a JSON text. It is not read as JSON, which may be nested too deep: what is in base64 stands between
+/// quotes.
+fn markers(json: &[u8]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    add_markers(json, &mut found);
+    for text in json.split(|byte| *byte == b'"') {
+        if text.len() >= MARKER.len()
+            && let Ok(bytes) = BASE64_STANDARD.decode(text)
+        {
+            add_markers(&bytes, &mut found);
+        }
+    }
+    found
+}
+
+fn add_markers(bytes: &[u8], found: &mut BTreeSet<String>) {
+    let length = MARKER.len() + DIGITS;
+    for window in bytes.windows(length) {
+        let is_marker = window.starts_with(MARKER.as_bytes())
+            && window[MARKER.len()..].iter().all(u8::is_ascii_hexdigit);
+        if is_marker {
+            found.insert(String::from_utf8_lossy(window).into_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markers_are_found_as_they_are_and_in_base64() {
+        let marker = format!("{MARKER}0123abcd");
+        let coded = BASE64_STANDARD.encode(format!("x-{marker}"));
+        let only = BTreeSet::from([marker.clone()]);
+        assert_eq!(markers(format!(r#"["a{marker}b"]"#).as_bytes()), only);
+        assert_eq!(markers(format!(r#"{{"a":["{coded}"]}}"#).as_bytes()), only);
+        assert!(markers(format!(r#"["{MARKER}0123abc"]"#).as_bytes()).is_empty());
+        let deep = "[".repeat(1_000) + &format!("\"{coded}\"");
+        assert_eq!(markers(deep.as_bytes()), only);
+    }
+}
