@@ -1,9 +1,9 @@
 #!/bin/bash -eu
-# Builds the fuzz targets as ClusterFuzzLite and OSS-Fuzz want them: in $OUT, each beside its seeds and options. They set
-# $SRC, $OUT, $RUSTFLAGS and the rest.
+# Builds the fuzz targets for ClusterFuzzLite and OSS-Fuzz: into $OUT, each beside its seeds and options. They set $SRC,
+# $OUT, $RUSTFLAGS and the rest.
 cd "$SRC/cc-lb-fuzz"
 
-# The nightly toolchain of their image is older than the oldest Rust that Cargo.toml names.
+# The nightly toolchain of their image is older than the rust-version in Cargo.toml.
 export RUSTUP_TOOLCHAIN=nightly
 rustc --version || rustup toolchain install nightly --profile minimal
 

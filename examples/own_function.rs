@@ -5,11 +5,12 @@
 use std::collections::BTreeSet;
 
 use arbitrary::Arbitrary;
-use cc_lb_fuzz::campaign::{self, Event, Plan};
+use cc_lb_fuzz::campaign::{self, Event};
 use cc_lb_fuzz::dispatch::FallbackPolicy;
+use cc_lb_fuzz::generate::Plan;
 use cc_lb_fuzz::handshake::build_offer;
 use cc_lb_fuzz::host::PluginHost;
-use cc_lb_fuzz::observation::Subject;
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::{Carrier, Generates, Label};
 use cc_lb_plugin_wire::wire_function::WireFunction;
 use serde::{Deserialize, Serialize};
@@ -48,8 +49,8 @@ impl WireFunction for Score {
     }
 }
 
-/// The generated form of its request: field types of the library know realistic values, boundaries and
-/// rubbish; any other type that `arbitrary` and `proptest` generate does too.
+/// The generated form of its request. Field types of the library have realistic, boundary and
+/// arbitrary values; any other type that `arbitrary` and `proptest` generate works too.
 #[derive(
     Clone, Debug, PartialEq, Serialize, Deserialize, Arbitrary, proptest_derive::Arbitrary,
 )]

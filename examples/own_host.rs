@@ -1,7 +1,8 @@
-//! A host of your own in worker processes: `Loader`, `Host` and `Session` for it, and a program that is a worker
-//! when it is started with `worker`.
+//! A host of your own in worker processes: `Loader`, `Host` and `Session` for it, in a program that
+//! is a worker if it is started with `worker`.
 //!
-//! The hosts here are this project's with a fault each, which only a process of its own survives or shows:
+//! The hosts here are this project's host with one fault each, which need a separate process to
+//! survive or to show:
 //!
 //! ```sh
 //! cargo run --example own_host -- aborts
@@ -11,11 +12,13 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::{Child, Event, Plan, Setup, Workers};
+use cc_lb_fuzz::campaign::Event;
+use cc_lb_fuzz::generate::Plan;
 use cc_lb_fuzz::handshake::HandshakeError;
 use cc_lb_fuzz::host::{Cause, Host, Loader, Observed, PluginHost, PluginSession, Session};
-use cc_lb_fuzz::observation::Subject;
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
+use cc_lb_fuzz::worker::{Child, Setup, Workers};
 use cc_lb_fuzz::{exit_code, puppet};
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use cc_lb_plugin_wire::wire_function::WireFunction;

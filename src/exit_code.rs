@@ -1,11 +1,11 @@
-//! What the command line tool returns to its caller.
+//! Exit codes of the command line tool.
 
 /// Nothing was found.
 pub const CLEAN: u8 = 0;
 
-/// Something was found, be it that there was no time to look into it, or that the run ended in an error behind it.
+/// Something was found, even if there was no time to examine it, or if the run then ended with an error.
 pub const FINDINGS: u8 = 1;
 
-/// It could not run, or could not write what it was to write: a wrong flag, an unreadable file, a plugin without a valid
+/// It could not run, or could not write its output: a wrong flag, an unreadable file, a plugin without a valid
 /// handshake, a full disk.
 pub const COULD_NOT_RUN: u8 = 2;

@@ -1,6 +1,7 @@
-//! Files that are written whole or not at all, and whether they could be.
+//! Atomic writing of files, and checks whether they can be written.
 //!
-//! Bugs in this module look like a file that is empty or cut short, or a folder whose fault is noticed after the work.
+//! Bugs in this module look like a file that is empty or cut short, or an unwritable folder that is
+//! only noticed after the work.
 
 use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -8,19 +9,20 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// The most links that lead to one file.
+/// The longest chain of links to a file.
 const LINKS_MAX: usize = 40;
 
-/// Writes a file: to a temporary one in the same folder, which then takes its place. If that fails, what was there
-/// before stays. A device or a pipe is written to as it is; so is a file in a folder in which none can be made.
+/// Writes a file atomically: writes a temporary file in the same folder and renames it. If that
+/// fails, the old content stays. A device or a pipe is written in place, and so is a file in a
+/// folder in which no file can be created.
 ///
 /// # Errors
-/// Those of the system, without the names of files.
+/// Returns the error of the system, without the names of files.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (target, permissions) = match path.metadata() {
         Ok(found) if found.is_file() => {
             writable(path)?;
-            // Behind a link that is gone or has no name it is written in place.
+            // A link whose target is gone or has no name is written in place.
             let Ok(target) = path.canonicalize() else {
                 return in_place(path, bytes);
             };
@@ -31,7 +33,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     match replace(&target, bytes, permissions.clone()) {
-        // One that is mounted by itself, or in a folder that is not ours.
+        // The file is a mount point, or the folder is not writable.
         Err(error) if permissions.is_some() && is_about_the_folder(&error) => {
             in_place(&target, bytes)
         }
@@ -39,10 +41,10 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Whether a file could be written. What is neither a file nor a folder is not tried.
+/// Checks that a file could be written. What is neither a file nor a folder is not checked.
 ///
 /// # Errors
-/// As [`write()`].
+/// Returns the errors of [`write()`].
 pub fn check(path: &Path) -> io::Result<()> {
     match path.metadata() {
         Ok(found) if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
@@ -55,16 +57,17 @@ pub fn check(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether files could be made in a folder, which need not be there yet: a temporary one is.
+/// Checks that files could be created in a folder, which may not exist yet, by creating a temporary
+/// file.
 ///
 /// # Errors
-/// As [`write()`].
+/// Returns the errors of [`write()`].
 pub fn check_folder(folder: &Path) -> io::Result<()> {
     let mut folder = folder;
     loop {
         match folder.metadata() {
             Ok(_) => return temporary_in(folder).map(drop),
-            // A link to nothing: no folder can be made in its place.
+            // A dangling link: no folder can be created in its place.
             Err(error) if folder.symlink_metadata().is_ok() => return Err(error),
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             Err(error) => match folder.parent() {
@@ -75,10 +78,10 @@ pub fn check_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Reads a file, which may be larger than there is memory.
+/// Reads a file of at most `most` bytes, because a file may be larger than the memory.
 ///
 /// # Errors
-/// As [`write()`], and where it has more than so many bytes.
+/// Returns the error of the system, or [`ErrorKind::FileTooLarge`] if the file has more bytes.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
@@ -91,7 +94,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The bytes without the mark that some editors put before a text.
+/// Returns the bytes without a UTF-8 byte order mark, which some editors write.
 pub(crate) fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
@@ -122,7 +125,7 @@ fn is_about_the_folder(error: &io::Error) -> bool {
     )
 }
 
-/// A hidden file, which is gone when it is dropped. Others may read it as they may what is written without it.
+/// Creates a hidden file, which is deleted on drop. Its permissions are those of any new file.
 fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
@@ -130,7 +133,7 @@ fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(folder).map_err(without_name)
 }
 
-/// What the system said, without the name of a temporary file, which says nothing to anybody.
+/// Removes the name of the temporary file from an error, which would only confuse.
 fn without_name(error: io::Error) -> io::Error {
     let text = error.to_string();
     match text.split_once(" at path \"") {
@@ -146,8 +149,8 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// The file that is replaced where a path is written to, by one name whatever the path is; `None` for what is written in place, such
-/// as a device, and where there is no such folder.
+/// Returns the canonical path of the file that writing to `path` replaces. Returns `None` if the
+/// path is written in place, such as a device, or its folder does not exist.
 pub fn replaced(path: &Path) -> Option<PathBuf> {
     match path.metadata() {
         Ok(found) if !found.is_file() => None,
@@ -160,7 +163,7 @@ pub fn replaced(path: &Path) -> Option<PathBuf> {
     }
 }
 
-/// What a link to a file that is not there yet stands for.
+/// Returns the target of a link to a file that does not exist yet.
 fn behind_links(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {

@@ -1,19 +1,20 @@
-//! The fingerprint: which module, on which host, on which terms.
+//! The fingerprint of a module, its host and the offered capabilities.
 //!
-//! Files of several plugins, and of several versions of one, lie in one folder. Bugs in this module look like a file of
-//! one campaign that another overwrites.
+//! Several plugins, and several versions of one, can share a folder. Bugs in this module look like
+//! a file of one campaign that another one overwrites.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// A SHA-256 over what a campaign runs on. It is the same on every machine, and wherever the module lies.
+/// A SHA-256 of what a campaign runs on. It does not depend on the machine or on the path of the
+/// module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Of a module, the name of the host that runs it, and the capabilities that it is offered.
+    /// Hashes a module, the name of the host that runs it, and the capabilities that it is offered.
     pub fn new(wasm: &[u8], host: &str, capabilities: &BTreeSet<String>) -> Self {
         let parts = [wasm, host.as_bytes()];
         Self::of_parts(
@@ -23,18 +24,18 @@ impl Fingerprint {
         )
     }
 
-    /// Of a text alone.
+    /// Hashes a text.
     pub fn of_text(text: &str) -> Self {
         Self::of_parts([text.as_bytes()])
     }
 
-    /// Of this one and a text.
+    /// Hashes this fingerprint and a text.
     #[must_use]
     pub fn with(&self, text: &str) -> Self {
         Self::of_parts([&self.0[..], text.as_bytes()])
     }
 
-    /// Each part behind its length, so that no two lists of parts are alike.
+    /// Hashes each part after its length, so that different lists of parts have different hashes.
     fn of_parts<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Self {
         let mut hash = Sha256::new();
         for part in parts {
@@ -44,7 +45,7 @@ impl Fingerprint {
         Self(hash.finalize().into())
     }
 
-    /// Its first eight digits.
+    /// Returns the first eight hexadecimal digits.
     pub fn short(&self) -> String {
         hex(&self.0[..4])
     }

@@ -1,30 +1,40 @@
 //! Property-based fuzzing for cc-lb plugins and the host that runs them.
 //!
-//! cc-lb calls *wire functions* in its WebAssembly plugins. A call that fails must become the
-//! function's fallback: a signer that fails must fail the request, never skip the signature. This crate
-//! builds arbitrary requests for every wire function, feeds them through one reused session, and checks that
-//! every failure becomes a fallback and none changes what a later call gets.
+//! cc-lb calls *wire functions* in its WebAssembly plugins. A call that fails must result in the
+//! function's fallback: a signer that fails must fail the request, never skip the signature. This
+//! crate generates arbitrary requests for every wire function, dispatches them in one session, and
+//! checks that every failure results in the fallback and that no call affects a later one.
 //!
-//! # The nouns, and how they meet
+//! # Glossary
 //!
-//! A [`Request`](wire::Request) is something that may be said to a plugin. A [`Case`](case::Case) is a
-//! sequence of requests for one session. A [`Host`](host::Host) runs it on a plugin, which may be the
-//! [`puppet`]: the guest that does what the request tells it. What was seen is a
-//! [`CaseRecord`](observation::CaseRecord). An [`Oracle`](oracle::Oracle) says what is wrong with a record,
-//! and a [`Finding`](finding::Finding) is that with the smallest case that shows it. A [`campaign`] does all
-//! of this for thousands of cases, in this process or in [workers](campaign::Workers), which a hostile plugin may
-//! kill. How a plugin becomes a session at all is an [`Opening`](opening::Opening). [`check_plugin`] is a campaign for the
-//! tests of a plugin of your own.
+//! - [`Request`](wire::Request): the input of one call of a wire function.
+//! - [`Step`](case::Step): a request, and how often it is sent.
+//! - [`Case`](case::Case): a sequence of steps for one session.
+//! - [`HandshakeCase`](handshake_case::HandshakeCase): an identity, a handshake and a host's offer.
+//! - [`Phase`](generate::Phase): a kind of cases of a campaign, such as boundaries.
+//! - [`Host`](host::Host): opens sessions of one plugin, in which cases run.
+//! - [`puppet`]: a plugin that does what the request says, to test hosts.
+//! - [`guard`](host::guard): rewrites a plugin so that it cannot harm its host.
+//! - [`CaseRecord`](record::CaseRecord): what was observed when a case ran.
+//! - [`Check`](check::Check): judges records; an oracle, in the literature.
+//! - [`Violation`](check::Violation): what a check found in a record.
+//! - [`Finding`](finding::Finding): a violation with the smallest case that shows it.
+//! - [`campaign`]: a run of many cases, in this process or in
+//!   [workers](crate::worker::Workers), which a hostile plugin may kill.
+//! - [`check_plugin()`]: a campaign for the tests of your own plugin.
 //!
 //! # The session
 //!
-//! [`dispatch`] has the interface and the meaning of `cc_lb_plugin_conformance::dispatch` 0.1.0, and
-//! [`handshake::HandshakeError`] the variants of that crate's.
+//! A [session](host::Session) makes one call after the other on an opened plugin, which may keep
+//! state from call to call. Sessions of one plugin do not affect each other.
+//!
+//! [`dispatch`] has the interface and the meaning of `cc_lb_plugin_conformance::dispatch` 0.1.0,
+//! and [`handshake::HandshakeError`] has the variants of that crate's error.
 //!
 //! # Features
 //!
-//! `cli`, on by default, is the command line tool and the [`report`]s that only it prints. `reference`, on by default, is
-//! the [published host](host::ReferenceHost).
+//! `cli`, on by default, is the command line tool and the [`report`]s that only it prints.
+//! `reference`, on by default, is the [published host](host::ReferenceHost).
 #![cfg_attr(
     not(all(feature = "cli", feature = "reference")),
     allow(rustdoc::broken_intra_doc_links)
@@ -32,35 +42,42 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-// So that `vocabulary!` names the same paths inside and outside of the crate.
+// Lets `vocabulary!` use the same paths inside and outside of the crate.
 extern crate self as cc_lb_fuzz;
 
 pub mod campaign;
 pub mod case;
 pub mod check;
+pub mod check_plugin;
+pub mod corpus;
+pub mod execute;
 pub mod exit_code;
 pub mod files;
 pub mod finding;
 pub mod fingerprint;
+pub mod fuzz_target;
+pub mod generate;
+pub mod handshake_case;
 pub mod host;
-pub mod line;
-pub mod observation;
-pub mod opening;
-pub mod oracle;
+pub mod limits;
 pub mod puppet;
+pub mod record;
 pub mod report;
+pub mod untrusted_text;
 pub mod wire;
+#[cfg(unix)]
+pub mod worker;
 
-pub use check::check_plugin;
-pub use host::{dispatch, handshake};
+pub use check_plugin::check_plugin;
+pub use host::{conformance_dispatch as dispatch, handshake};
 
-/// What `vocabulary!` expands to, whatever the caller depends on.
+/// The crates that code made by `vocabulary!` uses, so that its callers need not depend on them.
 #[doc(hidden)]
 pub mod reexport {
     pub use {arbitrary, proptest, serde, serde_json};
 }
 
-/// The README's example is a test.
+/// Tests the examples of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! The command line tool. What it does is in the library; `cli` reads flags and files, and prints.
+//! The command line tool. The library does the work; `cli` reads flags and files, and prints.
 #![forbid(unsafe_code)]
 
 #[cfg(not(unix))]

@@ -5,11 +5,12 @@
 
 use std::hint::black_box;
 
-use cc_lb_fuzz::campaign::{Bench, Block, Cases, Phase, Plan};
-use cc_lb_fuzz::case::Menu;
+use cc_lb_fuzz::campaign::Block;
+use cc_lb_fuzz::execute::InProcessExecutor;
+use cc_lb_fuzz::generate::{CaseGenerator, Cases, Phase, Plan};
 use cc_lb_fuzz::host::PluginHost;
-use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
@@ -23,14 +24,14 @@ const CASES: u64 = 128;
 fn plan() -> Plan {
     Plan {
         phases: vec![Phase::Random],
-        menu: Menu::plugin::<Request>(),
+        generator: CaseGenerator::plugin::<Request>(),
         ..Plan::puppet::<Request>(1, CASES)
     }
 }
 
 /// Cases that have been made once: what they are drawn from is worked out then.
 fn drawn() -> Cases<Request> {
-    let cases = Cases::of(&plan());
+    let cases = Cases::new(&plan());
     make(&cases);
     cases
 }
@@ -47,23 +48,24 @@ fn making_cases(cases: Cases<Request>) -> usize {
 }
 
 /// A bench whose guest is compiled, and has run the cases once.
-fn warm() -> (Plan, Bench<'static, PluginHost>) {
+fn warm() -> (Plan, InProcessExecutor<'static, PluginHost>) {
     let host = PluginHost::new(puppet::wasm()).expect("the puppet opens");
-    let mut bench = Bench::new(Box::leak(Box::new(host)), Subject::Puppet).expect("it opens");
+    let mut executor =
+        InProcessExecutor::new(Box::leak(Box::new(host)), Subject::Puppet).expect("it opens");
     let plan = plan();
-    run(&plan, &mut bench);
-    (plan, bench)
+    run(&plan, &mut executor);
+    (plan, executor)
 }
 
-fn run(plan: &Plan, bench: &mut Bench<'_, PluginHost>) -> Block {
-    let block = bench.run_block(plan, 0..CASES, None, |_| ());
+fn run(plan: &Plan, executor: &mut InProcessExecutor<'_, PluginHost>) -> Block {
+    let block = executor.run_block(plan, 0..CASES, None, |_| ());
     block.expect("the puppet opens")
 }
 
 #[library_benchmark(setup = warm)]
 #[bench::random()]
-fn running_cases((plan, mut bench): (Plan, Bench<'static, PluginHost>)) -> u64 {
-    black_box(run(&plan, &mut bench)).cases
+fn running_cases((plan, mut executor): (Plan, InProcessExecutor<'static, PluginHost>)) -> u64 {
+    black_box(run(&plan, &mut executor)).cases
 }
 
 library_benchmark_group!(name = hot_loop, benchmarks = [making_cases, running_cases]);

@@ -3,12 +3,13 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::campaign::{Bench, Cases, Phase, Plan};
-use cc_lb_fuzz::case::Menu;
+use cc_lb_fuzz::case::Depth;
+use cc_lb_fuzz::check::{CHECKS, Violation, check_all};
+use cc_lb_fuzz::execute::{InProcessExecutor, Runner};
+use cc_lb_fuzz::generate::{CaseGenerator, Cases, Phase, Plan};
 use cc_lb_fuzz::host::{PluginHost, guard};
-use cc_lb_fuzz::observation::{Depth, Runner, Subject};
-use cc_lb_fuzz::oracle::{CHECKS, Violation, check_all};
 use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
 use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 
@@ -43,9 +44,9 @@ pub fn plan(programs: bool) -> Plan {
     let mut plan = Plan::puppet::<Request>(1, ROUNDS * CASES);
     plan.phases = vec![Phase::Random];
     if !programs {
-        plan.menu = Menu {
+        plan.generator = CaseGenerator {
             programs: None,
-            ..Menu::puppet::<Request>()
+            ..CaseGenerator::puppet::<Request>()
         };
     }
     plan
@@ -53,7 +54,7 @@ pub fn plan(programs: bool) -> Plan {
 
 /// The inputs of the guest in these cases, and how many of the calls were not answered.
 fn inputs(runner: &mut Runner<'_, PluginHost>, plan: &Plan, round: u64) -> (Vec<Input>, usize) {
-    let cases = Cases::<Request>::of(plan);
+    let cases = Cases::<Request>::new(plan);
     let mut failed = 0;
     let mut inputs = Vec::new();
     for case in round * CASES..(round + 1) * CASES {
@@ -96,7 +97,7 @@ fn bare_calls(compiled: &extism::CompiledPlugin, inputs: &[Input]) -> Duration {
 /// The time of a campaign's loop over the cases of a round: without second sessions, or as campaigns run. `None` where the
 /// machine was too busy for a call.
 fn library(
-    bench: &mut Bench<'_, PluginHost>,
+    executor: &mut InProcessExecutor<'_, PluginHost>,
     plan: &Plan,
     round: u64,
     sampled: bool,
@@ -104,19 +105,19 @@ fn library(
     let cases = round * CASES..(round + 1) * CASES;
     let start = Instant::now();
     let violations = if sampled {
-        let block = bench.run_block(plan, cases, None, |_| ());
+        let block = executor.run_block(plan, cases, None, |_| ());
         let stopped = block.expect("it opens").stopped;
         stopped.map_or_else(Vec::new, |stopped| stopped.violations)
     } else {
-        let all = Cases::<Request>::of(plan);
+        let all = Cases::<Request>::new(plan);
         let runs = cases.flat_map(|case| {
-            let record = bench.runner().run_light(all.nth(case));
-            check_all(&CHECKS, &record.expect("it opens"))
+            let record = executor.runner().run_light(all.nth(case));
+            check_all(CHECKS, &record.expect("it opens"))
         });
         runs.collect()
     };
     let elapsed = start.elapsed();
-    let sound = violations.iter().all(Violation::is_by_chance);
+    let sound = violations.iter().all(Violation::is_flaky);
     assert!(sound, "{violations:?}");
     violations.is_empty().then_some(elapsed)
 }
@@ -132,7 +133,7 @@ pub fn hostile_bare_calls(round: u64) -> f64 {
 
 fn figure(what: &'static str, goal: &'static str, programs: bool, sampled: bool) -> Figure {
     let host = PluginHost::new(puppet::wasm()).expect("the puppet opens");
-    let mut bench = Bench::new(&host, Subject::Puppet).expect("it opens");
+    let mut executor = InProcessExecutor::new(&host, Subject::Puppet).expect("it opens");
     let plan = plan(programs);
     // The hostile mix kills a host without the guard.
     let compiled = bare(if programs {
@@ -143,10 +144,10 @@ fn figure(what: &'static str, goal: &'static str, programs: bool, sampled: bool)
     let (mut ratios, mut rates, mut calls) = (Vec::new(), Vec::new(), Vec::new());
     let (mut all, mut failed) = (0, 0);
     for round in 0..ROUNDS {
-        let (inputs, failing) = inputs(bench.runner(), &plan, round);
+        let (inputs, failing) = inputs(executor.runner(), &plan, round);
         all += inputs.len();
         failed += failing;
-        let Some(own) = library(&mut bench, &plan, round, sampled) else {
+        let Some(own) = library(&mut executor, &plan, round, sampled) else {
             continue;
         };
         let bare = bare_calls(&compiled, &inputs);

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::campaign::Bench;
-use cc_lb_fuzz::case::{Case, Step};
+use cc_lb_fuzz::case::{Case, Depth, Step};
+use cc_lb_fuzz::check::{CHECKS, check_all};
+use cc_lb_fuzz::execute::InProcessExecutor;
 use cc_lb_fuzz::host::PluginHost;
-use cc_lb_fuzz::observation::{Depth, Subject};
-use cc_lb_fuzz::oracle::{CHECKS, check_all};
 use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
 
 use crate::Figure;
@@ -18,11 +18,12 @@ const TRIES: usize = 24;
 /// The time of running and judging a case, the fastest of some.
 fn time(case: &Case) -> Duration {
     let host = PluginHost::new(puppet::wasm()).expect("it opens");
-    let mut bench = Bench::<_, Request>::new(&host, Subject::Puppet).expect("it opens");
+    let mut executor =
+        InProcessExecutor::<_, Request>::new(&host, Subject::Puppet).expect("it opens");
     let mut once = || {
         let start = Instant::now();
-        let record = bench.runner().run(case, Depth::Light).expect("it opens");
-        assert!(check_all(&CHECKS, &record).is_empty());
+        let record = executor.runner().run(case, Depth::Light).expect("it opens");
+        assert!(check_all(CHECKS, &record).is_empty());
         start.elapsed()
     };
     (0..TRIES).map(|_| once()).min().unwrap_or_default()

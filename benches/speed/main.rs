@@ -1,13 +1,12 @@
-//! How near the harness comes to a bare `extism::Plugin::call` of the same bytes on the same guest.
+//! Compares the harness with a bare `extism::Plugin::call` of the same bytes on the same guest.
 //!
 //! ```sh
 //! cargo bench --bench speed
 //! ```
 //!
-//! prints the table and writes it to `docs/speed.md`, from where the README has it. Every figure is a ratio of two things
-//! that took turns within this run, so that what else the machine does falls on both: the median of the rounds, and
-//! beside it half of the range in which the middle half of them lies. A discrepancy here is a figure that another run on
-//! the same machine does not come near to.
+//! prints the table and writes it to `docs/speed.md`. Every figure is a ratio of two measurements that alternate within this
+//! run, so that other load on the machine affects both: the median of the rounds, with half the interquartile range. Bugs in
+//! this module look like a figure that another run on the same machine does not come near.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -57,7 +56,7 @@ impl Figure {
 }
 
 fn main() {
-    // What `cargo test --all-targets` runs is only to show that it is there.
+    // `cargo test --all-targets` only checks that it builds.
     if !std::env::args().any(|argument| argument == "--bench") {
         println!("nothing is measured: cargo bench --bench speed");
         return;

@@ -3,12 +3,14 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::campaign::{CASES_PER_SESSION, Cases};
-use cc_lb_fuzz::campaign::{Event, HostKind, Known, Lab, Plan, Setup, Suspect, Workers, confirm};
+use cc_lb_fuzz::campaign::{BlockExecutor as _, Event};
 use cc_lb_fuzz::case::ShrinkLimits;
-use cc_lb_fuzz::observation::Subject;
+use cc_lb_fuzz::finding::{Known, Suspect, confirm};
+use cc_lb_fuzz::generate::{CASES_PER_SESSION, Cases, Plan};
 use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
+use cc_lb_fuzz::worker::{HostKind, Setup, Workers};
 
 use crate::Figure;
 
@@ -85,12 +87,12 @@ fn first_finding() -> Figure {
 /// From a violation to its smallest case.
 fn shrinking() -> Figure {
     let rounds = (1..=SEEDS).map(|seed| {
-        let mut lab = workers(HostKind::Reference).worker();
+        let mut executor = workers(HostKind::Reference).worker();
         let plan = Plan::puppet::<Request>(seed, u64::MAX);
-        let cases = Cases::<Request>::of(&plan);
+        let cases = Cases::<Request>::new(&plan);
         let mut from = 0;
         let stopped = loop {
-            let block = lab.run(&plan, from..from + CASES_PER_SESSION, None);
+            let block = executor.run(&plan, from..from + CASES_PER_SESSION, None);
             match block.expect("it runs").stopped {
                 Some(stopped) => break stopped,
                 None => from += CASES_PER_SESSION,
@@ -100,11 +102,11 @@ fn shrinking() -> Figure {
         let suspect = Suspect {
             violation: &stopped.violations[0],
             history: &history,
-            by_chance: stopped.by_chance,
+            flaky: stopped.flaky,
         };
         let start = Instant::now();
         confirm(
-            &mut lab,
+            &mut executor,
             &suspect,
             &Known::default(),
             ShrinkLimits::default(),

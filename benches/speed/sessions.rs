@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::host::dispatch::seal;
-use cc_lb_fuzz::host::{Host, PluginHost, PluginSession, Session, guard};
-use cc_lb_fuzz::observation::memory;
+use cc_lb_fuzz::execute::memory;
+use cc_lb_fuzz::host::{Host, PluginHost, PluginSession, Session, encode_envelope, guard};
 use cc_lb_fuzz::puppet::{self, Import, Op, Operand, Program};
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use cc_lb_plugin_conformance::dispatch::PluginSession as PublishedSession;
@@ -54,7 +53,7 @@ fn guarded() -> Vec<Figure> {
     ];
     let open = |compiled| extism::Plugin::new_from_compiled(compiled).expect("it opens");
     let [mut guarded, mut bare] = [open(&compiled[0]), open(&compiled[1])];
-    let input = seal(&ShapeFn::dry_run_request(), 1).expect("it serializes");
+    let input = encode_envelope(&ShapeFn::dry_run_request(), 1).expect("it serializes");
     let call = |plugin: &mut extism::Plugin| {
         plugin
             .call::<&str, &[u8]>("shape", &input)

@@ -3,13 +3,13 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::campaign::Cases;
-use cc_lb_fuzz::case::Case;
-use cc_lb_fuzz::host::dispatch::{seal, unseal};
-use cc_lb_fuzz::host::{PluginHost, guard};
-use cc_lb_fuzz::observation::{CaseRecord, Depth, Runner, Subject};
-use cc_lb_fuzz::oracle::{CHECKS, check_all};
+use cc_lb_fuzz::case::{Case, Depth};
+use cc_lb_fuzz::check::{CHECKS, check_all};
+use cc_lb_fuzz::execute::Runner;
+use cc_lb_fuzz::generate::Cases;
+use cc_lb_fuzz::host::{PluginHost, decode_envelope, encode_envelope, guard};
 use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::record::{CaseRecord, Subject};
 use cc_lb_fuzz::wire::{Request, Visitor, Vocabulary as _};
 use cc_lb_plugin_wire::wire_function::WireFunction;
 use comfy_table::{CellAlignment, Table};
@@ -28,7 +28,7 @@ impl Visitor for Seal {
     type Output = usize;
 
     fn visit<F: WireFunction>(self, request: F::Request) -> usize {
-        seal(&request, 1).map_or(0, |text| text.len())
+        encode_envelope(&request, 1).map_or(0, |text| text.len())
     }
 }
 
@@ -39,7 +39,7 @@ impl Visitor for Unseal<'_> {
     type Output = bool;
 
     fn visit<F: WireFunction>(self, _: F::Request) -> bool {
-        let response = unseal::<F::Response>(self.0, 1);
+        let response = decode_envelope::<F::Response>(self.0, 1);
         response.is_ok_and(|response| serde_json::to_value(response).is_ok())
     }
 }
@@ -60,7 +60,7 @@ fn stages() -> (usize, Vec<(&'static str, Duration)>) {
     let host = PluginHost::new(puppet::wasm()).expect("it opens");
     let mut runner = Runner::<_, Request>::new(&host, Subject::Puppet).expect("it opens");
     let plan = plan(false);
-    let all = Cases::<Request>::of(&plan);
+    let all = Cases::<Request>::new(&plan);
     let cases: Vec<Case> = (0..CASES).map(|case| all.nth(case)).collect();
     let run = |runner: &mut Runner<'_, PluginHost>, case: &Case| {
         runner.run(case, Depth::Light).expect("it opens")
@@ -70,7 +70,9 @@ fn stages() -> (usize, Vec<(&'static str, Duration)>) {
     let requests = || -> Vec<Request> {
         let of_cases = cases.iter().zip(&records);
         let of_steps = of_cases.flat_map(|(case, record)| {
-            let told = |step: &cc_lb_fuzz::observation::StepRecord| case.steps[step.place].told();
+            let told = |step: &cc_lb_fuzz::record::StepRecord| {
+                case.steps[step.step_index].request_with_program()
+            };
             record.steps.iter().map(told)
         });
         of_steps.collect()
@@ -110,7 +112,7 @@ fn stages() -> (usize, Vec<(&'static str, Duration)>) {
         |()| {
             for case in 0..CASES {
                 let record = runner.run_light(all.nth(case)).expect("it opens");
-                black_box(check_all(&CHECKS, &record).len());
+                black_box(check_all(CHECKS, &record).len());
             }
         },
     );
@@ -141,16 +143,16 @@ fn stages() -> (usize, Vec<(&'static str, Duration)>) {
         |()| {
             records
                 .iter()
-                .for_each(|record| drop(black_box(check_all(&CHECKS, record))));
+                .for_each(|record| drop(black_box(check_all(CHECKS, record))));
         },
     );
     let mut stages = vec![
         ("the bare call", bare_calls),
         ("the guard", guarded.saturating_sub(bare_calls)),
         ("making the case", generate),
-        ("foretelling the outcome", say),
-        ("sealing the request", sealing),
-        ("reading the answer, and as JSON", unsealing),
+        ("predicting the outcome", say),
+        ("encoding the request", sealing),
+        ("decoding the answer, and reading its JSON", unsealing),
         ("the checks", checks),
     ];
     // Extism tells its timer's thread of each call's beginning and end. Between calls that do not follow at once it has gone

@@ -1,5 +1,5 @@
-//! Modules by their costs: how many there are of each thing that a module has, powers of two up to what the guard lets through,
-//! that itself, and one more.
+//! Modules with many items of each kind: powers of two up to the guard's limit, the limit itself,
+//! one more, and far more.
 
 use arbitrary::Unstructured;
 use cc_lb_fuzz::host::guard;
@@ -11,9 +11,9 @@ use wasm_encoder::{
     StartSection, TableSection, TableType, TypeSection, ValType,
 };
 
-/// A thing that a module has.
+/// A kind of item in a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Of {
+enum ItemKind {
     Types,
     Parameters,
     Results,
@@ -27,7 +27,7 @@ enum Of {
     Pages,
     DataSegments,
     DataBytes,
-    /// Segments of data, each in a page of 4 KiB of its own.
+    /// Data segments, each in its own page of 4 KiB.
     Scattered,
     Tables,
     Entries,
@@ -40,11 +40,11 @@ enum Of {
     Targets,
     /// Instructions that take long to compile for their size.
     Plain,
-    /// Values that stand on the stack meanwhile.
+    /// Values on the stack during these instructions.
     Standing,
     /// The longest name of an export, in bytes.
     ExportNameBytes,
-    /// Bulk instructions in a line, the first of each kind.
+    /// Consecutive bulk instructions, one kind in each of these variants.
     Fills,
     Copies,
     Inits,
@@ -53,54 +53,57 @@ enum Of {
     TableInits,
 }
 
-/// The most instructions of a function that count as blocks do. A function is one itself.
+/// The most instructions of a function that count as blocks. The function itself counts as one.
 const INSTRUCTIONS_MAX: u64 = guard::BLOCKS_MAX - 1;
 
-/// Each thing, and how many the guard lets through at most. Some less, for what each module has anyway, and for what a handshake
-/// adds: three types, three imports, and a function that is exported.
-const ALL: [(Of, u64); 32] = [
-    (Of::Types, guard::TYPES_MAX as u64 - 3),
-    (Of::Parameters, guard::PARAMETERS_MAX as u64),
-    (Of::Results, guard::RESULTS_MAX as u64),
-    (Of::Imports, guard::IMPORTS_MAX as u64 - 3),
-    (Of::Functions, guard::FUNCTIONS_MAX as u64 - 4),
-    (Of::Callable, guard::CALLABLE_MAX as u64 - 3),
-    (Of::Exports, guard::EXPORTS_MAX as u64 - 3),
-    (Of::NameBytes, 1 << 20),
-    (Of::Globals, guard::GLOBALS_MAX as u64),
-    (Of::ConstantInstructions, guard::CONSTANT_MAX),
-    (Of::Pages, guard::MEMORY_MAX_PAGES),
-    (Of::DataSegments, guard::SEGMENTS_MAX as u64 - 1),
-    (Of::DataBytes, guard::DATA_MAX_BYTES),
-    (Of::Scattered, guard::COPIED_PAGES_MAX),
-    (Of::Tables, guard::TABLES_MAX as u64),
-    (Of::Entries, guard::TABLE_MAX_ENTRIES),
-    (Of::Elements, guard::ELEMENTS_MAX - 1),
-    (Of::Locals, 50_000),
-    (Of::Blocks, INSTRUCTIONS_MAX),
-    (Of::Nesting, guard::NESTING_MAX as u64),
-    (Of::Calls, INSTRUCTIONS_MAX),
+/// The kinds of items with the guard's limit for each. Some are reduced by what every module has,
+/// and by what a handshake adds: three types, three imports and an exported function.
+const ALL: [(ItemKind, u64); 32] = [
+    (ItemKind::Types, guard::TYPES_MAX as u64 - 3),
+    (ItemKind::Parameters, guard::PARAMETERS_MAX as u64),
+    (ItemKind::Results, guard::RESULTS_MAX as u64),
+    (ItemKind::Imports, guard::IMPORTS_MAX as u64 - 3),
+    (ItemKind::Functions, guard::FUNCTIONS_MAX as u64 - 4),
+    (ItemKind::Callable, guard::CALLABLE_MAX as u64 - 3),
+    (ItemKind::Exports, guard::EXPORTS_MAX as u64 - 3),
+    (ItemKind::NameBytes, 1 << 20),
+    (ItemKind::Globals, guard::GLOBALS_MAX as u64),
+    (ItemKind::ConstantInstructions, guard::CONSTANT_MAX),
+    (ItemKind::Pages, guard::MEMORY_MAX_PAGES),
+    (ItemKind::DataSegments, guard::SEGMENTS_MAX as u64 - 1),
+    (ItemKind::DataBytes, guard::DATA_MAX_BYTES),
+    (ItemKind::Scattered, guard::COPIED_PAGES_MAX),
+    (ItemKind::Tables, guard::TABLES_MAX as u64),
+    (ItemKind::Entries, guard::TABLE_MAX_ENTRIES),
+    (ItemKind::Elements, guard::ELEMENTS_MAX - 1),
+    (ItemKind::Locals, 50_000),
+    (ItemKind::Blocks, INSTRUCTIONS_MAX),
+    (ItemKind::Nesting, guard::NESTING_MAX as u64),
+    (ItemKind::Calls, INSTRUCTIONS_MAX),
     (
-        Of::CallsByPointer,
+        ItemKind::CallsByPointer,
         INSTRUCTIONS_MAX / guard::BLOCKS_OF_A_CALL_BY_POINTER,
     ),
-    (Of::Targets, INSTRUCTIONS_MAX - 3),
-    (Of::Plain, (guard::FUNCTION_MAX_BYTES as u64 - 16) / 7),
-    (Of::Standing, 20_000),
-    (Of::ExportNameBytes, guard::EXPORT_NAME_MAX_BYTES as u64),
-    (Of::Fills, INSTRUCTIONS_MAX),
-    (Of::Copies, INSTRUCTIONS_MAX),
-    (Of::Inits, INSTRUCTIONS_MAX),
-    (Of::TableFills, INSTRUCTIONS_MAX),
-    (Of::TableCopies, INSTRUCTIONS_MAX),
-    (Of::TableInits, INSTRUCTIONS_MAX),
+    (ItemKind::Targets, INSTRUCTIONS_MAX - 3),
+    (ItemKind::Plain, (guard::FUNCTION_MAX_BYTES as u64 - 16) / 7),
+    (ItemKind::Standing, 20_000),
+    (
+        ItemKind::ExportNameBytes,
+        guard::EXPORT_NAME_MAX_BYTES as u64,
+    ),
+    (ItemKind::Fills, INSTRUCTIONS_MAX),
+    (ItemKind::Copies, INSTRUCTIONS_MAX),
+    (ItemKind::Inits, INSTRUCTIONS_MAX),
+    (ItemKind::TableFills, INSTRUCTIONS_MAX),
+    (ItemKind::TableCopies, INSTRUCTIONS_MAX),
+    (ItemKind::TableInits, INSTRUCTIONS_MAX),
 ];
 
-/// How many of each thing a module has; few, where it is not told otherwise.
+/// The number of items of each kind; a few by default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
-    many: Vec<(Of, u64)>,
-    /// Whether its code runs when it is instantiated, too.
+    many: Vec<(ItemKind, u64)>,
+    /// Whether its code also runs when it is instantiated.
     is_started: bool,
 }
 
@@ -112,13 +115,23 @@ fn count(most: u64, u: &mut Unstructured<'_>) -> arbitrary::Result<u64> {
     })
 }
 
-/// The types that every module has, by their places.
+/// A number that is far too large is a limit, doubled up to this many times.
+const DOUBLINGS_MAX: u32 = 6;
+
+/// The largest number of all, so that a module has some tens of megabytes at most.
+const FAR_BEYOND_MAX: u64 = 1 << 24;
+
+/// The logarithm of the number of calls beside a number that is far too large: parameters and
+/// results are only expensive in calls.
+const FEW_CALLS_LOG2: u32 = 8;
+
+/// The types that every module has, by index.
 const CODE: u32 = 0;
 const NOTHING: u32 = 1;
 const WIDE: u32 = 2;
 const LENGTH: u32 = 3;
 
-/// A function that does nothing but return so many values.
+/// Returns a function that only returns this many values.
 fn idle(results: u64) -> Function {
     end(Function::new([]), results)
 }
@@ -132,12 +145,15 @@ fn end(mut body: Function, results: u64) -> Function {
 }
 
 impl Counts {
-    /// Many of up to four things.
+    /// Draws large numbers for up to four kinds, or one that is far too large.
     pub fn arbitrary(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        if u.ratio(1, 8)? {
+            return Self::far_beyond(u);
+        }
         let mut many = Vec::new();
         for _ in 0..u.int_in_range(1..=4)? {
-            let (of, most) = *u.choose(&ALL)?;
-            many.push((of, count(most, u)?));
+            let (kind, most) = *u.choose(&ALL)?;
+            many.push((kind, count(most, u)?));
         }
         Ok(Self {
             many,
@@ -145,21 +161,33 @@ impl Counts {
         })
     }
 
-    fn of(&self, of: Of) -> u64 {
-        let many = self.many.iter().find(|(other, _)| *other == of);
+    /// Draws far more of one kind than the guard allows. Right above a limit, a module that is
+    /// wrongly accepted still costs little.
+    fn far_beyond(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        let (kind, most) = *u.choose(&ALL)?;
+        let number = most << u.int_in_range(1..=DOUBLINGS_MAX)?;
+        let calls = 1 << u.int_in_range(0..=FEW_CALLS_LOG2)?;
+        Ok(Self {
+            many: vec![(kind, number.min(FAR_BEYOND_MAX)), (ItemKind::Calls, calls)],
+            is_started: u.ratio(1, 4)?,
+        })
+    }
+
+    fn number_of(&self, kind: ItemKind) -> u64 {
+        let many = self.many.iter().find(|(other, _)| *other == kind);
         many.map_or(0, |(_, count)| *count)
     }
 
-    /// The same for what a module has one of at least.
-    fn at_least_one(&self, of: Of) -> u64 {
-        self.of(of).max(1)
+    /// Does the same for kinds of which a module has at least one.
+    fn at_least_one(&self, kind: ItemKind) -> u64 {
+        self.number_of(kind).max(1)
     }
 
-    /// A module that has so many.
+    /// Returns a module with these numbers of items.
     pub fn module(&self) -> Vec<u8> {
         let mut module = Module::new();
         module.section(&self.types());
-        let imported = self.at_least_one(Of::Imports) as u32;
+        let imported = self.at_least_one(ItemKind::Imports) as u32;
         let mut imports = ImportSection::new();
         for _ in 0..imported {
             imports.import(
@@ -184,9 +212,12 @@ impl Counts {
         module.section(&wasm_encoder::DataCountSection { count: data.len() });
         module.section(&code);
         module.section(&data);
-        if self.of(Of::NameBytes) > 0 {
+        if self.number_of(ItemKind::NameBytes) > 0 {
             let mut names = NameMap::new();
-            names.append(imported, &"n".repeat(self.of(Of::NameBytes) as usize));
+            names.append(
+                imported,
+                &"n".repeat(self.number_of(ItemKind::NameBytes) as usize),
+            );
             let mut section = NameSection::new();
             section.functions(&names);
             module.section(&section);
@@ -198,21 +229,21 @@ impl Counts {
         let mut types = TypeSection::new();
         types.ty().function([], [ValType::I32]);
         types.ty().function([], []);
-        let parameters = self.at_least_one(Of::Parameters) as usize;
-        let results = self.at_least_one(Of::Results) as usize;
+        let parameters = self.at_least_one(ItemKind::Parameters) as usize;
+        let results = self.at_least_one(ItemKind::Results) as usize;
         types.ty().function(
             std::iter::repeat_n(ValType::I32, parameters),
             std::iter::repeat_n(ValType::I32, results),
         );
         types.ty().function([], [ValType::I64]);
-        for _ in types.len()..self.of(Of::Types) as u32 {
+        for _ in types.len()..self.number_of(ItemKind::Types) as u32 {
             types.ty().function([], []);
         }
         types
     }
 
-    /// The wire function, a wide function, one that does the same as the first and returns nothing, those that a host can
-    /// call, and others.
+    /// Returns the wire function, a wide function, a function that does the same as the first and
+    /// returns nothing, functions that a host can call, and others.
     fn functions(&self, imported: u32) -> (FunctionSection, CodeSection) {
         let (mut functions, mut code) = (FunctionSection::new(), CodeSection::new());
         let mut add = |ty: u32, body: Function| {
@@ -220,62 +251,62 @@ impl Counts {
             code.function(&body);
         };
         add(CODE, self.busy(imported, 1));
-        add(WIDE, idle(self.at_least_one(Of::Results)));
+        add(WIDE, idle(self.at_least_one(ItemKind::Results)));
         add(NOTHING, self.busy(imported, 0));
-        for _ in 0..self.of(Of::Callable) {
+        for _ in 0..self.number_of(ItemKind::Callable) {
             add(CODE, idle(1));
         }
-        for _ in u64::from(imported) + 3..self.of(Of::Functions) {
+        for _ in u64::from(imported) + 3..self.number_of(ItemKind::Functions) {
             add(NOTHING, idle(0));
         }
         (functions, code)
     }
 
-    /// A function that does all that the counts say, and returns so many values.
+    /// Returns a function with everything that the counts say, which returns this many values.
     fn busy(&self, imported: u32, results: u64) -> Function {
-        let locals = self.of(Of::Locals) as u32;
+        let locals = self.number_of(ItemKind::Locals) as u32;
         let mut body = Function::new([(locals, ValType::I32)]);
         self.body(&mut body.instructions(), imported);
         end(body, results)
     }
 
     fn body(&self, code: &mut InstructionSink<'_>, imported: u32) {
-        for _ in 0..self.of(Of::Standing) {
+        for _ in 0..self.number_of(ItemKind::Standing) {
             code.i32_const(0);
         }
         self.inside(code, imported);
-        for _ in 0..self.of(Of::Standing) {
+        for _ in 0..self.number_of(ItemKind::Standing) {
             code.drop();
         }
     }
 
     fn inside(&self, code: &mut InstructionSink<'_>, imported: u32) {
-        for _ in 0..self.of(Of::Plain) {
+        for _ in 0..self.number_of(ItemKind::Plain) {
             code.f32_const(0.0.into()).f32_nearest().drop();
         }
-        for _ in 0..self.of(Of::Blocks) {
+        for _ in 0..self.number_of(ItemKind::Blocks) {
             code.block(BlockType::Empty).end();
         }
-        let depth = self.of(Of::Nesting);
+        let depth = self.number_of(ItemKind::Nesting);
         for _ in 0..depth {
             code.loop_(BlockType::Empty);
         }
         for _ in 0..depth {
             code.end();
         }
-        for _ in 0..self.of(Of::Calls) {
-            for _ in 0..self.at_least_one(Of::Parameters) {
+        for _ in 0..self.number_of(ItemKind::Calls) {
+            for _ in 0..self.at_least_one(ItemKind::Parameters) {
                 code.i32_const(0);
             }
             code.call(imported + 1);
-            for _ in 0..self.at_least_one(Of::Results) {
+            for _ in 0..self.at_least_one(ItemKind::Results) {
                 code.drop();
             }
         }
-        for _ in 0..self.of(Of::CallsByPointer) {
+        for _ in 0..self.number_of(ItemKind::CallsByPointer) {
             code.i32_const(0).call_indirect(0, NOTHING);
         }
-        let targets = self.of(Of::Targets);
+        let targets = self.number_of(ItemKind::Targets);
         if targets > 0 {
             code.block(BlockType::Empty).i32_const(0);
             code.br_table(std::iter::repeat_n(0, targets as usize), 0)
@@ -284,38 +315,38 @@ impl Counts {
         let bytes = (self.pages().min(guard::MEMORY_MAX_PAGES) << 16) as i32;
         let data = self.passive_bytes() as i32;
         let entries = self.entries() as i32;
-        for _ in 0..self.of(Of::Fills) {
+        for _ in 0..self.number_of(ItemKind::Fills) {
             code.i32_const(0)
                 .i32_const(1)
                 .i32_const(bytes)
                 .memory_fill(0);
         }
-        for _ in 0..self.of(Of::Copies) {
+        for _ in 0..self.number_of(ItemKind::Copies) {
             code.i32_const(0)
                 .i32_const(1)
                 .i32_const(bytes - 1)
                 .memory_copy(0, 0);
         }
-        for _ in 0..self.of(Of::Inits) {
+        for _ in 0..self.number_of(ItemKind::Inits) {
             let last = self.segments() as u32;
             code.i32_const(0)
                 .i32_const(0)
                 .i32_const(data)
                 .memory_init(0, last);
         }
-        for _ in 0..self.of(Of::TableFills) {
+        for _ in 0..self.number_of(ItemKind::TableFills) {
             code.i32_const(0)
                 .ref_func(imported + 2)
                 .i32_const(entries)
                 .table_fill(0);
         }
-        for _ in 0..self.of(Of::TableCopies) {
+        for _ in 0..self.number_of(ItemKind::TableCopies) {
             code.i32_const(0)
                 .i32_const(0)
                 .i32_const(entries)
                 .table_copy(0, 0);
         }
-        for _ in 0..self.of(Of::TableInits) {
+        for _ in 0..self.number_of(ItemKind::TableInits) {
             let all = self.passive_elements() as i32;
             code.i32_const(0)
                 .i32_const(0)
@@ -326,7 +357,7 @@ impl Counts {
 
     fn tables(&self) -> TableSection {
         let mut tables = TableSection::new();
-        for _ in 0..self.at_least_one(Of::Tables) {
+        for _ in 0..self.at_least_one(ItemKind::Tables) {
             tables.table(TableType {
                 element_type: RefType::FUNCREF,
                 table64: false,
@@ -352,8 +383,8 @@ impl Counts {
 
     fn globals(&self) -> GlobalSection {
         let mut globals = GlobalSection::new();
-        let mut more = self.of(Of::ConstantInstructions).div_ceil(2);
-        let count = self.of(Of::Globals).max(u64::from(more > 0));
+        let mut more = self.number_of(ItemKind::ConstantInstructions).div_ceil(2);
+        let count = self.number_of(ItemKind::Globals).max(u64::from(more > 0));
         for _ in 0..count {
             let mut value = ConstExpr::i32_const(0);
             for _ in 0..std::mem::take(&mut more) {
@@ -372,13 +403,13 @@ impl Counts {
     fn exports(&self, imported: u32) -> ExportSection {
         let mut exports = ExportSection::new();
         exports.export("shape", ExportKind::Func, imported);
-        let long = self.of(Of::ExportNameBytes) as usize;
+        let long = self.number_of(ItemKind::ExportNameBytes) as usize;
         exports.export(&"x".repeat(long), ExportKind::Func, imported);
-        for place in 0..self.of(Of::Callable) as u32 {
-            exports.export(&format!("f{place}"), ExportKind::Func, imported + 3 + place);
+        for index in 0..self.number_of(ItemKind::Callable) as u32 {
+            exports.export(&format!("f{index}"), ExportKind::Func, imported + 3 + index);
         }
-        for place in 0..self.of(Of::Exports) {
-            exports.export(&format!("m{place}"), ExportKind::Memory, 0);
+        for index in 0..self.number_of(ItemKind::Exports) {
+            exports.export(&format!("m{index}"), ExportKind::Memory, 0);
         }
         exports
     }
@@ -386,20 +417,21 @@ impl Counts {
     fn elements(&self, imported: u32) -> ElementSection {
         let mut elements = ElementSection::new();
         let functions = |count: u64| Elements::Functions(vec![imported + 2; count as usize].into());
-        let filled = functions(self.of(Of::Elements));
+        let filled = functions(self.number_of(ItemKind::Elements));
         elements.active(None, &ConstExpr::i32_const(0), filled);
         elements.passive(functions(self.passive_elements()));
         elements
     }
 
-    /// The segments of data. One more behind them is passive.
+    /// Returns the data segments, followed by a passive one.
     fn data(&self) -> DataSection {
         let mut data = DataSection::new();
         let segments = self.segments();
-        let bytes = (self.of(Of::DataBytes) / segments).max(self.is_scattered().into());
+        let bytes =
+            (self.number_of(ItemKind::DataBytes) / segments).max(self.is_scattered().into());
         let bytes = vec![b'z'; bytes as usize];
-        for place in 0..segments {
-            let at = if self.is_scattered() { place << 12 } else { 0 };
+        for index in 0..segments {
+            let at = if self.is_scattered() { index << 12 } else { 0 };
             data.active(0, &ConstExpr::i32_const(at as i32), bytes.iter().copied());
         }
         data.passive(vec![b'z'; self.passive_bytes() as usize]);
@@ -407,45 +439,57 @@ impl Counts {
     }
 
     fn is_scattered(&self) -> bool {
-        self.of(Of::Scattered) > 0
+        self.number_of(ItemKind::Scattered) > 0
     }
 
     fn segments(&self) -> u64 {
-        self.at_least_one(Of::DataSegments)
-            .max(self.of(Of::Scattered))
+        self.at_least_one(ItemKind::DataSegments)
+            .max(self.number_of(ItemKind::Scattered))
     }
 
-    /// What there is for instructions to copy, where there are such.
+    /// Returns what instructions can copy, if there are such instructions.
     fn passive_bytes(&self) -> u64 {
-        if self.of(Of::Inits) > 0 { 1 << 20 } else { 0 }
+        if self.number_of(ItemKind::Inits) > 0 {
+            1 << 20
+        } else {
+            0
+        }
     }
 
     fn passive_elements(&self) -> u64 {
-        match self.of(Of::TableInits) {
+        match self.number_of(ItemKind::TableInits) {
             0 => 1,
             _ => guard::ELEMENTS_MAX / 2,
         }
     }
 
-    /// The size of each table: all that is put into it, and as large as may be where there are instructions on tables.
+    /// Returns the size of each table: everything that is put into it, and the limit if there are
+    /// instructions on tables.
     fn entries(&self) -> u64 {
-        let on_tables = [Of::TableFills, Of::TableCopies, Of::TableInits];
-        let most = on_tables.iter().any(|of| self.of(*of) > 0);
+        let on_tables = [
+            ItemKind::TableFills,
+            ItemKind::TableCopies,
+            ItemKind::TableInits,
+        ];
+        let most = on_tables.iter().any(|kind| self.number_of(*kind) > 0);
         let most = if most { guard::TABLE_MAX_ENTRIES } else { 1 };
-        let size = match self.of(Of::Entries) {
+        let size = match self.number_of(ItemKind::Entries) {
             0 => most,
             told => told,
         };
-        size.max(self.of(Of::Elements))
+        size.max(self.number_of(ItemKind::Elements))
     }
 
-    /// The size of the memory: all that is put into it, and as large as may be where there are instructions on it.
+    /// Returns the size of the memory: everything that is put into it, and the limit if there are
+    /// instructions on it.
     fn pages(&self) -> u64 {
-        let on_memory = [Of::Fills, Of::Copies];
-        let most = on_memory.iter().any(|of| self.of(*of) > 0);
+        let on_memory = [ItemKind::Fills, ItemKind::Copies];
+        let most = on_memory.iter().any(|kind| self.number_of(*kind) > 0);
         let most = if most { guard::MEMORY_MAX_PAGES } else { 1 };
-        let held = self.of(Of::DataBytes).max(self.of(Of::Scattered) << 12);
-        match self.of(Of::Pages) {
+        let held = self
+            .number_of(ItemKind::DataBytes)
+            .max(self.number_of(ItemKind::Scattered) << 12);
+        match self.number_of(ItemKind::Pages) {
             0 => most.max((held >> 16) + 1),
             told => told,
         }

@@ -5,13 +5,14 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::campaign::{FuzzTarget, Verdict, mutate};
+use cc_lb_fuzz::fuzz_target::{FuzzTarget, Verdict, mutate_case};
 use cc_lb_fuzz::handshake::build_offer;
 use cc_lb_fuzz::host::{Guarded, Loader, Reference};
-use cc_lb_fuzz::{puppet, wire::Request};
+use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::wire::Request;
 use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target};
 
-const TOLD_EVERY: Duration = Duration::from_secs(2);
+const REPORT_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs an input, and returns what to do with it and how many dispatches there were.
 type Target = Box<dyn FnMut(&[u8]) -> (Verdict, u64)>;
@@ -37,24 +38,24 @@ where
     })
 }
 
-/// A session outlives the inputs that it runs, which looks like a leak after every one of them, and looking for
-/// leaks takes a hundred times longer than running. Where each allocation came from takes a tenth of the time, and what was
-/// freed long ago most of the memory.
+/// A session outlives the inputs that it runs, which looks like a leak after each of them, and
+/// searching for leaks takes a hundred times longer than running. Recording allocations takes a
+/// tenth of the time, and keeping freed memory takes most of the memory. So all of these are limited.
 #[unsafe(no_mangle)]
 extern "C" fn __asan_default_options() -> *const std::ffi::c_char {
     c"detect_leaks=0:malloc_context_size=2:quarantine_size_mb=16".as_ptr()
 }
 
 thread_local! {
-    static TOLD: RefCell<Instant> = RefCell::new(Instant::now());
+    static REPORTED_AT: RefCell<Instant> = RefCell::new(Instant::now());
 }
 
 fuzz_target!(|input: &[u8]| -> Corpus {
     let (verdict, dispatches) = TARGET.with_borrow_mut(|target| target(input));
     // libFuzzer counts inputs, which are many dispatches each.
-    TOLD.with_borrow_mut(|told| {
-        if told.elapsed() >= TOLD_EVERY {
-            *told = Instant::now();
+    REPORTED_AT.with_borrow_mut(|reported_at| {
+        if reported_at.elapsed() >= REPORT_EVERY {
+            *reported_at = Instant::now();
             eprintln!("{dispatches} dispatches");
         }
     });
@@ -65,5 +66,5 @@ fuzz_target!(|input: &[u8]| -> Corpus {
 });
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    mutate::<Request>(data, size, max_size, seed)
+    mutate_case::<Request>(data, size, max_size, seed)
 });

@@ -1,52 +1,58 @@
-//! Blocks: the cases that share a session.
+//! Blocks: ranges of cases that are planned to share a session. After a violation, the rest of a
+//! block runs on a fresh session.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bench, Counts, Plan, SOAK_ONE_IN, THOROUGH_ONE_IN};
+use super::error::CampaignError;
+use super::statistics::Counts;
+use crate::case::Depth;
+use crate::check::Violation;
+use crate::execute::{Executor, InProcessExecutor};
+use crate::generate::Plan;
+use crate::host::cause::PANIC;
 use crate::host::{DispatchOutcome, HandshakeError, Host};
-use crate::observation::{CaseRecord, Depth, StepRecord};
-use crate::oracle::Violation;
+use crate::record::{CaseRecord, StepRecord};
 use crate::wire::Vocabulary;
 
-/// What the cases of a block came to.
+/// The results of the cases of a block that ran on one session.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Block {
-    /// How many ran.
+    /// The number of cases that ran.
     pub cases: u64,
-    /// For each function of the plan.
+    /// The counts for each function of the plan.
     pub counts: Vec<Counts>,
-    /// The longest dispatch.
+    /// The duration of the longest dispatch.
     pub slowest: Duration,
-    /// The most memory that was resident, where that was measured, in bytes.
+    /// The peak resident memory in bytes, if it was measured.
     pub memory: Option<u64>,
-    /// Where the session ended before its time.
+    /// The early end of the session, if a violation ended it.
     pub stopped: Option<Stopped>,
 }
 
 /// The end of a session by a violation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stopped {
-    /// The case that showed it.
+    /// The index of the case that showed it.
     pub case: u64,
-    /// What it showed.
+    /// The violations in that case.
     pub violations: Vec<Violation>,
-    /// Whether chance had a say in it: the clock, or somebody else.
-    pub by_chance: bool,
+    /// Whether timing may be the cause: a time limit was hit, or something else killed the worker.
+    pub flaky: bool,
 }
 
 impl Block {
-    /// An empty one.
-    pub fn of(plan: &Plan) -> Self {
+    /// Returns an empty block.
+    pub fn new(plan: &Plan) -> Self {
         Self {
-            counts: vec![Counts::default(); plan.menu.functions.len()],
+            counts: vec![Counts::default(); plan.generator.functions.len()],
             ..Self::default()
         }
     }
 
-    /// Adds what a further block came to.
+    /// Adds the results of another block.
     pub fn add(&mut self, other: &Self) {
         self.cases += other.cases;
         for (counts, other) in self.counts.iter_mut().zip(&other.counts) {
@@ -56,11 +62,12 @@ impl Block {
         self.memory = self.memory.max(other.memory);
     }
 
-    /// Whether it may be what these cases came to: a process that a plugin has spoiled may say anything.
-    pub(super) fn is_of(&self, plan: &Plan, cases: &Range<u64>) -> bool {
+    /// Returns whether the block can be a result of these cases: a process that a plugin has
+    /// corrupted may answer anything.
+    pub(crate) fn is_of(&self, plan: &Plan, cases: &Range<u64>) -> bool {
         let stopped = self.stopped.as_ref();
         self.cases <= cases.end - cases.start
-            && self.counts.len() == plan.menu.functions.len()
+            && self.counts.len() == plan.generator.functions.len()
             && stopped.is_none_or(|stopped| cases.contains(&stopped.case))
     }
 
@@ -69,21 +76,21 @@ impl Block {
         self.slowest = self.slowest.max(record.slowest);
         self.memory = self.memory.max(record.memory.map(|memory| memory.peak));
         for step in &record.steps {
-            let mut places = plan.menu.functions.iter();
-            let place = places.position(|place| &R::functions()[*place] == step.function);
-            if let Some(place) = place {
-                count_step(&mut self.counts[place], step);
+            let mut functions = plan.generator.functions.iter();
+            let index = functions.position(|index| &R::functions()[*index] == step.function);
+            if let Some(index) = index {
+                count_step(&mut self.counts[index], step);
             }
         }
     }
 }
 
-impl<H: Host, R: Vocabulary> Bench<'_, H, R> {
-    /// Runs cases on one session, up to the first that shows a violation or the deadline. `begins` is called with
-    /// each case's index.
+impl<H: Host, R: Vocabulary> InProcessExecutor<'_, H, R> {
+    /// Runs cases on one session, up to the deadline or the first case with a violation. `begins`
+    /// is called with the index of each case.
     ///
     /// # Errors
-    /// [`HandshakeError`] where the host opens no session.
+    /// Returns a [`HandshakeError`] if the host cannot open a session.
     pub fn run_block(
         &mut self,
         plan: &Plan,
@@ -91,26 +98,26 @@ impl<H: Host, R: Vocabulary> Bench<'_, H, R> {
         deadline: Option<Instant>,
         mut begins: impl FnMut(u64),
     ) -> Result<Block, HandshakeError> {
-        let mut block = Block::of(plan);
+        let mut block = Block::new(plan);
         self.runner.renew()?;
-        let (range, cases) = (cases, self.cases.of(plan));
+        let (range, cases) = (cases, self.cases.get(plan));
         for case in range {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 break;
             }
             begins(case);
-            let record = match depth_at(case) {
+            let record = match cases.depth(case) {
                 Depth::Light => self.runner.run_light(cases.nth(case))?,
                 deeper => self.runner.run(&cases.nth(case), deeper)?,
             };
             block.count::<R>(plan, &record);
             let violations = self.check(&record);
             if !violations.is_empty() {
-                let by_chance = record.met_the_wall();
+                let flaky = record.hit_time_limit();
                 block.stopped = Some(Stopped {
                     case,
                     violations,
-                    by_chance,
+                    flaky,
                 });
                 break;
             }
@@ -119,12 +126,45 @@ impl<H: Host, R: Vocabulary> Bench<'_, H, R> {
     }
 }
 
-/// How deep the case of an index is looked into.
-pub(super) fn depth_at(index: u64) -> Depth {
-    match index {
-        index if index % SOAK_ONE_IN == SOAK_ONE_IN - 1 => Depth::Soak,
-        index if index % THOROUGH_ONE_IN == 0 => Depth::Thorough,
-        _ => Depth::Light,
+/// Runs blocks of cases, and judges single cases: in this process, or in a
+/// [worker](crate::worker::Workers).
+pub trait BlockExecutor<R>: Executor<R, Error: Into<CampaignError>> {
+    /// Runs cases that share a session: see [`InProcessExecutor::run_block`]. A crash of the
+    /// process that runs them is a violation like any other.
+    ///
+    /// # Errors
+    /// Returns a [`CampaignError`] if no session can be opened, or no worker can be started.
+    fn run(
+        &mut self,
+        plan: &Plan,
+        cases: Range<u64>,
+        deadline: Option<Instant>,
+    ) -> Result<Block, CampaignError>;
+
+    /// Does a part of a campaign's work on this executor. A panic in it either goes on to the
+    /// caller, or becomes an error, which ends the campaign without losing what was seen.
+    ///
+    /// # Errors
+    /// Returns the errors of the work.
+    fn attempt<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, CampaignError>,
+    ) -> Result<T, CampaignError>
+    where
+        Self: Sized,
+    {
+        work(self)
+    }
+}
+
+impl<H: Host, R: Vocabulary> BlockExecutor<R> for InProcessExecutor<'_, H, R> {
+    fn run(
+        &mut self,
+        plan: &Plan,
+        cases: Range<u64>,
+        deadline: Option<Instant>,
+    ) -> Result<Block, CampaignError> {
+        Ok(self.run_block(plan, cases, deadline, |_| ())?)
     }
 }
 
@@ -134,11 +174,11 @@ fn count_step(counts: &mut Counts, step: &StepRecord) {
     let microseconds = step.elapsed.as_micros();
     counts
         .latency_us
-        .take(u64::try_from(microseconds).unwrap_or(u64::MAX));
+        .record(u64::try_from(microseconds).unwrap_or(u64::MAX));
     if let Some(fuel) = step.call.fuel {
-        counts.fuel.take(fuel);
+        counts.fuel.record(fuel);
     }
-    let kind = match step.reaction.outcome() {
+    let kind = match step.result.outcome() {
         Some(DispatchOutcome::Ok(_)) => {
             counts.ok += 1;
             return;
@@ -147,7 +187,7 @@ fn count_step(counts: &mut Counts, step: &StepRecord) {
             let cause = step.call.cause.as_ref();
             cause.map_or("unknown", |cause| cause.kind())
         }
-        None => "panic",
+        None => PANIC,
     };
     match counts.fallbacks.get_mut(kind) {
         Some(count) => *count += 1,
@@ -155,4 +195,13 @@ fn count_step(counts: &mut Counts, step: &StepRecord) {
             counts.fallbacks.insert(kind.to_owned(), 1);
         }
     }
+}
+
+/// The part of a block that ran on one session: up to its end, or to the first case with a
+/// violation.
+pub(super) struct SessionPart {
+    /// The index of the first case, and the end of the block.
+    pub(crate) from: u64,
+    pub(crate) end: u64,
+    pub(super) block: Block,
 }

@@ -1,40 +1,48 @@
-//! Ending a campaign before its cases are done.
+//! Interrupts, which end a campaign before all of its cases have run.
 //!
-//! Bugs in this module look like a campaign that goes on after it was told to end.
+//! Bugs in this module look like a campaign that continues after an interrupt.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long work that is running may go on once an end was asked for.
+use super::error::CampaignError;
+use crate::case::Case;
+use crate::check::{CheckRef, Violation};
+use crate::execute::Executor;
+use crate::host::Site;
+use crate::record::Subject;
+
+/// How long running work may continue after an interrupt.
 const EXIT_GRACE: Duration = Duration::from_secs(2);
 
-/// Asks a campaign to end. Clones ask the same campaign.
+/// A request to end a campaign. Clones end the same campaign.
 ///
-/// The first [request](Interrupt::request) lets what is running go on for two seconds: a block of cases, the confirmation
-/// of a finding. The second one ends it at once. Either way everything that was seen is emitted and is in the summary.
+/// The first [request](Interrupt::request) gives running work, such as a block of cases or the
+/// confirmation of a finding, two seconds. The second one ends it at once. In both cases everything
+/// that was seen is emitted and is in the summary.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt {
     asked: Arc<Mutex<Asked>>,
     /// When the campaign's own time is over.
     time_over: Option<Instant>,
-    /// Whether the first request is an end at once.
+    /// Whether the first request ends running work at once.
     at_once: bool,
 }
 
 #[derive(Debug, Default)]
 struct Asked {
     requested: bool,
-    /// From when on nothing is waited for.
+    /// When running work is abandoned.
     over: Option<Instant>,
 }
 
 impl Interrupt {
-    /// Nobody has asked for an end yet.
+    /// Returns an interrupt that has not been requested.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks for an end; asked for twice it is an end at once.
+    /// Requests an end; a second request ends running work at once.
     pub fn request(&self) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -46,14 +54,14 @@ impl Interrupt {
         asked.requested = true;
     }
 
-    /// Whether an end was asked for: nothing new is begun.
+    /// Returns whether an end was requested, so that nothing new begins.
     pub fn is_requested(&self) -> bool {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.requested
     }
 
-    /// Whether what is still running is not waited for any more.
-    pub(super) fn is_over(&self) -> bool {
+    /// Returns whether running work is abandoned.
+    pub(crate) fn is_over(&self) -> bool {
         let (requested, over) = {
             let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
             (asked.requested, asked.over)
@@ -62,21 +70,64 @@ impl Interrupt {
         self.at_once && requested || ends.is_some_and(|end| Instant::now() >= end)
     }
 
-    /// The same, over once an end was asked for: for what is of no use before it is done.
+    /// Returns the same interrupt, but one that abandons work at the first request, for work that
+    /// is useless until it is done.
     #[cfg(unix)]
-    pub(super) fn at_once(&self) -> Self {
+    pub(crate) fn at_once(&self) -> Self {
         Self {
             at_once: true,
             ..self.clone()
         }
     }
 
-    /// The same, over at this time at the latest; never, where there is none.
+    /// Returns the same interrupt, but one that is over at this time at the latest, if there is
+    /// one.
     pub(super) fn with_time_over(&self, time_over: Option<Instant>) -> Self {
         Self {
             time_over,
             ..self.clone()
         }
+    }
+}
+
+/// An executor that does nothing more once the interrupt is over.
+pub(crate) struct Interruptible<'x, X> {
+    pub(crate) executor: &'x mut X,
+    pub(crate) interrupt: Interrupt,
+}
+
+impl<X> Interruptible<'_, X> {
+    fn check(&self) -> Result<(), CampaignError> {
+        if self.interrupt.is_over() {
+            return Err(CampaignError::Interrupted);
+        }
+        Ok(())
+    }
+}
+
+impl<R, X: Executor<R, Error: Into<CampaignError>>> Executor<R> for Interruptible<'_, X> {
+    type Error = CampaignError;
+
+    fn judge(&mut self, case: &Case<R>, check: CheckRef) -> Result<Vec<Violation>, CampaignError> {
+        self.check()?;
+        self.executor.judge(case, check).map_err(Into::into)
+    }
+
+    fn locate(
+        &mut self,
+        case: &Case<R>,
+        violation: &Violation,
+    ) -> Result<Option<Site>, CampaignError> {
+        self.check()?;
+        self.executor.locate(case, violation).map_err(Into::into)
+    }
+
+    fn start_fresh(&mut self) {
+        self.executor.start_fresh();
+    }
+
+    fn subject(&self) -> Subject {
+        self.executor.subject()
     }
 }
 

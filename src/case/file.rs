@@ -1,4 +1,4 @@
-//! Case files: JSON to read and edit, postcard to be small. Both say which format version they have.
+//! Case files: JSON to read and edit, postcard for size. Both state their format version.
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -12,20 +12,21 @@ use crate::files::{self, without_byte_order_mark};
 use crate::puppet::Program;
 use crate::wire::{self, Vocabulary};
 
-/// The latest format version. Every older one keeps loading.
+/// The latest format version. All older versions can be read.
 ///
-/// Format 2 says how often each step is dispatched. A case that needs none of that is written in format 1, which earlier
-/// versions of this crate read.
+/// Format 2 adds the number of dispatches of a step. A case that does not need it is written in
+/// format 1, which earlier versions of this crate read.
 pub const FORMAT: u32 = 2;
 
-/// What a postcard file begins with; a byte with the format version follows.
+/// The magic number of a postcard file; a byte with the format version follows.
 const MAGIC: &[u8; 4] = b"cclb";
 
-/// The largest file of a case, in bytes, and the most values in its JSON: reading one takes up to 640 bytes.
+/// The largest file of a case, in bytes, and the most values in its JSON; parsing one takes up to
+/// 640 bytes.
 const FILE_MAX_BYTES: u64 = 64 << 20;
 const VALUES_MAX: usize = 1 << 20;
 
-/// The most bytes that all texts of a case stand for which are written in short.
+/// The most bytes that all `$repeat` texts of a case may stand for.
 const REPEATED_MAX_BYTES: usize = 64 << 20;
 
 /// Why a case file could not be read or written.
@@ -35,58 +36,58 @@ pub enum CaseError {
     /// The file could not be read.
     #[error("cannot read the case {}: {source}", path.display())]
     Read {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The file could not be written.
     #[error("cannot write the case {}: {source}", path.display())]
     Write {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The folder could not be read.
     #[error("cannot read the folder {}: {source}", path.display())]
     ReadFolder {
-        /// The folder.
+        /// The path of the folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Something in a folder is no file.
+    /// An entry of a folder is not a file with content.
     #[error("{} is {what}", path.display())]
     NoFile {
-        /// Where it is.
+        /// The path of the entry.
         path: PathBuf,
-        /// What it is instead.
+        /// A description of the entry, such as "a folder".
         what: &'static str,
     },
-    /// Something in a named file is wrong.
+    /// The content of the file is not a valid case.
     #[error("{}: {source}", path.display())]
     In {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// The error in the content.
         source: Box<CaseError>,
     },
-    /// The bytes are neither form of a case.
+    /// The bytes are a case neither in JSON nor in postcard.
     #[error("not a case: {0}")]
     NotACase(String),
-    /// The case is of a later format.
+    /// The case has a later format than this version reads.
     #[error(
         "a case of format {found}; this version reads formats up to {FORMAT}: update cc-lb-fuzz"
     )]
     Format {
-        /// The format that it says it has.
+        /// The format version in the file.
         found: u32,
     },
-    /// The case is too long.
+    /// The case has more than [`MAX_STEPS`] dispatches.
     #[error("a case of {steps} steps; {MAX_STEPS} at most")]
     TooLong {
-        /// How often it dispatches something.
+        /// The number of dispatches.
         steps: usize,
     },
 }
@@ -105,7 +106,7 @@ struct File<R> {
     steps: Vec<Step<R>>,
 }
 
-/// A step in the compact form of format 1. It stays as it is.
+/// A step in the compact form of format 1, which never changes.
 #[derive(Deserialize)]
 #[serde(bound = "R: Vocabulary")]
 struct Compact1<R> {
@@ -122,7 +123,8 @@ struct Compact2<R> {
     times: NonZeroU32,
 }
 
-/// What a case of any format has. Reports have a format as well.
+/// The fields that a case of any format has. The steps distinguish it from a report, which has a
+/// format too.
 #[derive(Deserialize)]
 #[serde(expecting = "an object with a format and steps")]
 struct FormatOnly {
@@ -131,20 +133,20 @@ struct FormatOnly {
     _steps: IgnoredAny,
 }
 
-/// What is in a folder, in the order of the names, but for hidden files.
+/// The content of a folder, sorted by name, without hidden files.
 #[derive(Debug)]
 pub struct Folder<R> {
-    /// The case files.
+    /// The cases and the paths of their files.
     pub cases: Vec<(PathBuf, Case<R>)>,
-    /// Why each of the others is none. What is in folders of it is not read.
+    /// The reason for each entry that is not a case. Subfolders are not read.
     pub skipped: Vec<CaseError>,
 }
 
 impl<R> Folder<R> {
-    /// The cases, where all that is in the folder is one.
+    /// Returns the cases if every entry of the folder is one.
     ///
     /// # Errors
-    /// The first [`CaseError`] of the others.
+    /// Returns the [`CaseError`] of the first entry that is not a case.
     pub fn all(self) -> Result<Vec<Case<R>>, CaseError> {
         match self.skipped.into_iter().next() {
             Some(error) => Err(error),
@@ -154,10 +156,10 @@ impl<R> Folder<R> {
 }
 
 impl<R: Vocabulary> Case<R> {
-    /// The readable form: pretty JSON with a newline at its end.
+    /// Serializes the case as pretty-printed JSON that ends with a newline.
     ///
     /// # Errors
-    /// [`CaseError::NotACase`] where a request does not serialize.
+    /// Returns [`CaseError::NotACase`] if a request does not serialize.
     pub fn to_json(&self) -> Result<String, CaseError> {
         let file = Written {
             format: self.format(),
@@ -168,10 +170,10 @@ impl<R: Vocabulary> Case<R> {
             .map_err(|error| CaseError::NotACase(error.to_string()))
     }
 
-    /// The compact form: postcard behind a magic number and the format version.
+    /// Serializes the case as postcard after a magic number and the format version.
     ///
     /// # Errors
-    /// [`CaseError::NotACase`] where a request does not serialize.
+    /// Returns [`CaseError::NotACase`] if a request does not serialize.
     pub fn to_postcard(&self) -> Result<Vec<u8>, CaseError> {
         let mut bytes = MAGIC.to_vec();
         let format = self.format();
@@ -192,7 +194,7 @@ impl<R: Vocabulary> Case<R> {
         written.map_err(|error| CaseError::NotACase(error.to_string()))
     }
 
-    /// The earliest format that can say the case.
+    /// Returns the earliest format that can express the case.
     fn format(&self) -> u32 {
         if self.steps.iter().all(|step| step.times == ONCE) {
             1
@@ -201,18 +203,19 @@ impl<R: Vocabulary> Case<R> {
         }
     }
 
-    /// Reads either form.
+    /// Deserializes a case from JSON or postcard.
     ///
     /// # Errors
-    /// [`CaseError`] where the bytes are no case, of a later format, or too long.
+    /// Returns a [`CaseError`] if the bytes are not a case, have a later format, or have too many
+    /// steps.
     pub fn decode(bytes: &[u8]) -> Result<Self, CaseError> {
         let steps = match bytes.strip_prefix(MAGIC) {
             Some([format, rest @ ..]) => decode_compact(u32::from(*format), rest)?,
-            Some([]) => return Err(CaseError::NotACase("it is cut short".to_owned())),
+            Some([]) => return Err(CaseError::NotACase("it is truncated".to_owned())),
             None => decode_json(bytes)?,
         };
         let case = Self { steps };
-        // The times are no more than numbers yet.
+        // Nothing has been allocated for `times` yet.
         match case.dispatches() {
             0 => Err(CaseError::NotACase("it has no steps".to_owned())),
             steps if steps > MAX_STEPS => Err(CaseError::TooLong { steps }),
@@ -220,10 +223,10 @@ impl<R: Vocabulary> Case<R> {
         }
     }
 
-    /// Reads a file of either form.
+    /// Reads a case file, JSON or postcard.
     ///
     /// # Errors
-    /// [`CaseError`], naming the file.
+    /// Returns a [`CaseError`] that names the file.
     pub fn read(path: &Path) -> Result<Self, CaseError> {
         let bytes = files::read(path, FILE_MAX_BYTES).map_err(|source| CaseError::Read {
             path: path.to_owned(),
@@ -235,10 +238,10 @@ impl<R: Vocabulary> Case<R> {
         })
     }
 
-    /// Reads what is in a folder: a corpus.
+    /// Reads all cases in a folder, such as a corpus.
     ///
     /// # Errors
-    /// [`CaseError::ReadFolder`] where the folder cannot be read.
+    /// Returns [`CaseError::ReadFolder`] if the folder cannot be read.
     pub fn read_folder(folder: &Path) -> Result<Folder<R>, CaseError> {
         let (mut cases, mut skipped) = (Vec::new(), Vec::new());
         for path in entries(folder)? {
@@ -250,10 +253,10 @@ impl<R: Vocabulary> Case<R> {
         Ok(Folder { cases, skipped })
     }
 
-    /// Writes the readable form to a file, whole or not at all.
+    /// Writes the case as JSON to a file, atomically.
     ///
     /// # Errors
-    /// [`CaseError`], naming the file.
+    /// Returns a [`CaseError`] that names the file.
     pub fn write(&self, path: &Path) -> Result<(), CaseError> {
         files::write(path, self.to_json()?.as_bytes()).map_err(|source| CaseError::Write {
             path: path.to_owned(),
@@ -262,7 +265,7 @@ impl<R: Vocabulary> Case<R> {
     }
 }
 
-/// What is in a folder and not hidden, in the order of the names.
+/// Returns the entries of a folder that are not hidden, sorted by name.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, CaseError> {
     let read = |source| CaseError::ReadFolder {
         path: folder.to_owned(),
@@ -279,16 +282,16 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, CaseError> {
     Ok(entries)
 }
 
-/// To read what is no file may take forever.
+/// Rejects what is not a regular file with content: reading it might never end.
 fn check_is_file(path: &Path) -> Result<(), CaseError> {
     let what = match path.metadata() {
-        // Some of the system's have no size, and no end either.
+        // Some files of the system report no size and never end.
         Ok(found) if found.is_file() && found.len() == 0 => "empty",
         Ok(found) if found.is_file() => return Ok(()),
         Ok(found) if found.is_dir() => "a folder",
-        Ok(_) => "no regular file",
+        Ok(_) => "not a regular file",
         Err(_) if path.is_symlink() => "a link to nothing",
-        // What is wrong is said when it is read.
+        // Reading the file reports this error.
         Err(_) => return Ok(()),
     };
     Err(CaseError::NoFile {
@@ -309,17 +312,17 @@ fn decode_json<R: Vocabulary>(bytes: &[u8]) -> Result<Vec<Step<R>>, CaseError> {
         let value = serde_json::from_slice(bytes).map_err(not_a_case)?;
         if wire::repeated_bytes(&value) > REPEATED_MAX_BYTES {
             return Err(CaseError::NotACase(format!(
-                "its texts stand for more than {REPEATED_MAX_BYTES} bytes"
+                "its strings expand to more than {REPEATED_MAX_BYTES} bytes"
             )));
         }
     }
     let FormatOnly { format, .. } = serde_json::from_slice(bytes).map_err(not_a_case)?;
     check_format(format)?;
     let file: File<R> = serde_json::from_slice(bytes).map_err(not_a_case)?;
-    // An earlier version, for which format 1 is, reads no times.
+    // Earlier versions of this crate, which read format 1, ignore `times`.
     if file.format == 1 && file.steps.iter().any(|step| step.times != ONCE) {
         return Err(CaseError::NotACase(
-            "`times` of a step is of format 2".to_owned(),
+            "`times` of a step needs format 2".to_owned(),
         ));
     }
     Ok(file.steps)
@@ -349,7 +352,7 @@ fn decode_compact<R: Vocabulary>(format: u32, bytes: &[u8]) -> Result<Vec<Step<R
 fn check_format(found: u32) -> Result<(), CaseError> {
     match found {
         1..=FORMAT => Ok(()),
-        0 => Err(CaseError::NotACase("format 0 never was".to_owned())),
+        0 => Err(CaseError::NotACase("there is no format 0".to_owned())),
         found => Err(CaseError::Format { found }),
     }
 }

@@ -1,52 +1,40 @@
-//! The case: what is tried.
+//! The case: a sequence of requests to try.
 //!
-//! A [`Case`] is a sequence of steps for one session, a value with a file format of its own and not a
-//! string of fuzzer bytes: corpora and findings keep their meaning when a generator changes.
+//! A [`Case`] is a sequence of steps for one session. It is a value with a file format of its own,
+//! not a string of fuzzer bytes, so corpora and findings keep their meaning when a generator
+//! changes.
 //!
-//! A discrepancy here is a case that does not mean the same after it was written and read.
+//! Bugs in this module look like a case that has another meaning after it is written and read.
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 
-use arbitrary::Unstructured;
-use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::puppet::{Program, Wildness};
-use crate::wire::{Request, Vocabulary};
+use crate::puppet::Program;
+use crate::wire::{Part, Request, Vocabulary};
 
-mod bodies;
+mod as_hosts_send;
+mod depth;
 mod file;
-mod mutate;
-mod near;
-mod shorten;
 mod shrink;
+mod shrink_text;
 pub(crate) mod tree;
-mod usual;
-mod words;
 
-pub(crate) use bodies::{NO_WORDS, near_bodies, one_change_away, usual_body};
+pub use depth::Depth;
 pub use file::{CaseError, FORMAT, Folder};
-pub(crate) use near::is_body;
 pub use shrink::{ShrinkLimits, Shrunk};
-pub use tree::Numbers;
-pub use words::words;
+pub use shrink_text::Numbers;
 
-/// What a marker begins with; eight hexadecimal digits follow, which no other request has. See
-/// [`NoCarryover`](crate::oracle::NoCarryover).
+/// The prefix of a marker. Eight hexadecimal digits follow, which no other request has. See
+/// [`NoCarryover`](crate::check::NoCarryover).
 pub const MARKER: &str = "cclbmark";
 
-/// The most dispatches that a case may have, of all its steps together.
+/// The most dispatches of a case, all of its steps together.
 pub const MAX_STEPS: usize = 16_384;
 
-/// The times of a step that is dispatched once.
+/// The `times` of a step that is dispatched once.
 pub const ONCE: NonZeroU32 = NonZeroU32::MIN;
-
-/// The most steps that a generated case has.
-const GENERATED_STEPS: usize = 8;
-
-/// The most steps that a generated sequence has.
-const SEQUENCE_STEPS: usize = 32;
 
 /// A sequence of steps for one session.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,17 +43,17 @@ pub struct Case<R = Request> {
     pub steps: Vec<Step<R>>,
 }
 
-/// A dispatch of a case, or some equal ones in a row.
+/// One dispatch of a case, or several equal ones in a row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, bound = "R: Vocabulary")]
 pub struct Step<R = Request> {
     /// The request.
     pub request: R,
-    /// What the request tells the puppet to do; without a program it answers healthily. Other plugins
-    /// take it for a strange string.
+    /// The puppet program that the request carries; without one the puppet answers healthily. Other
+    /// plugins see an unusual string.
     #[serde(default)]
     pub program: Option<Program>,
-    /// How often it is dispatched before the next step is.
+    /// The number of dispatches before the next step.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub times: NonZeroU32,
 }
@@ -79,7 +67,7 @@ fn is_once(times: &NonZeroU32) -> bool {
 }
 
 impl<R> Case<R> {
-    /// How often something is dispatched: the times of all steps together.
+    /// Returns the number of dispatches: the `times` of all steps together.
     pub fn dispatches(&self) -> usize {
         let times = self.steps.iter().map(|step| step.times.get() as usize);
         times.fold(0, usize::saturating_add)
@@ -87,7 +75,8 @@ impl<R> Case<R> {
 }
 
 impl<R: Vocabulary> Case<R> {
-    /// Equal steps in a row become one with their times together: that means the same.
+    /// Merges equal steps in a row into one with the sum of their `times`, which has the same
+    /// meaning.
     pub(crate) fn merge(&mut self) {
         self.steps.dedup_by(|next, step| {
             let times = step.times.checked_add(next.times.get());
@@ -101,7 +90,7 @@ impl<R: Vocabulary> Case<R> {
         });
     }
 
-    /// The last dispatches, so many at most.
+    /// Returns the case of the last dispatches, at most `most` of them.
     pub(crate) fn last(&self, most: usize) -> Self {
         let mut left = most;
         let mut steps = Vec::new();
@@ -122,13 +111,13 @@ impl<R: Vocabulary> Case<R> {
 }
 
 impl<R: Vocabulary> Step<R> {
-    /// The healthy call of a function, given by its place in [`Vocabulary::functions`]: its dry-run
-    /// request without a program.
-    pub fn healthy(place: usize) -> Self {
-        Self::without_program(R::dry_run(place))
+    /// Returns the healthy call of the function at an index of [`Vocabulary::functions`]: its
+    /// dry-run request without a program.
+    pub fn healthy(index: usize) -> Self {
+        Self::without_program(R::dry_run(index))
     }
 
-    /// The request as it is.
+    /// Returns the step that dispatches the request once, without a program.
     pub fn without_program(request: R) -> Self {
         Self {
             request,
@@ -137,18 +126,18 @@ impl<R: Vocabulary> Step<R> {
         }
     }
 
-    /// Whether it dispatches the same, however often.
+    /// Returns whether both steps dispatch the same, regardless of `times`.
     pub(crate) fn is_same_call(&self, other: &Self) -> bool {
         self.request == other.request && self.program == other.program
     }
 
-    /// The request with the program in it.
-    pub fn told(&self) -> R {
-        Self::told_with(Cow::Borrowed(self)).0
+    /// Returns the request with the program encoded in it.
+    pub fn request_with_program(&self) -> R {
+        Self::request_and_program(Cow::Borrowed(self)).0
     }
 
-    /// The same, of a step that need not be copied where it is of no more use, and the program.
-    pub(crate) fn told_with(step: Cow<'_, Self>) -> (R, Option<Cow<'_, Program>>) {
+    /// Returns the same, and the program. An owned step is not copied.
+    pub(crate) fn request_and_program(step: Cow<'_, Self>) -> (R, Option<Cow<'_, Program>>) {
         let (mut request, program) = match step {
             Cow::Borrowed(step) => (
                 step.request.clone(),
@@ -157,170 +146,40 @@ impl<R: Vocabulary> Step<R> {
             Cow::Owned(step) => (step.request, step.program.map(Cow::Owned)),
         };
         if let Some(program) = &program {
-            request.carry(program.encode());
+            let text = program.encode();
+            match program.carrier_index() {
+                Some(index) => carry_in(&mut request, index.into(), text),
+                None => request.carry(text),
+            }
         }
         (request, program)
     }
 }
 
-/// What generated cases are made of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Menu {
-    /// The functions to call, by their places in [`Vocabulary::functions`]. Never empty.
-    pub functions: Vec<usize>,
-    /// Which programs for the puppet requests carry; `None` for any other plugin.
-    pub programs: Option<Wildness>,
-    /// Words to say to a plugin that is not the puppet: see [`words()`].
-    pub words: Vec<String>,
-    /// Objects of JSON to say to such a plugin, as texts: see
-    /// [`Runner::objects`](crate::observation::Runner::objects).
-    pub objects: Vec<String>,
+/// Puts the text into the request's text at `index`, modulo their number. If the type does not know
+/// its texts, the text goes into the function's usual field.
+fn carry_in<R: Vocabulary>(request: &mut R, index: usize, text: String) {
+    let is_text = |part: &Part<'_>| matches!(part, Part::Text(_) | Part::Body(_) | Part::Json(_));
+    let mut all = 0;
+    request.parts(&mut |part| all += usize::from(is_text(&part)));
+    if all == 0 {
+        return request.carry(text);
+    }
+    let (mut at, index) = (0, index % all);
+    request.parts(&mut |part| {
+        if !is_text(&part) {
+            return;
+        }
+        if at == index {
+            match part {
+                Part::Text(own) | Part::Body(own) => own.clone_from(&text),
+                Part::Json(json) => *json = text.as_str().into(),
+                _ => {}
+            }
+        }
+        at += 1;
+    });
 }
 
-impl Menu {
-    /// All functions of the vocabulary, with scripted and wild programs.
-    pub fn puppet<R: Vocabulary>() -> Self {
-        Self {
-            functions: (0..R::functions().len()).collect(),
-            programs: Some(Wildness::Wild),
-            words: Vec::new(),
-            objects: Vec::new(),
-        }
-    }
-
-    /// All functions of the vocabulary, without programs: for a plugin that is not the puppet.
-    pub fn plugin<R: Vocabulary>() -> Self {
-        Self {
-            programs: None,
-            ..Self::puppet::<R>()
-        }
-    }
-
-    /// The words that are most likely meant.
-    pub(crate) fn likely_words(&self) -> &[String] {
-        &self.words[..self.words.len().min(words::LIKELY_MAX)]
-    }
-
-    /// An arbitrary step.
-    ///
-    /// # Errors
-    /// Those of `arbitrary`.
-    pub fn step<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
-        let place = *u.choose(&self.functions)?;
-        let request = match self.programs {
-            Some(_) => R::arbitrary_of(place, u)?,
-            None => self.request(place, u)?,
-        };
-        let program = match self.programs {
-            Some(wildness) if u.int_in_range(0..=2u8)? != 0 => {
-                Some(Program::arbitrary_for(&R::functions()[place], wildness, u)?)
-            }
-            _ => None,
-        };
-        Ok(Step {
-            request,
-            program,
-            times: ONCE,
-        })
-    }
-
-    /// An arbitrary request of a function of a plugin that is not the puppet: mostly near the dry-run sample.
-    fn request<R: Vocabulary>(
-        &self,
-        place: usize,
-        u: &mut Unstructured<'_>,
-    ) -> arbitrary::Result<R> {
-        let request = match u.int_in_range(0..=2u8)? {
-            0 => R::arbitrary_of(place, u)?,
-            _ => near::near(place, u)?,
-        };
-        let request = if !self.words.is_empty() && u.ratio(1, 2)? {
-            let from = if u.ratio(3, 4)? {
-                self.likely_words()
-            } else {
-                &self.words[..]
-            };
-            near::with_word(request, u.choose(from)?, from, u)?
-        } else {
-            request
-        };
-        let request = if !self.objects.is_empty() && u.ratio(1, 4)? {
-            near::with_object(request, u.choose(&self.objects)?, &self.words, u)?
-        } else {
-            request
-        };
-        let request = if u.ratio(1, 8)? {
-            near::with_body(request, u)?
-        } else {
-            request
-        };
-        if u.ratio(1, 4)? {
-            let marker = format!("{MARKER}{:08x}", u.arbitrary::<u32>()?);
-            near::with_word(request, &marker, &self.words, u)
-        } else {
-            Ok(request)
-        }
-    }
-
-    /// A sequence of many steps, most of them the healthy call of a function or near that.
-    ///
-    /// # Errors
-    /// Those of `arbitrary`.
-    pub fn sequence<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Case<R>> {
-        let mut steps = Vec::new();
-        for _ in 0..u.int_in_range(2..=SEQUENCE_STEPS)? {
-            steps.push(match u.int_in_range(0..=2u8)? {
-                0 => self.step(u)?,
-                _ => Step::healthy(*u.choose(&self.functions)?),
-            });
-        }
-        Ok(Case { steps })
-    }
-
-    /// An arbitrary case: mostly a few steps.
-    ///
-    /// # Errors
-    /// Those of `arbitrary`.
-    pub fn case<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Case<R>> {
-        let most = *u.choose(&[1, 2, 4, GENERATED_STEPS])?;
-        let mut steps = vec![self.step(u)?];
-        for _ in 1..u.int_in_range(1..=most)? {
-            // Without entropy every step is the same.
-            if u.is_empty() {
-                break;
-            }
-            steps.push(self.step(u)?);
-        }
-        Ok(Case { steps })
-    }
-
-    /// Arbitrary steps of one function as a strategy that shrinks.
-    pub fn strategy<R: Vocabulary>(&self, place: usize) -> BoxedStrategy<Case<R>> {
-        let program = match self.programs {
-            Some(wildness) => {
-                let program = Program::strategy_for(&R::functions()[place], wildness);
-                proptest::option::of(program).boxed()
-            }
-            None => Just(None).boxed(),
-        };
-        let step = (R::strategy_of(place), program);
-        proptest::collection::vec(step, 1..=GENERATED_STEPS)
-            .prop_map(|steps| Case {
-                steps: steps
-                    .into_iter()
-                    .map(|(request, program)| Step {
-                        request,
-                        program,
-                        times: ONCE,
-                    })
-                    .collect(),
-            })
-            .boxed()
-    }
-}
-
-impl<'a> arbitrary::Arbitrary<'a> for Case {
-    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
-        Menu::puppet::<Request>().case(u)
-    }
-}
+/// The fewest dispatches of a case that can show growth from call to call.
+pub const MANY_STEPS: usize = 64;

@@ -1,5 +1,5 @@
-//! Structural shrinking: fewer steps, fewer operations, and every field back at its dry-run value unless
-//! the finding needs it.
+//! Structural shrinking: removes steps and operations, and resets each field to its dry-run value
+//! unless the finding needs it.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -9,24 +9,23 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::tree::{self, Numbers};
-use super::{Case, Step};
-use crate::observation::MANY_STEPS;
+use super::shrink_text::Numbers;
+use super::{Case, MANY_STEPS, Step, tree};
 use crate::wire::{Vocabulary, in_full};
 
-/// When to stop shrinking.
+/// Limits of the search for a smaller case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShrinkLimits {
     /// The most candidates to try.
     pub candidates: u32,
-    /// The longest time to take.
+    /// The longest time to search.
     pub time: Duration,
-    /// How small numbers become.
+    /// The way to shrink numbers.
     pub numbers: Numbers,
 }
 
 impl ShrinkLimits {
-    /// 20,000 candidates, 20 seconds.
+    /// The default: 20,000 candidates, 20 seconds, least numbers.
     pub const DEFAULT: Self = Self {
         candidates: 20_000,
         time: Duration::from_secs(20),
@@ -40,30 +39,31 @@ impl Default for ShrinkLimits {
     }
 }
 
-/// What shrinking came to.
+/// The result of shrinking.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shrunk<R> {
-    /// The smallest case found.
+    /// The smallest case that was found.
     pub case: Case<R>,
-    /// How many candidates were tried.
+    /// The number of candidates that were tried.
     pub candidates: u32,
-    /// Whether no smaller candidate is left; otherwise a limit ended the search.
+    /// Whether no smaller candidate was left; otherwise a limit ended the search.
     pub minimal: bool,
 }
 
 impl<R: Vocabulary> Case<R> {
-    /// Makes the case smaller as long as `fails` says that the finding is still there.
+    /// Makes the case smaller as long as `fails` returns true for the result.
     ///
-    /// The result is the case itself or one that `fails` accepted, with equal steps in a row written as one.
+    /// The result is the case itself or one that `fails` accepted. Equal steps in a row are merged.
     pub fn shrink(&self, limits: ShrinkLimits, mut fails: impl FnMut(&Self) -> bool) -> Shrunk<R> {
         let Ok(shrunk) = self.try_shrink(limits, |case| Ok::<_, Infallible>(fails(case)));
         shrunk
     }
 
-    /// The same with a `fails` that may fail itself, which ends the search.
+    /// Shrinks like [`Case::shrink`] with a `fails` that may return an error, which ends the
+    /// search.
     ///
     /// # Errors
-    /// The first of `fails`.
+    /// Returns the first error of `fails`.
     pub fn try_shrink<E>(
         &self,
         limits: ShrinkLimits,
@@ -78,10 +78,11 @@ impl<R: Vocabulary> Case<R> {
         }
     }
 
-    /// The same with whole steps, requests and operations only: what is left of the case's structure, in few tries.
+    /// Shrinks like [`Case::try_shrink`], but only removes whole steps, requests and operations.
+    /// This takes few tries.
     ///
     /// # Errors
-    /// As [`Case::try_shrink`].
+    /// Returns the first error of `fails`.
     pub fn try_shrink_structure<E>(
         &self,
         limits: ShrinkLimits,
@@ -96,11 +97,11 @@ impl<R: Vocabulary> Case<R> {
 struct Search<R, F, E> {
     best: Case<R>,
     fails: F,
-    /// What `fails` failed with.
+    /// The error of `fails`, which ends the search.
     error: Option<E>,
     left: u32,
     numbers: Numbers,
-    /// `None` where there is no end of time.
+    /// The deadline; `None` if there is none.
     until: Option<Instant>,
 }
 
@@ -129,48 +130,52 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         }
     }
 
-    /// One pass over steps, whole requests and operations; whether it made the case smaller.
+    /// Makes one pass over steps, whole requests and operations. Returns whether the case became
+    /// smaller.
     fn structure(&mut self) -> bool {
         self.best.merge();
         let mut smaller = self.only_the_last() || self.fewer_requests();
         self.best.merge();
         smaller |= self.fewer_times();
         smaller |= self.drop_steps();
-        for place in self.places() {
+        for index in self.indices() {
             if self.is_over() {
                 break;
             }
-            smaller |= self.drop_program(place);
-            smaller |= self.first_function(place);
-            smaller |= self.drop_operations(place);
+            smaller |= self.drop_program(index);
+            smaller |= self.first_function(index);
+            smaller |= self.drop_operations(index);
         }
         smaller
     }
 
-    /// One pass over what is in requests and operations; whether it made the case smaller.
+    /// Makes one pass over the content of requests and operations. Returns whether the case became
+    /// smaller.
     fn values(&mut self) -> bool {
         let mut smaller = false;
-        for place in self.places() {
+        for index in self.indices() {
             if self.is_over() {
                 break;
             }
-            // Those that are equal changed together.
-            let (before, of) = (&self.best.steps[..place], &self.best.steps[place]);
+            // Equal steps change together.
+            let (before, of) = (&self.best.steps[..index], &self.best.steps[index]);
             if self.has_many() && before.iter().any(|step| step.is_same_call(of)) {
                 continue;
             }
-            smaller |= self.shrink_request(place);
-            smaller |= self.shrink_program(place);
+            smaller |= self.shrink_request(index);
+            smaller |= self.shrink_program(index);
         }
         smaller
     }
 
-    /// The places of the steps. Their number is that of now: requests and programs shrink, steps stay.
-    fn places(&self) -> Range<usize> {
+    /// Returns the current indices of the steps. Shrinking requests and programs does not change
+    /// their number.
+    fn indices(&self) -> Range<usize> {
         0..self.best.steps.len()
     }
 
-    /// Whether a limit is reached. Asked before a candidate is made: making one of a long case takes long too.
+    /// Returns whether a limit is reached. Callers check this before they make a candidate, because
+    /// a candidate of a long case takes long to make.
     fn is_over(&self) -> bool {
         self.error.is_some()
             || self.left == 0
@@ -193,12 +198,13 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         true
     }
 
-    /// Whether the finding may be one of many calls: these are made smaller without making them fewer.
+    /// Returns whether the finding may need many calls. The steps of such a case shrink without
+    /// becoming fewer.
     fn has_many(&self) -> bool {
         self.best.dispatches() >= MANY_STEPS
     }
 
-    /// Of many steps the last few, if these will do.
+    /// Reduces many steps to the last few, if that is accepted.
     fn only_the_last(&mut self) -> bool {
         self.has_many()
             && [1, 8, 32].into_iter().any(|few| {
@@ -207,8 +213,9 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
             })
     }
 
-    /// Of many steps as many, but with half of the different ones, as often as it goes: what comes of many calls may need
-    /// their number. What a session ends with is often what it needs, so that it is tried alone first.
+    /// Halves the number of distinct steps of a long case, as often as that is accepted, and keeps
+    /// the number of dispatches: the finding may need them. The distinct step that ends the session
+    /// is tried alone first, because it is often the cause.
     fn fewer_requests(&mut self) -> bool {
         let mut smaller = false;
         while self.has_many() && !self.is_over() {
@@ -231,7 +238,8 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         smaller
     }
 
-    /// For each step a number, the same for those that are equal but for their times; the last step has the largest.
+    /// Returns a number for each step, which is the same for steps that differ only in `times`. The
+    /// last step has the largest number.
     fn kinds(&self) -> Vec<usize> {
         let text = |step: &Step<R>| serde_json::to_string(&(&step.request, &step.program)).ok();
         let mut seen = HashMap::new();
@@ -245,7 +253,8 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         numbers.map(|number| seen.len() - 1 - number).collect()
     }
 
-    /// As many dispatches, of these kinds of step alone: each comes where it did, so many times more.
+    /// Returns a case of the steps with these numbers only, in the same order and with as many
+    /// dispatches: their `times` are scaled up.
     fn as_many_of(&self, kinds: &[usize], kept: Range<usize>) -> Case<R> {
         let steps = self.best.steps.iter().zip(kinds);
         let steps = steps.filter(|(_, kind)| kept.contains(kind));
@@ -253,11 +262,11 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
             steps: steps.map(|(step, _)| step.clone()).collect(),
         };
         let (all, left) = (self.best.dispatches() as u64, case.dispatches() as u64);
-        let (mut before, mut told) = (0, 0);
+        let (mut before, mut assigned) = (0, 0);
         for step in &mut case.steps {
             before += u64::from(step.times.get());
-            let times = before * all / left - told;
-            told += times;
+            let times = before * all / left - assigned;
+            assigned += times;
             let times = u32::try_from(times).ok().and_then(NonZeroU32::new);
             step.times = times.unwrap_or(step.times);
         }
@@ -265,20 +274,21 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         case
     }
 
-    /// Each step as few times as will do, found by halving: thousands of calls are a dozen tries.
+    /// Reduces the `times` of each step to the least that is accepted, by bisection: thousands of
+    /// calls take a dozen tries.
     fn fewer_times(&mut self) -> bool {
         let mut smaller = false;
-        for place in self.places() {
+        for index in self.indices() {
             let mut least = 1;
             while !self.is_over() {
-                let times = self.best.steps[place].times.get();
+                let times = self.best.steps[index].times.get();
                 if least >= times {
                     break;
                 }
                 let middle = least + (times - least) / 2;
                 let mut candidate = self.best.clone();
                 if let Some(times) = NonZeroU32::new(middle) {
-                    candidate.steps[place].times = times;
+                    candidate.steps[index].times = times;
                 }
                 if self.accepts(candidate) {
                     smaller = true
@@ -299,16 +309,16 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         })
     }
 
-    fn drop_operations(&mut self, place: usize) -> bool {
-        let program = move |case: &Case<R>| case.steps[place].program.clone();
+    fn drop_operations(&mut self, index: usize) -> bool {
+        let program = move |case: &Case<R>| case.steps[index].program.clone();
         let operations = move |case: &Case<R>| program(case).map_or(0, |program| program.0.len());
         self.drop_parts(operations, |case, part| {
-            let program = case.steps[place].program.as_mut();
+            let program = case.steps[index].program.as_mut();
             program.is_some_and(|program| program.0.drain(part).count() > 0)
         })
     }
 
-    /// Without half of the parts, a quarter, …, one. `without` says whether what is left is a case.
+    /// Removes half of the parts, a quarter, …, one. `without` returns whether the rest is a case.
     fn drop_parts(
         &mut self,
         parts: impl Fn(&Case<R>) -> usize,
@@ -332,34 +342,34 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
         smaller
     }
 
-    fn drop_program(&mut self, place: usize) -> bool {
-        let step = &self.best.steps[place];
+    fn drop_program(&mut self, index: usize) -> bool {
+        let step = &self.best.steps[index];
         step.program.is_some() && {
             let step = Step {
                 program: None,
                 ..step.clone()
             };
-            self.replace(place, step)
+            self.replace(index, step)
         }
     }
 
-    /// The program in the first function's dry-run request.
-    fn first_function(&mut self, place: usize) -> bool {
-        let step = &self.best.steps[place];
-        step.program.is_some() && step.request.place() != 0 && {
+    /// Moves the program into the first function's dry-run request.
+    fn first_function(&mut self, index: usize) -> bool {
+        let step = &self.best.steps[index];
+        step.program.is_some() && step.request.function_index() != 0 && {
             let step = Step {
                 request: R::dry_run(0),
                 ..step.clone()
             };
-            self.replace(place, step)
+            self.replace(index, step)
         }
     }
 
-    /// Another step in this place; of many steps, in the place of all that are equal to it.
-    fn replace(&mut self, place: usize, step: Step<R>) -> bool {
+    /// Replaces the step at `index`; in a long case, all steps equal to it.
+    fn replace(&mut self, index: usize, step: Step<R>) -> bool {
         let mut candidate = self.best.clone();
         if self.has_many() {
-            let old = &self.best.steps[place];
+            let old = &self.best.steps[index];
             let same = candidate.steps.iter_mut();
             for other in same.filter(|other| other.is_same_call(old)) {
                 let times = other.times;
@@ -369,43 +379,44 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
                 };
             }
         } else {
-            candidate.steps[place] = step;
+            candidate.steps[index] = step;
         }
         self.accepts(candidate)
     }
 
-    fn shrink_request(&mut self, place: usize) -> bool {
-        let request = &self.best.steps[place].request;
-        let target = serde_json::to_value(R::dry_run(request.place()));
+    fn shrink_request(&mut self, index: usize) -> bool {
+        let request = &self.best.steps[index].request;
+        let target = serde_json::to_value(R::dry_run(request.function_index()));
         let (Ok(root), Ok(target)) = (serde_json::to_value(request), target) else {
             return false;
         };
-        // Texts shrink as texts, however they are written.
+        // Texts are shrunk in full, even if they are in compact form.
         let (root, target) = (in_full(&root), in_full(&target));
-        self.shrink_tree(place, root, &target, |step, root| {
+        self.shrink_tree(index, root, &target, |step, root| {
             step.request = serde_json::from_value(root).ok()?;
             Some(())
         })
     }
 
-    fn shrink_program(&mut self, place: usize) -> bool {
-        let Some(program) = &self.best.steps[place].program else {
+    fn shrink_program(&mut self, index: usize) -> bool {
+        let Some(program) = &self.best.steps[index].program else {
             return false;
         };
         let Ok(root) = serde_json::to_value(program) else {
             return false;
         };
         let target = Value::Array(Vec::new());
-        self.shrink_tree(place, root, &target, |step, root| {
+        self.shrink_tree(index, root, &target, |step, root| {
             step.program = Some(serde_json::from_value(root).ok()?);
             Some(())
         })
     }
 
-    /// Shrinks a part of a step as a tree of JSON. `change` puts it into the step, if it reads back.
+    /// Shrinks a part of a step as a JSON tree. `change` puts the tree into the step and returns
+    /// `None` if it does not deserialize.
     fn shrink_tree(
         &mut self,
-        place: usize,
+        index: usize,
         mut root: Value,
         target: &Value,
         change: impl Fn(&mut Step<R>, Value) -> Option<()>,
@@ -415,9 +426,9 @@ impl<R: Vocabulary, E, F: FnMut(&Case<R>) -> Result<bool, E>> Search<R, F, E> {
             if self.is_over() {
                 return ControlFlow::Break(());
             }
-            let mut step = self.best.steps[place].clone();
+            let mut step = self.best.steps[index].clone();
             let reads_back = change(&mut step, root.clone()).is_some();
-            let accepted = reads_back && self.replace(place, step);
+            let accepted = reads_back && self.replace(index, step);
             smaller |= accepted;
             ControlFlow::Continue(accepted)
         });

@@ -1,5 +1,5 @@
-//! Requests and programs as trees of JSON: shrinking and mutation work on these, so that no request type
-//! needs code of its own for either. A tree that does not read back is no candidate.
+//! Requests and programs as trees of JSON. Shrinking and mutation work on them, so no request type
+//! needs code for either. A tree that does not deserialize is not a candidate.
 
 use std::ops::ControlFlow;
 
@@ -7,28 +7,20 @@ use arbitrary::Unstructured;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
-use super::shorten::shorten;
+use super::shrink_text::{Numbers, shorten};
 use crate::wire::{Json, Vocabulary};
 
-/// Says whether a tree is accepted, or ends the search.
+/// A callback that returns whether a tree is accepted, or ends the search.
 pub(crate) type Keep<'k> = &'k mut dyn FnMut(&Value) -> ControlFlow<(), bool>;
 
-/// What becomes of a number that cannot be as in the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Numbers {
-    /// The least that will do.
-    Least,
-    /// Zero, or what it is: at the least that will do a measurement may come to this or that.
-    AsTheyAre,
-}
-
-/// The fields of an object in the order of their names, whatever order the object keeps: in whose tree `serde_json` has
-/// `preserve_order`, that is another one, and what is drawn or tried in it would be too.
+/// Returns the fields of an object sorted by name. If another crate in the build enables
+/// `preserve_order` of `serde_json`, the object has another order, which must not change what is
+/// drawn or tried.
 pub(crate) fn fields(object: &Map<String, Value>) -> Vec<(&String, &Value)> {
     in_order(object)
 }
 
-/// See [`fields`], of an object in whatever order it comes.
+/// Sorts fields by name; see [`fields`].
 fn in_order<'f>(
     fields: impl IntoIterator<Item = (&'f String, &'f Value)>,
 ) -> Vec<(&'f String, &'f Value)> {
@@ -37,21 +29,21 @@ fn in_order<'f>(
     fields
 }
 
-/// The text of a value, with fields in the order of their names.
+/// Returns the JSON text of a value, with fields sorted by name.
 pub(crate) fn text(value: &Value) -> String {
     sorted(value.clone()).to_string()
 }
 
-/// The value with fields in the order of their names.
+/// Returns the value with fields sorted by name.
 pub(crate) fn sorted(mut value: Value) -> Value {
     value.sort_all_objects();
     value
 }
 
-/// Makes the tree smaller, towards `target`, as long as `keep` accepts the result. From the root down,
-/// every node is replaced by its counterpart in the target, then by simpler values of its own.
+/// Makes the tree smaller, towards `target`, as long as `keep` accepts the result. From the root
+/// down, it replaces each node with its counterpart in the target, then with simpler values.
 pub(crate) fn shrink(root: &mut Value, target: &Value, numbers: Numbers, keep: Keep<'_>) {
-    // An end of the search leaves what was accepted last.
+    // If the search ends early, the tree is the last accepted one.
     let _ = shrink_at(root, "", Some(target), numbers, keep);
 }
 
@@ -62,21 +54,21 @@ fn shrink_at(
     numbers: Numbers,
     keep: Keep<'_>,
 ) -> ControlFlow<()> {
-    // Each accepted candidate is strictly simpler, so this ends.
+    // Terminates, because each accepted candidate is strictly simpler.
     while let Some(node) = root.pointer(path).cloned() {
         if Some(&node) == target {
             return ControlFlow::Continue(());
         }
         let mut accepted = ControlFlow::Continue(false);
         for candidate in candidates(&node, target, numbers) {
-            place(root, path, candidate);
+            replace(root, path, candidate);
             accepted = keep(root);
             if accepted != ControlFlow::Continue(false) {
                 break;
             }
         }
         if accepted != ControlFlow::Continue(true) {
-            place(root, path, node);
+            replace(root, path, node);
         }
         if !accepted? {
             break;
@@ -86,7 +78,7 @@ fn shrink_at(
         return shrink_text(root, path, &text, numbers, keep);
     }
     let children: Vec<String> = match root.pointer(path) {
-        // From the back, so that removals do not move what is still to come.
+        // From the back, so that a removal does not move the items that follow.
         Some(Value::Array(items)) => (0..items.len()).rev().map(|i| i.to_string()).collect(),
         Some(Value::Object(object)) => fields(object)
             .into_iter()
@@ -105,7 +97,7 @@ fn shrink_at(
     ControlFlow::Continue(())
 }
 
-/// Shortens the text at this path.
+/// Shortens the text at a path.
 fn shrink_text(
     root: &mut Value,
     path: &str,
@@ -115,14 +107,14 @@ fn shrink_text(
 ) -> ControlFlow<()> {
     let mut best = Value::from(text);
     let ended = shorten(text, numbers, &mut |candidate| {
-        place(root, path, candidate.into());
+        replace(root, path, candidate.into());
         let accepted = keep(root)?;
         if accepted {
             best = candidate.into();
         }
         ControlFlow::Continue(accepted)
     });
-    place(root, path, best);
+    replace(root, path, best);
     ended
 }
 
@@ -135,21 +127,21 @@ fn child_path(path: &str, key: &str) -> String {
 fn push_key(path: &mut String, key: &str) {
     path.push('/');
     if key.contains(['~', '/']) {
-        // The escapes of JSON pointers, RFC 6901.
+        // Escaped as in JSON pointers (RFC 6901).
         path.push_str(&key.replace('~', "~0").replace('/', "~1"));
     } else {
         path.push_str(key);
     }
 }
 
-/// Puts a value where the path leads, if it leads anywhere.
-pub(crate) fn place(root: &mut Value, path: &str, value: Value) {
+/// Replaces the value at a path, if the path exists.
+pub(crate) fn replace(root: &mut Value, path: &str, value: Value) {
     if let Some(node) = root.pointer_mut(path) {
         *node = value;
     }
 }
 
-/// Simpler values than this one, the boldest first.
+/// Returns simpler values than this one, the simplest first.
 fn candidates(value: &Value, target: Option<&Value>, numbers: Numbers) -> Vec<Value> {
     let mut simpler: Vec<Value> = target.cloned().into_iter().collect();
     match value {
@@ -157,7 +149,7 @@ fn candidates(value: &Value, target: Option<&Value>, numbers: Numbers) -> Vec<Va
         Value::Bool(_) => simpler.push(Value::Null),
         Value::Number(number) => {
             simpler.push(Value::Null);
-            // Zero, then half of the way, then ever smaller steps: the number is found by halving.
+            // Zero, then half of the number, then ever smaller steps: a binary search.
             let halves = |n: u64| (0..64).map(move |by| n >> by).take_while(|step| *step > 0);
             if numbers == Numbers::AsTheyAre {
                 simpler.push(Value::from(0));
@@ -187,7 +179,8 @@ fn candidates(value: &Value, target: Option<&Value>, numbers: Numbers) -> Vec<Va
             simpler.push(Value::Null);
             simpler.extend(shallower(value));
             let fields = fields(object);
-            // What a field holds may do in place of the whole: an inner value, a repeated text's unit.
+            // The value of a field may replace the object: an inner value, or the unit of a
+            // repeated text.
             simpler.extend(fields.iter().map(|(_, inner)| (*inner).clone()));
             simpler.extend(fields.iter().map(|(key, _)| {
                 let mut others = object.clone();
@@ -200,7 +193,8 @@ fn candidates(value: &Value, target: Option<&Value>, numbers: Numbers) -> Vec<Va
     simpler
 }
 
-/// What is inside of JSON that is nested too deep to be written as it is: half of the levels in, and one.
+/// Returns inner values of JSON that is nested too deep to be written plainly: the one at half of
+/// the depth, and the outermost one.
 fn shallower(value: &Value) -> Vec<Value> {
     let Ok(Json(deep)) = Json::deserialize(value) else {
         return Vec::new();
@@ -219,8 +213,8 @@ fn shallower(value: &Value) -> Vec<Value> {
     levels.into_iter().flatten().filter_map(write).collect()
 }
 
-/// Replaces one random subtree by its counterpart in `donor`.
-pub(super) fn splice(
+/// Replaces one random subtree with its counterpart in `donor`.
+pub(crate) fn splice(
     root: &mut Value,
     donor: &Value,
     u: &mut Unstructured<'_>,
@@ -240,23 +234,23 @@ pub(super) fn splice(
         (here, there) = (next, other);
         path += &step;
     }
-    place(root, &path, there.clone());
+    replace(root, &path, there.clone());
     Ok(())
 }
 
-/// Whether a path leads into a list.
+/// Returns whether a path leads through a list.
 pub(crate) fn is_in_a_list(path: &str) -> bool {
     path.split('/').any(|key| key.parse::<usize>().is_ok())
 }
 
-/// The paths of all values that are such, as JSON pointers.
+/// Returns the paths of all values for which `is` holds, as JSON pointers.
 pub(crate) fn paths(root: &Value, is: impl Fn(&Value) -> bool) -> Vec<String> {
     let nodes = nodes(root).into_iter().filter(|(_, value)| is(value));
     nodes.map(|(path, _)| path).collect()
 }
 
-/// All values, with their paths as JSON pointers. They take as much memory as the values times the length of their paths:
-/// of what a plugin made, see [`visit`].
+/// Returns all values with their paths as JSON pointers. This takes memory for each path: use
+/// [`visit`] for JSON from a plugin.
 pub(crate) fn nodes(root: &Value) -> Vec<(String, &Value)> {
     let mut nodes = Vec::new();
     visit(root, &mut String::new(), &mut |path, value| {
@@ -265,7 +259,8 @@ pub(crate) fn nodes(root: &Value) -> Vec<(String, &Value)> {
     nodes
 }
 
-/// Shows all values with their paths as JSON pointers, behind this one; of each object and list the last first.
+/// Calls `show` with each value and its path as a JSON pointer that begins with `path`. The fields
+/// of an object and the items of a list come in reverse.
 pub(crate) fn visit<'v>(
     value: &'v Value,
     path: &mut String,
@@ -285,21 +280,22 @@ pub(crate) fn visit<'v>(
         }
         Value::Array(items) => {
             let items = items.iter().enumerate().rev();
-            items.for_each(|(place, value)| inner(&place.to_string(), value));
+            items.for_each(|(index, value)| inner(&index.to_string(), value));
         }
         _ => {}
     }
 }
 
-/// The fields of a request that are otherwise than in the dry-run sample, in order, with what they are; the field's name is
-/// empty where the whole request is otherwise. Escapes are those of JSON pointers.
+/// Returns the fields of a request that differ from the dry-run sample, in order, with their
+/// values. The field is a JSON pointer without its leading slash, and is empty if the whole request
+/// differs.
 pub(crate) fn unlike_the_sample<R: Vocabulary>(request: &R) -> Vec<(String, Value)> {
-    let sample = serde_json::to_value(R::dry_run(request.place())).unwrap_or_default();
+    let sample = serde_json::to_value(R::dry_run(request.function_index())).unwrap_or_default();
     let request = serde_json::to_value(request).unwrap_or_default();
     let differences = differences(&sample, &request).into_iter().rev();
     differences
         .map(|(path, value)| {
-            // The first part is the function's label once more.
+            // The first part is the function's label.
             let field = path.splitn(3, '/').nth(2).unwrap_or_default();
             (field.to_owned(), value)
         })
@@ -310,8 +306,8 @@ fn has_same_names(one: &Map<String, Value>, other: &Map<String, Value>) -> bool 
     one.len() == other.len() && one.keys().all(|name| other.contains_key(name))
 }
 
-/// The places in which a value differs from the sample, the last first and the deepest that both have, with what is there.
-/// Lists are values of their own.
+/// Returns the paths at which a value differs from the sample, with the values there: the deepest
+/// path that both have, the last one first. A list is compared as a whole.
 pub(crate) fn differences(sample: &Value, value: &Value) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     let mut open = vec![(String::new(), sample, value)];
@@ -340,8 +336,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Of the order of fields: what is drawn from them is held by the tests of cases, together with the package
-        /// `preserve_order`.
+        /// Checks the order of fields itself. The tests of cases, built with the package
+        /// `preserve_order`, check what is drawn from them.
         #[test]
         fn fields_come_in_the_order_of_their_names_however_the_object_was_made(
             names in proptest::collection::hash_set(".{0,4}", 0..8)

@@ -1,4 +1,4 @@
-//! The cases of the files and folders that a command is given. All of them are read before any is run.
+//! Reads the cases in the files and folders that a command gets, before any case runs.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +8,10 @@ use cc_lb_fuzz::wire::Request;
 use super::error::CliError;
 use super::output::note;
 
-/// A case, and where it lies.
+/// A case and its file.
 pub type CaseFile = (PathBuf, Case<Request>);
 
-/// The cases of files, and of folders: see [`of_folder`]. A file that is named is a case, or an error.
+/// The cases of files and folders; see [`of_folder`]. A named file that is not a case is an error.
 pub fn of_paths(paths: &[PathBuf]) -> Result<Vec<CaseFile>, CliError> {
     let mut cases = Vec::new();
     for path in paths {
@@ -24,7 +24,7 @@ pub fn of_paths(paths: &[PathBuf]) -> Result<Vec<CaseFile>, CliError> {
     Ok(cases)
 }
 
-/// The cases of a folder, one at least. What else lies there is skipped, with a line for each.
+/// The cases of a folder, at least one. Everything else in it is skipped, with a line for each.
 pub fn of_folder(folder: &Path) -> Result<Vec<CaseFile>, CliError> {
     let found = Case::read_folder(folder)?;
     if found.cases.is_empty() {
@@ -37,7 +37,7 @@ pub fn of_folder(folder: &Path) -> Result<Vec<CaseFile>, CliError> {
     Ok(found.cases)
 }
 
-/// The cases of a folder in which there need be none, and which need not be there.
+/// The cases of a folder that may be empty or missing.
 pub fn of_folder_if_any(folder: &Path) -> Result<Vec<CaseFile>, CliError> {
     if !folder.exists() {
         return Ok(Vec::new());

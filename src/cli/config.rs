@@ -1,5 +1,5 @@
-//! `cc-lb-fuzz.toml`: what one would repeat on the command line. Every key is a flag of a command, by its name; a flag on
-//! the command line comes before it.
+//! `cc-lb-fuzz.toml`: default flags. Every key is the name of a flag of some command; a flag on the command line overrides
+//! it.
 //!
 //! ```toml
 //! workers = 4
@@ -8,9 +8,9 @@
 //! report = ["html=report.html"]
 //! ```
 //!
-//! What `run` fuzzes is no flag of it, and stays on the command line. A number above 2^63 is written as a text. With
-//! `--no-config` it is not read: `plugin`, say, is for cases of that plugin, and the finding of a campaign on the host is of
-//! the puppet.
+//! The plugin that `run` fuzzes is an argument, not a flag, and stays on the command line. A number above 2^63 is written as
+//! a string. `--no-config` ignores the file: a key `plugin`, for example, would replay a finding of the puppet on the wrong
+//! plugin.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -20,13 +20,13 @@ use clap::Command;
 use thiserror::Error;
 use toml::Value;
 
-/// The file that is read where there is one and no other is named.
+/// The file that is read if it exists and no other is named.
 const FILE: &str = "cc-lb-fuzz.toml";
 
-/// Flags that are left out where the other is given.
+/// Flags that are ignored if the other is given.
 const EITHER_OR: [(&str, &str); 3] = [("cases", "time"), ("time", "cases"), ("seed", "resume")];
 
-/// Flags that say whether and where there is one.
+/// Flags that select the file itself.
 const OF_THE_FILE: [&str; 2] = ["config", "no-config"];
 
 #[derive(Debug, Error)]
@@ -40,16 +40,16 @@ pub enum ConfigError {
     NotToml { path: PathBuf, reason: String },
     #[error("{}: no command has the flag --{key}", path.display())]
     UnknownKey { path: PathBuf, key: String },
-    #[error("{}: {key} is neither a text, a number, true or false, nor a list of such", path.display())]
+    #[error("{}: {key} must be a string, a number, a boolean, or a list of these", path.display())]
     Value { path: PathBuf, key: String },
 }
 
-/// Whether there is one that is read where no other is named.
+/// Whether the default file exists.
 pub fn is_there() -> bool {
     Path::new(FILE).exists()
 }
 
-/// The arguments of the program with those of the configuration behind the command.
+/// The program's arguments, with those of the configuration after the command.
 pub fn with_config(
     tool: &Command,
     mut arguments: Vec<OsString>,
@@ -65,12 +65,12 @@ pub fn with_config(
         return Ok(arguments);
     }
     let place = match place_of_command(tool, &arguments) {
-        Ok(place) => place,
-        Err(true) => {
+        CommandPlace::At(place) => place,
+        CommandPlace::None => {
             arguments.push("run".into());
             arguments.len() - 1
         }
-        Err(false) => return Ok(arguments),
+        CommandPlace::Unknown => return Ok(arguments),
     };
     let Some(command) = tool.find_subcommand(&arguments[place]) else {
         return Ok(arguments);
@@ -108,22 +108,30 @@ pub fn with_config(
     Ok(arguments)
 }
 
-/// The place of the command; without one, whether there is nothing but flags that all commands have.
-fn place_of_command(tool: &Command, arguments: &[OsString]) -> Result<usize, bool> {
+/// Where the command is among the arguments.
+enum CommandPlace {
+    At(usize),
+    /// There are only flags that all commands have, and `run` is meant.
+    None,
+    /// Before any command there is something else, which clap refuses, or reads as a request for help.
+    Unknown,
+}
+
+fn place_of_command(tool: &Command, arguments: &[OsString]) -> CommandPlace {
     let mut places = 1..arguments.len();
     while let Some(place) = places.next() {
         let argument = arguments[place].to_string_lossy();
         if tool.find_subcommand(&*argument).is_some() {
-            return Ok(place);
+            return CommandPlace::At(place);
         }
         match argument.strip_prefix("--").map(|flag| flag.split_once('=')) {
             Some(Some((flag, _))) if has(tool, flag) => {}
-            // Its value is no command.
+            // Its value is not a command.
             Some(None) if has(tool, &argument[2..]) => drop(places.next()),
-            _ => return Err(false),
+            _ => return CommandPlace::Unknown,
         }
     }
-    Err(true)
+    CommandPlace::None
 }
 
 /// The value of `--config`.
@@ -145,7 +153,7 @@ fn read(path: &Path) -> Result<BTreeMap<String, Value>, ConfigError> {
         path: path.to_owned(),
         source,
     })?;
-    // Some editors put this mark before a text.
+    // The byte order mark of some editors.
     toml::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| ConfigError::NotToml {
         path: path.to_owned(),
         reason: error.message().to_owned(),

@@ -1,13 +1,14 @@
-//! `corpus`: folders of cases that stay small.
+//! `corpus`: keeps folders of cases small.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use cc_lb_fuzz::campaign::{Entry, Worker, reached, redundant};
 use cc_lb_fuzz::case::Case;
+use cc_lb_fuzz::corpus::{Entry, reached, redundant};
 use cc_lb_fuzz::exit_code;
-use cc_lb_fuzz::line::one_line;
+use cc_lb_fuzz::untrusted_text::one_line;
+use cc_lb_fuzz::worker::Worker;
 use clap::{Args, Subcommand};
 
 use super::cases::{self, CaseFile};
@@ -28,20 +29,20 @@ pub struct CorpusArgs {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Tell what each case reaches that no other of the corpus does
+    /// Print the features that each case alone reaches
     Stats {
         /// The corpus
         corpus: PathBuf,
     },
-    /// Add those cases that reach what none of the corpus does, as readable files named for it
+    /// Add the cases that reach a new feature, as readable files named after it
     Add {
-        /// The corpus; made where there is none
+        /// The corpus; created if it is missing
         corpus: PathBuf,
-        /// The cases, or folders of them: what a fuzzer has grown, say
+        /// Cases, or folders of them, such as the corpus of a fuzzer
         #[arg(required = true, value_name = "FILE|DIR")]
         files: Vec<PathBuf>,
     },
-    /// Remove the cases that reach nothing which no other does
+    /// Remove the cases whose features other cases also reach
     Min {
         /// The corpus
         corpus: PathBuf,
@@ -74,19 +75,19 @@ impl Borrow<Entry> for Seed {
     }
 }
 
-/// What tells which features a case reaches.
+/// Measures which features a case reaches.
 struct Reach<'p> {
     worker: Worker,
     plugin: Option<&'p Path>,
 }
 
 impl Reach<'_> {
-    /// What these cases reach.
+    /// The cases with the features that they reach.
     fn seeds(&mut self, cases: Vec<CaseFile>) -> Result<Vec<Seed>, CliError> {
         let seeds = cases.into_iter().map(|(path, case)| {
             let features = self.worker.reach(&case);
             let features = features.map_err(|error| refused(error, self.plugin))?;
-            // The same for both forms of a case.
+            // The size does not depend on the form of the case file.
             let size = case.to_postcard()?.len();
             let entry = Entry { size, features };
             Ok(Seed { path, case, entry })
@@ -94,7 +95,7 @@ impl Reach<'_> {
         seeds.collect()
     }
 
-    /// The cases of a corpus. A link and the file that it leads to are one.
+    /// The cases of a corpus. A link and its target count once.
     fn corpus(&mut self, folder: &Path) -> Result<Vec<Seed>, CliError> {
         let mut files = cases::of_folder(folder)?;
         files.sort_by_key(|(path, _)| path.is_symlink());
@@ -121,7 +122,7 @@ fn stats(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
     }
     let gone = redundant(&seeds).len();
     print(&format!(
-        "{} cases, {steps} steps, {} features; {gone} cases could go\n",
+        "{} cases, {steps} steps, {} features; {gone} redundant\n",
         seeds.len(),
         reached.len()
     ))
@@ -141,10 +142,10 @@ fn add(reach: &mut Reach<'_>, folder: &Path, files: &[PathBuf]) -> Result<(), Cl
             .retain(|feature| !reached.contains(feature));
     }
     new.retain(|seed| !seed.entry.features.is_empty());
-    // Of what is new, only what is needed.
+    // Of the new cases, add only those that are needed.
     let gone = redundant(&new);
     let needed = new.iter().enumerate();
-    let needed = needed.filter(|(place, _)| !gone.contains(place));
+    let needed = needed.filter(|(index, _)| !gone.contains(index));
     for (_, seed) in needed {
         let own: Vec<_> = seed.entry.features.iter().collect();
         let shown = telling(&own);
@@ -159,8 +160,8 @@ fn add(reach: &mut Reach<'_>, folder: &Path, files: &[PathBuf]) -> Result<(), Cl
 fn min(reach: &mut Reach<'_>, folder: &Path) -> Result<(), CliError> {
     let seeds = reach.corpus(folder)?;
     let gone = redundant(&seeds);
-    for place in &gone {
-        let path = &seeds[*place].path;
+    for index in &gone {
+        let path = &seeds[*index].path;
         std::fs::remove_file(path).map_err(|source| CliError::Write {
             path: path.clone(),
             source,
@@ -179,7 +180,7 @@ fn features(seeds: &[Seed]) -> BTreeSet<String> {
     features.cloned().collect()
 }
 
-/// The feature that says most: no size.
+/// The most informative feature: not a size.
 fn telling<F: AsRef<str>>(features: &[F]) -> &str {
     let features = features.iter().map(AsRef::as_ref);
     features
@@ -187,10 +188,10 @@ fn telling<F: AsRef<str>>(features: &[F]) -> &str {
         .unwrap_or_default()
 }
 
-/// How much of what a case shows its file is named for, in characters.
+/// The longest name of a file made from a feature, in characters.
 const FILE_WORDS_MAX: usize = 80;
 
-/// A file that is not there yet, named for what its case shows.
+/// A file that does not exist yet, named after a feature of its case.
 fn free_path(folder: &Path, feature: &str) -> PathBuf {
     let words = feature.split(|c: char| !c.is_ascii_alphanumeric());
     let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();

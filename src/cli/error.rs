@@ -1,10 +1,10 @@
-//! Why the tool could not run.
+//! Errors of the tool.
 
 use std::path::PathBuf;
 
 use cc_lb_fuzz::campaign::CampaignError;
 use cc_lb_fuzz::case::CaseError;
-use cc_lb_fuzz::observation::Death;
+use cc_lb_fuzz::record::Death;
 use cc_lb_fuzz::wire::UnknownFunction;
 use thiserror::Error;
 
@@ -15,27 +15,25 @@ pub enum CliError {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("{} is no WebAssembly module: {reason}", path.display())]
+    #[error("{} is not a WebAssembly module: {reason}", path.display())]
     NotWasm { path: PathBuf, reason: String },
     #[error("{} cannot be opened: {reason}", path.display())]
     Plugin { path: PathBuf, reason: String },
-    #[error("{}: {death}; behind the guard no plugin should do that: please report it, as SECURITY.md says", path.display())]
+    #[error("{}: {death}; no plugin should be able to do that behind the guard: please report it as SECURITY.md says", path.display())]
     Died { path: PathBuf, death: Death },
-    #[error("cannot start this program again: {0}")]
+    #[error("cannot start this program as a child process: {0}")]
     Program(std::io::Error),
     #[error(
-        "cannot make a temporary folder in {}: {source}; set TMPDIR to a folder that can be written to",
+        "cannot create a temporary folder in {}: {source}; set TMPDIR to a writable folder",
         path.display()
     )]
     TemporaryFolder {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("there is no case in {}{because}", path.display())]
+    #[error("there are no cases in {}{because}", path.display())]
     NoCases { path: PathBuf, because: String },
-    #[error(
-        "no case has run: the campaign was ended before the first one was done; give it more time"
-    )]
+    #[error("no case ran: the campaign ended before its first case did; give it more time")]
     NothingRan,
     #[error("cannot write {}: {source}", path.display())]
     Write {

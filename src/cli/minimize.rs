@@ -1,4 +1,4 @@
-//! `minimize`: the smallest case for what a stored one shows.
+//! `minimize`: shrinks a stored case.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use cc_lb_fuzz::wire::Request;
 use clap::Args;
 
 use super::error::CliError;
-use super::output::{check_folder, finish, print, tell};
+use super::output::{check_folder, finish, print, report_finding};
 use super::plugin::{PluginArgs, refused};
 
 #[derive(Args)]
@@ -31,7 +31,7 @@ pub fn minimize(args: &MinimizeArgs) -> Result<u8, CliError> {
     let workers = args.options.workers(plugin)?;
     let (mut worker, found_on) = (workers.worker(), workers.setup().fingerprint());
     let refuse = |error| refused(error, plugin);
-    // What is found, and what of it is more than a limit.
+    // Whether there is any finding, and whether any is more than a limit.
     let (mut shown, mut found) = (false, false);
     let mut failures = Vec::new();
     let findings = worker.findings(&case, ShrinkLimits::default());
@@ -43,7 +43,7 @@ pub fn minimize(args: &MinimizeArgs) -> Result<u8, CliError> {
                 break;
             }
         };
-        let (_, written) = tell(
+        let (_, written) = report_finding(
             &finding,
             None,
             &args.artifacts,

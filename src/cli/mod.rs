@@ -1,17 +1,19 @@
 //! The commands: one file for each, and what they share.
 //!
-//! A discrepancy here is a command that does not do what its help says.
+//! Bugs in this module look like a command that does not do what its help says.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use cc_lb_fuzz::campaign;
 use cc_lb_fuzz::exit_code;
 use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use signal_hook::consts::SIGXFSZ;
 use signal_hook::flag;
 
+use error::CliError;
+
+mod assemble;
 mod cases;
 mod config;
 mod corpus;
@@ -23,30 +25,27 @@ mod output;
 mod plugin;
 mod progress;
 mod replay;
-mod report;
+mod report_file;
 mod resume;
 mod run;
-mod shell;
+mod shell_quote;
 mod show;
-mod text;
-
-use error::CliError;
 
 /// Property-based fuzzing for cc-lb plugins and the host that runs them.
 ///
 /// Without a command it runs a campaign of 10 seconds against the host itself.
 ///
-/// Exit codes: 0 nothing found, 1 findings, 2 could not run. They are the same where nobody reads what is printed.
+/// Exit codes: 0 nothing found, 1 findings, 2 could not run. They do not change if the reader closes the output.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
-    /// What would be repeated: a file with a flag in each line, such as `time = "60s"` [default: cc-lb-fuzz.toml]
+    /// Read default flags from this TOML file, such as `time = "60s"` [default: cc-lb-fuzz.toml]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<std::path::PathBuf>,
-    /// Read no configuration; in a folder with one, printed commands have this flag, for they say all themselves
+    /// Ignore the configuration file; printed replay commands have this flag if there is one
     #[arg(long, global = true, conflicts_with = "config")]
     no_config: bool,
-    /// Whether findings have colors; auto is on a terminal, unless NO_COLOR is set
+    /// Color the findings; auto does so on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value_t)]
     color: ColorChoice,
     #[command(subcommand)]
@@ -57,42 +56,45 @@ struct Cli {
 enum Command {
     /// Run a campaign: arbitrary requests for every wire function through one reused session
     Run(run::RunArgs),
-    /// Run stored cases and show what each of their steps comes to
+    /// Run stored cases and print the outcome of each step
     Replay(replay::ReplayArgs),
-    /// Shrink a stored case to what shows the same findings
+    /// Shrink a stored case as long as the violation still shows
     Minimize(minimize::MinimizeArgs),
-    /// Print a stored case as JSON, or as the code of a test
+    /// Print a stored case as text, as JSON, or as the code of a test
     Show(show::ShowArgs),
-    /// Keep a folder of cases small: what each reaches, what a fuzzer has grown, what is of no more use
+    /// Keep a folder of cases small: print the features of each case, add new cases, remove redundant ones
     ///
-    /// What is no case in the folder is skipped, with a line that says so, and stays; so do folders in it.
+    /// Features of a case are the outcomes of its calls, the fields of requests and answers, and the
+    /// fuel and sizes, rounded down to powers of two.
+    ///
+    /// Files that are not cases, and subfolders, are skipped with a message and kept.
     Corpus(corpus::CorpusArgs),
     /// Describe a plugin: identity, functions, imports, exports, memory, what the guard changes
     Inspect(plugin::LookArgs),
-    /// Find how large a request may be before the plugin does not answer it any more
+    /// Find the largest requests that the plugin answers
     Limits(limits::LimitsArgs),
-    /// Print the completions of a shell
+    /// Print shell completions
     Completions {
         /// The shell
         shell: Shell,
     },
-    /// What campaigns start: runs cases for its parent
+    /// Run cases for the parent process; campaigns start it
     #[command(hide = true)]
     Worker,
-    /// What reads a plugin that is a text: makes a module of the standard input
+    /// Assemble a plugin in the text format, from the standard input to the standard output
     #[command(hide = true)]
     Assemble,
 }
 
 pub fn main() -> ExitCode {
-    // A file that may not become larger is as a full disk: an error of writing it, and no end.
+    // A file at its size limit is then a write error, like a full disk, and does not kill the process.
     let _ = flag::register(SIGXFSZ, Arc::default());
     let arguments = std::env::args_os().collect();
     let cli = match config::with_config(&Cli::command(), arguments) {
         Ok(arguments) => match Cli::try_parse_from(arguments) {
             Ok(cli) => cli,
             Err(error) if error.use_stderr() => return could_not_run(&in_short(&error)),
-            // What was asked for, such as help.
+            // Requested output, such as help.
             Err(error) => error.exit(),
         },
         Err(error) => return could_not_run(&error.to_string()),
@@ -103,7 +105,7 @@ pub fn main() -> ExitCode {
         ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
     }
     let command = cli.command.unwrap_or_else(|| {
-        // What the flags of `run` are without any.
+        // The defaults of `run`.
         let run = Cli::parse_from(["cc-lb-fuzz", "run"]);
         run.command.expect("it is one")
     });
@@ -116,20 +118,20 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Limits(args) => limits::limits(&args),
         Command::Completions { shell } => completions(shell),
-        Command::Worker => return campaign::serve(),
-        Command::Assemble => return text::assemble(),
+        Command::Worker => return cc_lb_fuzz::worker::serve(),
+        Command::Assemble => return assemble::assemble(),
     };
     result.map_or_else(|error| could_not_run(&error.to_string()), ExitCode::from)
 }
 
-/// What is wrong with the arguments, and a tip, without the usage.
+/// The error and its tip, without the usage.
 fn in_short(error: &clap::Error) -> String {
     let text = error.to_string();
     let text = text.split("\nUsage:").next().unwrap_or(&text);
     let text = text.split("\nFor more information").next().unwrap_or(text);
     let text = text.trim().trim_start_matches("error: ");
     let text = text.replace("\n\n  tip:", "; tip:");
-    format!("{text}; --help tells more")
+    format!("{text}; see --help")
 }
 
 fn could_not_run(message: &str) -> ExitCode {

@@ -1,49 +1,46 @@
-//! What is printed, and the files of findings.
+//! Prints output, and writes the files of findings.
 //!
-//! Nobody need read what is printed. Where the reader of the standard output is gone, a command does what is left of its
-//! work in silence, and its exit code says what it found.
+//! If the reader of the standard output is gone, a command finishes its work silently, and its exit code says what it found.
 
 use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
-use cc_lb_fuzz::exit_code;
-use cc_lb_fuzz::files;
 use cc_lb_fuzz::finding::Finding;
 use cc_lb_fuzz::fingerprint::Fingerprint;
-use cc_lb_fuzz::line::{harmless, shortened};
-use cc_lb_fuzz::report;
+use cc_lb_fuzz::untrusted_text::{harmless, shortened};
+use cc_lb_fuzz::{exit_code, files, report};
 
 use super::config;
 use super::error::CliError;
 use super::plugin::PluginArgs;
-use super::shell::quote_path;
+use super::shell_quote::quote_path;
 
-/// A line for people beside what is printed, whatever its parts are made of; to the standard error, which may be closed.
+/// Prints one line to the standard error, which may be closed. The message may contain untrusted text.
 pub fn note(message: &str) {
     let words: Vec<_> = message.split_whitespace().collect();
-    // Some of them may be anybody's.
+    // Some of the words may be untrusted.
     let line = shortened(&harmless(&words.join(" ")));
     let _ = writeln!(io::stderr(), "cc-lb-fuzz: {line}");
 }
 
-/// Prints for people.
+/// Prints text for people.
 pub fn print(text: &str) -> Result<(), CliError> {
     print_bytes(harmless(text).as_bytes())
 }
 
-/// Prints for other programs.
+/// Prints bytes for other programs.
 pub fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     unless_gone(out.write_all(bytes).and_then(|()| out.flush()))
 }
 
-/// The words that begin what is found: findings are bold and red, limits yellow.
+/// The first words of findings and limits, with colors: findings are bold red, limits yellow.
 const FOUND: [(&str, &str); 2] = [
     ("finding", "\u{1b}[1;31mfinding\u{1b}[0m"),
     ("limit", "\u{1b}[33mlimit\u{1b}[0m"),
 ];
 
-/// The same, with findings that are seen from afar, where colors are wanted.
+/// Prints text for people, with colored findings where colors are enabled.
 pub fn print_findings(text: &str) -> Result<(), CliError> {
     let mut painted = String::new();
     for line in harmless(text).split_inclusive('\n') {
@@ -63,10 +60,10 @@ pub fn print_findings(text: &str) -> Result<(), CliError> {
     unless_gone(write!(out, "{painted}").and_then(|()| out.flush()))
 }
 
-/// What a terminal that is gone answers, on every system.
+/// The error of writing to a closed terminal, on every system.
 const GONE_TERMINAL: i32 = nix::errno::Errno::EIO as i32;
 
-/// What is left of an error of printing where nobody reads any more.
+/// Ignores the error of printing to a reader that is gone.
 fn unless_gone(written: io::Result<()>) -> Result<(), CliError> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -78,9 +75,9 @@ fn unless_gone(written: io::Result<()>) -> Result<(), CliError> {
     }
 }
 
-/// Writes the case of a finding, but where it is stored already, and prints it with the command that replays it, which is
-/// returned, whatever of these failed: it is a finding all the same.
-pub fn tell(
+/// Writes the case of a finding, unless it is stored already, and prints the finding with the command that replays it.
+/// Returns that command even if writing or printing failed: it is still a finding.
+pub fn report_finding(
     finding: &Finding,
     stored: Option<&Path>,
     artifacts: &Path,
@@ -97,7 +94,7 @@ pub fn tell(
         replay += &format!(" --plugin {}", quote_path(plugin));
     }
     replay += &options.as_flags();
-    // It says all that there is to say.
+    // The command is complete without the configuration.
     if config::is_there() {
         replay += " --no-config";
     }
@@ -109,7 +106,7 @@ pub fn tell(
     (replay, written.and(printed))
 }
 
-/// The exit code of a command. What was found outranks what failed; every failure is noted, but for one that is returned.
+/// The exit code of a command. Findings outrank failures. Every failure is printed, except one that is returned.
 pub fn finish(found: bool, mut failures: Vec<CliError>) -> Result<u8, CliError> {
     let last = if found { None } else { failures.pop() };
     failures.iter().for_each(|error| note(&error.to_string()));
@@ -120,7 +117,7 @@ pub fn finish(found: bool, mut failures: Vec<CliError>) -> Result<u8, CliError> 
     }
 }
 
-/// A folder to write to.
+/// Creates a folder to write to.
 pub fn make_folder(folder: &Path) -> Result<(), CliError> {
     std::fs::create_dir_all(folder).map_err(|source| CliError::Write {
         path: folder.to_owned(),
@@ -128,7 +125,7 @@ pub fn make_folder(folder: &Path) -> Result<(), CliError> {
     })
 }
 
-/// Whether a folder can be written to, be it made then: to be told before the work, not behind it.
+/// Checks before the work that a folder can be written to or created.
 pub fn check_folder(folder: &Path) -> Result<(), CliError> {
     files::check_folder(folder).map_err(|source| CliError::Write {
         path: folder.to_owned(),

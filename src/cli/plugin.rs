@@ -5,40 +5,41 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use cc_lb_fuzz::campaign::{CampaignError, HostKind, Setup, Workers};
+use cc_lb_fuzz::campaign::CampaignError;
 use cc_lb_fuzz::host::guard::MODULE_MAX_BYTES;
-use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::record::Subject;
+use cc_lb_fuzz::worker::{HostKind, Setup, Workers};
 use clap::{Args, ValueEnum};
 
+use super::assemble;
 use super::error::CliError;
-use super::shell::quote;
-use super::text;
+use super::shell_quote::quote;
 
-/// What every command that runs a plugin may be told, behind whatever commands it has.
+/// The flags of every command that runs a plugin, also after its subcommands.
 #[derive(Args, Default)]
 pub struct PluginArgs {
     /// The host that runs the plugin
     #[arg(long, value_enum, default_value_t, global = true)]
-    pub host: HostArg,
+    pub host: HostKind,
     /// Offer the plugin this capability in the handshake; repeatable
     #[arg(long = "capability", value_name = "NAME", global = true)]
     pub capabilities: Vec<String>,
-    /// Make a finding of what is none otherwise; repeatable
+    /// Report this as a finding too; repeatable
     #[arg(long, value_enum, value_name = "WHAT", global = true)]
     pub deny: Vec<Deny>,
 }
 
-/// What a plugin has a right to, and what need not concern its author.
+/// What is a finding only if it is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Deny {
-    /// To refuse a request by setting an error
+    /// Requests that the plugin refuses by setting an error
     Refused,
-    /// To run out of fuel or time on what no host sends
+    /// Running out of fuel or time on input that no host sends
     Limits,
 }
 
-/// What every command that only looks at a plugin may be told.
+/// The arguments of every command that only examines a plugin.
 #[derive(Args)]
 pub struct LookArgs {
     /// The plugin, .wasm or .wat
@@ -59,25 +60,6 @@ impl LookArgs {
     }
 }
 
-/// The host that runs the plugin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum HostArg {
-    /// This project's, which runs plugins behind a guard
-    #[default]
-    Guarded,
-    /// The published one: hostile plugins kill it
-    Reference,
-}
-
-impl From<HostArg> for HostKind {
-    fn from(host: HostArg) -> Self {
-        match host {
-            HostArg::Guarded => Self::Guarded,
-            HostArg::Reference => Self::Reference,
-        }
-    }
-}
-
 impl PluginArgs {
     pub fn capabilities(&self) -> BTreeSet<String> {
         self.capabilities.iter().cloned().collect()
@@ -90,14 +72,14 @@ impl PluginArgs {
             Some(path) => (read(path)?, Subject::Plugin),
         };
         let setup = Setup {
-            host: HostKind::from(self.host).name().to_owned(),
+            host: self.host.name().to_owned(),
             wasm,
             subject,
             capabilities: self.capabilities(),
             deny_refusals: self.deny.contains(&Deny::Refused),
             deny_limits: self.deny.contains(&Deny::Limits),
         };
-        // All that it makes is a folder.
+        // It only creates a folder.
         Workers::new(this_program()?, ["worker"], setup).map_err(|source| {
             CliError::TemporaryFolder {
                 path: std::env::temp_dir(),
@@ -106,11 +88,11 @@ impl PluginArgs {
         })
     }
 
-    /// The flags that say the same, each behind a space.
+    /// The same as flags, each after a space.
     pub fn as_flags(&self) -> String {
         let mut flags = String::new();
-        if self.host != HostArg::default() {
-            flags += &format!(" --host {}", HostKind::from(self.host).name());
+        if self.host != HostKind::default() {
+            flags += &format!(" --host {}", self.host.name());
         }
         if self.deny.contains(&Deny::Refused) {
             flags += " --deny refused";
@@ -125,8 +107,8 @@ impl PluginArgs {
     }
 }
 
-/// This program, to be started again: the very one, though its file is built anew or removed meanwhile, where the system
-/// has such a path.
+/// The path of this program, to start it as a child process. Where the system has `/proc`, it stays the same program even
+/// if its file is rebuilt or removed meanwhile.
 fn this_program() -> Result<PathBuf, CliError> {
     let running = Path::new("/proc/self/exe");
     if running.exists() {
@@ -160,7 +142,7 @@ pub fn refused(error: CampaignError, plugin: Option<&Path>) -> CliError {
 /// The module of a plugin.
 pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     let mut bytes = Vec::new();
-    // One byte more than a module may have, for the guard to say so.
+    // One byte more than a module may have, so that the guard refuses it.
     let file = File::open(path).map(|file| file.take(MODULE_MAX_BYTES as u64 + 1));
     let read = file.and_then(|mut file| file.read_to_end(&mut bytes));
     read.map_err(|source| CliError::ReadPlugin {
@@ -179,9 +161,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     let wasm = if is_binary {
         bytes
     } else {
-        // Without the mark that some editors put before it.
+        // Without the byte order mark of some editors.
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        text::module_of(path, text, &this_program()?)?
+        assemble::module_of(path, text, &this_program()?)?
     };
     if wasm.get(4..8) == Some(&[0x0d, 0, 1, 0]) {
         return Err(no_module(

@@ -1,12 +1,13 @@
-//! How far a campaign is: a line that changes on a terminal, now and then a line of its own where there is none.
+//! Shows the progress of a campaign: a status line on a terminal, otherwise a new line now and then.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::campaign::{Budget, Summary};
+use cc_lb_fuzz::campaign::Summary;
+use cc_lb_fuzz::generate::Budget;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Where there is no terminal, a line is printed this often.
+/// How often a line is printed if there is no terminal.
 const LINES_EVERY: Duration = Duration::from_secs(10);
 
 pub struct Progress {
@@ -17,7 +18,7 @@ pub struct Progress {
 enum Shown {
     Nothing,
     Bar(ProgressBar),
-    /// And when the last line was printed.
+    /// With the time of the last line.
     Lines(Instant),
 }
 
@@ -31,20 +32,20 @@ impl Progress {
         Self { budget, shown }
     }
 
-    pub fn tell(&mut self, summary: &Summary) {
+    pub fn update(&mut self, summary: &Summary) {
         match &mut self.shown {
             Shown::Nothing => {}
             Shown::Bar(bar) => bar.set_message(text(summary, self.budget)),
             Shown::Lines(last) if last.elapsed() >= LINES_EVERY => {
                 *last = Instant::now();
-                // Nobody need read it.
+                // The standard error may be closed.
                 let _ = writeln!(std::io::stderr(), "{}", text(summary, self.budget));
             }
             Shown::Lines(_) => {}
         }
     }
 
-    /// Prints something else in between.
+    /// Prints something else without the status line.
     pub fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         match &self.shown {
             Shown::Bar(bar) => bar.suspend(print),
@@ -70,7 +71,7 @@ fn bar() -> ProgressBar {
     bar
 }
 
-/// The phase, the counts, the rate, and how long it will take.
+/// The phase, the counts, the rate and the remaining time.
 fn text(summary: &Summary, budget: Budget) -> String {
     let seconds = summary.elapsed.as_secs_f64().max(1e-3);
     let left = match budget {
@@ -82,7 +83,7 @@ fn text(summary: &Summary, budget: Budget) -> String {
     };
     format!(
         "{}: {} cases, {} dispatches ({:.0}/s), {} findings, {left} s left",
-        summary.phase.map_or("begins", |phase| phase.name()),
+        summary.phase.map_or("starting", |phase| phase.name()),
         summary.cases,
         summary.dispatches(),
         summary.dispatches() as f64 / seconds,

@@ -1,9 +1,10 @@
-//! `replay`: stored cases, step by step.
+//! `replay`: runs stored cases.
 
 use std::path::PathBuf;
 
-use cc_lb_fuzz::line::one_line;
 use cc_lb_fuzz::report;
+use cc_lb_fuzz::untrusted_text::one_line;
+use cc_lb_fuzz::worker::Replay;
 use clap::Args;
 
 use super::cases;
@@ -13,7 +14,7 @@ use super::plugin::{PluginArgs, refused};
 
 #[derive(Args)]
 pub struct ReplayArgs {
-    /// The cases to run; of a folder all that lie in it itself, with a summary instead of their steps
+    /// Cases to run step by step, or folders of cases to run with one line per case
     #[arg(required = true, value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
     /// The plugin to run them on [default: the built-in puppet]
@@ -31,7 +32,9 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
     let (mut showing, mut limited) = (0, 0);
     let mut failures = Vec::new();
     for (file, case) in &cases {
-        let (seen, violations) = match worker.replay(case) {
+        let Replay {
+            steps, violations, ..
+        } = match worker.replay(case) {
             Ok(replayed) => replayed,
             Err(error) => {
                 failures.push(refused(error, plugin));
@@ -46,11 +49,11 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
             if cases.len() > 1 {
                 text = one_line(file.display()) + "\n";
             }
-            text += &report::replay_text(case, &seen, &violations);
+            text += &report::replay_text(case, &steps, &violations);
         } else {
-            text = report::replay_line((file, case), &seen, &violations);
+            text = report::replay_line((file, case), &steps, &violations);
         }
-        // Where it cannot be printed, the exit code still says what the others show.
+        // If printing fails, the other cases still run and count for the exit code.
         if failures.is_empty() {
             failures.extend(print_findings(&text).err());
         }

@@ -1,11 +1,12 @@
-//! How far a campaign is, kept beside its findings while it runs: what `--resume` goes on with.
+//! Stores the progress of a campaign beside its findings while it runs, so that `--resume` can continue it.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::campaign::{Setup, Summary};
+use cc_lb_fuzz::campaign::Summary;
 use cc_lb_fuzz::files;
 use cc_lb_fuzz::fingerprint::Fingerprint;
+use cc_lb_fuzz::worker::Setup;
 use serde::{Deserialize, Serialize};
 
 use super::error::CliError;
@@ -13,17 +14,17 @@ use super::error::CliError;
 /// The format of the file. Every older one keeps loading.
 const FORMAT: u32 = 2;
 
-/// What the names of these files begin with: hidden, so that they are no cases.
+/// The prefix of the state files. They are hidden, so that they are not read as cases.
 const FILE: &str = ".campaign";
 
-/// It is written this often, at most.
+/// How often the state is written at most.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Which campaign it is. Another one does not go on with it.
-pub struct Identity {
-    /// What it fuzzes and how, in words.
+/// Identifies a campaign: another one must not continue its state.
+pub struct CampaignIdentity {
+    /// What it fuzzes and how, for people.
     what: String,
-    /// The file of the plugin, where it is one.
+    /// The file of the plugin, if there is one.
     plugin: Option<PathBuf>,
     /// How it fuzzes, as flags.
     flags: String,
@@ -32,7 +33,7 @@ pub struct Identity {
     module: u64,
 }
 
-impl Identity {
+impl CampaignIdentity {
     pub fn new(what: &str, plugin: Option<&Path>, flags: &str, setup: &Setup) -> Self {
         Self {
             what: what.to_owned() + flags,
@@ -43,14 +44,14 @@ impl Identity {
         }
     }
 
-    /// Each campaign has a file of its own, wherever its plugin lies and however that is typed.
+    /// Each campaign has its own file, which does not depend on the path of the plugin.
     fn file(&self, artifacts: &Path, seed: u64) -> PathBuf {
         artifacts.join(format!("{FILE}-{}-{seed}.json", self.fingerprint.short()))
     }
 
-    /// The files of campaigns as this one, whatever their seeds are, the latest first.
+    /// The files of this campaign with any seed, the latest first.
     fn files(&self, artifacts: &Path) -> Vec<PathBuf> {
-        // Without a seed in their names there were those of earlier versions.
+        // Earlier versions had no seed in the names.
         let name = format!("{FILE}-{}", self.fingerprint.short());
         let mut files = states_in(artifacts);
         files.retain(|file| {
@@ -76,7 +77,7 @@ pub struct State {
     /// Of module, host, offer and flags.
     fingerprint: String,
     pub seed: u64,
-    /// The first case that has not run, or has shown what nobody has looked into.
+    /// The first case that has not run, or whose violation was not examined.
     pub done: u64,
 }
 
@@ -102,7 +103,7 @@ fn first_format() -> u32 {
 }
 
 impl State {
-    pub fn new(this: &Identity, seed: u64) -> Self {
+    pub fn new(this: &CampaignIdentity, seed: u64) -> Self {
         Self {
             format: FORMAT,
             what: this.what.clone(),
@@ -121,22 +122,24 @@ impl State {
 }
 
 /// Keeps the state of a campaign.
-pub struct Keeper {
+pub struct Checkpointer {
     file: PathBuf,
     /// The folder, where it was not there before.
     made: Option<PathBuf>,
     state: State,
-    /// How far an earlier campaign of the same seed came that was interrupted, until this one writes.
+    /// The progress of an interrupted campaign with the same seed, until this one writes.
     before: Option<u64>,
     /// When it was written, or the start.
     written: Instant,
 }
 
-impl Keeper {
-    pub fn new(artifacts: &Path, this: &Identity, state: State) -> Self {
+impl Checkpointer {
+    pub fn new(artifacts: &Path, this: &CampaignIdentity, state: State) -> Self {
         let file = this.file(artifacts, state.seed);
         let before = match read_file(&file) {
-            Ok(Either::Now(before)) if before.fingerprint == state.fingerprint => Some(before.done),
+            Ok(AnyState::Now(before)) if before.fingerprint == state.fingerprint => {
+                Some(before.done)
+            }
             _ => None,
         };
         Self {
@@ -148,8 +151,8 @@ impl Keeper {
         }
     }
 
-    /// Writes how far it is, now and then. What cannot be written is not resumed.
-    pub fn tell(&mut self, summary: &Summary) {
+    /// Writes the state now and then. Failures are ignored: the campaign then cannot be resumed.
+    pub fn update(&mut self, summary: &Summary) {
         if self.written.elapsed() >= EVERY {
             self.written = Instant::now();
             self.write(summary);
@@ -165,12 +168,12 @@ impl Keeper {
         let _ = self.state.write(&self.file);
     }
 
-    /// Whether an earlier one came further: its state stays.
+    /// Whether an earlier campaign came further: its state stays.
     fn is_behind(&self, summary: &Summary) -> bool {
         self.before.is_some_and(|before| before > summary.resume_at)
     }
 
-    /// At the end there is nothing to go on with; an interrupted campaign writes where it is.
+    /// Removes the state at the end, or writes it if the campaign was interrupted.
     pub fn end(mut self, summary: &Summary) {
         if summary.interrupted {
             self.write(summary);
@@ -187,12 +190,12 @@ impl Keeper {
 }
 
 /// A state of either format.
-enum Either {
+enum AnyState {
     Now(State),
     Before(State1),
 }
 
-impl Either {
+impl AnyState {
     fn what(&self) -> &str {
         match self {
             Self::Now(state) => &state.what,
@@ -204,17 +207,17 @@ impl Either {
 /// The largest file of a state, in bytes.
 const STATE_MAX_BYTES: u64 = 256 << 20;
 
-/// The reason where it is none.
-fn read_file(file: &Path) -> Result<Either, String> {
+/// Reads a state file; the error is the reason.
+fn read_file(file: &Path) -> Result<AnyState, String> {
     let text = files::read(file, STATE_MAX_BYTES).map_err(|error| error.to_string())?;
     let no_state = |error: serde_json::Error| error.to_string();
     let FormatOnly { format } = serde_json::from_slice(&text).map_err(no_state)?;
     match format {
         1 => serde_json::from_slice(&text)
-            .map(Either::Before)
+            .map(AnyState::Before)
             .map_err(no_state),
         FORMAT => serde_json::from_slice(&text)
-            .map(Either::Now)
+            .map(AnyState::Now)
             .map_err(no_state),
         later => Err(format!(
             "it is of format {later}; this version reads formats up to {FORMAT}: update cc-lb-fuzz"
@@ -222,8 +225,8 @@ fn read_file(file: &Path) -> Result<Either, String> {
     }
 }
 
-/// The state of the campaign that was interrupted or killed, where it is one as this; of several that which was written last.
-pub fn read(artifacts: &Path, this: &Identity) -> Result<State, CliError> {
+/// The last written state of this campaign that was interrupted or killed.
+pub fn read(artifacts: &Path, this: &CampaignIdentity) -> Result<State, CliError> {
     let nothing = |path: &Path, reason: String| CliError::Resume {
         path: path.to_owned(),
         reason,
@@ -235,14 +238,14 @@ pub fn read(artifacts: &Path, this: &Identity) -> Result<State, CliError> {
         None => return Err(nothing(artifacts, others(artifacts))),
     };
     let state = match read_file(&file).map_err(|reason| nothing(&file, reason))? {
-        Either::Now(state) if state.fingerprint == this.fingerprint.to_string() => state,
-        Either::Before(state) if is_of(&state, this) => State {
+        AnyState::Now(state) if state.fingerprint == this.fingerprint.to_string() => state,
+        AnyState::Before(state) if is_of(&state, this) => State {
             done: state.done,
             ..State::new(this, state.seed)
         },
         other => return Err(nothing(&file, another(other.what()))),
     };
-    // From here on it is as any other; if that fails, it stays what it is.
+    // Move it to its name in the current format; if that fails, it stays.
     let own = this.file(artifacts, state.seed);
     if own != file && state.write(&own).is_ok() {
         let _ = std::fs::remove_file(&file);
@@ -251,7 +254,7 @@ pub fn read(artifacts: &Path, this: &Identity) -> Result<State, CliError> {
 }
 
 fn another(what: &str) -> String {
-    format!("it is of another one: {what}")
+    format!("it belongs to another campaign: {what}")
 }
 
 /// The files of states in a folder, in the order of their names.
@@ -266,7 +269,7 @@ fn states_in(artifacts: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Which other campaigns could go on.
+/// The other campaigns that could be resumed.
 fn others(artifacts: &Path) -> String {
     let mut what: Vec<_> = states_in(artifacts)
         .iter()
@@ -278,18 +281,18 @@ fn others(artifacts: &Path) -> String {
     match what.len() {
         0 => "none was interrupted".to_owned(),
         1 => format!(
-            "there is one of another plugin or with other flags: {}",
+            "the one there is for another plugin or other flags: {}",
             what.remove(0)
         ),
         _ => format!(
-            "there are those of other plugins or with other flags: {}",
+            "those there are for other plugins or other flags: {}",
             what.join("; ")
         ),
     }
 }
 
-/// Whether a state of format 1 is of this campaign: of the same module, with the same flags behind some path of it.
-fn is_of(state: &State1, this: &Identity) -> bool {
+/// Whether a state of format 1 is of this campaign: the same module, with the same flags after some path of it.
+fn is_of(state: &State1, this: &CampaignIdentity) -> bool {
     let Some(plugin) = state.what.strip_suffix(&this.flags) else {
         return false;
     };
@@ -300,7 +303,7 @@ fn is_of(state: &State1, this: &Identity) -> bool {
     state.module == this.module && (state.what == this.what || same_file() == Some(true))
 }
 
-/// FNV-1a with 64 bits: what format 1 knew a module by.
+/// FNV-1a with 64 bits: how format 1 identified a module.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

@@ -1,4 +1,4 @@
-//! `run`: a campaign.
+//! `run`: runs a campaign.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::num::NonZeroUsize;
@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::{
-    Budget, CampaignError, Event, Interrupt, Phase, Plan, Setup, Summary, Workers,
-};
-use cc_lb_fuzz::case::{Case, words};
+use cc_lb_fuzz::campaign::{CampaignError, Event, Interrupt, Summary};
+use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::exit_code;
 use cc_lb_fuzz::finding::{Finding, Origin};
-use cc_lb_fuzz::line::one_line;
-use cc_lb_fuzz::observation::Subject;
+use cc_lb_fuzz::generate::{Budget, Phase, Plan, dictionary};
+use cc_lb_fuzz::host::Cause;
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::report::{self, FindingReport, LimitReport, Report};
+use cc_lb_fuzz::untrusted_text::one_line;
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
+use cc_lb_fuzz::worker::{HostKind, Setup, Workers};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -24,11 +25,11 @@ use signal_hook::iterator::Signals;
 
 use super::cases::{self, CaseFile};
 use super::error::CliError;
-use super::output::{self, finish, print, tell};
-use super::plugin::{Deny, HostArg, PluginArgs, refused};
+use super::output::{self, finish, print, report_finding};
+use super::plugin::{Deny, PluginArgs, refused};
 use super::progress::Progress;
-use super::report::ReportFile;
-use super::resume::{self, Identity, Keeper, State};
+use super::report_file::ReportFile;
+use super::resume::{self, CampaignIdentity, Checkpointer, State};
 
 #[derive(Args)]
 pub struct RunArgs {
@@ -36,7 +37,7 @@ pub struct RunArgs {
     plugin: Option<PathBuf>,
     #[command(flatten)]
     options: PluginArgs,
-    /// How many processes run cases; auto is one for each processor
+    /// Number of worker processes; auto is one per processor
     #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = workers)]
     workers: NonZeroUsize,
     /// Stop after this many cases
@@ -45,19 +46,19 @@ pub struct RunArgs {
     /// Stop after this time, such as 10s or 5m [default: 10s]
     #[arg(long, value_parser = humantime::parse_duration)]
     time: Option<Duration>,
-    /// The seed that decides all cases [default: a random one, which is printed]
+    /// The seed that determines all cases [default: a random one, which is printed]
     #[arg(long)]
     seed: Option<u64>,
-    /// Only this function: its name, such as shape, or with its version, such as shape_v2; repeatable
+    /// Fuzz only this function, such as shape, or one version of it, such as shape_v2; repeatable
     #[arg(long = "function", value_name = "FUNCTION")]
     functions: Vec<String>,
-    /// Only this phase; repeatable [default: all for a plugin, seeds and random for the host]
+    /// Run only this phase; repeatable [default: all but extremes for a plugin; seeds, random and extremes for the host]
     #[arg(long = "phase", value_name = "PHASE", value_enum)]
     phases: Vec<Phase>,
-    /// Run the cases that lie in this folder itself first, those in the folder of artifacts too; repeatable
+    /// Run the cases in this folder first, in addition to those in the artifacts folder; repeatable
     #[arg(long, value_name = "DIR")]
     corpus: Vec<PathBuf>,
-    /// Go on with the campaign that was interrupted or killed last, with the same flags
+    /// Resume the last campaign with the same flags that was interrupted or killed
     #[arg(long, conflicts_with = "seed")]
     resume: bool,
     /// Write a report, such as html=report.html; repeatable. Formats: html, json, junit, markdown, sarif
@@ -76,11 +77,11 @@ fn workers(text: &str) -> Result<NonZeroUsize, String> {
         "auto" => Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
         number => number
             .parse()
-            .map_err(|_| "it is auto, or a number from 1".to_owned()),
+            .map_err(|_| "expected auto or a number from 1".to_owned()),
     }
 }
 
-/// A seed that any reader of a report takes for the number that it is: below 2^53.
+/// A random seed below 2^53, which every JSON reader represents exactly.
 fn random_seed() -> u64 {
     RandomState::new().build_hasher().finish() >> 11
 }
@@ -91,7 +92,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     let mut plan = args.plan(workers.setup())?;
     args.check_places()?;
     let found_on = workers.setup().fingerprint();
-    let identity = Identity::new(&args.what(), plugin, &args.flags(), workers.setup());
+    let identity = CampaignIdentity::new(&args.what(), plugin, &args.flags(), workers.setup());
     let mut state = State::new(&identity, plan.seed);
     if args.resume {
         state = resume::read(&args.artifacts, &identity)?;
@@ -109,22 +110,22 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     };
     let (what, seed) = (args.what(), plan.seed);
     print_unless_quiet(&format!("fuzzing {what}; seed {seed}{from}\n\n"))?;
-    let mut keeper = Keeper::new(&args.artifacts, &identity, state);
+    let mut checkpointer = Checkpointer::new(&args.artifacts, &identity, state);
     let mut progress = Progress::new(plan.budget, args.quiet);
     let found = Arc::new(AtomicBool::new(false));
     listen_for_signals(workers.interrupt(), Arc::clone(&found))?;
     let (mut failures, mut findings) = (Vec::new(), Vec::new());
     let ended = workers.run(&plan, args.workers, &mut |event| match event {
         Event::Progress(summary) => {
-            progress.tell(summary);
-            keeper.tell(summary);
+            progress.update(summary);
+            checkpointer.update(summary);
         }
         Event::Finding(finding) => {
             let is_sure = finding.origin != Origin::Unexamined { certain: false };
             found.fetch_or(is_sure && !finding.violation.is_limit(), Ordering::Relaxed);
             let stored = stored_at(finding, &earlier);
-            let tell = || {
-                tell(
+            let report_finding = || {
+                report_finding(
                     finding,
                     stored,
                     &args.artifacts,
@@ -133,7 +134,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
                     &found_on,
                 )
             };
-            let (replay, told) = progress.suspend(tell);
+            let (replay, told) = progress.suspend(report_finding);
             findings.push(FindingReport::new(finding, replay));
             failures.extend(told.err());
         }
@@ -144,8 +145,8 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
         Err(CampaignError::Ended { summary, source }) => (*summary, Some(refused(*source, plugin))),
         Err(error) => return Err(refused(error, plugin)),
     };
-    found.fetch_or(summary.unexamined_for_sure > 0, Ordering::Relaxed);
-    keeper.end(&summary);
+    found.fetch_or(summary.unexamined_certain > 0, Ordering::Relaxed);
+    checkpointer.end(&summary);
     let ends = report::summary_text(&summary) + &args.hint(&summary);
     failures.extend(print_unless_quiet(&ends).err());
     let mut report = Report::new(args.what(), &plan, &summary);
@@ -163,11 +164,11 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     finish(found.load(Ordering::Relaxed), failures)
 }
 
-/// How long after an end was asked for twice the process lives on, should something that is written to not take it.
+/// How long the process lives on after the second signal, if a write blocks.
 const LAST_WRITES: Duration = Duration::from_secs(30);
 
-/// Ctrl-C, SIGTERM and the end of the terminal end the campaign: the first soon, the second at once. Whatever was found is told
-/// either way. The end of the terminal stays ignored where it is already, as by `nohup`.
+/// Ctrl-C, SIGTERM and SIGHUP end the campaign: the first signal soon, the second at once. Findings are reported either
+/// way. SIGHUP stays ignored if it is already, as under `nohup`.
 fn listen_for_signals(interrupt: Interrupt, found: Arc<AtomicBool>) -> Result<(), CliError> {
     let mut asked = vec![SIGINT, SIGTERM];
     if ignored_signals() & (1 << (SIGHUP - 1)) == 0 {
@@ -185,7 +186,7 @@ fn listen_for_signals(interrupt: Interrupt, found: Arc<AtomicBool>) -> Result<()
     Ok(())
 }
 
-/// The signals that this process was started to ignore, a bit each from the first on; none where the system does not tell.
+/// The mask of the signals that this process inherited as ignored; 0 if the system does not report it.
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -205,7 +206,7 @@ fn end_at_last(found: Arc<AtomicBool>) {
     });
 }
 
-/// The file that has the case of a finding already.
+/// The file that already contains the case of a finding.
 fn stored_at<'e>(finding: &Finding, earlier: &'e [CaseFile]) -> Option<&'e Path> {
     let mut earlier = earlier.iter();
     let stored = earlier.find(|(_, case)| *case == finding.case);
@@ -220,9 +221,9 @@ impl RunArgs {
             Subject::Puppet => Plan::puppet::<Request>(0, 0),
             Subject::Plugin => Plan::plugin::<Request>(0, 0),
         };
-        plan.menu.functions = Request::places(&self.functions)?;
+        plan.generator.functions = Request::function_indices(&self.functions)?;
         if setup.subject == Subject::Plugin {
-            plan.menu.words = words(&setup.wasm);
+            plan.generator.dictionary = dictionary(&setup.wasm);
         }
         if !self.phases.is_empty() {
             plan.phases = self.phases.clone();
@@ -237,20 +238,20 @@ impl RunArgs {
         })
     }
 
-    /// What cannot be written is told before an hour of work, not behind it.
+    /// Checks before the work that everything can be written.
     fn check_places(&self) -> Result<(), CliError> {
         output::check_folder(&self.artifacts)?;
-        for (place, report) in self.reports.iter().enumerate() {
+        for (index, report) in self.reports.iter().enumerate() {
             report.prepare()?;
-            let mut before = self.reports[..place].iter();
+            let mut before = self.reports[..index].iter();
             if before.any(|other| report.overwrites(other)) {
-                return Err(report.failed(&"another one is written to it"));
+                return Err(report.failed(&"another report has the same file"));
             }
         }
         Ok(())
     }
 
-    /// The cases of corpora.
+    /// The cases of all corpora.
     fn corpus(&self) -> Result<Vec<Case>, CliError> {
         let mut cases = Vec::new();
         for folder in &self.corpus {
@@ -260,7 +261,7 @@ impl RunArgs {
         Ok(cases)
     }
 
-    /// The cases of what was found before, which run first, but where other phases are asked for.
+    /// The cases of earlier findings. They run first, unless only other phases were requested.
     fn earlier(&self, plan: &Plan) -> Result<Vec<CaseFile>, CliError> {
         if !plan.phases.contains(&Phase::Seeds) && !self.resume {
             return Ok(Vec::new());
@@ -268,7 +269,7 @@ impl RunArgs {
         cases::of_folder_if_any(&self.artifacts)
     }
 
-    /// What decides, beside the plugin, which cases a seed has, and on what they run.
+    /// The flags that determine, with the plugin, the cases of a seed and the host that runs them.
     fn flags(&self) -> String {
         let mut flags = self.options.as_flags();
         for function in &self.functions {
@@ -280,8 +281,8 @@ impl RunArgs {
         flags
     }
 
-    /// Writes the reports, and those that tell the limits of requests once more when these are measured: that takes long,
-    /// and may be ended. Whatever could not be written, the others are.
+    /// Writes the reports, and those that contain the limits of requests once more when these are measured: that takes long
+    /// and may be interrupted. A report that cannot be written does not stop the others.
     fn write_reports(&self, report: &mut Report, workers: &Workers) -> Vec<CliError> {
         let written = self
             .reports
@@ -301,25 +302,29 @@ impl RunArgs {
         failures
     }
 
-    /// How large requests may be, for reports that tell it. A signal ends it: then none is known.
+    /// The limits of requests, for reports that contain them. Empty if a signal interrupted it.
     fn limits(&self, workers: &Workers) -> Result<Vec<LimitReport>, CliError> {
         let asked = self.reports.iter().any(ReportFile::tells_limits);
-        let guarded = self.options.host == HostArg::Guarded;
+        let guarded = self.options.host == HostKind::Guarded;
         let is_over = workers.interrupt().is_requested();
         if self.plugin.is_none() || !asked || !guarded || is_over {
             return Ok(Vec::new());
         }
-        match workers.worker().limits(&Request::places(&self.functions)?) {
+        match workers
+            .worker()
+            .limits(&Request::function_indices(&self.functions)?)
+        {
             Ok(limits) => Ok(limits.iter().map(LimitReport::from).collect()),
             Err(CampaignError::Interrupted) => Ok(Vec::new()),
             Err(error) => Err(refused(error, self.plugin.as_deref())),
         }
     }
 
-    /// What a plugin's author may want to ask next.
+    /// A hint for the plugin's author.
     fn hint(&self, summary: &Summary) -> String {
+        let kind = Cause::GuestError(String::new()).kind();
         let functions = summary.functions.iter();
-        let refusals = functions.filter_map(|stats| stats.counts.fallbacks.get("guest error"));
+        let refusals = functions.filter_map(|stats| stats.counts.fallbacks.get(kind));
         match refusals.sum::<u64>() {
             refused @ 1..
                 if self.plugin.is_some() && !self.options.deny.contains(&Deny::Refused) =>
@@ -332,12 +337,12 @@ impl RunArgs {
         }
     }
 
-    /// What is fuzzed, in words.
+    /// What is fuzzed, for people.
     fn what(&self) -> String {
         match (&self.plugin, self.options.host) {
             (Some(path), _) => one_line(path.display()),
-            (None, HostArg::Guarded) => "the host, with the puppet".to_owned(),
-            (None, HostArg::Reference) => "the published host, with the puppet".to_owned(),
+            (None, HostKind::Guarded) => "the host, with the puppet".to_owned(),
+            (None, HostKind::Reference) => "the published host, with the puppet".to_owned(),
         }
     }
 }

@@ -1,12 +1,11 @@
-//! `show`: a stored case, to read or to paste.
+//! `show`: prints a stored case.
 
 use std::path::PathBuf;
 
 use cc_lb_fuzz::case::Case;
-use cc_lb_fuzz::exit_code;
-use cc_lb_fuzz::line::in_json;
-use cc_lb_fuzz::report;
+use cc_lb_fuzz::untrusted_text::in_json;
 use cc_lb_fuzz::wire::Request;
+use cc_lb_fuzz::{exit_code, report};
 use clap::{Args, ValueEnum};
 
 use super::error::CliError;
@@ -16,10 +15,10 @@ use super::output::{print, print_bytes};
 pub struct ShowArgs {
     /// The case
     file: PathBuf,
-    /// As what it is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// The plugin that the code of a test reads
+    /// The plugin file that the generated test reads
     #[arg(long, default_value = "plugin.wasm")]
     plugin: PathBuf,
 }
@@ -29,9 +28,9 @@ enum Format {
     /// What differs from the dry-run sample
     #[default]
     Text,
-    /// The readable form of a case file
+    /// The case as JSON, as in readable case files
     Json,
-    /// A test to paste into those of the plugin
+    /// A test to paste into the tests of the plugin
     Rust,
 }
 

@@ -1,47 +1,53 @@
-//! The engine that a plugin runs on: where its instances live is reserved once, and a new one takes the place of the last.
-//! Mapping memory for each instance, and giving it back, takes as long as all the rest of opening one.
+//! The wasmtime engine of a plugin. It reserves address space for instances once, and each new
+//! instance reuses that of the last. To map and unmap memory for each instance takes as long as
+//! everything else that opening a session does.
 //!
-//! A discrepancy here is a plugin that is refused for want of room, or an instance that finds what the last one left.
+//! Bugs in this module look like a plugin that is refused for lack of address space, or an instance
+//! that sees data of the previous one.
 
 use std::num::NonZeroUsize;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::guard::{MEMORY_MAX_PAGES, TABLE_MAX_ENTRIES, TABLES_MAX};
+use crate::host::guard::limits::{MEMORY_MAX_PAGES, TABLE_MAX_ENTRIES, TABLES_MAX};
 
-/// A session has one instance at a time. There is room for a second one, should the first be still about to go.
+/// A session has one instance at a time. The second slot is for an instance that is not dropped
+/// yet.
 const INSTANCES: u32 = 2;
 
-/// Extism's kernel, and what Extism gets instead of a plugin: the guard, the plugin and the front, which it links before it
-/// makes the one that it calls.
+/// Extism's kernel, and the modules that Extism gets instead of a plugin: the guard, the plugin and
+/// the front. Extism links them before it instantiates the front.
 const MODULES: u32 = 5;
 
-/// Those of the kernel, the plugin, and two of the guard, and one for the reference that Extism keeps in each store.
+/// The memories of the kernel and the plugin, two of the guard, and one for the reference that
+/// Extism keeps in each store.
 const MEMORIES: u32 = 5;
 
-/// The guard has two.
+/// The guard has two memories.
 const MEMORIES_OF_A_MODULE: u32 = 2;
 
-/// So many of the functions that were running when a call trapped are told. A recursion of half as many functions shows.
+/// The most frames in a backtrace. A recursion of up to half as many functions is recognized.
 const FRAMES_MAX: usize = 64;
 
-/// The same of a copy that is metered, which stops where it has been running for long.
+/// The same for a metered copy, which stops in a function that has been running for long.
 const METERED_FRAMES_MAX: usize = 256;
 
-/// What is zeroed of a memory by hand, in bytes. The rest goes back to the system.
+/// The bytes of a memory that are zeroed explicitly; the rest is returned to the operating system.
 const KEPT_BYTES: usize = 1 << 14;
 
-/// The most that the runtime keeps of an instance beside its memories and tables, in bytes: far more than what the guard
-/// lets through may need. Nothing is reserved for it.
+/// The most bytes that the runtime keeps of an instance besides memories and tables: far more than
+/// a module that passes the guard needs. Nothing is reserved for it.
 const INSTANCE_MAX_BYTES: usize = 1 << 28;
 
-/// By so much more than it needs a memory is reserved for growing, in bytes, where room is scarce: that of Extism's kernel, which
-/// may become larger than a plugin's.
+/// The address space that is reserved for a memory to grow, in bytes, beyond what it needs, if
+/// address space is scarce. It is for Extism's kernel, whose memory may become larger than a
+/// plugin's.
 const GROWTH_BYTES: u64 = 1 << 20;
 
-/// The configuration of a plugin's engine; Extism adds to it what it needs. It reserves 43 GB of addresses.
+/// Returns the configuration of a plugin's engine, which Extism completes. The engine reserves 43
+/// GB of address space.
 pub(super) fn pooled(is_metered: bool) -> Config {
-    // The meter is a module more, with a memory.
+    // The meter is one more module, with one memory.
     let meters = u32::from(is_metered);
     let modules = MODULES + meters;
     let mut pool = PoolingAllocationConfig::new();
@@ -64,12 +70,13 @@ pub(super) fn pooled(is_metered: bool) -> Config {
     config
 }
 
-/// The same for a process that has no such room: each instance reserves what it may need, and takes longer to make and to run.
+/// Returns a configuration for a process without that much address space: each instance reserves
+/// what it may need, and takes longer to create and to run.
 pub(super) fn small(is_metered: bool) -> Config {
     let mut config = Config::new();
     config
         .allocation_strategy(InstanceAllocationStrategy::OnDemand)
-        // A memory that moves is copied as often as it grows, which no clock ends.
+        // A memory that moves is copied each time it grows, and no timeout interrupts that.
         .memory_reservation(MEMORY_MAX_PAGES << 16)
         .memory_reservation_for_growth(GROWTH_BYTES)
         .memory_guard_size(0)
@@ -85,12 +92,13 @@ fn frames(is_metered: bool) -> Option<NonZeroUsize> {
     })
 }
 
-/// Whether this process has no room for what [`pooled`] reserves.
+/// Returns whether this process lacks the address space that [`pooled`] reserves.
 pub(super) fn has_no_room_for_the_pool() -> bool {
     Engine::new(&pooled(false)).is_err()
 }
 
-/// Says, where something failed for want of addresses, that the process is limited: that is nothing of the plugin's.
+/// Adds to an error for lack of address space that the process is limited, which is not the
+/// plugin's fault.
 pub(super) fn explain(reason: String) -> String {
     const FOR_WANT_OF_ADDRESSES: [&str; 3] =
         ["mmap failed", "os error 12", "Cannot allocate memory"];
@@ -107,7 +115,8 @@ pub(super) fn explain(reason: String) -> String {
     }
 }
 
-/// How large the address space of this process may be, in bytes; `None` where it is not limited, or nobody can tell.
+/// Returns the limit of this process's address space, in bytes, or `None` if there is no limit or
+/// it is unknown.
 fn address_space() -> Option<u64> {
     #[cfg(target_os = "linux")]
     {

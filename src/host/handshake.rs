@@ -1,8 +1,10 @@
-//! The handshake: what the host offers, what the plugin answers, and which answers are refused.
+//! The handshake: the host's offer, the plugin's answer, and the checks of the answer.
 //!
-//! A discrepancy here is a session that opens on terms nobody offered, or a sound plugin that is turned
-//! away. The rules are those of `cc_lb_runtime_protocol::handshake` 0.1.0, and the error is that of
+//! The rules are those of `cc_lb_runtime_protocol::handshake` 0.1.0, and the error is that of
 //! `cc_lb_plugin_conformance::handshake` 0.1.0.
+//!
+//! Bugs in this module look like a session with terms that were not offered, or a valid plugin that
+//! is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,9 +21,9 @@ use cc_lb_plugin_wire::wire_function::{WireFunction, all_wire_functions};
 use cc_lb_plugin_wire::{v1, v3};
 use thiserror::Error;
 
-use super::failure::{Cause, Decoding};
-use super::plugin::Instance;
-use crate::line::one_line;
+use super::cause::{Cause, Decoding};
+use super::compiled_plugin::Instance;
+use crate::untrusted_text::one_line;
 
 /// The export that answers the handshake.
 pub const HANDSHAKE_EXPORT: &str = "cc_lb_handshake";
@@ -29,41 +31,43 @@ pub const HANDSHAKE_EXPORT: &str = "cc_lb_handshake";
 /// The version of the `_v` envelope that the host offers.
 pub const ENVELOPE_VERSION: u32 = 1;
 
-/// Why a session could not be opened. The variants are the reference's; the texts are for people and may
-/// change. Names and reasons are as the plugin says them, and in one line where the error is displayed.
+/// The reason why a session could not be opened. The variants are those of the reference; the
+/// messages are for people and may change. Names and reasons are kept as the plugin sent them, and
+/// displayed in one line.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
     /// The plugin could not be compiled or instantiated.
     #[error("plugin instantiation failed: {}", one_line(reason))]
     Instantiate {
-        /// What the runtime said.
+        /// The error of the runtime.
         reason: String,
     },
-    /// The plugin has no handshake.
+    /// The plugin does not export a handshake.
     #[error("the plugin does not export {HANDSHAKE_EXPORT}")]
     MissingExport,
-    /// The plugin's identity, or a field of its answer or of the offer, breaks a rule.
+    /// The plugin's identity, or a field of its answer or of the offer, violates a rule.
     #[error("invalid identity field {field}: {}", one_line(reason))]
     InvalidIdentity {
-        /// The field.
+        /// The name of the field.
         field: &'static str,
-        /// The rule that it breaks.
+        /// The rule that it violates.
         reason: String,
     },
-    /// A function is declared or chosen, but the module does not have it.
+    /// A function is declared or chosen, but the module does not export it, or the plugin does not
+    /// declare it.
     #[error("the plugin declares {}, but does not implement it", one_line(name))]
     FunctionMissing {
-        /// The function's name.
+        /// The name of the function.
         name: String,
     },
     /// The plugin chose a version below the highest that both sides support.
     #[error(
-        "the plugin chose version {plugin_chose} of {}, both sides support {host_offered_max}",
+        "the plugin chose version {plugin_chose} of {}, but both sides support {host_offered_max}",
         one_line(function)
     )]
     DowngradeAttempt {
-        /// The function's name.
+        /// The name of the function.
         function: String,
         /// The highest version that both sides support.
         host_offered_max: u32,
@@ -76,19 +80,19 @@ pub enum HandshakeError {
         one_line(name)
     )]
     MissingCapability {
-        /// The capability's name.
+        /// The name of the capability.
         name: String,
     },
-    /// The offer or the answer could not be written, read, or is too large.
+    /// The offer did not serialize, or the answer did not deserialize or is too large.
     #[error("handshake serialization failed: {}", one_line(reason))]
     Serialization {
-        /// What failed.
+        /// The description of the failure.
         reason: String,
     },
-    /// The call of the handshake failed: a trap, no fuel or time left, an error or exit code.
+    /// The call of the handshake failed: a trap, no fuel or time left, an error or an exit code.
     #[error("the handshake call failed: {}", one_line(reason))]
     WasmTrap {
-        /// Why it failed.
+        /// The reason why it failed.
         reason: String,
     },
 }
@@ -101,7 +105,7 @@ impl HandshakeError {
         }
     }
 
-    /// Maps the protocol crate's own verdicts, as the reference does.
+    /// Converts the errors of the protocol crate as the reference does.
     fn from_wire(error: WireError) -> Self {
         let reason = error.to_string();
         match error {
@@ -132,11 +136,12 @@ impl HandshakeError {
         }
     }
 
-    /// Maps a call of the handshake that gave no answer.
+    /// Converts the failure of the handshake call.
     fn from_call(cause: Cause) -> Self {
         match cause {
-            // A guest that checks the offer itself may say so in its error; the reference reads this very
-            // wording as a missing capability, unless it takes another word in it for a timeout.
+            // A guest that checks the offer itself may report it in its error. The reference reads
+            // exactly this text as a missing capability, unless the text contains a word that it
+            // takes for a timeout.
             Cause::GuestError(text) => match required_capability(&text) {
                 Some(name) => Self::MissingCapability {
                     name: name.to_owned(),
@@ -160,10 +165,11 @@ fn required_capability(text: &str) -> Option<&str> {
         .strip_suffix("' not available in host capabilities")
 }
 
-/// The offer of a host with these capabilities: every published wire function in every version.
+/// Returns the offer of a host with these capabilities: every published wire function in every
+/// version.
 ///
 /// To negotiate a function of your own, add it to `function_versions` and open the plugin with
-/// [`PluginHost::with_offer`](super::PluginHost::with_offer).
+/// [`PluginHost::with_offer`](crate::host::plugin::PluginHost::with_offer).
 pub fn build_offer(host_capabilities: &BTreeSet<String>) -> HandshakeOffer {
     fn entry<F: WireFunction>() -> (String, Vec<u32>) {
         (F::NAME.to_owned(), F::SUPPORTED_VERSIONS.to_vec())
@@ -184,11 +190,11 @@ pub fn build_offer(host_capabilities: &BTreeSet<String>) -> HandshakeOffer {
     }
 }
 
-/// Makes the offer to a fresh instance of the plugin and returns its answer, validated.
+/// Sends the offer to a fresh instance of the plugin and returns its validated answer.
 ///
 /// # Errors
-/// [`HandshakeError`], in the order of the reference's checks: the offer, the export, the call, the
-/// answer's size and form, then what it says.
+/// Returns a [`HandshakeError`]. The checks run in the order of the reference: the offer, the
+/// export, the call, the size and form of the answer, then its content.
 pub(super) fn negotiate(
     instance: &mut Instance,
     offer: &HandshakeOffer,
@@ -207,8 +213,8 @@ pub(super) fn negotiate(
     Ok(accept)
 }
 
-/// What a session knows of its plugin. The times are the reference's constants: the harness has no clock that the
-/// protocol would read, and it does not run the self-check.
+/// Returns the metadata of a negotiated plugin. The timestamps are constants, as in the reference:
+/// the harness has no clock that the protocol reads, and it does not run the self-check.
 pub(super) fn metadata(identity: PluginIdentity, accept: HandshakeAccept) -> AugmentedMetadata {
     AugmentedMetadata {
         identity,
@@ -221,7 +227,7 @@ pub(super) fn metadata(identity: PluginIdentity, accept: HandshakeAccept) -> Aug
     }
 }
 
-/// Calls the handshake and decodes the answer.
+/// Calls the handshake and deserializes the answer.
 fn ask(instance: &mut Instance, offer: &HandshakeOffer) -> Result<HandshakeAccept, HandshakeError> {
     let offer = serde_json::to_string(offer).map_err(|error| HandshakeError::Serialization {
         reason: format!("writing the offer: {error}"),
@@ -244,7 +250,7 @@ fn ask(instance: &mut Instance, offer: &HandshakeOffer) -> Result<HandshakeAccep
     })
 }
 
-/// Every function that the answer names was offered, in versions that exist.
+/// Checks that every function in the answer was offered, and that its versions are in range.
 fn check_declarations(
     accept: &HandshakeAccept,
     offer: &HandshakeOffer,
@@ -281,7 +287,8 @@ fn check_declarations(
     Ok(())
 }
 
-/// Every chosen version is of an implemented function and one that the plugin says it supports.
+/// Checks that every chosen version belongs to an implemented function and is one that the plugin
+/// supports.
 fn check_choices(accept: &HandshakeAccept) -> Result<(), HandshakeError> {
     for (function, chosen) in &accept.chosen_versions {
         if !accept.implemented_functions.contains(function) {
@@ -300,7 +307,7 @@ fn check_choices(accept: &HandshakeAccept) -> Result<(), HandshakeError> {
     Ok(())
 }
 
-/// The module exports the declared functions, and no wire function beside them.
+/// Checks that the module exports the declared functions and no other wire function.
 fn check_exports(
     instance: &Instance,
     accept: &HandshakeAccept,

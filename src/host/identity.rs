@@ -1,26 +1,27 @@
-//! The identity that a plugin carries in its custom section.
+//! The identity of a plugin in its custom section. The rules are those of
+//! `cc_lb_runtime_protocol::identity` 0.1.0.
 //!
-//! A discrepancy here is a module accepted without exactly one valid identity, or refused with one. The
-//! rules are those of `cc_lb_runtime_protocol::identity` 0.1.0.
+//! Bugs in this module look like a module that is accepted without exactly one valid identity, or
+//! refused with one.
 
 use cc_lb_plugin_wire::identity::{CC_LB_PLUGIN_SECTION_NAME, IdentityError, PluginIdentity};
 use cc_lb_plugin_wire::limits::CUSTOM_SECTION_MAX_SIZE;
 use thiserror::Error;
 use wasmparser::{Parser, Payload};
 
-use crate::line::one_line;
+use crate::untrusted_text::one_line;
 
-/// Why a module has no usable identity.
+/// The reason why a module has no usable identity.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum IdentityReadError {
-    /// The bytes are no WebAssembly module.
+    /// The bytes are not a WebAssembly module.
     #[error("not a WebAssembly module: {0}")]
     NotWasm(#[from] wasmparser::BinaryReaderError),
-    /// There is no such section.
+    /// The module has no such section.
     #[error("no custom section {CC_LB_PLUGIN_SECTION_NAME}: build the plugin with the cc-lb PDK")]
     Missing,
-    /// There is more than one such section.
+    /// The module has more than one such section.
     #[error("more than one custom section {CC_LB_PLUGIN_SECTION_NAME}")]
     Duplicate,
     /// The section is larger than the protocol allows.
@@ -32,7 +33,7 @@ pub enum IdentityReadError {
         size: usize,
     },
     /// The section is not the JSON of an identity.
-    #[error("custom section {CC_LB_PLUGIN_SECTION_NAME} is no identity: {}", one_line(.0))]
+    #[error("custom section {CC_LB_PLUGIN_SECTION_NAME} is not an identity: {}", one_line(.0))]
     Malformed(#[from] serde_json::Error),
     /// The identity breaks a rule of the protocol.
     #[error(
@@ -45,7 +46,8 @@ pub enum IdentityReadError {
 /// Reads the identity of a module.
 ///
 /// # Errors
-/// [`IdentityReadError`] where the bytes are no module or hold anything but one valid identity.
+/// Returns an [`IdentityReadError`] if the bytes are not a module, or if it does not have exactly
+/// one valid identity.
 pub fn read_identity(wasm: &[u8]) -> Result<PluginIdentity, IdentityReadError> {
     let mut found = None;
     for payload in Parser::new(0).parse_all(wasm) {

@@ -1,6 +1,6 @@
-//! What a module says of itself, and what the guard makes of it, without running it.
+//! A description of a module and of the changes that the guard makes to it, without running it.
 //!
-//! A discrepancy here is a module described as what it is not.
+//! Bugs in this module look like a wrong description.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,38 +9,40 @@ use cc_lb_plugin_wire::identity::PluginIdentity;
 use serde::{Deserialize, Serialize};
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
-use super::guard::{self, Guarded, MEMORY_MAX_PAGES, Rejection, TABLE_MAX_ENTRIES};
+use super::guard::{self, Guarded};
 use super::identity::read_identity;
-use super::start::Start;
+use crate::host::guard::limits::{MEMORY_MAX_PAGES, TABLE_MAX_ENTRIES};
+use crate::host::guard::rejection::Rejection;
+use crate::host::guard::start_code::Start;
 
-/// A module's description.
+/// The description of a module.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Inspection {
     /// The size of the module in bytes.
     pub size: usize,
-    /// The size of its code in bytes.
+    /// The size of the code section in bytes.
     pub code: usize,
-    /// The identity that it carries, or why it has none.
+    /// The plugin's identity, or the reason why it has none.
     pub identity: Result<PluginIdentity, String>,
-    /// What it imports: the module and the name, in its order.
+    /// The imports in the module's order: module and name.
     pub imports: Vec<(String, String)>,
-    /// What it exports: the kind and the name, in its order.
+    /// The exports in the module's order: kind and name.
     pub exports: Vec<(Cow<'static, str>, String)>,
-    /// Its memories, in pages of 64 KiB.
+    /// The memories, in pages of 64 KiB.
     pub memories: Vec<Extent>,
-    /// Its tables, in entries.
+    /// The tables, in entries.
     pub tables: Vec<Extent>,
-    /// What the guard changes, in words.
+    /// The changes that the guard makes, as texts.
     pub changes: Vec<String>,
 }
 
 /// The extent of a memory or a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
-    /// What there is at the start.
+    /// The initial extent.
     pub minimum: u64,
-    /// What there is at most; `None` where the module does not say.
+    /// The maximum that the module declares, if any.
     pub maximum: Option<u64>,
 }
 
@@ -56,7 +58,7 @@ impl fmt::Display for Extent {
 /// Describes a module.
 ///
 /// # Errors
-/// [`Rejection`] where it is none, or one that no plugin may be.
+/// Returns a [`Rejection`] if the bytes are not a module, or the guard refuses it.
 pub fn inspect(wasm: &[u8]) -> Result<Inspection, Rejection> {
     let guarded = guard::guarded(wasm)?;
     let mut found = Inspection {
@@ -130,7 +132,7 @@ impl Inspection {
             changes.push("gives it a kernel of its own in place of Extism's".to_owned());
         }
         if guarded.has_bulk {
-            changes.push("lets bulk instructions be interrupted".to_owned());
+            changes.push("makes bulk instructions interruptible".to_owned());
         }
         let above = |extents: &[Extent], most: u64| {
             let mut maxima = extents.iter().map(|extent| extent.maximum);
@@ -147,8 +149,8 @@ impl Inspection {
             let names: Vec<_> = start_code.iter().map(Start::name).collect();
             let names = names.join(", ");
             changes.push(format!(
-                "runs the start code ({names}) as a call, with the limits of any other; on the published host it must ask \
-                 for no configuration, variable or log, and its fuel is taken off that of a session's first request"
+                "runs the start code ({names}) as a call, with the limits of any other; on the published host it must not \
+                 use configuration, variables or logging, and its fuel is charged to a session's first request"
             ));
         }
         changes

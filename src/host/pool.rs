@@ -1,25 +1,25 @@
-//! Compiled plugins, one for each session that is open. A call that runs out of time moves the clock of its engine,
-//! and would interrupt the calls of every other session on the same one.
+//! A pool of compiled plugins, one for each open session. A call that runs out of time advances the
+//! epoch of its engine, which would interrupt the calls of all other sessions on that engine.
 //!
-//! A discrepancy here is two sessions on one engine.
+//! Bugs in this module look like two sessions on one engine.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Compiled plugins that no session uses.
+/// The compiled plugins that no session uses.
 pub(super) struct Pool<C>(Arc<Mutex<Vec<C>>>);
 
 impl<C> Pool<C> {
-    /// The one that there is already.
-    pub(super) fn new(compiled: C) -> Self {
+    /// Returns a pool that holds one compiled plugin.
+    pub(crate) fn new(compiled: C) -> Self {
         Self(Arc::new(Mutex::new(vec![compiled])))
     }
 
-    /// None yet.
+    /// Returns an empty pool.
     pub(super) fn empty() -> Self {
         Self(Arc::default())
     }
 
-    /// One for a session, which is compiled where none is left.
+    /// Takes a compiled plugin from the pool for a session, or compiles one if the pool is empty.
     pub(super) fn lease<E>(&self, compile: impl FnOnce() -> Result<C, E>) -> Result<Lease<C>, E> {
         let idle = self.with(Vec::pop);
         let compiled = idle.map_or_else(compile, Ok)?;
@@ -30,21 +30,21 @@ impl<C> Pool<C> {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Vec<C>) -> T) -> T {
-        // Nothing that holds the lock can leave the list half-way.
+        // Code under the lock cannot leave the list in an invalid state.
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// A session's hold on compiled code that no other session uses meanwhile.
+/// A compiled plugin that one session uses exclusively. Dropping the lease returns it to the pool.
 pub(super) struct Lease<C> {
     pool: Pool<C>,
-    /// `None` only while it is being dropped.
+    /// `None` only during drop.
     compiled: Option<C>,
 }
 
 impl<C> Lease<C> {
-    /// What is held.
-    pub(super) fn compiled(&self) -> Option<&C> {
+    /// Returns the compiled plugin.
+    pub(crate) fn compiled(&self) -> Option<&C> {
         self.compiled.as_ref()
     }
 }

@@ -1,11 +1,11 @@
 //! The published host: sessions as `cc-lb-plugin-conformance` 0.1.0 makes them, without the guard.
 //!
-//! The handshake and the dispatch are those of `cc-lb-runtime-protocol` 0.1.0, called; the settings of Extism
-//! are those of its `build_plugin`. It differs in one thing: what a session compiled serves the next one, when it is
-//! closed. A discrepancy here is a host that the published one is not.
+//! It calls the handshake and the dispatch of `cc-lb-runtime-protocol` 0.1.0, and sets Extism up as
+//! its `build_plugin` does. The only difference is that a closed session's compiled code is used
+//! again. Bugs in this module look like a host that behaves in another way than the published one.
 //!
-//! It does not hold what [`Session`] asks for: hostile plugins kill the process, so run it in a
-//! [worker](crate::campaign::Workers).
+//! It does not fulfil the obligations of [`Session`]: hostile plugins kill the process, so run it
+//! in a [worker](crate::worker::Workers).
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,21 +18,21 @@ use cc_lb_runtime_protocol::dispatch::{self, dispatch_wire_call};
 use cc_lb_runtime_protocol::handshake::{HandshakeExecutionError, execute_handshake};
 use cc_lb_runtime_protocol::identity::read_identity;
 
-use super::handshake::metadata;
+use super::engine;
+use super::handshake::{HandshakeError, metadata};
+use super::interface::{Host, Loader, NegotiatedTerms, Session};
+use super::outcome::{Call, DispatchOutcome, Observed};
 use super::pool::{Lease, Pool};
-use super::{
-    Agreed, Call, DispatchOutcome, HandshakeError, Host, Loader, Observed, Session, engine,
-};
 
-/// Loads plugins on the published host.
+/// The loader of the published host.
 #[derive(Clone, Debug, Default)]
 pub struct Reference {
     cache: Option<PathBuf>,
 }
 
 impl Reference {
-    /// Keeps compiled code and what was negotiated in a folder, which is for one plugin and one offer: what starts
-    /// again after every death need not compile again.
+    /// Caches compiled code and negotiated terms in a folder, which must be used for one plugin and
+    /// one offer only. Workers that restart after a crash need not compile again.
     pub fn cached(folder: impl Into<PathBuf>) -> Self {
         Self {
             cache: Some(folder.into()),
@@ -51,12 +51,22 @@ impl Loader for Reference {
         let kept = folder.join("negotiated.json");
         let read = std::fs::read(&kept).ok();
         if let Some(metadata) = read.and_then(|json| serde_json::from_slice(&json).ok()) {
-            return Ok(ReferenceHost::of(wasm, compiled, metadata, Some(folder)));
+            return Ok(ReferenceHost::from_parts(
+                wasm,
+                compiled,
+                metadata,
+                Some(folder),
+            ));
         }
         let metadata = negotiate(wasm, offer)?;
-        // What is not kept is negotiated again, as is what another process is still writing.
+        // If this fails, or another process is still writing, the next load negotiates again.
         let _ = serde_json::to_vec(&metadata).map(|json| std::fs::write(kept, json));
-        Ok(ReferenceHost::of(wasm, compiled, metadata, Some(folder)))
+        Ok(ReferenceHost::from_parts(
+            wasm,
+            compiled,
+            metadata,
+            Some(folder),
+        ))
     }
 }
 
@@ -69,18 +79,18 @@ pub struct ReferenceHost {
 }
 
 impl ReferenceHost {
-    /// Compiles the module `wasm` and negotiates with this offer.
+    /// Compiles the module `wasm` and negotiates with `offer`.
     ///
     /// # Errors
-    /// [`HandshakeError`], in the published host's words. What is refused for what the plugin says of itself is
-    /// `InvalidIdentity` of the field `handshake`.
+    /// Returns a [`HandshakeError`] with the published host's message. An answer that is refused
+    /// for its content is `InvalidIdentity` of the field `handshake`.
     pub fn with_offer(wasm: &[u8], offer: &HandshakeOffer) -> Result<Self, HandshakeError> {
         let compiled = compile(wasm, None)?;
         let metadata = negotiate(wasm, offer)?;
-        Ok(Self::of(wasm, compiled, metadata, None))
+        Ok(Self::from_parts(wasm, compiled, metadata, None))
     }
 
-    fn of(
+    fn from_parts(
         wasm: &[u8],
         compiled: extism::CompiledPlugin,
         metadata: AugmentedMetadata,
@@ -121,11 +131,11 @@ fn compile(wasm: &[u8], cache: Option<&Path>) -> Result<extism::CompiledPlugin, 
     compiled.map_err(|error| instantiate(engine::explain(format!("{error:#}"))))
 }
 
-/// The file that tells wasmtime to keep compiled code in this folder. There is none where the folder's path is not UTF-8, as
-/// TOML is: then nothing is kept, and whoever needs the plugin compiles it.
+/// Returns the path of a file that configures wasmtime's cache in this folder. Returns `None` if
+/// the path is not UTF-8, which TOML requires: then nothing is cached.
 fn cache_settings(folder: &Path) -> Option<Result<PathBuf, String>> {
     let settings = folder.join("cache.toml");
-    // One of its own: wasmtime removes what it does not know.
+    // A folder of its own, because wasmtime removes unknown files.
     let directory = folder.join("compiled");
     let directory = toml_string(directory.to_str()?);
     if settings.exists() {
@@ -138,7 +148,7 @@ fn cache_settings(folder: &Path) -> Option<Result<PathBuf, String>> {
     Some(written.map(|()| settings))
 }
 
-/// A JSON string is one of TOML too, but for the one control character that JSON does not escape.
+/// Returns a TOML string. A JSON string is one, except for DEL, which JSON does not escape.
 fn toml_string(text: &str) -> Result<String, String> {
     let json = serde_json::to_string(text).map_err(|error| error.to_string())?;
     Ok(json.replace('\u{7f}', "\\u007F"))
@@ -179,12 +189,12 @@ impl Host for ReferenceHost {
         self.metadata.negotiated_functions.get(function).copied()
     }
 
-    fn agreed(&self) -> Option<Agreed> {
+    fn agreed(&self) -> Option<NegotiatedTerms> {
         Some((&self.metadata).into())
     }
 }
 
-/// A session of the published host. It tells the fuel of a call and nothing else.
+/// A session of the published host. It reports the fuel and the time of a call and nothing else.
 pub struct ReferenceSession {
     plugin: extism::Plugin,
     metadata: AugmentedMetadata,
@@ -197,7 +207,7 @@ impl Session for ReferenceSession {
         let outcome = dispatch_wire_call::<F>(&mut self.plugin, &self.metadata, request);
         let outcome = match outcome {
             dispatch::DispatchOutcome::Ok(response) => DispatchOutcome::Ok(response),
-            // `Fallback`, and what a later version of the crate may add: no answer.
+            // `Fallback`, and variants that a later version of the crate may add.
             dispatch::DispatchOutcome::Fallback(policy) => DispatchOutcome::Fallback(policy),
             _ => DispatchOutcome::Fallback(F::FALLBACK),
         };

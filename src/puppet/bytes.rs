@@ -1,11 +1,11 @@
-//! Byte strings in programs: readable in case files wherever they are text.
+//! Byte strings in programs, readable in case files if they are text.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::wire::text_form;
 
-/// Bytes that a program emits. In a case file they are a JSON string, or `{"$base64": "…"}` where they
+/// Bytes that a program emits. In a case file they are a JSON string, or `{"$base64": "…"}` if they
 /// are not UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bytes(pub Vec<u8>);

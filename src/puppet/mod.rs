@@ -1,44 +1,45 @@
-//! The puppet: the guest that a request tells what to do.
+//! The puppet: a guest that a request controls.
 //!
-//! Compiling a plugin for every hostile behaviour would cap the harness at a few hundred cases a second.
-//! The puppet is compiled once; a [`Program`] in the request tells it what to answer, or how to fail. So
-//! hostile guests are explored as fast as requests, and a finding shrinks to the operations that matter.
+//! Compiling a plugin for each hostile behaviour would limit the harness to a few hundred cases a
+//! second. The puppet is compiled once, and a [`Program`] in the request makes it answer or fail in
+//! a given way. So hostile guests are explored as fast as requests, and a finding shrinks to the
+//! operations that matter.
 //!
-//! [`predict`] says what a program must come to. A discrepancy between that and what a host made of it is
-//! a finding about the host; one that the tests of this room find is a mistake in the puppet's model.
+//! [`predict`] returns the outcome that a program must have. A host with another outcome has a bug,
+//! which is a finding. `tests/it/puppet.rs` compares the prediction with the puppet itself: a
+//! difference there is a bug of the model.
 
 use std::sync::LazyLock;
 
 use cc_lb_plugin_wire::wire_function::all_wire_functions;
 
-mod answer;
 mod bytes;
-mod effect;
-mod generate;
+mod effects;
+mod fuel;
 mod model;
 mod program;
 
 pub use bytes::Bytes;
-pub use effect::{HALF_WAY, MEANS};
-pub use generate::Wildness;
+pub use effects::{HALF_WAY, MEANS};
 pub use model::{Ending, INPUT_MAX_BYTES, Prediction, predict};
-pub use program::{Import, MARK, Op, Operand, PROGRAM_MAX_BYTES, Program, TrapOp};
+pub use program::{Import, MARK, Op, Operand, PROGRAM_MAX_BYTES, Program, TALLY_MAX, TrapOp};
 
-/// The puppet's source text, with comments.
+/// The source text of the puppet, with comments.
 pub const PUPPET_WAT: &str = include_str!("puppet.wat");
 
-/// The puppet as a WebAssembly module: all wire functions, a valid identity and handshake.
+/// Returns the puppet as a WebAssembly module. It exports all wire functions, a valid identity and
+/// a valid handshake.
 pub fn wasm() -> &'static [u8] {
     static WASM: LazyLock<Vec<u8>> =
         LazyLock::new(|| wat::parse_str(PUPPET_WAT).expect("puppet.wat is valid"));
     &WASM
 }
 
-/// A puppet whose functions have [versions] of their own. Those that are published all have version 1, which does not
-/// tell a host that takes one for another.
+/// Returns a puppet whose functions have [versions] of their own. The published functions all have
+/// version 1, which hides a host that confuses them.
 pub fn versioned() -> &'static [u8] {
     static WASM: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        // The healthy answers stand in the order of the functions.
+        // The healthy answers are in the order of the functions.
         let mut parts = PUPPET_WAT.split(r"\22_v\22:1");
         let mut text = parts.next().unwrap_or_default().to_owned();
         for ((name, version), part) in versions().zip(parts) {
@@ -54,7 +55,8 @@ pub fn versioned() -> &'static [u8] {
     &WASM
 }
 
-/// The versions of the [`versioned`] puppet: 1 of the first wire function, 2 of the second, and so on.
+/// Returns the versions of the [`versioned`] puppet: 1 for the first wire function, 2 for the
+/// second, and so on.
 pub fn versions() -> impl Iterator<Item = (&'static str, u32)> {
     all_wire_functions().iter().copied().zip(1..)
 }

@@ -1,13 +1,14 @@
-//! What a program must come to, worked out without WebAssembly.
+//! The model of the puppet: predicts the outcome of a program without WebAssembly.
 //!
-//! The model reads the guest's input as the puppet does, so that a mark that got into a request by
-//! accident is foretold too. Where fuel decides, it knows bounds, and says [`Ending::Unknown`] between
-//! them.
+//! The model reads the guest's input as the puppet does, so it also predicts the effect of a mark
+//! that is in a request by accident. Where the outcome depends on fuel, the model knows an upper
+//! and a lower bound and returns [`Ending::Unknown`] between them.
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 use memchr::memmem;
 
-use super::program::{Import, MARK, Op, PROGRAM_MAX_BYTES, TrapOp, disassemble};
+use super::fuel;
+use super::program::{Import, MARK, Op, PROGRAM_MAX_BYTES, TALLY_MAX, TrapOp, disassemble};
 
 /// The largest input that the puppet reads, in bytes; it traps on a larger one.
 pub const INPUT_MAX_BYTES: usize = 1 << 20;
@@ -15,81 +16,69 @@ pub const INPUT_MAX_BYTES: usize = 1 << 20;
 /// The largest answer that the puppet holds, in bytes; it traps on a larger one.
 const ANSWER_MAX_BYTES: usize = 1 << 21;
 
-/// The size of the puppet's scratch, in bytes.
+/// The size of the puppet's scratch area, in bytes.
 const SCRATCH_BYTES: u32 = 1 << 20;
 
-/// What a program that the model does not follow may leave in Extism's memory, in bytes: more takes all the fuel of a call to
-/// copy.
+/// The most bytes that a program the model does not follow may leave in Extism's memory: to copy
+/// more takes all the fuel of a call.
 const WILD_MAX_BYTES: u64 = 3 << 19;
 
-/// Upper bounds of what a call takes, in fuel. `tests/it/puppet.rs` holds them against measurements.
-pub(super) mod fuel {
-    /// Every call, with Extism's own share and the setting of the output.
-    pub(super) const BASE: u64 = 20_000;
-    /// Each byte of input: reading it and looking for the mark.
-    pub(super) const INPUT_BYTE: u64 = 24;
-    /// Each byte of program: decoding it, and setting it as an error if it comes to that.
-    pub(super) const PROGRAM_BYTE: u64 = 80;
-    /// Each byte of answer: making it and setting it as the output.
-    pub(super) const ANSWER_BYTE: u64 = 40;
-    /// Each operation.
-    pub(super) const OP: u64 = 1_000;
-    /// Each byte that the call before had left in Extism's memory, which may be zeroed at the expense of this one.
-    pub(super) const CARRIED_BYTE: u64 = 4;
-    /// Each loop of `Burn`, exactly.
-    pub(in crate::puppet) const LOOP: u64 = 8;
-}
-
-/// How a call of the puppet ends.
+/// The way in which a call of the puppet ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It returns 0 and sets no error: what it published, which may be nothing, is its answer.
+    /// The call returns 0 and sets no error: the output that it set last, which may be empty, is
+    /// its answer.
     Answer,
-    /// It returns a code other than 0 and sets no error.
+    /// The call returns a code other than 0 and sets no error.
     ExitCode(i32),
-    /// It sets an error, whatever it returns.
+    /// The call sets an error, whatever it returns.
     Error,
-    /// It traps.
+    /// The call traps.
     Trap(TrapOp),
-    /// It runs out of fuel.
+    /// The call runs out of fuel.
     OutOfFuel,
-    /// It runs out of time.
+    /// The call runs out of time.
     Timeout,
-    /// Fuel decides, and the model does not know it exactly enough; or the program calls Extism by itself.
+    /// The outcome depends on fuel within the model's bounds, or the program calls Extism directly.
     Unknown,
 }
 
-/// What a call of the puppet must come to.
+/// The predicted outcome of a call of the puppet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prediction {
-    /// How it ends.
+    /// How the call ends.
     pub ending: Ending,
-    /// What it published last; empty if nothing.
+    /// The output that the call sets last; empty if none.
     pub output: Vec<u8>,
     /// Whether the output depends on the input.
     pub echoes: bool,
-    /// How often it knocks.
-    pub knocks: u32,
-    /// Bytes that it leaves in Extism's memory at most, input and all: some of them may be zeroed in the next call.
+    /// The number of log calls, regardless of earlier calls.
+    pub guest_calls: u32,
+    /// The number of log calls for each call that the instance has seen: see [`Op::Tally`].
+    pub tallies: u32,
+    /// The most bytes that the call leaves in Extism's memory, including the input. The next call
+    /// may have to zero some of them.
     pub allocates: u64,
-    /// The fuel that it leaves at least, with what the call before makes Extism zero; 0 where that is not known.
+    /// The least fuel that the call leaves, after Extism zeroed what the previous call allocated; 0
+    /// if unknown.
     pub spare_fuel: u64,
-    /// Whether it reads nothing that an earlier call may have left behind, such as a variable, so that it
-    /// comes to the same on any session if the fuel is no matter.
+    /// Whether the call reads nothing that an earlier call may have left behind, such as a
+    /// variable. If so, its outcome is the same in any session, unless fuel decides.
     pub forgetful: bool,
-    /// Whether it may leave the session with more memory than it had.
+    /// Whether the call may leave the session with more memory than before.
     pub grows: bool,
-    /// Whether it may leave the puppet half-way through changing its own state, so that its instance is of no more use.
+    /// Whether the call may end while the puppet changes its own state, which makes the instance
+    /// unusable.
     pub half_way: bool,
 }
 
 impl Prediction {
-    /// The bytes that the guest answers with, where it answers.
+    /// Returns the bytes of the guest's answer, or `None` if it does not answer.
     pub fn answer(&self) -> Option<&[u8]> {
         (self.ending == Ending::Answer).then_some(&self.output[..])
     }
 
-    /// Whether the call surely returns, with whatever.
+    /// Returns whether the call certainly returns, with whatever result.
     fn ends_by_itself(&self) -> bool {
         matches!(
             self.ending,
@@ -97,21 +86,22 @@ impl Prediction {
         )
     }
 
-    /// Whether the same comes of the call behind another one that allocated so many bytes: Extism zeroes them at its
-    /// expense.
-    pub fn holds_behind(&self, carried: u64) -> bool {
+    /// Returns whether the outcome is the same after a call that allocated `carried` bytes, which
+    /// Extism zeroes with the fuel of this call.
+    pub fn holds_after(&self, carried: u64) -> bool {
         self.ending != Ending::Answer || self.spare_fuel >= fuel::CARRIED_BYTE * carried
     }
 
-    /// Whether the call must fail.
+    /// Returns whether the call must fail.
     pub fn fails(&self) -> bool {
         !matches!(self.ending, Ending::Answer | Ending::Unknown)
     }
 }
 
-/// Foretells a call of the puppet.
+/// Predicts the outcome of a call of the puppet.
 ///
-/// `healthy` is the function's healthy answer, `carried` the bytes that the call before had allocated.
+/// `healthy` is the function's healthy answer, `carried` the number of bytes that the previous call
+/// allocated.
 pub fn predict(input: &[u8], healthy: &[u8], carried: u64) -> Prediction {
     let mut run = Run {
         input,
@@ -127,7 +117,8 @@ pub fn predict(input: &[u8], healthy: &[u8], carried: u64) -> Prediction {
             ending: Ending::Answer,
             output: Vec::new(),
             echoes: false,
-            knocks: 0,
+            guest_calls: 0,
+            tallies: 0,
             allocates: input.len() as u64,
             spare_fuel: 0,
             forgetful: true,
@@ -146,7 +137,7 @@ struct Run<'a> {
     healthy: &'a [u8],
     answer: Vec<u8>,
     error: bool,
-    /// Whether something happened that the model does not follow.
+    /// Whether the program did something that the model does not follow.
     wild: bool,
     least_fuel: u64,
     most_fuel: u64,
@@ -179,11 +170,15 @@ impl Run<'_> {
         self.finish(0);
     }
 
-    /// Performs an operation; `None` where it ends the call.
+    /// Performs an operation; returns `None` if it ends the call.
     fn perform(&mut self, op: Op) -> Option<()> {
         self.most_fuel += fuel::OP;
         match op {
-            Op::Knock => self.result.knocks += 1,
+            Op::LogCall => self.result.guest_calls += 1,
+            Op::Tally => {
+                self.result.tallies += 1;
+                self.most_fuel += fuel::OP * u64::from(TALLY_MAX);
+            }
             Op::Emit(bytes) => self.emit(&bytes.0)?,
             Op::Repeat { byte, times } => {
                 self.reserve(times as usize)?;
@@ -200,7 +195,7 @@ impl Run<'_> {
                     if byte == b'"' || byte == b'\\' {
                         self.answer.push(b'\\');
                     }
-                    self.answer.push(byte);
+                    self.answer.push(byte.max(b' '));
                 }
                 self.most_fuel += fuel::ANSWER_BYTE * self.input.len() as u64;
             }
@@ -218,13 +213,14 @@ impl Run<'_> {
                 self.result.grows = true;
             }
             Op::Fill(bytes) | Op::Copy(bytes) if bytes >= SCRATCH_BYTES => {
-                // It depends on how far the memory has grown.
+                // The outcome depends on how far the memory has grown.
                 self.wild = true;
                 self.result.forgetful = false;
             }
             Op::Fill(_) | Op::Copy(_) => {}
-            // The one is never assembled. The other makes more of what is not followed.
-            Op::BurnTo(_) | Op::Times(_) => {}
+            // `BurnTo` and `In` are never assembled. `Times` only repeats a `Call`, which is not
+            // followed.
+            Op::BurnTo(_) | Op::In(_) | Op::Times(_) => {}
             Op::Burn(loops) => {
                 self.least_fuel += fuel::LOOP * u64::from(loops);
                 self.most_fuel += fuel::LOOP * u64::from(loops);
@@ -250,7 +246,7 @@ impl Run<'_> {
         Some(())
     }
 
-    /// Checks that the answer has room; `None` where the puppet traps for want of it.
+    /// Checks that the answer has room; returns `None` if the puppet traps because it has not.
     fn reserve(&mut self, length: usize) -> Option<()> {
         if length > ANSWER_MAX_BYTES - self.answer.len() {
             self.trap(TrapOp::Unreachable);
@@ -296,14 +292,14 @@ impl Run<'_> {
         } else if self.least_fuel > HANDSHAKE_FUEL {
             self.result.ending = Ending::OutOfFuel;
         } else if self.most_fuel > HANDSHAKE_FUEL && !self.result.fails() {
-            // A call that fails in any case fails by fuel or by itself.
+            // A call that fails in any case fails either way, by fuel or by itself.
             self.result.ending = Ending::Unknown;
         }
     }
 }
 
-/// Whether what a function gives depends on earlier calls: variables, the room for them, and the size of Extism's
-/// memory outlive a call.
+/// Returns whether the result of a function depends on earlier calls: variables, the space for them
+/// and the size of Extism's memory outlive a call.
 fn reads_the_past(function: Import) -> bool {
     matches!(
         function,
@@ -311,7 +307,7 @@ fn reads_the_past(function: Import) -> bool {
     )
 }
 
-/// The bytes of the pairs of lower-case hex digits that the text begins with.
+/// Decodes the pairs of lower-case hex digits at the start of the text.
 fn decode_hex(text: &[u8]) -> Vec<u8> {
     let digit = |c: u8| match c {
         b'0'..=b'9' => Some(c - b'0'),

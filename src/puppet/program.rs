@@ -1,52 +1,56 @@
-//! Programs: what a request tells the puppet to do, and how that is written into a string field.
+//! Puppet programs, and their encoding in a string field of a request.
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 use serde::{Deserialize, Serialize};
 
 use super::bytes::Bytes;
-use super::model::fuel;
+use super::fuel;
 
-/// What a program in a request begins with; hex digits follow.
+/// The prefix of a program in a request; hex digits follow.
 pub const MARK: &str = "puppet:";
 
-/// The longest program in bytes before it is written in hex. The puppet traps on a longer one.
+/// The longest program, in bytes before hex encoding. The puppet traps on a longer one.
 pub const PROGRAM_MAX_BYTES: usize = 64 * 1024;
 
-/// A program for the puppet: operations in the order in which they happen. At its end the puppet sets
-/// what it emitted as its output and returns 0.
+/// The most log calls of one [`Op::Tally`].
+pub const TALLY_MAX: u32 = 32;
+
+/// A program for the puppet: operations in the order in which they run. At its end the puppet sets
+/// the emitted bytes as its output and returns 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Program(pub Vec<Op>);
 
-/// One operation of the puppet. New ones go to the end: stored cases count them.
+/// An operation of the puppet. Append new ones at the end: stored cases refer to them by index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
-    /// Log that the guest was called. The harness counts these: one dispatch is at most one knock for
-    /// each in the program.
-    Knock,
+    /// Log that the guest was called. The harness counts these log calls: one dispatch must make at
+    /// most one for each in the program.
+    #[serde(rename = "knock")]
+    LogCall,
     /// Append bytes to the answer.
     Emit(Bytes),
     /// Append a byte to the answer, many times.
     Repeat {
-        /// The byte.
+        /// The byte to append.
         byte: u8,
-        /// How often.
+        /// The number of repetitions.
         times: u32,
     },
     /// Append the input to the answer.
     EmitInput,
-    /// Append the input to the answer as the inside of a JSON string.
+    /// Append the input to the answer, escaped as the inside of a JSON string.
     QuoteInput,
     /// Append the function's healthy answer.
     EmitHealthy,
-    /// Set the answer so far as the output.
+    /// Set the answer so far as the output of the call.
     Publish,
     /// Set an error. An empty text sets none.
     SetError(Bytes),
     /// Grow the memory by a number of pages, if it can.
     Grow(u32),
-    /// Count down from a number: takes fuel and ends.
+    /// Count down from a number: uses fuel, then goes on.
     Burn(u32),
     /// Trap.
     Trap(TrapOp),
@@ -56,42 +60,51 @@ pub enum Op {
     Stall,
     /// Set the answer so far as the output and return this code.
     Return(i32),
-    /// Call a function of Extism. With this, what the program comes to is no more foretold.
+    /// Call a function of Extism. The outcome of the program is then not predicted.
     Call {
         /// The function.
         function: Import,
-        /// Its operands, as many as it takes.
+        /// The operands, as many of them as the function takes.
         operands: [Operand; 2],
-        /// The register that takes what it returns: 0 to 3.
+        /// The register for the result: 0 to 3.
         to: u8,
     },
     /// Grow a table by a number of entries, if it can.
     GrowTable(u32),
     /// Grow the memory by a number of pages, if it can, and write to all of it.
     Flood(u32),
-    /// Fill so many bytes from the scratch on, of which there is a MiB, in one instruction.
+    /// Fill this many bytes from the start of the scratch area, which has 1 MiB, in one
+    /// instruction.
     Fill(u32),
-    /// Move so many bytes within the scratch, of which there is a MiB, in one instruction.
+    /// Move this many bytes within the scratch area, which has 1 MiB, in one instruction.
     Copy(u32),
-    /// Burn what leaves the call about so much fuel, all that comes behind it included. The runner finds the
-    /// number of loops by a trial, where the host tells the fuel; otherwise nothing is burnt.
+    /// Burn fuel until about this much is left at the end of the call, later operations included.
+    /// The runner finds the number of loops with a trial call if the host reports fuel; otherwise
+    /// nothing is burnt.
     BurnTo(u32),
-    /// Begin to change the puppet's own state, until the call ends by itself. An instance that is left half-way traps
-    /// in every later call.
+    /// Begin to change the puppet's own state; the change is complete when the call returns by
+    /// itself. An instance that is interrupted before that traps in every later call.
     Hold,
-    /// Make the next [`Op::Call`] of the program so many times more.
+    /// Repeat the next [`Op::Call`] of the program this many more times.
     Times(u32),
-    /// Grow the memory by a number of pages, if it can, and move all of it many times, by instructions in a line without a loop
-    /// or a call between them. It depends on the clock what comes of that.
+    /// Grow the memory by a number of pages, if it can, and move all of it many times, in
+    /// straight-line code without a loop or a call. The outcome depends on the clock.
     Line(u32),
+    /// Make one log call for each call that the instance has seen, this one included, up to
+    /// [`TALLY_MAX`].
+    Tally,
+    /// No operation of the puppet: it puts the program into another text of the request than the
+    /// function's usual one. The value is the index of that text, modulo their number. A host that
+    /// alters one text is found by a program in another.
+    In(u8),
 }
 
-/// An operand of a call: a register's value, if there is one of this number (0 to 3), and a constant.
+/// An operand of a call: the value of a register, if its number is 0 to 3, plus a constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operand {
-    /// The register.
+    /// The number of the register, 0 to 3; `None` for a constant alone.
     pub register: Option<u8>,
-    /// What is added.
+    /// The constant to add.
     pub add: i64,
 }
 
@@ -166,7 +179,7 @@ pub enum Import {
 }
 
 impl Import {
-    /// All of them, in the order of their codes.
+    /// All functions, in the order of their codes.
     pub const ALL: [Self; 32] = [
         Self::Alloc,
         Self::Free,
@@ -211,24 +224,24 @@ pub enum TrapOp {
     Unreachable,
     /// Division by zero.
     DivisionByZero,
-    /// Division whose result does not fit.
+    /// Division whose result overflows.
     DivisionOverflow,
-    /// Conversion of a float that is no integer.
+    /// Conversion of a float that has no integer value.
     BadConversion,
-    /// A load outside the memory.
+    /// A load outside of the memory.
     Memory,
-    /// An indirect call outside the table.
+    /// An indirect call outside of the table.
     Table,
-    /// An indirect call of an empty entry.
+    /// An indirect call of an empty table entry.
     NullCall,
     /// An indirect call of a function of another type.
     BadSignature,
-    /// Recursion without end.
+    /// Infinite recursion.
     StackOverflow,
 }
 
 impl TrapOp {
-    /// All of them, in the order of their codes.
+    /// All traps, in the order of their codes.
     pub const ALL: [Self; 9] = [
         Self::Unreachable,
         Self::DivisionByZero,
@@ -243,7 +256,7 @@ impl TrapOp {
 }
 
 impl Program {
-    /// The text that carries the program: the mark and hex digits.
+    /// Returns the text that carries the program: the mark and hex digits.
     pub fn encode(&self) -> String {
         let mut bytes = Vec::new();
         for op in &self.0 {
@@ -259,13 +272,14 @@ impl Program {
         text
     }
 
-    /// Whether the program leaves the call a given rest of fuel.
+    /// Returns whether the program burns fuel down to a given rest, with [`Op::BurnTo`].
     pub fn burns_to(&self) -> bool {
         self.0.iter().any(|op| matches!(op, Op::BurnTo(_)))
     }
 
-    /// The program with its [`Op::BurnTo`]s as [`Op::Burn`]s, given the fuel that a call takes in which they
-    /// burn nothing. Both are equally long, so that nothing else of the call changes.
+    /// Replaces each [`Op::BurnTo`] with an [`Op::Burn`]. `taken` is the fuel that the call takes
+    /// if they burn nothing. The encoded program keeps its length, so that nothing else of the call
+    /// changes.
     #[must_use]
     pub fn burning(&self, taken: Option<u64>) -> Self {
         let spare = taken.map_or(0, |taken| HANDSHAKE_FUEL.saturating_sub(taken));
@@ -281,7 +295,23 @@ impl Program {
         Self(ops.collect())
     }
 
-    /// Whether what the guest answers depends on its input.
+    /// Returns the index of the request's text that carries the program, if not the function's
+    /// usual one.
+    pub(crate) fn carrier_index(&self) -> Option<u8> {
+        self.0.iter().find_map(|op| match op {
+            Op::In(place) => Some(*place),
+            _ => None,
+        })
+    }
+
+    /// Returns whether the program makes log calls.
+    pub fn logs_calls(&self) -> bool {
+        self.0
+            .iter()
+            .any(|op| matches!(op, Op::LogCall | Op::Tally))
+    }
+
+    /// Returns whether the guest's answer depends on its input.
     pub fn echoes(&self) -> bool {
         let echo = |op: &Op| matches!(op, Op::EmitInput | Op::QuoteInput);
         self.0.iter().any(echo)
@@ -290,9 +320,9 @@ impl Program {
 
 impl Op {
     fn assemble(&self, to: &mut Vec<u8>) {
-        // The codes of puppet.wat.
+        // These are the codes in puppet.wat.
         match self {
-            Self::Knock => to.push(1),
+            Self::LogCall => to.push(1),
             Self::Emit(bytes) => assemble_bytes(2, bytes, to),
             Self::Repeat { byte, times } => {
                 to.extend([3, *byte]);
@@ -329,6 +359,9 @@ impl Op {
             Self::Hold => to.push(20),
             Self::Times(times) => assemble_number(21, *times, to),
             Self::Line(pages) => assemble_number(22, *pages, to),
+            Self::Tally => to.push(23),
+            // It only selects the text that carries the program.
+            Self::In(_) => {}
         }
     }
 }
@@ -339,15 +372,15 @@ fn assemble_number(code: u8, number: u32, to: &mut Vec<u8>) {
 }
 
 fn assemble_bytes(code: u8, bytes: &Bytes, to: &mut Vec<u8>) {
-    // Programs are bounded far below 4 GiB: the puppet traps on longer ones.
+    // Programs are far shorter than 4 GiB: the puppet traps on longer ones.
     assemble_number(code, bytes.0.len() as u32, to);
     to.extend(&bytes.0);
 }
 
-/// Reads the next operation of assembled bytes as the puppet does: `None` where it traps.
+/// Decodes the next operation as the puppet does; returns `None` where the puppet traps.
 pub(super) fn disassemble(bytes: &mut &[u8]) -> Option<Op> {
     Some(match take(bytes, 1)?[0] {
-        1 => Op::Knock,
+        1 => Op::LogCall,
         2 => Op::Emit(take_bytes(bytes)?),
         3 => Op::Repeat {
             byte: take(bytes, 1)?[0],
@@ -379,6 +412,7 @@ pub(super) fn disassemble(bytes: &mut &[u8]) -> Option<Op> {
         20 => Op::Hold,
         21 => Op::Times(take_number(bytes)?),
         22 => Op::Line(take_number(bytes)?),
+        23 => Op::Tally,
         _ => return None,
     })
 }

@@ -1,14 +1,15 @@
-;; The puppet: a cc-lb plugin that does what the request tells it.
+;; The puppet: a cc-lb plugin that does what the request says.
 ;;
-;; Every wire function looks for the mark "puppet:" in its input. The hex digits behind it are a small
+;; Every wire function looks for the mark "puppet:" in its input. The hex digits after it are a small
 ;; program: opcodes with their operands, little-endian. Without a mark the puppet answers healthily, with
-;; the function's dry-run response. `program.rs` assembles programs, `model.rs` foretells what they do.
+;; the function's dry-run response. `program.rs` assembles programs, `model.rs` predicts their outcome.
 ;;
-;; Nothing of a call outlives it but the sizes of the memory and of a table that nothing uses, so that the
-;; puppet itself is never the reason why a later call goes wrong. With one exception, if a program asks for it: as a
-;; plugin that is interrupted while it changes its own state, an instance that was left half-way is of no more use.
+;; Nothing of a call outlives it except the sizes of the memory and of an unused table, and the number of calls.
+;; So the puppet itself is never the reason why a later call fails. There is one exception, which a program must ask
+;; for: as with many plugins, an instance that is interrupted half-way through a change of its own state is unusable
+;; afterwards.
 (module
-  ;; All that a guest may import, in the order of their codes.
+  ;; Everything that a guest may import, in the order of the codes.
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
   (import "extism:host/env" "free" (func $free (param i64)))
   (import "extism:host/env" "length" (func $length (param i64) (result i64)))
@@ -51,7 +52,7 @@
   ;;   0x010000  the program, 64 KiB
   ;;   0x020000  the input, 1 MiB
   ;;   0x120000  the answer, 2 MiB
-  ;;   0x320000  scratch, 1 MiB, for what only takes time
+  ;;   0x320000  scratch, 1 MiB, for operations that only take time
   (memory 66)
 
   ;; Texts end with a NUL. Healthy answers have their keys in order, as serde_json writes them.
@@ -97,10 +98,12 @@
   (global $answer_length (mut i32) (i32.const 0))
   (global $half_way (mut i32) (i32.const 0))
   (global $times (mut i32) (i32.const 0))
+  (global $seen (mut i32) (i32.const 0))
 
-  ;; What every wire function does. $healthy: the text of its healthy answer.
+  ;; The body of every wire function. $healthy: the text of its healthy answer.
   (func $act (param $healthy i32) (result i32)
     (local $mark i32) (local $code i32)
+    (global.set $seen (i32.add (global.get $seen) (i32.const 1)))
     (if (global.get $half_way) (then (unreachable)))
     (global.set $answer_length (i32.const 0))
     (global.set $times (i32.const 0))
@@ -138,7 +141,7 @@
         (br $more)))
     (global.set $input_end (i32.add (i32.const 0x20000) (local.get $length))))
 
-  ;; The address behind the first mark in the input, 0 if there is none.
+  ;; Returns the address after the first mark in the input, 0 if there is none.
   (func $find_mark (result i32)
     (local $at i32)
     (local.set $at (i32.const 0x20000))
@@ -172,7 +175,7 @@
         (local.set $at (i32.add (local.get $at) (i32.const 2)))
         (br $more))))
 
-  ;; The value of a hex digit in lower case, -1 for any other character.
+  ;; Returns the value of a lower-case hex digit, -1 for any other character.
   (func $digit (param $c i32) (result i32)
     (if (i32.lt_u (i32.sub (local.get $c) (i32.const 0x30)) (i32.const 10))
       (then (return (i32.sub (local.get $c) (i32.const 0x30)))))
@@ -180,7 +183,7 @@
       (then (return (i32.sub (local.get $c) (i32.const 0x57)))))
     (i32.const -1))
 
-  ;; Performs the program. An unknown opcode or a missing operand is a trap.
+  ;; Runs the program. An unknown opcode or a missing operand is a trap.
   (func $perform (param $healthy i32) (result i32)
     (local $op i32)
     (loop $next
@@ -219,6 +222,7 @@
       (if (i32.eq (local.get $op) (i32.const 21))
         (then (global.set $times (call $operand_u32)) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 22)) (then (call $line) (br $next)))
+      (if (i32.eq (local.get $op) (i32.const 23)) (then (call $tally) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 14))
         (then (local.set $op (call $operand_u32)) (call $publish) (return (local.get $op))))
       (unreachable))
@@ -230,7 +234,7 @@
   (func $operand_u32 (result i32)
     (i32.load (call $operand (i32.const 4))))
 
-  ;; The address of the next $length bytes of the program, which are then behind.
+  ;; Returns the address of the next $length bytes of the program, and moves past them.
   (func $operand (param $length i32) (result i32)
     (local $at i32)
     (local.set $at (global.get $pc))
@@ -239,9 +243,19 @@
     (global.set $pc (i32.add (local.get $at) (local.get $length)))
     (local.get $at))
 
-  ;; Logs that the guest was called: the harness counts the knocks.
+  ;; Logs that the guest was called: the harness counts these log calls.
   (func $knock
     (call $log_info (call $block (i32.const 0x1700) (i32.const 12))))
+
+  ;; Makes one log call for each call that the instance has seen, at most 32.
+  (func $tally
+    (local $left i32)
+    (local.set $left
+      (select (global.get $seen) (i32.const 32) (i32.lt_u (global.get $seen) (i32.const 32))))
+    (loop $more
+      (call $knock)
+      (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+      (br_if $more (local.get $left))))
 
   ;; Appends $length bytes to the answer. More than 2 MiB of answer is a trap.
   (func $emit (param $from i32) (param $length i32)
@@ -281,8 +295,8 @@
   (func $emit_input
     (call $emit (i32.const 0x20000) (i32.sub (global.get $input_end) (i32.const 0x20000))))
 
-  ;; Appends the input as the inside of a JSON string. It is JSON without control characters, so only
-  ;; quotes and backslashes need escaping.
+  ;; Appends the input as the inside of a JSON string. Outside of strings, JSON has control characters only as white space,
+  ;; so each becomes a space, and only quotes and backslashes need escaping.
   (func $quote_input
     (local $at i32) (local $to i32) (local $c i32)
     (call $reserve (i32.shl (i32.sub (global.get $input_end) (i32.const 0x20000)) (i32.const 1)))
@@ -292,6 +306,7 @@
       (loop $more
         (br_if $done (i32.ge_u (local.get $at) (global.get $input_end)))
         (local.set $c (i32.load8_u (local.get $at)))
+        (if (i32.lt_u (local.get $c) (i32.const 0x20)) (then (local.set $c (i32.const 0x20))))
         (if (i32.or (i32.eq (local.get $c) (i32.const 0x22)) (i32.eq (local.get $c) (i32.const 0x5c)))
           (then
             (i32.store8 (local.get $to) (i32.const 0x5c))
@@ -359,7 +374,7 @@
       (memory.fill (i32.const 0x320000) (i32.const 0) (i32.const 0x100000))
       (br $more)))
 
-  ;; Makes the same call once, and as many times more as was asked for.
+  ;; Makes a call, and repeats it as often as requested.
   (func $calls
     (local $pc i32)
     (local.set $pc (global.get $pc))
@@ -371,7 +386,7 @@
           (global.set $times (i32.sub (global.get $times) (i32.const 1)))
           (br $more)))))
 
-  ;; Calls a function of Extism with two operands; what it returns goes to a register.
+  ;; Calls a function of Extism with two operands, and stores the result in a register.
   (func $call
     (local $f i32) (local $a i64) (local $b i64) (local $r i64)
     (local.set $f (call $operand_u8))
@@ -414,7 +429,7 @@
       (i32.shl (i32.and (call $operand_u8) (i32.const 3)) (i32.const 3))
       (local.get $r)))
 
-  ;; A register, if there is one of this number, and a constant.
+  ;; Returns a constant, plus the value of a register if there is one of this number.
   (func $operand_value (result i64)
     (local $register i32) (local $value i64)
     (local.set $register (call $operand_u8))
@@ -422,14 +437,14 @@
       (then (local.set $value (i64.load offset=0x2000 (i32.shl (local.get $register) (i32.const 3))))))
     (i64.add (local.get $value) (i64.load (call $operand (i32.const 8)))))
 
-  ;; Grows the memory and writes to all that came of it.
+  ;; Grows the memory and writes to all of the new pages.
   (func $flood
     (drop (memory.grow (call $operand_u32)))
     (memory.fill
       (i32.const 0x420000) (i32.const 1)
       (i32.sub (i32.mul (memory.size) (i32.const 0x10000)) (i32.const 0x420000))))
 
-  ;; Grows the memory and moves all behind the answer, again and again. Nothing in it is a loop, or a call but for the operand.
+  ;; Grows the memory and moves everything after the answer many times, without loops, and with no call but the operand.
   (func $line
     (local $a i32) (local $b i32) (local $n i32)
     (drop (memory.grow (call $operand_u32)))

@@ -1,17 +1,16 @@
-//! Pictures in a page: how often calls took how much, and what it takes when a request grows.
+//! Charts of the HTML report: histograms of calls, and cost curves of growing requests.
 
 use maud::{Markup, html};
 
-use super::record::{Bucket, LimitReport};
+use super::json::{Bucket, LimitReport};
 
-/// The inner size of a chart of curves, and the room for its axes, in pixels.
+/// The inner size of a chart of curves, and the margins for its axes, in pixels.
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 200.0;
 const LEFT: f64 = 44.0;
 const BELOW: f64 = 34.0;
 
-/// How often calls took how much: a column for each power of two from the first to the last of `all`, so that those of
-/// several functions have the same axis.
+/// A histogram: a column for each power of two from the first to the last of `all`, so that several functions share an axis.
 pub(super) fn columns(of_it: &[Bucket], all: &[Bucket], label: impl Fn(u64) -> String) -> Markup {
     let first = all
         .iter()
@@ -36,7 +35,7 @@ pub(super) fn columns(of_it: &[Bucket], all: &[Bucket], label: impl Fn(u64) -> S
             @for power in first..=last {
                 @let from = 1u64 << power;
                 @let count = of_it.iter().find(|bucket| bucket.from == from).map_or(0, |bucket| bucket.count);
-                // The square root, so that few are seen beside many.
+                // The square root keeps small counts visible beside large ones.
                 @let height = 100.0 * (count as f64 / most as f64).sqrt();
                 div title=(format!("{} and more: {count}", label(from))) {
                     i style=(format!("height:{height:.1}%")) {}
@@ -47,7 +46,7 @@ pub(super) fn columns(of_it: &[Bucket], all: &[Bucket], label: impl Fn(u64) -> S
     }
 }
 
-/// The curves of a function's fields: the fuel against the size of the guest's input, both by powers of ten.
+/// The curves of a function's fields: the fuel against the size of the guest's input, both on logarithmic axes.
 pub(super) fn curves(of_it: &[&LimitReport]) -> Markup {
     let points = |limit: &LimitReport| -> Vec<(f64, f64)> {
         let known = limit
@@ -112,12 +111,12 @@ pub(super) fn curves(of_it: &[&LimitReport]) -> Markup {
     }
 }
 
-/// The powers of ten of an axis.
+/// The powers of ten on an axis.
 fn decades((least, most): (f64, f64)) -> impl Iterator<Item = f64> {
     (least as i32..=most as i32).map(|power| 10f64.powi(power))
 }
 
-/// A number as people say it.
+/// A number in short, such as 12k.
 pub(super) fn short(number: f64) -> String {
     match number {
         number if number >= 1e6 => format!("{}M", (number / 1e6).round()),

@@ -1,14 +1,15 @@
-//! One self-contained page for people: what the calls of each function came to, and findings that open.
+//! One self-contained HTML page: the outcomes of each function's calls, and findings that expand.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::text::unexamined;
-use super::{FindingReport, FunctionReport, LimitReport, Report, charts, text};
-use crate::line::in_json;
+use super::charts;
+use super::json::{FindingReport, FunctionReport, LimitReport, Report};
+use super::text::{self, unexamined};
+use crate::untrusted_text::in_json;
 
 const STYLE: &str = include_str!("page.css");
 
-/// The report as a page.
+/// Returns the report as an HTML page.
 pub fn html_page(report: &Report) -> String {
     let page = html! {
         (DOCTYPE)
@@ -37,7 +38,7 @@ pub fn html_page(report: &Report) -> String {
                 @if !report.found_limits.is_empty() {
                     section {
                         h2 { "Limits" }
-                        p { "What the plugin cannot do, and no host asks of it." }
+                        p { "What the plugin cannot do, and no host requires." }
                         @for limit in &report.found_limits { (finding_of(limit)) }
                     }
                 }
@@ -64,13 +65,13 @@ pub fn html_page(report: &Report) -> String {
     page.into_string()
 }
 
-/// What was looked into.
+/// The findings that were examined.
 fn findings(report: &Report) -> impl Iterator<Item = &FindingReport> {
     let findings = report.findings.iter();
     findings.filter(|finding| !finding.status.is_unexamined())
 }
 
-/// What was not.
+/// The findings that were not examined.
 fn open(report: &Report) -> impl Iterator<Item = &FindingReport> {
     let findings = report.findings.iter();
     findings.filter(|finding| finding.status.is_unexamined())
@@ -133,7 +134,7 @@ fn finding_of(finding: &FindingReport) -> Markup {
 fn functions(functions: &[FunctionReport]) -> Markup {
     html! {
         table {
-            thead { tr { th { "function" } th { "calls" } th { "ok" } th { "what they came to" } } }
+            thead { tr { th { "function" } th { "calls" } th { "ok" } th { "outcomes" } } }
             tbody {
                 @for of_it in functions {
                     tr {
@@ -148,7 +149,7 @@ fn functions(functions: &[FunctionReport]) -> Markup {
     }
 }
 
-/// The fuel and the time of each function's calls.
+/// Histograms of the fuel and the time of each function's calls.
 fn distributions(functions: &[FunctionReport]) -> Markup {
     let fuel: Vec<_> = functions
         .iter()
@@ -175,7 +176,7 @@ fn distributions(functions: &[FunctionReport]) -> Markup {
     }
 }
 
-/// The growth curves of each function, and where they end.
+/// The growth curves of each function, and the largest sizes.
 fn growth(limits: &[LimitReport]) -> Markup {
     let mut functions: Vec<_> = limits.iter().map(|limit| &limit.function).collect();
     functions.dedup();
@@ -190,7 +191,7 @@ fn growth(limits: &[LimitReport]) -> Markup {
             }
         }
         table {
-            thead { tr { th { "field" } th { "largest" } th { "" } th { "what more comes to" } } }
+            thead { tr { th { "field" } th { "largest" } th { "" } th { "first failure" } } }
             tbody {
                 @for limit in limits {
                     tr {
@@ -198,7 +199,7 @@ fn growth(limits: &[LimitReport]) -> Markup {
                         td { @match limit.largest { Some(most) => (most), None => "none" } }
                         td { (limit.unit) }
                         td {
-                            (limit.beyond.as_deref().unwrap_or("more was not tried"))
+                            (limit.beyond.as_deref().unwrap_or("nothing larger was tried"))
                             @if let Some(unusual) = &limit.unusual {
                                 "; no host sends this: " (unusual)
                             }
@@ -210,7 +211,7 @@ fn growth(limits: &[LimitReport]) -> Markup {
     }
 }
 
-/// A bar of the outcomes, each as wide as its share.
+/// Returns a bar of the outcomes, each as wide as its share.
 fn bar(of_it: &FunctionReport) -> Markup {
     let fallbacks = of_it.fallbacks.iter();
     let parts = std::iter::once(("ok", of_it.ok))
@@ -218,9 +219,9 @@ fn bar(of_it: &FunctionReport) -> Markup {
         .filter(|(_, count)| *count > 0);
     html! {
         div class="bar" {
-            @for (place, (kind, count)) in parts.enumerate() {
+            @for (index, (kind, count)) in parts.enumerate() {
                 @let share = 100.0 * count as f64 / of_it.dispatches.max(1) as f64;
-                div class=(if kind == "ok" { "ok".to_owned() } else { format!("fallback-{}", place % 6) })
+                div class=(if kind == "ok" { "ok".to_owned() } else { format!("fallback-{}", index % 6) })
                     style=(format!("width:{share:.2}%"))
                     title=(format!("{kind}: {count}")) {
                     @if share >= 12.0 { (kind) " " (count) }

@@ -1,19 +1,19 @@
-//! What a plugin is: the description of its module and what it negotiated.
+//! The description of a plugin: its module and what it negotiated.
 
 use std::fmt::Display;
 
 use comfy_table::{Table, presets};
 
-use super::table::plain;
-use crate::host::Agreed;
+use super::summary_table::plain;
+use crate::host::NegotiatedTerms;
 use crate::host::inspect::Inspection;
-use crate::line::{excerpt, one_line};
+use crate::untrusted_text::{excerpt, one_line};
 
-/// How much stands in a line beside its heading, in characters, unless one piece is longer.
+/// The width of a line beside its heading, in characters, unless one piece is longer.
 const LINE_CHARS: usize = 84;
 
-/// The description of a plugin; `agreed` is what the handshake agreed on, where it did.
-pub fn inspection_text(found: &Inspection, agreed: Option<&Agreed>) -> String {
+/// The description of a plugin; `agreed` is what the handshake agreed on, if it succeeded.
+pub fn inspection_text(found: &Inspection, agreed: Option<&NegotiatedTerms>) -> String {
     let mut rows = vec![
         ("identity", identity(found)),
         (
@@ -66,7 +66,7 @@ fn identity(found: &Inspection) -> String {
     }
 }
 
-/// What there is of something, in lines that read well.
+/// A list of items, wrapped into lines.
 fn list<T: Display>(items: &[T]) -> String {
     let items: Vec<_> = items.iter().map(ToString::to_string).collect();
     if items.is_empty() {
@@ -76,7 +76,7 @@ fn list<T: Display>(items: &[T]) -> String {
     }
 }
 
-/// A name in one piece, without its end where it is long. One that is not plain is quoted: none begins a line as words of ours.
+/// A name in one piece, truncated if it is long. One that is not plain is quoted, so that it cannot imitate our own text.
 fn name(name: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if !name.is_empty() && name.chars().all(is_plain) {
@@ -86,7 +86,7 @@ fn name(name: &str) -> String {
     }
 }
 
-/// Pieces, as many in a line as there is room for. None is broken.
+/// Pieces, as many per line as fit. None is broken.
 fn lines(pieces: &[String], between: &str) -> String {
     let mut text = String::new();
     let mut line = 0;

@@ -1,17 +1,17 @@
-//! JUnit XML, which build servers read: a test case for each function, one that fails for each finding, and one that passes
-//! for each limit. Each has a name of its own, for of several with one name consumers show one.
+//! JUnit XML, for build servers: a test case for each function, a failing one for each finding, and a passing one for each
+//! limit. The names are unique, because consumers show only one of several test cases with the same name.
 
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report as Xml, TestCase, TestCaseStatus, TestSuite};
 
+use super::json::{FindingReport, Report, Status};
 use super::text::unexamined;
-use super::{FindingReport, Report, Status};
 
-/// The report as JUnit XML.
+/// Returns the report as JUnit XML.
 ///
 /// # Errors
-/// Those of writing XML.
+/// Returns the errors of the XML writer.
 pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
     let mut suite = TestSuite::new(report.subject.clone());
     suite.set_time(Duration::from_millis(report.elapsed_ms));
@@ -24,12 +24,12 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
     }
     for finding in &report.findings {
         let mut status = match finding.status {
-            // It may be nothing.
+            // It may be a false alarm.
             Status::UnexaminedMeasurement => TestCaseStatus::skipped(),
             _ => TestCaseStatus::non_success(NonSuccessKind::Failure),
         };
         status.set_message(finding.detail.clone());
-        status.set_type(finding.check.clone());
+        status.set_type(finding.check.to_string());
         status.set_description(in_words(finding));
         let mut case = TestCase::new(finding.unique_title(), status);
         case.set_classname("cc-lb-fuzz");
@@ -56,7 +56,7 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
     }
     let mut xml = Xml::new("cc-lb-fuzz");
     xml.add_test_suite(suite);
-    // No characters of XML, and the one thing that the writer lets through.
+    // The only characters that XML does not allow and the writer does not filter.
     xml.to_string()
         .map(|xml| xml.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}"))
 }

@@ -1,19 +1,19 @@
-//! Markdown: the text of an issue, with what is needed to see the findings again.
+//! Markdown: the text of an issue, with all that is needed to reproduce the findings.
 
 use std::fmt::Write as _;
 
+use super::json::{FindingReport, Report, Status};
 use super::text::{findings, indent, unexamined};
-use super::{FindingReport, Report, Status};
-use crate::line::harmless;
+use crate::untrusted_text::harmless;
 
-/// The report as Markdown: for each finding what was seen, what it means, its case, and the command that replays it.
+/// The report as Markdown: each finding with its details, explanation, case, and the command that replays it.
 ///
-/// What a plugin says stands in blocks of code, so that it is text whatever it looks like.
+/// Text from the plugin is in code blocks, so that it cannot become markup.
 pub fn markdown(report: &Report) -> String {
     let (open, found): (Vec<_>, Vec<_>) =
         (report.findings.iter()).partition(|finding| finding.status.is_unexamined());
     let number = findings(found.len(), report.found_limits.len());
-    // A span of code ends at the first of these.
+    // A backtick would end the code span.
     let subject = harmless(&report.subject).replace('`', "'");
     let mut text = format!("# {number} in `{subject}`\n\n");
     let (cases, dispatches) = (report.cases, report.dispatches);
@@ -29,7 +29,7 @@ pub fn markdown(report: &Report) -> String {
         text += &section(finding);
     }
     if !report.found_limits.is_empty() {
-        text += "\n# Limits\n\nWhat the plugin cannot do, and no host asks of it.\n";
+        text += "\n# Limits\n\nWhat the plugin cannot do, and no host requires.\n";
     }
     for limit in &report.found_limits {
         text += &section(limit);
@@ -43,7 +43,7 @@ pub fn markdown(report: &Report) -> String {
     text
 }
 
-/// What was seen, what it means, its case, and the command that replays it.
+/// A finding: its explanation, details, case, and the command that replays it.
 fn section(finding: &FindingReport) -> String {
     let (check, function) = (&finding.check, &finding.function);
     let (explanation, advice) = (finding.explanation, finding.advice);
@@ -52,9 +52,9 @@ fn section(finding: &FindingReport) -> String {
     let (case, command) = match finding.status {
         Status::Confirmed => (
             &finding.case_text[..],
-            "It shows again, with the attached case, by",
+            "To reproduce it with the attached case:",
         ),
-        // All that the session saw says nothing to a reader.
+        // All calls of a session are of no use to a reader.
         _ => ("", finding.caveat()),
     };
     text += &block(&format!("{title}\n{detail}\n{case}"));
@@ -62,7 +62,7 @@ fn section(finding: &FindingReport) -> String {
     text
 }
 
-/// A block of code by its indentation, which nothing in it can end.
+/// An indented code block, which no content can end.
 fn block(text: &str) -> String {
     indent(&harmless(text), 4)
 }

@@ -1,7 +1,7 @@
-//! The reports: what people and machines read of a campaign.
+//! Reports: what people and machines read about a campaign.
 //!
-//! One file for each format. Reports are made from summaries, findings and records and know nothing of
-//! hosts. A discrepancy here is a report that does not say what was found.
+//! One file per format. Reports are made from summaries, findings and records, and do not use hosts. Bugs in this module
+//! look like a report that omits or distorts what was found.
 
 #[cfg(feature = "cli")]
 mod charts;
@@ -9,16 +9,16 @@ mod charts;
 mod html;
 #[cfg(feature = "cli")]
 mod inspection;
+mod json;
 #[cfg(feature = "cli")]
 mod junit;
 #[cfg(feature = "cli")]
-mod limits;
+mod limits_table;
 #[cfg(feature = "cli")]
 mod markdown;
-mod record;
 mod sarif;
 #[cfg(feature = "cli")]
-mod table;
+mod summary_table;
 mod test_code;
 mod text;
 
@@ -26,17 +26,17 @@ mod text;
 pub use html::html_page;
 #[cfg(feature = "cli")]
 pub use inspection::inspection_text;
+pub use json::{
+    Bucket, FindingReport, FunctionReport, LimitReport, PointReport, REPORT_FORMAT, Report, Status,
+};
 #[cfg(feature = "cli")]
 pub use junit::junit;
 #[cfg(feature = "cli")]
-pub use limits::limits_text;
+pub use limits_table::limits_text;
 #[cfg(feature = "cli")]
 pub use markdown::markdown;
-pub use record::{
-    Bucket, FindingReport, FunctionReport, LimitReport, PointReport, REPORT_FORMAT, Report, Status,
-};
 pub use sarif::sarif;
 #[cfg(feature = "cli")]
-pub use table::summary_text;
+pub use summary_table::summary_text;
 pub use test_code::test_code;
 pub use text::{case_text, finding_text, replay_line, replay_text};

@@ -1,18 +1,17 @@
-//! SARIF 2.1.0, which code hosts show beside the code: a rule for each check, a result for each finding. The place of a
-//! result is the plugin's file: nobody knows the line of its source.
+//! SARIF 2.1.0, which code hosts show beside the code: a rule for each check, a result for each finding. The location of a
+//! result is the plugin's file, because the source line is unknown.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Value, json};
 
+use super::json::{FindingReport, Report, Status};
 use super::text::unexamined;
-use super::{FindingReport, Report, Status};
-use crate::line::in_json;
-use crate::oracle::{Severity, all_checks};
+use crate::check::{CheckRef, Severity, all_checks};
+use crate::untrusted_text::in_json;
 
-/// What may not stand for itself in the path of a URI. A colon may, but not in the first part of a relative one.
+/// The characters to percent-encode in a URI path. A colon is allowed there, but not in the first segment of a relative one.
 const NOT_OF_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -20,16 +19,17 @@ const NOT_OF_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'/');
 
-/// The report as SARIF.
+/// Returns the report as SARIF.
 ///
 /// # Errors
-/// Those of `serde_json`.
+/// Returns the errors of `serde_json`.
 pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
     let all = || report.findings.iter().chain(&report.found_limits);
-    let found: BTreeSet<&str> = all().map(|f| f.check.as_str()).collect();
-    let rules = all_checks().map(|check| check.name());
-    let rules = rules.filter(|name| found.contains(name));
-    let rules: Vec<Value> = rules.map(|name| json!({ "id": name })).collect();
+    let rules: Vec<Value> = all_checks()
+        .map(CheckRef::new)
+        .filter(|check| all().any(|finding| finding.check == *check))
+        .map(|check| json!({ "id": check }))
+        .collect();
     let results: Vec<Value> = all()
         .map(|finding| {
             let mut result = json!({
@@ -43,9 +43,9 @@ pub fn sarif(report: &Report) -> Result<String, serde_json::Error> {
                 "partialFingerprints": { "finding/v1": finding.name },
             });
             if let Some(plugin) = &report.plugin {
-                let place =
+                let location =
                     json!({ "physicalLocation": { "artifactLocation": { "uri": uri(plugin) } } });
-                result["locations"] = json!([place]);
+                result["locations"] = json!([location]);
             }
             result
         })
@@ -92,7 +92,7 @@ fn message(finding: &FindingReport) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The URI of a file: relative as its path is, or one of the scheme `file`.
+/// The URI of a file: relative if the path is, else with the scheme `file`.
 fn uri(path: &Path) -> String {
     let encoded = percent_encode(path.as_os_str().as_encoded_bytes(), NOT_OF_A_PATH);
     let scheme = if path.is_absolute() { "file://" } else { "" };

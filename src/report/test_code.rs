@@ -1,33 +1,23 @@
-//! A case as the code of a test, to paste into the tests of the plugin.
+//! A case as the code of a test, to paste into the tests of a plugin.
 
 use crate::case::{Case, CaseError};
+use crate::untrusted_text::escape_in_json;
 use crate::wire::Request;
 
-/// A test that runs the case on the plugin in the file `plugin`. What is no letter, digit or underscore in `name` is an
-/// underscore in the test's name.
+/// A test that runs the case on the plugin in the file `plugin`. Characters of `name` other than letters, digits and
+/// underscores become underscores in the test's name.
 ///
 /// # Errors
-/// [`CaseError`] where the case does not serialize.
+/// Returns a [`CaseError`] if the case does not serialize.
 pub fn test_code(case: &Case<Request>, name: &str, plugin: &str) -> Result<String, CaseError> {
     let json = case.to_json()?;
-    // Some characters mean something to a compiler, wherever they are.
-    let mut ascii = String::new();
-    for c in json.trim_end().chars() {
-        if c.is_ascii() {
-            ascii.push(c)
-        } else {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                ascii += &format!("\\u{unit:04x}");
-            }
-        }
-    }
-    let json = ascii;
+    // The compiler treats some characters specially, even in strings.
+    let json = escape_in_json(json.trim_end(), |c| !c.is_ascii());
     let name: String = name
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .collect();
-    // As many as no string in the case ends with.
+    // More than any string in the case ends with.
     let mut marks = String::from("#");
     while json.contains(&format!("\"{marks}")) {
         marks.push('#');

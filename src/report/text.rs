@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::case::{Case, Step, tree};
-use crate::finding::{Finding, Origin, Told, is_healthy_call};
-use crate::line::{excerpt, one_line};
-use crate::observation::StepSeen;
-use crate::oracle::Violation;
+use crate::check::{CheckRef, Violation};
+use crate::finding::{Finding, KnownFindings, Origin, is_healthy_call};
+use crate::record::StepSummary;
+use crate::untrusted_text::{excerpt, one_line};
 use crate::wire::{self, Vocabulary};
 
 pub(super) fn count(n: u64, what: &str) -> String {
@@ -16,31 +16,31 @@ pub(super) fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{plural}")
 }
 
-/// So many violations that nobody looked into, in words; `None` where there are none.
+/// The number of violations that were not examined, as text; `None` if there are none.
 pub(super) fn unexamined(violations: u64) -> Option<String> {
     let number = count(violations, "violation");
-    (violations > 0).then(|| format!("{number} that there was no time to look into"))
+    (violations > 0).then(|| format!("{number} not examined for lack of time"))
 }
 
-/// A finding: its check, function and class, what was seen, its case, and the command that replays it.
+/// A finding: its check, function and class, its details, its case, and the command that replays it.
 pub fn finding_text<R: Vocabulary>(finding: &Finding<R>, replay: &str) -> String {
     let detail = &finding.violation.detail;
     let origin = match finding.origin {
         Origin::Case if finding.minimal => "the smallest case that shows it",
-        Origin::Case => "a case that shows it; shrinking ran into its limit",
+        Origin::Case => "a case that shows it; shrinking stopped at its limit",
         Origin::History if finding.minimal => "the smallest sequence of cases that shows it",
-        Origin::History => "a sequence of cases that shows it; shrinking ran into its limit",
-        Origin::Unreproduced => "the session's cases; they did not show it again",
+        Origin::History => "a sequence of cases that shows it; shrinking stopped at its limit",
+        Origin::Unreproduced => "the session's cases; it did not reproduce",
         Origin::Stored => "the stored case that shows it",
         Origin::Unexamined { certain: true } => {
-            "the session's cases; there was no time to look into it"
+            "the session's cases; there was no time to examine it"
         }
         Origin::Unexamined { certain: false } => {
-            "the session's cases; there was no time to measure it again, and it may be the machine's"
+            "the session's cases; there was no time to measure it again, and the machine may be the cause"
         }
     };
     let case = match finding.origin {
-        // All that the session saw says nothing to a reader.
+        // All calls of a session are of no use to a reader.
         Origin::Unreproduced | Origin::Unexamined { .. } => {
             indent(&count(finding.case.dispatches() as u64, "step"), 4)
         }
@@ -53,19 +53,20 @@ pub fn finding_text<R: Vocabulary>(finding: &Finding<R>, replay: &str) -> String
     format!("{word}: {name}\n  {detail}\n  {origin}:\n{case}  replay: {replay}\n")
 }
 
-/// A case: each step as its function, the fields that differ from the dry-run sample, and its program.
+/// Returns the text of a case: each step with its function, the fields that differ from the dry-run
+/// sample, and its program.
 pub fn case_text<R: Vocabulary>(case: &Case<R>) -> String {
     let mut text = String::new();
-    let mut place = 0;
+    let mut number = 0;
     for same in case.steps.chunk_by(Step::is_same_call) {
         let times = same.iter().map(|step| step.times.get() as usize).sum();
-        let _ = write!(text, "{}: {}", steps(place, times), step_text(&same[0]));
-        place += times;
+        let _ = write!(text, "{}: {}", steps(number, times), step_text(&same[0]));
+        number += times;
     }
     text
 }
 
-/// So many steps behind so many others, by their numbers.
+/// The numbers of `times` steps after `before` others.
 fn steps(before: usize, times: usize) -> String {
     match times {
         1 => format!("step {}", before + 1),
@@ -96,25 +97,28 @@ fn step_text<R: Vocabulary>(step: &Step<R>) -> String {
     text
 }
 
-/// A replay: each step of the case with what it came to, and what the checks say.
+/// A replay: each step of the case with its outcome, and the violations.
 pub fn replay_text<R: Vocabulary>(
     case: &Case<R>,
-    seen: &[StepSeen],
+    seen: &[StepSummary],
     violations: &[Violation],
 ) -> String {
     let mut text = String::new();
-    // A process that died tells nothing.
+    // A process that died has no records.
     let told = !seen.is_empty();
     let mut seen = seen;
     let mut before = 0;
-    for (place, step) in case.steps.iter().enumerate() {
+    for (index, step) in case.steps.iter().enumerate() {
         let times = step.times.get() as usize;
-        let here = seen.iter().take_while(|seen| seen.place == place).count();
+        let here = seen
+            .iter()
+            .take_while(|seen| seen.step_index == index)
+            .count();
         let (of_step, rest) = seen.split_at(here);
         seen = rest;
         let mut number = before;
-        // Calls in a row that came to the same are told once, with the numbers of the first.
-        for same in of_step.chunk_by(came_to_the_same) {
+        // Consecutive calls with the same outcome are printed once, with the numbers of the first.
+        for same in of_step.chunk_by(has_same_outcome) {
             let told = indent(&seen_text(&same[0]), 2);
             let _ = write!(
                 text,
@@ -129,7 +133,7 @@ pub fn replay_text<R: Vocabulary>(
             let numbers = steps(number, before - number);
             let _ = write!(text, "{numbers}: {}", step_text(step));
             if told {
-                text += passed_over(here);
+                text += skipped(here);
             }
         }
     }
@@ -144,19 +148,19 @@ pub fn replay_text<R: Vocabulary>(
     text
 }
 
-fn came_to_the_same(one: &StepSeen, other: &StepSeen) -> bool {
-    one.came_to == other.came_to && one.cause == other.cause && one.frames == other.frames
+fn has_same_outcome(one: &StepSummary, other: &StepSummary) -> bool {
+    one.outcome == other.outcome && one.cause == other.cause && one.frames == other.frames
 }
 
-/// Why a step, or the rest of its times, left no record.
-fn passed_over(dispatched: usize) -> &'static str {
+/// Why a step, or the rest of its repetitions, has no record.
+fn skipped(dispatched: usize) -> &'static str {
     match dispatched {
-        0 => "  passed over: its input is too large, or the answers before it are\n",
-        _ => "  passed over: calls before it say enough\n",
+        0 => "  skipped: its input or the answers before it are too large\n",
+        _ => "  skipped: the calls before it were enough\n",
     }
 }
 
-/// How many findings there are, and how many limits where there are any.
+/// The number of findings, and of limits if there are any.
 pub(super) fn findings(findings: usize, limits: usize) -> String {
     let findings = count(findings as u64, "finding");
     match limits {
@@ -165,7 +169,7 @@ pub(super) fn findings(findings: usize, limits: usize) -> String {
     }
 }
 
-/// What a violation is called.
+/// The word for a violation.
 fn word(violation: &Violation) -> &'static str {
     if violation.is_limit() {
         "limit"
@@ -174,10 +178,10 @@ fn word(violation: &Violation) -> &'static str {
     }
 }
 
-/// A replay in a line: the file, whether its case holds, and what the checks find.
+/// A replay in one line: the file, and its violations if there are any.
 pub fn replay_line<R: Vocabulary>(
     (file, case): (&Path, &Case<R>),
-    seen: &[StepSeen],
+    seen: &[StepSummary],
     violations: &[Violation],
 ) -> String {
     let names: Vec<_> = distinct(case, violations).iter().map(name).collect();
@@ -195,18 +199,18 @@ pub fn replay_line<R: Vocabulary>(
     }
 }
 
-/// The first of those that are the same finding: a session that is poisoned shows it at each healthy call behind it. A fault
-/// behind other calls says more than the healthy call that it breaks.
+/// The first violation of each finding: a poisoned session shows it again at each later healthy call. Violations of other
+/// calls come before those of healthy calls, because they say more.
 fn distinct<R: Vocabulary>(case: &Case<R>, violations: &[Violation]) -> Vec<Violation> {
     let mut keys = HashSet::new();
     let of_each_key = violations.iter().filter(|found| keys.insert(found.key()));
     let (healthy, others): (Vec<_>, Vec<_>) = of_each_key.partition(|found| is_healthy_call(found));
-    // Whether it has one dispatch or more is all that matters of the case.
+    // Of the case, it only matters whether it has more than one dispatch.
     let steps = (0..case.dispatches().min(2)).map(|_| Step::healthy(0));
     let case = Case::<R> {
         steps: steps.collect(),
     };
-    let mut told = Told::default();
+    let mut told = KnownFindings::default();
     let mut is_new = |violation: &Violation| {
         let finding = Finding {
             violation: violation.clone(),
@@ -214,7 +218,7 @@ fn distinct<R: Vocabulary>(case: &Case<R>, violations: &[Violation]) -> Vec<Viol
             origin: Origin::Case,
             minimal: false,
         };
-        told.tell(finding).is_some()
+        told.insert(finding).is_some()
     };
     let in_order = others.into_iter().chain(healthy);
     in_order.filter(|v| is_new(v)).cloned().collect()
@@ -224,19 +228,19 @@ fn name(violation: &Violation) -> String {
     let Violation {
         check, function, ..
     } = violation;
-    title(check, function, &violation.label())
+    title(*check, function, &violation.label())
 }
 
 /// The check of a violation, its function, and its class in brackets.
-pub(super) fn title(check: &str, function: &str, class: &str) -> String {
+pub(super) fn title(check: CheckRef, function: &str, class: &str) -> String {
     match class {
         "" => format!("{check} in {function}"),
         class => format!("{check} in {function} ({class})"),
     }
 }
 
-fn seen_text(seen: &StepSeen) -> String {
-    let mut text = format!("came to {}\n", one_line(&seen.came_to));
+fn seen_text(seen: &StepSummary) -> String {
+    let mut text = format!("outcome: {}\n", one_line(&seen.outcome));
     if let Some(cause) = &seen.cause {
         let _ = writeln!(text, "cause: {}", one_line(cause));
     }

@@ -1,18 +1,18 @@
-//! `build_signer`: makes the state that later calls of `sign` get.
+//! `build_signer`: creates the state that later calls of `sign` receive.
 
 use cc_lb_plugin_wire::{v1, v2};
 
 use super::common::{Upstream, wire_struct};
 use super::convert::struct_wire;
+use super::generates::{Carrier, generates};
 use super::json::Json;
-use super::{Carrier, generates};
 
 wire_struct! {
     /// The request of `build_signer`.
     BuildSigner {
-        /// What is signed for.
+        /// The upstream whose requests are signed.
         pub upstream: Upstream,
-        /// What the factory was configured with.
+        /// The configuration of the signer factory: any JSON.
         pub factory_state: Json,
     }
 }

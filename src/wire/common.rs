@@ -1,10 +1,11 @@
-//! The parts that several requests share.
+//! Types that several requests share.
 
 use cc_lb_plugin_wire::{v1, v2};
 use serde::{Deserialize, Serialize};
 
-use super::body::{Body, HeaderValue};
+use super::body::Body;
 use super::convert::{enum_wire, struct_wire};
+use super::header_value::HeaderValue;
 use super::json::JsonObject;
 use super::list::List;
 use super::number::{Confidence, Count, Share, SmallCount, Status};
@@ -13,7 +14,7 @@ use super::text::{
     Timestamp, UpstreamId, Url, UserAgent,
 };
 
-/// The derives of every generated type.
+/// Declares a generated struct with the derives that all of them have.
 macro_rules! wire_struct {
     ($(#[$doc:meta])* $name:ident { $($fields:tt)* }) => {
         $(#[$doc])*
@@ -28,24 +29,24 @@ macro_rules! wire_struct {
 pub(super) use wire_struct;
 
 wire_struct! {
-    /// A header.
+    /// An HTTP header.
     Header {
-        /// Its name.
+        /// The name, such as `content-type`.
         pub name: HeaderName,
-        /// Its value.
+        /// The value, in base64.
         pub value_base64: HeaderValue,
     }
 }
 struct_wire!(Header: v1::common::HeaderWire, v2::common::HeaderWire; { name, value_base64 });
 
 wire_struct! {
-    /// Who sent the request.
+    /// The authenticated sender of a request.
     Principal {
-        /// Its id.
+        /// The id of the principal.
         pub id: PrincipalId,
-        /// How it proved itself.
+        /// The way of authentication, such as `api_key`.
         pub kind: PrincipalKind,
-        /// What is claimed of it.
+        /// The claims about the principal.
         pub claims: JsonObject,
     }
 }
@@ -54,17 +55,17 @@ struct_wire!(Principal: v1::common::Principal, v2::common::Principal; { id, kind
 wire_struct! {
     /// The request that a client sent.
     ClientRequest {
-        /// Its id.
+        /// The id of the request.
         pub request_id: RequestId,
-        /// Its headers.
+        /// The headers, in order.
         pub headers: List<Header>,
-        /// Its method.
+        /// The HTTP method.
         pub method: Method,
-        /// Its path.
+        /// The path, without the query.
         pub path: Path,
-        /// Its query.
+        /// The query, without its question mark.
         pub query: Option<Query>,
-        /// Its body.
+        /// The body, in base64.
         pub body_base64: Body,
     }
 }
@@ -75,13 +76,13 @@ struct_wire!(ClientRequest: v1::common::RequestWire, v2::common::RequestWire; {
 wire_struct! {
     /// The request in the shape that the upstream expects.
     ShapedRequest {
-        /// Where it goes.
+        /// The URL that the request goes to.
         pub url: Url,
-        /// Its method.
+        /// The HTTP method.
         pub method: Method,
-        /// Its headers.
+        /// The headers, in order.
         pub headers: List<Header>,
-        /// Its body.
+        /// The body, in base64.
         pub body_base64: Body,
     }
 }
@@ -89,7 +90,7 @@ struct_wire!(ShapedRequest: v1::common::ShapedRequestWire, v2::common::ShapedReq
     url, method, headers, body_base64,
 });
 
-/// Where a request goes.
+/// The kind of an upstream.
 #[derive(
     Clone,
     Copy,
@@ -107,7 +108,7 @@ pub enum Upstream {
     AnthropicDirect,
 }
 
-/// What an upstream's error means.
+/// The category of an upstream's error.
 #[derive(
     Clone,
     Copy,
@@ -123,20 +124,20 @@ pub enum Upstream {
 pub enum ErrorCategory {
     /// The credentials were refused.
     Unauthorized,
-    /// Worth another try.
+    /// Another attempt may succeed.
     Retryable,
-    /// Not worth another try.
+    /// Another attempt is pointless.
     Failed,
 }
 
 wire_struct! {
     /// An upstream's error.
     UpstreamError {
-        /// Its status.
+        /// The HTTP status.
         pub status: Status,
-        /// Its body.
+        /// The body, in base64, if there was one.
         pub body_base64: Option<Body>,
-        /// What it means.
+        /// The category of the error.
         pub category: ErrorCategory,
     }
 }
@@ -145,46 +146,46 @@ struct_wire!(UpstreamError: v1::common::UpstreamErrorWire, v2::common::UpstreamE
 });
 
 wire_struct! {
-    /// A rate limit as an upstream told it.
+    /// A rate limit as an upstream reported it.
     RateLimit {
-        /// What is limited.
+        /// The limited resource, such as `requests`.
         pub kind: Label,
-        /// Over which time.
+        /// The time window, such as `5h`.
         pub window: Label,
-        /// How much is allowed.
+        /// The allowed amount in a window.
         pub limit: Option<Count>,
-        /// How much is left.
+        /// The remaining amount.
         pub remaining: Option<Count>,
-        /// When it starts again.
+        /// The time at which the window starts again.
         pub reset: Option<Timestamp>,
     }
 }
 struct_wire!(RateLimit: v2::common::RateLimitObservationWire; { kind, window, limit, remaining, reset });
 
 wire_struct! {
-    /// A subscription's quota.
+    /// A snapshot of a subscription's quota.
     Quota {
-        /// Over which time.
+        /// The time window, such as `5h`.
         pub window: Label,
-        /// Where it was seen.
+        /// The source of the snapshot.
         pub source: Label,
-        /// How fresh it is.
+        /// The freshness of the data, such as `fresh` or `missing`.
         pub data_state: Label,
-        /// The used share.
+        /// The used share; 1 is all of it.
         pub utilization: Option<Share>,
-        /// What the upstream says of it.
+        /// The status that the upstream reported, such as `allowed_warning`.
         pub status: Option<Label>,
-        /// When it starts again.
+        /// The time at which the window starts again, in Unix seconds.
         pub resets_at_unix_secs: Option<Count>,
         /// Whether a threshold was passed.
         pub surpassed_threshold: Option<bool>,
-        /// The claim it was read for.
+        /// The claim that the quota was read for.
         pub representative_claim: Option<Label>,
-        /// Why it is off.
+        /// The reason why the quota is disabled.
         pub disabled_reason: Option<Message>,
-        /// When it was seen.
+        /// The time of the observation, in Unix milliseconds.
         pub observed_at_unix_millis: Option<Count>,
-        /// How old it is.
+        /// The age of the observation, in seconds.
         pub age_secs: Option<Count>,
     }
 }
@@ -194,25 +195,25 @@ struct_wire!(Quota: v2::common::SubscriptionQuotaCandidateSnapshotWire; {
 });
 
 wire_struct! {
-    /// What an upstream's prompt cache is expected to save.
+    /// The predicted savings of an upstream's prompt cache, in tokens.
     CacheScore {
         /// Tokens read from the cache.
         pub predicted_cache_read_tokens: SmallCount,
-        /// Tokens written for five minutes.
+        /// Tokens written to the cache for five minutes.
         pub predicted_cache_creation_tokens_5m: SmallCount,
-        /// Tokens written for an hour.
+        /// Tokens written to the cache for an hour.
         pub predicted_cache_creation_tokens_1h: SmallCount,
-        /// Tokens outside the cache.
+        /// Tokens that bypass the cache.
         pub predicted_uncached_input_tokens: SmallCount,
-        /// When the entry expires.
+        /// The time at which the cache entry expires, in Unix seconds.
         #[serde(default)]
         pub predicted_expires_at_unix_secs: Option<Count>,
-        /// The breakpoint that matched.
+        /// The index of the cache breakpoint that matched.
         #[serde(default)]
         pub matched_breakpoint_index: Option<SmallCount>,
-        /// How sure the prediction is.
+        /// The confidence of the prediction; realistic values are between 0 and 1.
         pub confidence: Confidence,
-        /// Why it is not.
+        /// The reason why the prediction is uncertain.
         #[serde(default)]
         pub ambiguity_reason: Option<Message>,
     }
@@ -226,19 +227,19 @@ struct_wire!(CacheScore: v2::common::CacheScoreWire; {
 wire_struct! {
     /// An upstream that a request could go to.
     Candidate {
-        /// Its id.
+        /// The id of the upstream.
         pub upstream_id: UpstreamId,
-        /// Its name.
+        /// The configured name of the upstream.
         pub name: Label,
-        /// Its kind.
+        /// The kind of the upstream, such as `anthropic_api_key`.
         pub kind: Label,
-        /// Its rate limits.
+        /// The rate limits that the upstream reported.
         pub observed_rate_limits: List<RateLimit>,
-        /// Its quotas.
+        /// The quotas of the upstream's subscriptions.
         pub subscription_quotas: List<Quota>,
-        /// When it was seen.
+        /// The time of the observation, in Unix seconds.
         pub observed_at_unix_secs: Count,
-        /// What its cache would save.
+        /// The predicted savings of the prompt cache.
         #[serde(default)]
         pub cache_score: Option<CacheScore>,
     }
@@ -247,7 +248,7 @@ struct_wire!(Candidate: v2::common::CandidateWire; {
     upstream_id, name, kind, observed_rate_limits, subscription_quotas, observed_at_unix_secs, cache_score,
 });
 
-/// Something that happened to a request.
+/// An event in the life of a request.
 #[derive(
     Clone,
     Debug,
@@ -260,25 +261,25 @@ struct_wire!(Candidate: v2::common::CandidateWire; {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[allow(missing_docs, reason = "the fields are those of the wire type")]
 pub enum Event {
-    /// It began.
+    /// The request began.
     RequestStarted {
         request_id: RequestId,
         downstream_user_agent: Option<UserAgent>,
     },
-    /// Its sender is known.
+    /// The sender was authenticated.
     AuthnComplete {
         principal_id: PrincipalId,
         principal_kind: PrincipalKind,
     },
-    /// Its upstream is known.
+    /// The upstream was chosen.
     UpstreamChosen { upstream: Upstream },
-    /// A part of the answer passed.
+    /// A part of the response was forwarded.
     Chunk {
         batch_index: Count,
         event_count: Count,
         total_bytes: Count,
     },
-    /// It ended.
+    /// The request ended.
     RequestFinished {
         status: Status,
         input_tokens: Option<Count>,
@@ -287,7 +288,7 @@ pub enum Event {
         cache_read_input_tokens: Option<Count>,
         duration_ms: Count,
     },
-    /// It failed.
+    /// The request failed.
     Error {
         code: Message,
         message: Message,

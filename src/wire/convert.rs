@@ -1,12 +1,12 @@
-//! Between generated types and the wire types of each version.
+//! Conversions between generated types and the wire types of each version.
 
-/// Conversion to and from a wire type. The wire types of versions 1 and 2 differ as types but not in
-/// their fields, so one list of fields serves both.
+/// A conversion to and from a wire type. The wire types of versions 1 and 2 are different types
+/// with the same fields, so one list of fields serves both.
 pub(super) trait Wire<U> {
-    /// The wire value.
+    /// Returns the wire value.
     fn to_wire(self) -> U;
 
-    /// The generated value; the way to a function's dry-run sample.
+    /// Returns the generated value of a wire value, such as a function's dry-run sample.
     fn from_wire(wire: U) -> Self;
 }
 
@@ -36,7 +36,7 @@ macro_rules! newtype_wire {
 }
 
 /// Implements [`Wire`] for a struct, field by field, for each of the named wire types, and
-/// [`Fields`](super::fields::Fields).
+/// [`Fields`](crate::wire::fields::Fields).
 macro_rules! struct_wire {
     ($name:ident: $($wire:path),+; $fields:tt) => {
         $(struct_wire!(@one $name: $wire; $fields);)+

@@ -1,29 +1,32 @@
-//! The three kinds of value that every field draws from, and their proportions.
+//! The three classes of values that every field draws from, and their shares.
 //!
-//! A field type lists what is realistic and what lies on a boundary, and says how to make rubbish; the
-//! generators of `arbitrary` and `proptest` both follow from that. A discrepancy here is a field that
-//! never takes a kind of value: `tests/it/generators.rs` counts them.
+//! A field type lists its realistic and its boundary values and generates arbitrary ones; the
+//! generators of `arbitrary` and `proptest` follow from that.
+//!
+//! Bugs in this module look like a field that never takes a value of some class;
+//! `tests/it/generators.rs` counts them.
 
 use arbitrary::Unstructured;
 use proptest::prelude::*;
 
-/// The kind of a generated value.
+/// The class of a generated value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// What real traffic carries.
+pub enum ValueClass {
+    /// A value from real traffic.
     Realistic,
-    /// The edges of what the type can hold: empty, 0, 1, MAX, NUL, very long, invalid encodings.
+    /// A value on the edge of what the type can hold: empty, 0, 1, MAX, NUL, very long, an invalid
+    /// encoding.
     Boundary,
-    /// Anything that the type can hold.
-    Rubbish,
+    /// Any value that the type can hold.
+    Arbitrary,
 }
 
-impl Kind {
-    /// All kinds with their proportions in percent.
+impl ValueClass {
+    /// All classes with their shares in percent.
     pub const SHARES: [(Self, u32); 3] = [
         (Self::Realistic, 60),
         (Self::Boundary, 25),
-        (Self::Rubbish, 15),
+        (Self::Arbitrary, 15),
     ];
 
     fn draw(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
@@ -31,12 +34,13 @@ impl Kind {
     }
 }
 
-/// A number below 100, evenly: `int_in_range` would take one byte and favour the small ones.
+/// Returns a uniform number below 100. `int_in_range` would take one byte and favour small numbers.
 pub(super) fn percent(u: &mut Unstructured<'_>) -> arbitrary::Result<u32> {
     Ok(u32::from(u.arbitrary::<u16>()?) % 100)
 }
 
-/// The entry of a table of shares, which add up to 100, on which a number below 100 falls.
+/// Returns the entry of a table of shares on which a number below 100 falls. The shares add up to
+/// 100.
 pub(crate) fn weighted<T>(table: &[(T, u32)], mut percent: u32) -> &T {
     for (entry, share) in table {
         if percent < *share {
@@ -47,56 +51,58 @@ pub(crate) fn weighted<T>(table: &[(T, u32)], mut percent: u32) -> &T {
     &table[table.len() - 1].0
 }
 
-/// A field's values, by kind.
-pub trait Domain: Clone + PartialEq + std::fmt::Debug + 'static {
-    /// What real traffic carries. The first value is what generation falls back to.
+/// The values of a field, by class.
+pub trait FieldDomain: Clone + PartialEq + std::fmt::Debug + 'static {
+    /// Returns values from real traffic. Without fuzzer bytes, generation returns the first.
     fn realistic() -> &'static [Self];
 
-    /// The edges.
+    /// Returns values on the edges of what the type can hold.
     fn boundary() -> &'static [Self];
 
-    /// Anything, from fuzzer bytes.
+    /// Returns an arbitrary value made of fuzzer bytes.
     ///
     /// # Errors
-    /// Those of `arbitrary`.
-    fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<Self>;
+    /// Returns the errors of `arbitrary`.
+    fn arbitrary_value(u: &mut Unstructured<'_>) -> arbitrary::Result<Self>;
 
-    /// Anything, as a strategy that shrinks.
-    fn rubbish_strategy() -> BoxedStrategy<Self>;
+    /// Returns a strategy of arbitrary values that shrinks.
+    fn arbitrary_strategy() -> BoxedStrategy<Self>;
 
-    /// The kind of this value: that of the first list it is in.
-    fn kind(&self) -> Kind {
+    /// Returns the class of this value: that of the first list that contains it, else
+    /// [`ValueClass::Arbitrary`].
+    fn kind(&self) -> ValueClass {
         if Self::realistic().contains(self) {
-            Kind::Realistic
+            ValueClass::Realistic
         } else if Self::boundary().contains(self) {
-            Kind::Boundary
+            ValueClass::Boundary
         } else {
-            Kind::Rubbish
+            ValueClass::Arbitrary
         }
     }
 }
 
-/// Draws a value in the stated proportions.
-pub(super) fn draw<T: Domain>(u: &mut Unstructured<'_>) -> arbitrary::Result<T> {
-    match Kind::draw(u)? {
-        Kind::Realistic => u.choose(T::realistic()).cloned(),
-        Kind::Boundary => u.choose(T::boundary()).cloned(),
-        Kind::Rubbish => T::rubbish(u),
+/// Draws a value in the shares of [`ValueClass::SHARES`].
+pub(super) fn draw<T: FieldDomain>(u: &mut Unstructured<'_>) -> arbitrary::Result<T> {
+    match ValueClass::draw(u)? {
+        ValueClass::Realistic => u.choose(T::realistic()).cloned(),
+        ValueClass::Boundary => u.choose(T::boundary()).cloned(),
+        ValueClass::Arbitrary => T::arbitrary_value(u),
     }
 }
 
-/// The strategy in the stated proportions. It shrinks towards realistic values.
-pub(super) fn strategy<T: Domain>() -> BoxedStrategy<T> {
-    let [realistic, boundary, rubbish] = Kind::SHARES.map(|(_, share)| share);
+/// Returns the strategy in the shares of [`ValueClass::SHARES`]. It shrinks towards realistic
+/// values.
+pub(super) fn strategy<T: FieldDomain>() -> BoxedStrategy<T> {
+    let [realistic, boundary, arbitrary_value] = ValueClass::SHARES.map(|(_, share)| share);
     prop_oneof![
         realistic => proptest::sample::select(T::realistic()),
         boundary => proptest::sample::select(T::boundary()),
-        rubbish => T::rubbish_strategy(),
+        arbitrary_value => T::arbitrary_strategy(),
     ]
     .boxed()
 }
 
-/// Implements both generator traits for a [`Domain`].
+/// Implements both generator traits for a [`FieldDomain`].
 macro_rules! generated {
     ($name:ident) => {
         impl<'a> arbitrary::Arbitrary<'a> for $name {

@@ -1,34 +1,63 @@
-//! The fields and parts of a request, to change one and leave the others: without the way through JSON, which takes
-//! longer than the call of a plugin.
+//! Access to the fields and parts of a request without a round trip through JSON, which takes
+//! longer than a call of a plugin.
 //!
-//! A discrepancy here is a field that never changes alone, or a part that nothing is ever put into.
+//! Bugs in this module look like a field that never changes alone, or a part that nothing is ever
+//! inserted into.
 
 use std::any::Any;
+use std::fmt::Debug;
 
 use arbitrary::{Arbitrary, Unstructured};
 use serde_json::{Map, Value};
 
-use super::{ErrorCategory, Event, FieldValue, Header, Json, JsonObject, List, Role, Upstream};
+use super::common::{ErrorCategory, Event, Header, Upstream};
+use super::json::{Json, JsonObject};
+use super::list::List;
+use super::role::{FieldValue, Role};
 
-/// A part of a request into which something may be put that a plugin looks for.
+/// A part of a request that can be changed to hold something a plugin looks for.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Part<'a> {
-    /// A text that is no body, in lists and in JSON too.
+    /// A text that is not a body, in lists and in JSON too.
     Text(&'a mut String),
     /// A message's body, in base64.
     Body(&'a mut String),
     /// The headers of a message.
     Headers(&'a mut Vec<Header>),
-    /// What may be any JSON.
+    /// Any list but headers.
+    Items(&'a mut dyn Items),
+    /// A field or a nested value that may be any JSON.
     Json(&'a mut Value),
-    /// An object that may have any fields, and nothing else may be in its place.
+    /// A JSON object with any fields; it must stay an object.
     Object(&'a mut Map<String, Value>),
+}
+
+/// A list with items of any type.
+pub trait Items: Debug {
+    /// Repeats the items until there are `count`, starting from the smallest item if the list is
+    /// empty.
+    ///
+    /// # Errors
+    /// Returns the errors of `arbitrary`.
+    fn repeat(&mut self, count: usize) -> arbitrary::Result<()>;
+}
+
+impl<T: Clone + Debug + for<'a> Arbitrary<'a>> Items for Vec<T> {
+    fn repeat(&mut self, count: usize) -> arbitrary::Result<()> {
+        if self.is_empty() {
+            self.push(T::arbitrary(&mut Unstructured::new(&[]))?);
+        }
+        let items = std::mem::take(self);
+        self.extend(items.iter().cycle().take(count).cloned());
+        Ok(())
+    }
 }
 
 /// A field, or a struct of fields.
 pub(crate) trait Fields: Field {
-    /// Shows each field, in order: itself, where it is no struct. A list is one field, as is what may be absent.
+    /// Calls `show` with each field, in order; a type that is not a struct is one field. A list
+    /// counts as one field, as does an optional field.
     fn fields(&mut self, show: &mut dyn FnMut(&mut dyn Field))
     where
         Self: Sized,
@@ -36,22 +65,23 @@ pub(crate) trait Fields: Field {
         show(self);
     }
 
-    /// Shows each part, those inside of lists and of JSON too; it has none, unless it says so.
+    /// Calls `show` with each part, including those inside lists and JSON. By default there are
+    /// none.
     fn parts(&mut self, _: &mut dyn FnMut(Part<'_>)) {}
 
-    /// Shows each value that may be unusual, with its role, those of lists too; there is none, unless it says so. `path` is
-    /// where it is, as a JSON pointer.
+    /// Calls `show` with each value that may be unusual and its role, including those in lists. By
+    /// default there are none. `path` is the JSON pointer of this field.
     fn values(&self, path: &str, show: &mut dyn FnMut(FieldValue)) {
         let _ = (path, show);
     }
 }
 
-/// What changes as a whole.
+/// A field that changes as a whole.
 pub(crate) trait Field {
-    /// Becomes an arbitrary value.
+    /// Replaces the field with an arbitrary value.
     ///
     /// # Errors
-    /// Those of `arbitrary`.
+    /// Returns the errors of `arbitrary`.
     fn renew(&mut self, u: &mut Unstructured<'_>) -> arbitrary::Result<()>;
 }
 
@@ -66,7 +96,7 @@ impl Fields for bool {}
 
 impl Fields for ErrorCategory {}
 
-/// It has one value, and never changes.
+/// `Upstream` has a single value, so it has no field to change.
 impl Fields for Upstream {
     fn fields(&mut self, _: &mut dyn FnMut(&mut dyn Field)) {}
 }
@@ -85,18 +115,19 @@ impl<T: Fields + for<'a> Arbitrary<'a>> Fields for Option<T> {
     }
 }
 
-impl<T: Fields + for<'a> Arbitrary<'a> + 'static> Fields for List<T> {
+impl<T: Fields + Clone + Debug + for<'a> Arbitrary<'a> + 'static> Fields for List<T> {
     fn parts(&mut self, show: &mut dyn FnMut(Part<'_>)) {
         let items: &mut dyn Any = &mut self.0;
-        if let Some(headers) = items.downcast_mut() {
-            show(Part::Headers(headers));
+        match items.downcast_mut() {
+            Some(headers) => show(Part::Headers(headers)),
+            None => show(Part::Items(&mut self.0)),
         }
         self.0.iter_mut().for_each(|item| item.parts(show));
     }
 
     fn values(&self, path: &str, show: &mut dyn FnMut(FieldValue)) {
-        for (place, item) in self.0.iter().enumerate() {
-            item.values(&format!("{path}/{place}"), show);
+        for (index, item) in self.0.iter().enumerate() {
+            item.values(&format!("{path}/{index}"), show);
         }
     }
 }
@@ -109,7 +140,7 @@ impl Fields for Json {
     fn values(&self, path: &str, show: &mut dyn FnMut(FieldValue)) {
         show(FieldValue {
             path: path.to_owned(),
-            // No other field is any JSON.
+            // Only states are arbitrary JSON.
             role: Role::State,
             value: self.0.clone(),
         });
@@ -131,7 +162,7 @@ impl Fields for JsonObject {
     }
 }
 
-/// In the order of their names, whatever order the object keeps.
+/// Shows the fields sorted by name, regardless of the order that the object keeps.
 fn parts_of_fields(fields: &mut Map<String, Value>, show: &mut dyn FnMut(Part<'_>)) {
     let mut fields: Vec<_> = fields.iter_mut().collect();
     fields.sort_unstable_by_key(|(name, _)| *name);
@@ -213,10 +244,10 @@ impl Fields for Event {
     }
 }
 
-/// The request with so many of its fields renewed, or fewer where one is drawn twice.
+/// Returns the request with up to `fields` of its fields renewed; a field may be drawn twice.
 ///
 /// # Errors
-/// Those of `arbitrary`.
+/// Returns the errors of `arbitrary`.
 pub(super) fn with_some_renewed<T: Fields>(
     mut request: T,
     fields: usize,

@@ -5,28 +5,28 @@ use cc_lb_plugin_wire::v3;
 use super::body::Body;
 use super::common::{Candidate, Header, Principal, wire_struct};
 use super::convert::struct_wire;
+use super::generates::{Carrier, generates};
 use super::list::List;
 use super::text::{Method, Path, Query, RequestId};
-use super::{Carrier, generates};
 
 wire_struct! {
     /// The request of `filter`.
     Filter {
-        /// The request's id.
+        /// The id of the client's request.
         pub request_id: RequestId,
-        /// Its headers.
+        /// The headers of the client's request.
         pub headers: List<Header>,
-        /// Its method.
+        /// The HTTP method.
         pub method: Method,
-        /// Its path.
+        /// The path, without the query.
         pub path: Path,
-        /// Its query.
+        /// The query, without its question mark.
         pub query: Option<Query>,
-        /// Its body.
+        /// The body, in base64.
         pub body_base64: Body,
-        /// Who sent it.
+        /// The authenticated sender.
         pub principal: Principal,
-        /// Where it could go.
+        /// The upstreams to choose from.
         pub candidates: List<Candidate>,
     }
 }

@@ -1,44 +1,46 @@
-//! JSON fields: claims and the signers' states.
+//! JSON fields: claims and the states of signers.
 //!
-//! In a case file such a field is the JSON itself. One that is nested deeper than a JSON parser follows, or in which one of
-//! the keys below stands for itself, is written as `{"$json": "<text>"}`. One with long runs of the same few characters is
-//! written as `{"$json": <JSON>}`, in which a text may be `{"$repeat": ["a", 1024]}`; without any such text that is an object
-//! with the field `$json`.
+//! In a case file such a field is the JSON itself, with two exceptions. JSON that is nested too
+//! deep for a parser, or that contains `$json` as a key at its top or `$repeat` as a key anywhere,
+//! is written as `{"$json": "<text>"}`. JSON with long runs of the same few characters is written
+//! as `{"$json": <JSON>}`, in which a text may be `{"$repeat": ["a", 1024]}`. Without any such text
+//! inside, `{"$json": <JSON>}` is an ordinary object with the field `$json`.
 
 use std::sync::LazyLock;
 
 use arbitrary::Unstructured;
 use proptest::prelude::*;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::convert::Wire;
-use super::domain::{Domain, generated};
+use super::domain::{FieldDomain, generated};
 use super::text::{self, Repeat};
 
-/// The depth up to which a value is written as plain JSON: serde_json follows 128 levels, of which the
-/// case around it takes some.
+/// The deepest nesting, in levels, that is written as plain JSON. `serde_json` parses 128 levels,
+/// and the surrounding case takes some of them.
 const PLAIN_DEPTH: usize = 96;
 
-/// The deepest nesting that a case may hold.
+/// The deepest nesting that a case may hold, in levels.
 const MAX_DEPTH: usize = 512;
 
-/// How many values it may have: reading one takes up to 640 bytes.
+/// The most values that the JSON in one field may have; parsing one takes up to 640 bytes.
 const MAX_VALUES: usize = 1 << 20;
 
 const TEXT_KEY: &str = "$json";
 
 const REPEAT_KEY: &str = "$repeat";
 
-/// Nesting depths around the limit of serde_json's parser, which is 128. The request around the field
-/// adds one or two levels.
+/// Nesting depths around the limit of `serde_json`, which is 128 levels. The request around the
+/// field adds one or two levels.
 const DEPTHS: [usize; 6] = [64, 125, 126, 127, 128, 200];
 
-/// Any JSON value.
+/// A field that may be any JSON value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Json(pub Value);
 
-/// Any JSON object.
+/// A field that may be any JSON object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Json", into = "Json")]
 pub struct JsonObject(pub Map<String, Value>);
@@ -68,7 +70,7 @@ impl Serialize for Json {
         let ambiguous = self.0.get(TEXT_KEY).is_some() || has_key(&self.0, REPEAT_KEY);
         if ambiguous || depth(&self.0) > PLAIN_DEPTH {
             json!({ TEXT_KEY: text_of(&self.0) }).serialize(s)
-        } else if has_text(&self.0, &|text| Repeat::of(text).is_some()) {
+        } else if has_text(&self.0, &|text| Repeat::detect(text).is_some()) {
             json!({ TEXT_KEY: sorted(shortened(&self.0)) }).serialize(s)
         } else {
             sorted(self.0.clone()).serialize(s)
@@ -92,8 +94,8 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
-/// The value with fields in the order of their names: it is the same, and says the same to a plugin, in whose tree
-/// `serde_json` has `preserve_order`.
+/// Returns the value with its fields sorted by name. The value is equal, and its text is the same
+/// in a build in which another crate enables `preserve_order` of `serde_json`.
 fn sorted(mut value: Value) -> Value {
     value.sort_all_objects();
     value
@@ -103,13 +105,14 @@ fn text_of(value: &Value) -> String {
     sorted(value.clone()).to_string()
 }
 
-/// A text in short. A list would be read as one, too, by its place.
+/// Returns the compact form that this value is, if it is one. Only objects qualify: serde would
+/// deserialize a list by position, too.
 fn repeat_in(value: &Value) -> Option<Repeat> {
     value.as_object()?;
     Repeat::deserialize(value).ok()
 }
 
-/// The JSON that an object with the one field `$json` holds, where there is a text in it that is written in short.
+/// Returns the inner JSON of an object with the single field `$json`, if a compact text is in it.
 fn short(value: &Value) -> Option<&Value> {
     let fields = value.as_object().filter(|fields| fields.len() == 1)?;
     let inner = fields.get(TEXT_KEY)?;
@@ -117,7 +120,7 @@ fn short(value: &Value) -> Option<&Value> {
     holds(inner, &is_repeat).then_some(inner)
 }
 
-/// Whether something in the JSON is such.
+/// Returns whether the predicate holds for the value or anything inside it.
 fn holds(value: &Value, is: &dyn Fn(&Value) -> bool) -> bool {
     is(value)
         || match value {
@@ -135,7 +138,7 @@ fn has_text(value: &Value, is: &dyn Fn(&str) -> bool) -> bool {
     holds(value, &|value| value.as_str().is_some_and(is))
 }
 
-/// The JSON with another value in the place of each that has one.
+/// Returns the JSON with each value replaced for which `other` returns a replacement.
 fn replaced<E>(
     value: &Value,
     other: &dyn Fn(&Value) -> Option<Result<Value, E>>,
@@ -151,17 +154,17 @@ fn replaced<E>(
     }
 }
 
-/// The JSON with its long texts in short.
+/// Returns the JSON with its long texts in compact form.
 fn shortened(value: &Value) -> Value {
     let short = |value: &Value| {
-        let repeat = Repeat::of(value.as_str()?)?;
+        let repeat = Repeat::detect(value.as_str()?)?;
         serde_json::to_value(repeat).ok().map(Ok)
     };
     let Ok(short) = replaced::<std::convert::Infallible>(value, &short);
     short
 }
 
-/// The JSON with whole texts in place of the short ones.
+/// Returns the JSON with its compact texts expanded.
 fn expanded(value: &Value) -> Result<Value, String> {
     replaced(value, &|value| {
         let repeat = repeat_in(value)?;
@@ -169,7 +172,8 @@ fn expanded(value: &Value) -> Result<Value, String> {
     })
 }
 
-/// A request, or a part of it, whose texts are whole: written as it reads back, though not as it is written.
+/// Expands all compact texts of a request, or of a part of it, as it stands in a case file. The
+/// result deserializes to the same request, but is not what serializing writes.
 pub(crate) fn in_full(value: &Value) -> Value {
     let whole = replaced(value, &|value| match short(value) {
         Some(short) => Some(expanded(short)),
@@ -181,14 +185,14 @@ pub(crate) fn in_full(value: &Value) -> Value {
     whole.unwrap_or_else(|_| value.clone())
 }
 
-/// A field for people: JSON whose texts are in short without what says so.
+/// Unwraps `{"$json": …}` for people to read; its texts stay in compact form.
 pub(crate) fn in_short(value: &Value) -> Value {
     let short = replaced::<std::convert::Infallible>(value, &|value| short(value).cloned().map(Ok));
     let Ok(short) = short;
     short
 }
 
-/// How many levels of lists and objects there are.
+/// Returns the number of levels of lists and objects.
 pub(super) fn depth(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
@@ -197,7 +201,8 @@ pub(super) fn depth(value: &Value) -> usize {
     }
 }
 
-/// Parses JSON of up to [`MAX_DEPTH`] levels, deeper than serde_json does by itself.
+/// Parses JSON of up to [`MAX_DEPTH`] levels, which is deeper than the default limit of
+/// `serde_json`.
 fn parse(text: &str) -> Result<Json, String> {
     if nesting(text.as_bytes()) > MAX_DEPTH {
         return Err(format!("JSON nested deeper than {MAX_DEPTH} levels"));
@@ -212,7 +217,8 @@ fn parse(text: &str) -> Result<Json, String> {
     Ok(Json(value))
 }
 
-/// How deep a JSON text is nested; of what is none, as deep as a parser follows it before it gives up, or more.
+/// Returns the nesting depth of a JSON text. For invalid JSON it is an upper bound of the depth at
+/// which a parser gives up.
 pub(crate) fn nesting(json: &[u8]) -> usize {
     let (mut open, mut most) = (0usize, 0);
     for byte in outside_of_texts(json) {
@@ -228,16 +234,16 @@ pub(crate) fn nesting(json: &[u8]) -> usize {
     most
 }
 
-/// How many values a JSON text has, one inside of the other, at most; of what is none, as many as a parser reads before it gives
-/// up, or more.
+/// Returns an upper bound of the number of values in a JSON text, nested ones included. For invalid
+/// JSON it bounds what a parser reads before it gives up.
 pub(crate) fn values(json: &[u8]) -> usize {
-    // The first, those behind commas, and the first of each list and object.
+    // One at the start, one after each comma, and one in each list and object.
     1 + outside_of_texts(json)
         .filter(|byte| b",[{".contains(byte))
         .count()
 }
 
-/// The bytes of a JSON text without those of the texts in it.
+/// Returns the bytes of a JSON text that are not part of a string.
 fn outside_of_texts(json: &[u8]) -> impl Iterator<Item = u8> {
     let (mut in_text, mut escaped) = (false, false);
     json.iter().copied().filter(move |byte| {
@@ -258,49 +264,49 @@ fn nested(levels: usize) -> impl Iterator<Item = Value> {
     [array, object].into_iter()
 }
 
-fn rubbish(u: &mut Unstructured<'_>, levels: usize) -> arbitrary::Result<Value> {
+fn arbitrary_value(u: &mut Unstructured<'_>, levels: usize) -> arbitrary::Result<Value> {
     let highest = if levels == 0 { 4 } else { 6 };
     Ok(match u.int_in_range(0..=highest)? {
         0 => Value::from(u.arbitrary::<i64>()?),
         1 => number(u.arbitrary()?),
-        2 => Value::from(text::rubbish(u)?),
+        2 => Value::from(text::arbitrary_value(u)?),
         3 => Value::Bool(u.arbitrary()?),
         4 => Value::Null,
         5 => {
             let length = u.int_in_range(0..=3)?;
-            let items = (0..length).map(|_| rubbish(u, levels - 1));
+            let items = (0..length).map(|_| arbitrary_value(u, levels - 1));
             Value::Array(items.collect::<arbitrary::Result<_>>()?)
         }
-        _ => Value::Object(rubbish_object(u, levels - 1)?),
+        _ => Value::Object(arbitrary_object(u, levels - 1)?),
     })
 }
 
-/// A number that is written and read as the same one: the parser may be off by one bit, and reading the
-/// same text again may be off once more.
+/// Returns a number that is the same after writing and parsing. The parser may be off by one bit,
+/// and may be off again when it parses that result.
 fn number(mut x: f64) -> Value {
     for _ in 0..4 {
         match serde_json::from_str(&Value::from(x).to_string()) {
             Ok(Some(back)) if back == x => return Value::from(x),
             Ok(Some(back)) => x = back,
-            // Not finite, so null in JSON.
+            // Not finite, so it is null in JSON.
             Ok(None) | Err(_) => break,
         }
     }
     Value::from(0.5)
 }
 
-fn rubbish_object(
+fn arbitrary_object(
     u: &mut Unstructured<'_>,
     levels: usize,
 ) -> arbitrary::Result<Map<String, Value>> {
     let length = u.int_in_range(0..=3)?;
-    let fields = (0..length).map(|_| Ok((text::rubbish(u)?, rubbish(u, levels)?)));
+    let fields = (0..length).map(|_| Ok((text::arbitrary_value(u)?, arbitrary_value(u, levels)?)));
     let mut object: Map<String, Value> = fields.collect::<arbitrary::Result<_>>()?;
     object.sort_keys();
     Ok(object)
 }
 
-fn rubbish_strategy() -> impl Strategy<Value = Value> {
+fn arbitrary_strategy() -> impl Strategy<Value = Value> {
     let scalar = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -327,7 +333,7 @@ fn object_strategy(
     })
 }
 
-impl Domain for Json {
+impl FieldDomain for Json {
     fn realistic() -> &'static [Self] {
         static VALUES: LazyLock<Vec<Json>> = LazyLock::new(|| {
             [
@@ -361,6 +367,17 @@ impl Domain for Json {
                 json!([]),
                 json!({"": null}),
                 json!({"_v": 2}),
+                json!(-0.0),
+                // Values that parsers and serializers of JSON confuse with something else.
+                json!({
+                    "__proto__": {"_v": 1, "a": null},
+                    "dotted.key": [[1, 1], [2]],
+                    "empty": ["", {}],
+                    "float": [1.0, -0.0, 1e-7, 1e21],
+                    "snake_case": "true",
+                    "sub": "{\"a\":[]}",
+                    "text": "${HOME}\r\n",
+                }),
                 json!({"\0": {"\u{202e}": []}}),
                 json!(vec![0; 256]),
             ];
@@ -370,16 +387,16 @@ impl Domain for Json {
         &VALUES
     }
 
-    fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
-        rubbish(u, 4).map(Self)
+    fn arbitrary_value(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        arbitrary_value(u, 4).map(Self)
     }
 
-    fn rubbish_strategy() -> BoxedStrategy<Self> {
-        rubbish_strategy().prop_map(Self).boxed()
+    fn arbitrary_strategy() -> BoxedStrategy<Self> {
+        arbitrary_strategy().prop_map(Self).boxed()
     }
 }
 
-impl Domain for JsonObject {
+impl FieldDomain for JsonObject {
     fn realistic() -> &'static [Self] {
         static VALUES: LazyLock<Vec<JsonObject>> = LazyLock::new(|| {
             let claims = [
@@ -403,12 +420,12 @@ impl Domain for JsonObject {
         &VALUES
     }
 
-    fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
-        rubbish_object(u, 3).map(Self)
+    fn arbitrary_value(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        arbitrary_object(u, 3).map(Self)
     }
 
-    fn rubbish_strategy() -> BoxedStrategy<Self> {
-        object_strategy(rubbish_strategy()).prop_map(Self).boxed()
+    fn arbitrary_strategy() -> BoxedStrategy<Self> {
+        object_strategy(arbitrary_strategy()).prop_map(Self).boxed()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Lists: empty, one, a few, many.
+//! Lists: empty, one item, a few, many.
 
 use arbitrary::{Arbitrary, Unstructured};
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::convert::Wire;
 use super::domain::{percent, weighted};
 
-/// The lengths of a list: each range with its proportion in percent.
+/// The ranges of generated lengths, each with its share in percent.
 const LENGTHS: [(std::ops::RangeInclusive<usize>, u32); 4] =
     [(0..=0, 35), (1..=1, 30), (2..=4, 30), (5..=32, 5)];
 

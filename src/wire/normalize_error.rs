@@ -1,19 +1,19 @@
-//! `normalize_error`: turns an upstream's error into the one that the client gets.
+//! `normalize_error`: converts an upstream's error into the one that the client gets.
 
 use cc_lb_plugin_wire::{v1, v2};
 
 use super::body::Body;
 use super::common::wire_struct;
 use super::convert::struct_wire;
+use super::generates::{Carrier, generates};
 use super::number::Status;
-use super::{Carrier, generates};
 
 wire_struct! {
     /// The request of `normalize_error`.
     NormalizeError {
-        /// The upstream's status.
+        /// The HTTP status of the upstream's response.
         pub status: Status,
-        /// The upstream's body.
+        /// The body of the upstream's response, in base64.
         pub body_base64: Body,
     }
 }

@@ -1,16 +1,16 @@
 //! Numeric fields.
 //!
-//! In a case file a float that JSON cannot carry exactly, such as NaN, is written as a string.
+//! A float that does not survive a round trip through JSON, such as NaN, is a string in case files.
 
 use std::sync::LazyLock;
 
 use arbitrary::Unstructured;
 use proptest::prelude::*;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::convert::{Wire, newtype_wire};
-use super::domain::{Domain, generated};
-use super::fields::Fields;
+use super::domain::{FieldDomain, generated};
 
 macro_rules! number_fields {
     ($($(#[$doc:meta])* $name:ident($inner:ty $(, $serde:literal)?) { realistic: $real:expr, boundary: $edge:expr })+) => {$(
@@ -18,7 +18,7 @@ macro_rules! number_fields {
         #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
         pub struct $name($(#[serde(with = $serde)])? pub $inner);
 
-        impl Domain for $name {
+        impl FieldDomain for $name {
             fn realistic() -> &'static [Self] {
                 static VALUES: LazyLock<Vec<$name>> = LazyLock::new(|| $real.map($name).into());
                 &VALUES
@@ -29,18 +29,18 @@ macro_rules! number_fields {
                 &VALUES
             }
 
-            fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+            fn arbitrary_value(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
                 u.arbitrary().map(Self)
             }
 
-            fn rubbish_strategy() -> BoxedStrategy<Self> {
+            fn arbitrary_strategy() -> BoxedStrategy<Self> {
                 any::<$inner>().prop_map(Self).boxed()
             }
         }
 
         impl PartialEq for $name {
             fn eq(&self, other: &Self) -> bool {
-                // Floats by their bits, so that a NaN is the NaN that it is.
+                // Compares bits, so that a NaN equals itself.
                 self.0.to_ne_bytes() == other.0.to_ne_bytes()
             }
         }
@@ -49,12 +49,12 @@ macro_rules! number_fields {
 
         newtype_wire!($name($inner));
 
-        impl Fields for $name {}
+        impl $crate::wire::fields::Fields for $name {}
     )+};
 }
 
 number_fields! {
-    /// An HTTP status.
+    /// An HTTP status code.
     Status(u16) {
         realistic: [500, 401, 200, 400, 403, 429, 529],
         boundary: [0, 1, 99, 100, 599, 600, 999, u16::MAX]
@@ -64,28 +64,28 @@ number_fields! {
     Count(u64) {
         realistic: [20, 1_000, 40_000, 1_767_225_600, 1_767_225_600_000],
         boundary: [
-            0, 1, i32::MAX as u64, u32::MAX as u64, 1 << 53, (1 << 53) + 1,
+            0, 1, i32::MAX as u64, u32::MAX as u64, 1 << 32, 1 << 53, (1 << 53) + 1,
             i64::MAX as u64, 1 << 63, u64::MAX,
         ]
     }
 
-    /// A count of 32 bits.
+    /// A 32-bit count, such as a number of tokens.
     SmallCount(u32) {
         realistic: [2, 512, 180_000],
         boundary: [0, 1, i32::MAX as u32, 1 << 31, u32::MAX]
     }
 
-    /// A share, from 0 to 1 where it is realistic.
+    /// A share; realistic values are between 0 and 1.
     Share(f64, "double") {
         realistic: [0.5, 0.25, 0.95, 0.123_456_789],
         boundary: [
             0.0, -0.0, 1.0, -1.0, f64::MIN_POSITIVE, 5e-324, f64::EPSILON,
             f64::MAX, f64::MIN, f64::INFINITY, f64::NEG_INFINITY, f64::NAN,
-            9_007_199_254_740_993.0, 0.1,
+            9_007_199_254_740_993.0, 0.1, 1e-7,
         ]
     }
 
-    /// A confidence, from 0 to 1 where it is realistic.
+    /// A confidence; realistic values are between 0 and 1.
     Confidence(f32, "single") {
         realistic: [0.5, 0.85, 0.95],
         boundary: [
@@ -124,12 +124,12 @@ enum Readable<T> {
 
 macro_rules! float_form {
     ($module:ident, $float:ty) => {
-        /// How such a float is written to and read from a case file.
+        /// The form of this float in case files.
         mod $module {
             use super::*;
 
             pub(super) fn serialize<S: Serializer>(x: &$float, s: S) -> Result<S::Ok, S::Error> {
-                // The parser is allowed to be off by one bit: such a number is written as a string.
+                // The JSON parser may be off by one bit; such a number is written as a string.
                 let back = serde_json::to_string(x)
                     .ok()
                     .and_then(|text| serde_json::from_str::<$float>(&text).ok());

@@ -1,17 +1,17 @@
-//! `observe`: is told what happened to requests.
+//! `observe`: receives the events of requests.
 
 use cc_lb_plugin_wire::{v1, v2};
 
 use super::common::{Event, wire_struct};
 use super::convert::struct_wire;
+use super::generates::{Carrier, generates};
 use super::list::List;
 use super::text::Message;
-use super::{Carrier, generates};
 
 wire_struct! {
     /// The request of `observe`.
     Observe {
-        /// What happened.
+        /// The events, in order.
         pub events: List<Event>,
     }
 }
@@ -19,7 +19,7 @@ struct_wire!(Observe: v1::observe::ObserveRequest, v2::observe::ObserveRequest; 
 generates!(Observe: v1::observe::ObserveFn, v2::observe::ObserveFn);
 
 impl Carrier for Observe {
-    /// An event of its own, for the dry-run sample has none.
+    /// Appends an event that holds the text, because the dry-run sample has no events.
     fn carry(&mut self, text: String) {
         self.events.0.push(Event::Error {
             code: Message(String::new()),

@@ -1,18 +1,18 @@
-//! `on_unauthorized`: decides what follows when an upstream refused the credentials.
+//! `on_unauthorized`: decides what to do after an upstream refused the credentials.
 
 use cc_lb_plugin_wire::{v1, v2};
 
 use super::common::{UpstreamError, wire_struct};
 use super::convert::struct_wire;
+use super::generates::{Carrier, generates};
 use super::json::Json;
-use super::{Carrier, generates};
 
 wire_struct! {
     /// The request of `on_unauthorized`.
     OnUnauthorized {
         /// The upstream's error.
         pub error: UpstreamError,
-        /// The state that `build_signer` made.
+        /// The state that `build_signer` returned.
         pub signer_state: Json,
     }
 }

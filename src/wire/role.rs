@@ -1,27 +1,28 @@
-//! What a host sends in a field: the roles that fields have, in one table, at [`Role`].
+//! The roles of fields: what a host sends in each of them, in one table at [`Role`].
 //!
-//! Bugs in this module look like a realistic value of a field's [`Domain`](super::Domain) that is told to be unusual.
+//! Bugs in this module look like a realistic value of a field's
+//! [`FieldDomain`](crate::wire::domain::FieldDomain) that is reported as unusual.
 
-use std::fmt;
+use std::fmt::{self, Debug};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Map, Value};
 
 use super::json::depth;
 
-/// So many characters that no host sends are a boundary and no more.
+/// The number of unusual characters that a field may have and still be usual.
 pub const FEW: usize = 64;
 
 /// The deepest JSON that a host sends, in levels.
 const LEVELS_MAX: usize = 32;
 
-/// How many different bytes binary data has at least: what has fewer is made up.
+/// The least number of different bytes in binary data; data with fewer counts as made up.
 const BINARY_BYTES_MIN: usize = 32;
 
-/// The fields of answers in which a plugin returns a state.
+/// The response fields in which a plugin returns a state.
 const STATES: [&str; 2] = ["signer_state", "factory_state"];
 
-/// What a field is for, and with it what a host sends there.
+/// The purpose of a field, which decides what a host sends there.
 ///
 /// | role | fields | what a host sends |
 /// |---|---|---|
@@ -34,50 +35,52 @@ const STATES: [&str; 2] = ["signer_state", "factory_state"];
 /// | [`State`](Role::State) | the states of signers and their factories | what the plugin returned in this session, or the dry-run sample's |
 /// | [`Json`](Role::Json) | claims; a request whose fields have no roles | JSON of up to 32 levels, whose texts are printable, up to 8 KiB |
 ///
-/// Printable text has no control characters but tabs and ends of lines, and outside of ASCII no more than a quarter of its
-/// characters; a body may be in any language. Up to [`FEW`] characters that no host sends are a boundary: a host passes on
-/// what it did not look at, and that little costs nothing. A header, a list and JSON may have as many items as fit into a
-/// request. Numbers and what is absent are always usual.
+/// Printable text has no control characters but tabs and line ends, and at most a quarter of its
+/// characters are outside ASCII; a body may be in any language. Up to [`FEW`] characters that break
+/// these rules are allowed: a host passes on what it does not inspect, and so few cost nothing.
+/// Headers, lists and JSON may have as many items as fit into a request. Numbers and absent values
+/// are always usual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// A word of HTTP.
+    /// A token of HTTP, such as a method.
     Token,
-    /// What people and programs call something.
+    /// An identifier or a name.
     Name,
-    /// Where a request goes.
+    /// The target of a request: a path, a query or a URL.
     Target,
-    /// What people read.
+    /// Text for people.
     Text,
     /// The value of a header, in base64.
     HeaderValue,
     /// The body of a message, in base64.
     Body,
-    /// What a plugin keeps at its host.
+    /// A state that the plugin returned and the host stores.
     State,
-    /// JSON of whoever sends it.
+    /// JSON from any sender.
     Json,
 }
 
-/// What a field says.
+/// The value of one field of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldValue {
-    /// The field, as a JSON pointer into the generated form of the request; empty for the whole request.
+    /// The field, as a JSON pointer into the generated form of the request; empty for the whole
+    /// request.
     pub path: String,
-    /// What the field is for.
+    /// The purpose of the field.
     pub role: Role,
-    /// What it says.
+    /// The value, as JSON.
     pub value: Value,
 }
 
-/// What no host sends.
+/// A value that no host sends.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Unusual {
     /// The field, as in [`FieldValue`].
     pub(crate) path: String,
-    /// What the field is for.
+    /// The purpose of the field.
     pub(crate) role: Role,
     why: String,
-    /// What a host does send, of the same size; `None` where there is no such thing.
+    /// A usual value of the same size; `None` if there is none.
     pub(crate) instead: Option<Value>,
 }
 
@@ -90,8 +93,8 @@ impl fmt::Display for Unusual {
     }
 }
 
-/// A request that is no JSON, or nested deeper than a parser follows.
-pub(super) fn unreadable() -> Unusual {
+/// Returns the verdict on a request that is not JSON, or is nested too deep to parse.
+pub(crate) fn unreadable() -> Unusual {
     Unusual {
         path: String::new(),
         role: Role::Json,
@@ -101,7 +104,8 @@ pub(super) fn unreadable() -> Unusual {
 }
 
 impl FieldValue {
-    /// Why no host sends this, if none does. `is_returned` says whether the plugin returned a state.
+    /// Returns why no host sends this value, or `None` if a host may. `is_returned` says whether
+    /// the plugin has returned a given state in this session.
     pub(crate) fn unusual(&self, is_returned: &dyn Fn(&Value) -> bool) -> Option<Unusual> {
         let why = match (self.role, &self.value) {
             (Role::State, state) if is_returned(state) => None,
@@ -120,7 +124,7 @@ impl FieldValue {
 }
 
 impl Role {
-    /// The longest text, in bytes.
+    /// Returns the length of the longest usual text, in bytes.
     fn longest(self) -> usize {
         match self {
             Self::Token | Self::Name => 1 << 10,
@@ -129,14 +133,14 @@ impl Role {
         }
     }
 
-    /// Why no host sends this text.
+    /// Returns why no host sends this text, or `None`.
     fn in_text(self, text: &str) -> Option<String> {
         match self {
             Self::HeaderValue | Self::Body => match BASE64_STANDARD.decode(text) {
                 Ok(bytes) if self == Self::Body => in_body(&bytes),
                 Ok(bytes) => self.in_chars(bytes.len(), &mut bytes.iter().map(|b| char::from(*b))),
                 Err(_) if text.len() <= FEW => None,
-                Err(_) => Some("is no base64".to_owned()),
+                Err(_) => Some("is not base64".to_owned()),
             },
             _ => self.in_chars(text.len(), &mut text.chars()),
         }
@@ -176,7 +180,8 @@ impl Role {
         }
     }
 
-    /// What a host sends that takes as many bytes in a request: letters in place of each text.
+    /// Returns a usual value that takes as many bytes in a request: each text is replaced with
+    /// letters. `None` for a state.
     fn instead(self, value: &Value) -> Option<Value> {
         match (self, value) {
             (Self::State, _) => None,
@@ -185,7 +190,7 @@ impl Role {
                 Some(BASE64_STANDARD.encode("a".repeat(bytes)).into())
             }
             (_, Value::String(_)) => {
-                // As it is escaped, without the quotes around it.
+                // The length when escaped, without the surrounding quotes.
                 let bytes = value.to_string().len() - 2;
                 Some("a".repeat(bytes.min(self.longest())).into())
             }
@@ -200,12 +205,13 @@ impl Role {
     }
 }
 
-/// The characters of tokens: RFC 9110, 5.6.2; HTTP/2 has a colon before the names of its own.
+/// Returns whether HTTP allows the character in a token (RFC 9110, 5.6.2). The colon is for the
+/// pseudo-headers of HTTP/2.
 fn is_of_tokens(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~:".contains(c)
 }
 
-/// Why no host sends a body of these bytes.
+/// Returns why no host sends a body of these bytes, or `None`.
 fn in_body(bytes: &[u8]) -> Option<String> {
     let is_control = |c: &char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
     let control = match std::str::from_utf8(bytes) {
@@ -228,7 +234,7 @@ fn in_body(bytes: &[u8]) -> Option<String> {
     })
 }
 
-/// Why no host sends this JSON.
+/// Returns why no host sends this JSON, or `None`.
 fn in_json(value: &Value) -> Option<String> {
     let levels = depth(value);
     if levels > LEVELS_MAX {
@@ -244,10 +250,33 @@ fn in_json(value: &Value) -> Option<String> {
     }
 }
 
-/// Whether an answer returns this state.
+/// Returns whether an answer contains this state in one of the fields for states.
 pub(crate) fn returns_state(answer: &Value, state: &Value) -> bool {
     STATES.iter().any(|field| answer.get(field) == Some(state))
 }
+
+/// Returns the value as one field: for a request whose fields have no roles.
+pub(crate) fn whole(value: Value) -> FieldValue {
+    FieldValue {
+        path: String::new(),
+        role: Role::Json,
+        value,
+    }
+}
+
+/// The largest input, in bytes, on which a plugin must not run out of fuel or time.
+///
+/// A plugin that fails on a larger input has a limit, not a fault. Reading byte by byte, as the
+/// cc-lb guest runtime does, costs 50 to 120 fuel a byte; parsing JSON of many small parts with
+/// `serde_json` costs some hundreds more a byte.
+pub const ORDINARY_INPUT_BYTES: usize = 16 * 1024;
+
+/// The deepest nesting, in levels, at which the same holds.
+///
+/// `serde_json` computes the line and column of an error again on every level that the error
+/// passes, each time from the beginning of the input. Beyond its own limit of 128 levels, that
+/// costs as much as reading the input more than a hundred times.
+pub const ORDINARY_DEPTH: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -262,8 +291,8 @@ mod tests {
         FieldValue { path, role, value }.unusual(&|_| false)
     }
 
-    /// Asserts that no realistic value is told to be unusual.
-    fn is_usual<T: Domain + Fields>() {
+    /// Asserts that every realistic value is usual.
+    fn is_usual<T: FieldDomain + Fields>() {
         for value in T::realistic() {
             value.values("", &mut |value| assert_eq!(value.unusual(&|_| true), None));
         }

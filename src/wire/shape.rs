@@ -1,22 +1,22 @@
-//! `shape`: turns a client's request into the one that the upstream gets.
+//! `shape`: converts a client's request into the one that the upstream gets.
 
 use cc_lb_plugin_wire::{v1, v2};
 
 use super::common::{ClientRequest, Principal, Upstream, wire_struct};
 use super::convert::{Wire, struct_wire};
+use super::generates::{Carrier, generates};
 use super::text::Url;
-use super::{Carrier, generates};
 
 wire_struct! {
-    /// The request of `shape`. Version 1 does not have the last field.
+    /// The request of `shape`. Version 1 lacks `upstream_base_url`.
     Shape {
-        /// What the client sent.
+        /// The request that the client sent.
         pub request: ClientRequest,
-        /// Where it goes.
+        /// The upstream that the request goes to.
         pub upstream: Upstream,
-        /// Who sent it.
+        /// The authenticated sender.
         pub principal: Principal,
-        /// Where the upstream is, if not at its usual place.
+        /// The base URL of the upstream, if not its default.
         #[serde(default)]
         pub upstream_base_url: Option<Url>,
     }

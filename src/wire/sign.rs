@@ -4,15 +4,15 @@ use cc_lb_plugin_wire::{v1, v2};
 
 use super::common::{ShapedRequest, wire_struct};
 use super::convert::struct_wire;
+use super::generates::{Carrier, generates};
 use super::json::Json;
-use super::{Carrier, generates};
 
 wire_struct! {
     /// The request of `sign`.
     Sign {
-        /// What is signed.
+        /// The request to sign, in the shape that the upstream expects.
         pub shaped: ShapedRequest,
-        /// The state that `build_signer` made.
+        /// The state that `build_signer` returned.
         pub signer_state: Json,
     }
 }

@@ -1,30 +1,31 @@
-//! Text fields: one type for each meaning that a string has in the protocol.
+//! Text fields: one type for each meaning of a string in the protocol.
 //!
-//! In a case file a text is a JSON string; one long run of the same few characters is written as
+//! In a case file a text is a JSON string. A text that only repeats a few characters is written as
 //! `{"$repeat": ["a", 1024]}`.
 
 use arbitrary::Unstructured;
 use proptest::prelude::*;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 /// The longest text that `$repeat` may stand for, in bytes.
 const REPEAT_MAX_BYTES: usize = 1 << 20;
 
-/// Runs of at least this many characters are written as `$repeat`.
+/// The fewest characters of a text that is written as `$repeat`.
 const REPEAT_MIN_CHARS: usize = 64;
 
-/// The longest part whose runs are written so, in characters.
+/// The longest unit of `$repeat`, in characters.
 const REPEAT_UNIT_MAX_CHARS: usize = 8;
 
-/// The edges of every text field.
+/// The boundary values that all text fields share.
 const EDGES: [&str; 17] = [
     "",
     "\0",
     "a\0b",
     " ",
     "é",
-    "日本語",
+    "日本語e\u{301}\u{200b}",
     "🦀",
     "\u{feff}a",
     "\u{202e}a",
@@ -32,14 +33,14 @@ const EDGES: [&str; 17] = [
     "\u{10ffff}",
     "\"",
     "\\",
-    "\\u0000",
-    "\n\r\t",
+    "\\u0000\\n\\\"${HOME}",
+    "a\r\n\tb",
     "\u{1}\u{1f}\u{7f}",
-    // Close to the mark of the puppet's programs, but none.
+    // Almost the mark of a puppet program.
     "puppet",
 ];
 
-/// The lengths of the long texts among the edges.
+/// The lengths of the long boundary values, in characters.
 const LONG: [usize; 3] = [255, 256, 1024];
 
 fn edges(own: &[&str]) -> impl Iterator<Item = String> {
@@ -48,7 +49,7 @@ fn edges(own: &[&str]) -> impl Iterator<Item = String> {
     all.chain(long)
 }
 
-pub(super) fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
+pub(super) fn arbitrary_value(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     let length = u.int_in_range(0..=24)?;
     (0..length)
         .map(|_| match u.int_in_range(0..=2u8)? {
@@ -58,12 +59,12 @@ pub(super) fn rubbish(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
         .collect()
 }
 
-fn rubbish_strategy() -> impl Strategy<Value = String> {
+fn arbitrary_strategy() -> impl Strategy<Value = String> {
     let character = prop_oneof![2 => proptest::char::range(' ', '~'), 1 => any::<char>()];
     proptest::collection::vec(character, 0..=24).prop_map(String::from_iter)
 }
 
-/// `{"$repeat": [unit, times]}`.
+/// The compact form of a repetitive text: `{"$repeat": [unit, times]}`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Repeat {
@@ -72,16 +73,17 @@ pub(super) struct Repeat {
 }
 
 impl Repeat {
-    /// The short form of a text, where it has one.
-    pub(super) fn of(text: &str) -> Option<Self> {
-        // A character has up to four bytes, and a text that is not short to read is written as it is.
+    /// Returns the compact form of a text, if it has one.
+    pub(crate) fn detect(text: &str) -> Option<Self> {
+        // A character has up to four bytes, so this bound in bytes is no tighter than that in
+        // characters.
         if !(REPEAT_MIN_CHARS..=REPEAT_MAX_BYTES).contains(&text.len()) {
             return None;
         }
         let bytes = text.as_bytes();
         let ends = text.char_indices().skip(1).take(REPEAT_UNIT_MAX_CHARS);
         let (chars, unit) = (1..).zip(ends).find_map(|(chars, (end, _))| {
-            // What is the same as itself, a unit further on, is that unit again and again.
+            // A text that equals itself shifted by one unit is a repetition of that unit.
             let repeats =
                 bytes.len().is_multiple_of(end) && bytes[end..] == bytes[..bytes.len() - end];
             repeats.then_some((chars, &text[..end]))
@@ -92,8 +94,8 @@ impl Repeat {
         })
     }
 
-    /// The text, unless it is longer than one may be.
-    pub(super) fn text(&self) -> Result<String, String> {
+    /// Returns the text, or an error if it is too long.
+    pub(crate) fn text(&self) -> Result<String, String> {
         let (unit, times) = &self.repeat;
         match unit.len().checked_mul(*times) {
             Some(length) if length <= REPEAT_MAX_BYTES => Ok(unit.repeat(*times)),
@@ -104,7 +106,7 @@ impl Repeat {
     }
 }
 
-/// How many bytes the texts stand for that are written in short, in a case or a part of it.
+/// Returns how many bytes the compact texts in a case, or in a part of it, stand for.
 pub(crate) fn repeated_bytes(value: &Value) -> usize {
     match value {
         Value::Object(fields) => match Repeat::deserialize(value) {
@@ -112,7 +114,7 @@ pub(crate) fn repeated_bytes(value: &Value) -> usize {
                 repeat: (unit, times),
             }) => {
                 let bytes = unit.len().saturating_mul(times);
-                // What is longer is no text.
+                // A longer one is not a text.
                 if bytes <= REPEAT_MAX_BYTES { bytes } else { 0 }
             }
             Err(_) => fields.values().map(repeated_bytes).sum(),
@@ -122,7 +124,7 @@ pub(crate) fn repeated_bytes(value: &Value) -> usize {
     }
 }
 
-/// How a text is written to and read from a case file.
+/// The form of a text in case files.
 pub(crate) mod form {
     use super::*;
 
@@ -134,7 +136,7 @@ pub(crate) mod form {
     }
 
     pub(crate) fn serialize<S: Serializer>(text: &str, s: S) -> Result<S::Ok, S::Error> {
-        match Repeat::of(text) {
+        match Repeat::detect(text) {
             Some(repeat) if s.is_human_readable() => repeat.serialize(s),
             _ => text.serialize(s),
         }
@@ -151,17 +153,17 @@ pub(crate) mod form {
     }
 }
 
-/// Makes a field type that is a string, from its lists and its ways to be rubbish.
+/// Makes a field type that is a string, from its value lists and its generators.
 macro_rules! string_field {
     ($(#[$doc:meta])* $name:ident {
-        realistic: $real:expr, boundary: $edges:expr, rubbish: $rubbish:path, strategy: $strategy:path,
+        realistic: $real:expr, boundary: $edges:expr, arbitrary_value: $arbitrary_value:path, strategy: $strategy:path,
         part: $part:ident, role: $role:ident $(,)?
     }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         pub struct $name(#[serde(with = "crate::wire::text_form")] pub String);
 
-        impl $crate::wire::Domain for $name {
+        impl $crate::wire::FieldDomain for $name {
             fn realistic() -> &'static [Self] {
                 static VALUES: std::sync::LazyLock<Vec<$name>> =
                     std::sync::LazyLock::new(|| $real.map($name).collect());
@@ -174,11 +176,11 @@ macro_rules! string_field {
                 &VALUES
             }
 
-            fn rubbish(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Self> {
-                $rubbish(u).map(Self)
+            fn arbitrary_value(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Self> {
+                $arbitrary_value(u).map(Self)
             }
 
-            fn rubbish_strategy() -> proptest::strategy::BoxedStrategy<Self> {
+            fn arbitrary_strategy() -> proptest::strategy::BoxedStrategy<Self> {
                 use proptest::strategy::Strategy as _;
                 $strategy().prop_map(Self).boxed()
             }
@@ -211,8 +213,8 @@ macro_rules! text_fields {
             $name {
                 realistic: [$($real),+].into_iter().map(str::to_owned),
                 boundary: edges(&[$($edge),*]),
-                rubbish: rubbish,
-                strategy: rubbish_strategy,
+                arbitrary_value: arbitrary_value,
+                strategy: arbitrary_strategy,
                 part: Text,
                 role: $role,
             }
@@ -269,7 +271,7 @@ text_fields! {
     /// A query string, without its question mark.
     Query: Target {
         realistic: ["beta=true", "limit=20", "after_id=msg_01&limit=1000"],
-        boundary: ["=", "&&", "a=1&a=2", "%zz", "?", "#fragment"],
+        boundary: ["=", "&&", "a=1+2&a=%2B", "%zz", "?", "#fragment"],
     }
 
     /// A URL.
@@ -280,6 +282,7 @@ text_fields! {
             "https://user:pass@example.invalid:99999/",
             "file:///etc/passwd",
             "https://[::1]:0/",
+            "HTTPS://API.Example.INVALID:443/%7Ea/./b#fragment",
             "https://example.invalid/\r\nx-injected: 1",
         ],
     }
@@ -296,7 +299,7 @@ text_fields! {
         boundary: ["API_KEY", "api_key "],
     }
 
-    /// An upstream's id, a UUID where it is realistic.
+    /// An upstream's id; realistic values are UUIDs.
     UpstreamId: Name {
         realistic: [
             "00000000-0000-0000-0000-000000000000",
@@ -306,7 +309,7 @@ text_fields! {
         boundary: ["ffffffff-ffff-ffff-ffff-ffffffffffff", "0b9d8a52"],
     }
 
-    /// A name that people gave: of an upstream, a rate limit's kind, a window, a claim, a reason.
+    /// A name given by people: of an upstream, a kind of rate limit, a window, a claim or a reason.
     Label: Name {
         realistic: [
             "dry-run-upstream",

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use cc_lb_fuzz::campaign::Plan;
 use cc_lb_fuzz::case::{Case, Step};
+use cc_lb_fuzz::execute::dispatch;
+use cc_lb_fuzz::generate::{Phase, Plan, Wildness};
 use cc_lb_fuzz::host::{
     Call, DispatchOutcome, HandshakeError, Host, Observed, PluginSession, Session,
 };
-use cc_lb_fuzz::observation::dispatch;
-use cc_lb_fuzz::puppet::{self, Ending, Op, Wildness, predict};
+use cc_lb_fuzz::puppet::{self, Ending, Op, predict};
 use cc_lb_fuzz::wire::{Request, Vocabulary};
 use cc_lb_plugin_conformance::dispatch as reference;
 use cc_lb_plugin_wire::wire_function::WireFunction;
@@ -48,7 +48,7 @@ fn memory_decides(step: &Step) -> bool {
 
 /// Whether a little more or less fuel decides what the step comes to: the guard takes some.
 fn fuel_decides(step: &Step) -> bool {
-    let mut input = step.told().to_json().unwrap_or_default();
+    let mut input = step.request_with_program().to_json().unwrap_or_default();
     input["_v"] = 1.into();
     predict(input.to_string().as_bytes(), b"{}", 1 << 22).ending == Ending::Unknown
 }
@@ -57,8 +57,10 @@ fn fuel_decides(step: &Step) -> bool {
 fn both_sessions_come_to_the_same_outcomes() {
     let cases = cases(2_000);
     let mut plan = Plan::puppet::<Request>(1, cases);
+    // Large requests take about all the fuel, and the hosts differ in what they take.
+    plan.phases.retain(|phase| *phase != Phase::Extremes);
     // Wild programs kill the reference.
-    plan.menu.programs = Some(Wildness::Scripted);
+    plan.generator.programs = Some(Wildness::Scripted);
     let host = puppet_host();
     let (mut dispatches, mut ok) = (0u64, 0u64);
     let (mut by_fuel, mut by_memory) = (0u64, 0u64);
@@ -76,8 +78,8 @@ fn both_sessions_come_to_the_same_outcomes() {
         };
         let case: Case = nth_case(&plan, index);
         for (place, step) in case.steps.iter().enumerate() {
-            let one = dispatch(step.told(), own).outcome;
-            let other = dispatch(step.told(), theirs).outcome;
+            let one = dispatch(step.request_with_program(), own).outcome;
+            let other = dispatch(step.request_with_program(), theirs).outcome;
             dispatches += 1;
             ok += u64::from(matches!(one, DispatchOutcome::Ok(_)));
             if one != other && memory_decides(step) {

@@ -1,17 +1,16 @@
 //! Answers that cost much to read, to keep, to tell: a plugin may say a MiB in each call.
 
-use cc_lb_fuzz::campaign::{HostKind, Setup, Workers};
 use cc_lb_fuzz::case::Case;
-use cc_lb_fuzz::dispatch::{ANSWER_VALUES_MAX, DispatchOutcome, PluginSession};
-use cc_lb_fuzz::host::dispatch::unseal;
-use cc_lb_fuzz::host::{Cause, Decoding};
-use cc_lb_fuzz::observation::Subject;
-use cc_lb_fuzz::oracle::WALL_SLACK;
+use cc_lb_fuzz::check::WALL_SLACK;
+use cc_lb_fuzz::dispatch::ANSWER_VALUES_MAX;
+use cc_lb_fuzz::host::{Cause, Decoding, DispatchOutcome, PluginSession, decode_envelope};
+use cc_lb_fuzz::record::Subject;
+use cc_lb_fuzz::worker::{HostKind, Setup, Workers};
 use cc_lb_plugin_wire::v1::build_signer::BuildSignerFn;
 use cc_lb_plugin_wire::v1::shape::ShapeResponse;
 use cc_lb_plugin_wire::wire_function::WireFunction as _;
 
-use crate::common::{Guest, accept, case, healthy, is_in_time, often};
+use crate::common::{Guest, accept, case, escape, healthy, is_in_time, often};
 use crate::workers::setup;
 
 /// The most that a call can say, in bytes.
@@ -22,7 +21,7 @@ const MOST_BYTES: usize = 1 << 20;
 fn saying(text: &str, instructions: &str) -> Vec<u8> {
     let length = text.len().next_multiple_of(8);
     assert!(length <= MOST_BYTES);
-    let escaped: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+    let escaped = escape(text);
     let functions = ["build_signer", "on_unauthorized"];
     let each = |one: &dyn Fn(&str) -> String, between: &str| functions.map(one).join(between);
     let mut guest = Guest::shape("");
@@ -81,10 +80,11 @@ fn replay(wasm: Vec<u8>, case: &Case) -> Vec<String> {
         ..setup(HostKind::Guarded.name())
     };
     let workers = Workers::new(program, ["worker"], setup).expect("there is room");
-    let (seen, found) = workers.worker().replay(case).expect("it runs");
-    let told: usize = seen.iter().map(|step| step.came_to.len()).sum();
-    assert!(told < seen.len() * 5_000, "{told} bytes");
-    found.into_iter().map(|violation| violation.check).collect()
+    let replay = workers.worker().replay(case).expect("it runs");
+    let told: usize = replay.steps.iter().map(|step| step.outcome.len()).sum();
+    assert!(told < replay.steps.len() * 5_000, "{told} bytes");
+    let found = replay.violations.into_iter();
+    found.map(|violation| violation.check.to_string()).collect()
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn what_is_wrong_with_a_long_text_is_worded_with_a_part_of_it() {
     // To write a character that is not printable takes long.
     let text = "\u{1fffd}".repeat(250_000);
     let answer = format!(r#"{{"_v":1,"url":"","method":"","headers":"{text}","body_base64":""}}"#);
-    let refused = unseal::<ShapeResponse>(answer.as_bytes(), 1);
+    let refused = decode_envelope::<ShapeResponse>(answer.as_bytes(), 1);
     let Err(Decoding::NotResponse { why, .. }) = refused else {
         panic!("{refused:?}");
     };

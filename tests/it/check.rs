@@ -1,7 +1,7 @@
 //! A check in a plugin's own tests.
 
-use cc_lb_fuzz::check::CheckError;
 use cc_lb_fuzz::check_plugin;
+use cc_lb_fuzz::check_plugin::CheckError;
 use cc_lb_fuzz::wire::{Query, Request};
 
 use crate::cli::traps_on_a_query;

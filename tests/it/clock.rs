@@ -4,14 +4,14 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::{Bench, Lab as _};
+use cc_lb_fuzz::check::{CheckRef, NoPoison, Violation};
+use cc_lb_fuzz::execute::{Executor as _, InProcessExecutor};
 use cc_lb_fuzz::host::{
     Call, Cause, DispatchOutcome, HandshakeError, Host, Observed, PluginHost, PluginSession,
     Session,
 };
-use cc_lb_fuzz::observation::Subject;
-use cc_lb_fuzz::oracle::Violation;
 use cc_lb_fuzz::puppet::{Op, TrapOp};
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use cc_lb_plugin_wire::wire_function::WireFunction;
@@ -95,9 +95,10 @@ fn clocked(behind_traps: u32, at_first: u32, in_time: bool, tells: bool) -> Cloc
 
 /// What `no_poison` finds in a case with a trap, where it has to show again if it was measured.
 fn found(host: &Clocked) -> Vec<Violation> {
-    let mut bench = Bench::<_, Request>::new(host, Subject::Puppet).expect("it opens");
+    let mut executor =
+        InProcessExecutor::<_, Request>::new(host, Subject::Puppet).expect("it opens");
     let case = case([told("sign_v1", [Op::Trap(TrapOp::Memory)])]);
-    let found = bench.judge_surely(&case, "no_poison");
+    let found = executor.judge_repeatedly(&case, CheckRef::new(&NoPoison));
     found.expect("it opens")
 }
 
@@ -107,7 +108,7 @@ fn a_healthy_call_that_runs_into_the_clock_every_time_is_poisoned() {
         // Where the machine is too busy to tell, it says nothing.
         let found = (0..10).map(|_| found(&clocked(u32::MAX, 0, in_time, tells)));
         let found: Vec<_> = found.skip_while(Vec::is_empty).flatten().take(1).collect();
-        let checks: Vec<_> = found.iter().map(|v| &v.check[..]).collect();
+        let checks: Vec<_> = found.iter().map(|v| v.check.name()).collect();
         assert_eq!(checks, ["no_poison"], "in time: {in_time}, tells: {tells}");
         assert!(found[0].measured);
     }

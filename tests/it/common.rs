@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::campaign::{Cases, Plan};
 use cc_lb_fuzz::case::{Case, ONCE, Step};
+use cc_lb_fuzz::generate::{Cases, Plan};
 use cc_lb_fuzz::host::PluginHost;
 use cc_lb_fuzz::puppet::{self, Op, Program};
 use cc_lb_fuzz::wire::{Request, Vocabulary};
@@ -57,7 +57,7 @@ pub fn case(steps: impl Into<Vec<Step>>) -> Case {
 
 /// The case of an index of a plan.
 pub fn nth_case(plan: &Plan, index: u64) -> Case {
-    Cases::of(plan).nth(index)
+    Cases::new(plan).nth(index)
 }
 
 /// What opening a plugin may take beside the start code that it may run: it is compiled.
@@ -183,6 +183,7 @@ pub fn block(text: &str) -> String {
     )
 }
 
-fn escape(text: &str) -> String {
+/// A text as it is written in a data segment.
+pub fn escape(text: &str) -> String {
     text.bytes().map(|byte| format!("\\{byte:02x}")).collect()
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use cc_lb_fuzz::dispatch::{DispatchOutcome, FallbackPolicy, PluginSession, RunError, run};
-use cc_lb_fuzz::host::{Cause, Host, PluginHost, Stage, TrapKind};
+use cc_lb_fuzz::dispatch::{FallbackPolicy, RunError, run};
+use cc_lb_fuzz::host::{Cause, DispatchOutcome, Host, PluginHost, PluginSession, Stage, TrapKind};
 use cc_lb_fuzz::puppet;
 use cc_lb_plugin_wire::v1::shape::{ShapeFn, ShapeRequest, ShapeResponse};
 use cc_lb_plugin_wire::v1::sign::SignFn;
@@ -126,7 +126,7 @@ fn a_function_that_was_not_negotiated_falls_back_without_a_call() {
 }
 
 /// `shape` with a request that serializes as it is told to.
-struct Told;
+struct KnownFindings;
 
 #[derive(Deserialize)]
 enum ToldRequest {
@@ -147,7 +147,7 @@ impl Serialize for ToldRequest {
     }
 }
 
-impl WireFunction for Told {
+impl WireFunction for KnownFindings {
     const NAME: &'static str = "shape";
     const FALLBACK: FallbackPolicy = FallbackPolicy::UseDefault;
     const SUPPORTED_VERSIONS: &'static [u32] = &[1];
@@ -183,14 +183,14 @@ fn a_request_that_panics_or_does_not_serialize_falls_back_and_harms_nothing() {
             Stage::RequestEnvelope,
         ),
     ] {
-        let observed = session.observe::<Told>(request);
+        let observed = session.observe::<KnownFindings>(request);
         assert_eq!(
             observed.outcome,
             DispatchOutcome::Fallback(FallbackPolicy::UseDefault)
         );
         assert_eq!(observed.call.cause.as_ref(), Some(&cause));
         assert_eq!(cause.stage(), stage);
-        let outcome = session.dispatch::<Told>(ToldRequest::Sound);
+        let outcome = session.dispatch::<KnownFindings>(ToldRequest::Sound);
         assert_eq!(
             outcome,
             DispatchOutcome::Ok(ShapeResponse::dry_run_sample())

@@ -190,7 +190,7 @@ fn a_state_of_the_first_format_is_resumed_and_one_of_a_later_format_refused() {
     let refused = [
         (
             state("plugin.wasm --phase random"),
-            "it is of another one: plugin.wasm --phase random",
+            "it belongs to another campaign: plugin.wasm --phase random",
         ),
         (
             r#"{"format":3,"everything":"else"}"#.to_owned(),
@@ -388,12 +388,12 @@ fn a_folder_in_which_nothing_can_run_is_an_error_of_one_line() {
     for (place, reason) in [
         (
             "outer",
-            "there is no case in outer; outer/inner is a folder",
+            "there are no cases in outer; outer/inner is a folder",
         ),
-        ("empty", "there is no case in empty; it is empty"),
+        ("empty", "there are no cases in empty; it is empty"),
         (
             "littered",
-            "there is no case in littered; littered/README.md: not a case: ",
+            "there are no cases in littered; littered/README.md: not a case: ",
         ),
         ("link", "link: No such file"),
     ] {

@@ -1,13 +1,15 @@
 //! The body of the fuzz target, with fixed seeds: what libFuzzer calls is covered without it.
 
-use cc_lb_fuzz::campaign::{self, FuzzTarget, Phase, Plan, Verdict, mutate};
+use cc_lb_fuzz::campaign;
 use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::finding::Origin;
+use cc_lb_fuzz::fuzz_target::{FuzzTarget, Verdict, mutate_case};
+use cc_lb_fuzz::generate::{Phase, Plan};
 use cc_lb_fuzz::host::{
     DispatchOutcome, HandshakeError, Host, Observed, PluginHost, PluginSession, Session,
 };
-use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::puppet::Op;
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
@@ -21,7 +23,7 @@ fn mutated_cases_run_and_hold() {
     let mut size = 0;
     let mut kept = 0;
     for seed in 0..cases(200) as u32 {
-        size = mutate::<Request>(&mut data, size, 16 * 1024, seed);
+        size = mutate_case::<Request>(&mut data, size, 16 * 1024, seed);
         assert!((1..=16 * 1024).contains(&size), "{size}");
         kept += u64::from(target.run(&data[..size]).expect("the puppet opens") == Verdict::Keep);
     }
@@ -54,7 +56,7 @@ fn a_mutation_that_does_not_fit_leaves_the_input_as_it_is() {
         .expect("it serializes");
     for seed in 0..50 {
         let mut data = input.clone();
-        let size = mutate::<Request>(&mut data, input.len(), 8, seed);
+        let size = mutate_case::<Request>(&mut data, input.len(), 8, seed);
         assert_eq!((size, &data), (input.len(), &input));
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use arbitrary::{Arbitrary as _, Unstructured};
-use cc_lb_fuzz::campaign::Plan;
 use cc_lb_fuzz::case::Case;
-use cc_lb_fuzz::puppet::{Ending, Op, Prediction, Program, TrapOp, Wildness, predict};
+use cc_lb_fuzz::generate::{Plan, Wildness};
+use cc_lb_fuzz::puppet::{Ending, Op, Prediction, Program, TrapOp, predict};
 use cc_lb_fuzz::wire::*;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 use proptest::strategy::{Strategy as _, ValueTree as _};
@@ -19,12 +19,12 @@ const VALUES: usize = 4_000;
 
 /// Asserts that each kind has its stated share of the values, within a half: rubbish can be realistic by
 /// chance.
-fn shares<T: Domain>(name: &str, engine: &str, values: impl Iterator<Item = T>) {
+fn shares<T: FieldDomain>(name: &str, engine: &str, values: impl Iterator<Item = T>) {
     let mut counts = BTreeMap::new();
     for value in values.take(VALUES) {
         *counts.entry(value.kind()).or_insert(0u32) += 1;
     }
-    for (kind, share) in Kind::SHARES {
+    for (kind, share) in ValueClass::SHARES {
         let seen = f64::from(counts.get(&kind).copied().unwrap_or(0)) * 100.0 / VALUES as f64;
         let slack = f64::from(share) / 2.0;
         assert!(
@@ -79,7 +79,7 @@ fn census() -> BTreeMap<&'static str, u64> {
     let plan = Plan::puppet::<Request>(11, 0);
     let mut census = BTreeMap::new();
     let mut see = |what, times: usize| *census.entry(what).or_insert(0) += times as u64;
-    for index in 0..20_000 {
+    for index in 0..40_000 {
         let case: Case = nth_case(&plan, index);
         see("one step", usize::from(case.steps.len() == 1));
         see("several steps", usize::from(case.steps.len() > 1));
@@ -143,7 +143,7 @@ fn length_name(length: usize) -> &'static str {
 
 fn op_name(op: &Op) -> &'static str {
     match op {
-        Op::Knock => "op: knock",
+        Op::LogCall => "op: knock",
         Op::Emit(_) => "op: emit",
         Op::Repeat { .. } => "op: repeat",
         Op::EmitInput => "op: emit_input",
@@ -175,6 +175,8 @@ fn op_name(op: &Op) -> &'static str {
         Op::Hold => "op: hold",
         Op::Times(_) => "op: times",
         Op::Line(_) => "op: line",
+        Op::Tally => "op: tally",
+        Op::In(_) => "op: in",
     }
 }
 
@@ -273,6 +275,8 @@ fn everything_that_cases_are_to_hold_occurs() {
         "op: flood",
         "op: times",
         "op: line",
+        "op: tally",
+        "op: in",
     ];
     for what in expected {
         let seen = census.get(what).copied().unwrap_or(0);

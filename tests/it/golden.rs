@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use cc_lb_fuzz::case::Case;
-use cc_lb_fuzz::observation::{Depth, Runner, StepSeen, Subject};
-use cc_lb_fuzz::opening::Opening;
+use cc_lb_fuzz::case::{Case, Depth};
+use cc_lb_fuzz::execute::Runner;
+use cc_lb_fuzz::handshake_case::HandshakeCase;
+use cc_lb_fuzz::record::{StepSummary, Subject};
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 
 use crate::common::puppet_host;
@@ -44,14 +45,14 @@ fn a_case_of_format_1_comes_to_what_it_always_did() {
     let record = runner.run(&case_of_format_1(), Depth::Light);
     let record = record.expect("the puppet opens");
     let lines = record.steps.iter().map(|step| {
-        let seen = StepSeen::from(step);
+        let seen = StepSummary::from(step);
         let cause = seen
             .cause
             .map_or(String::new(), |cause| format!(", {cause}"));
-        let came_to: String = seen.came_to.chars().take(120).collect();
+        let outcome: String = seen.outcome.chars().take(120).collect();
         format!(
-            "{} {}: {came_to}{cause}\n",
-            seen.place + 1,
+            "{} {}: {outcome}{cause}\n",
+            seen.step_index + 1,
             step.function.label
         )
     });
@@ -70,6 +71,6 @@ fn a_case_of_format_2_loads_from_both_forms() {
 
 #[test]
 fn an_opening_of_format_1_loads_and_means_what_it_did() {
-    let opening = Opening::decode(&read("opening-1.json")).expect("it loads");
+    let opening = HandshakeCase::decode(&read("opening-1.json")).expect("it loads");
     insta::assert_debug_snapshot!((&opening, opening.terms()));
 }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::dispatch::{DispatchOutcome, PluginSession};
+use cc_lb_fuzz::check::WALL_SLACK;
 use cc_lb_fuzz::handshake::HandshakeError;
-use cc_lb_fuzz::host::{Cause, Host, Observed, PluginHost, TrapKind, guard};
-use cc_lb_fuzz::oracle::WALL_SLACK;
+use cc_lb_fuzz::host::{
+    Cause, DispatchOutcome, Host, Observed, PluginHost, PluginSession, TrapKind, guard,
+};
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 use cc_lb_plugin_wire::v1::shape::{ShapeFn, ShapeRequest, ShapeResponse};
 use cc_lb_plugin_wire::wire_function::WireFunction;

@@ -2,10 +2,9 @@
 
 use std::time::Instant;
 
-use cc_lb_fuzz::dispatch::{DispatchOutcome, PluginSession};
+use cc_lb_fuzz::check::WALL_SLACK;
 use cc_lb_fuzz::handshake::HandshakeError;
-use cc_lb_fuzz::host::{Cause, TrapKind};
-use cc_lb_fuzz::oracle::WALL_SLACK;
+use cc_lb_fuzz::host::{Cause, DispatchOutcome, PluginSession, TrapKind};
 use cc_lb_plugin_wire::v1::shape::ShapeFn;
 
 use crate::cli::{folder, text, tool};

@@ -21,6 +21,7 @@ mod golden;
 mod guard;
 mod handshake;
 mod hostile;
+mod layout;
 mod observation;
 mod openings;
 mod own_check;

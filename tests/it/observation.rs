@@ -4,9 +4,11 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use cc_lb_fuzz::case::Depth;
+use cc_lb_fuzz::execute::Runner;
 use cc_lb_fuzz::host::{HandshakeError, Host, Observed, PluginHost, PluginSession, Session};
-use cc_lb_fuzz::observation::{Depth, Runner, Subject, features};
 use cc_lb_fuzz::puppet::Op;
+use cc_lb_fuzz::record::{Subject, features};
 use cc_lb_fuzz::wire::Request;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
@@ -73,9 +75,27 @@ fn most_at_a_time(ops: &[Op]) -> usize {
     let case = case([told("shape_v1", ops), healthy("sign_v1")]);
     for _ in 0..2 {
         let record = runner.run(&case, Depth::Thorough).expect("the host opens");
-        assert_eq!(record.fresh.len(), 1, "it is compared with a fresh session");
+        assert_eq!(
+            record.fresh_session.len(),
+            1,
+            "it is compared with a fresh session"
+        );
     }
     host.most.get()
+}
+
+#[test]
+fn behind_a_call_that_the_clock_ended_stands_a_healthy_one_of_each_function_its_own_last() {
+    let host = puppet_host();
+    let mut runner = Runner::<_, Request>::new(&host, Subject::Puppet).expect("the puppet opens");
+    let functions = runner.negotiated().len();
+    let stalls = case([told("sign_v1", [Op::Stall])]);
+    let record = runner.run(&stalls, Depth::Light).expect("it runs");
+    assert_eq!(record.probes.len(), functions);
+    let labels = record.probes.iter().map(|probe| probe.function.label);
+    let labels: Vec<_> = labels.collect();
+    // Its other version may undo as much.
+    assert_eq!(labels[functions - 2..], ["sign_v2", "sign_v1"]);
 }
 
 #[test]

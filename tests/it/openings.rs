@@ -4,32 +4,36 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use arbitrary::{Arbitrary as _, Unstructured};
-use cc_lb_fuzz::campaign::{Entry, redundant};
 use cc_lb_fuzz::case::{Case, Step};
-use cc_lb_fuzz::host::{Guarded, Host, Loader as _, PluginHost};
-use cc_lb_fuzz::observation::{Runner, Subject, features};
-use cc_lb_fuzz::opening::{ModuleTarget, Opening, OpeningTarget, mutate, with_handshake};
+use cc_lb_fuzz::corpus::{Entry, redundant};
+use cc_lb_fuzz::execute::Runner;
+use cc_lb_fuzz::fuzz_target::{HandshakeTarget, ModuleTarget, mutate_handshake};
+use cc_lb_fuzz::handshake_case::{HandshakeCase, with_handshake};
+use cc_lb_fuzz::host::{Cause, Decoding, Guarded, Host, Loader as _, PluginHost, PluginSession};
 use cc_lb_fuzz::puppet::Bytes;
+use cc_lb_fuzz::record::{Subject, features};
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
+use cc_lb_plugin_wire::v1::shape::ShapeFn;
+use cc_lb_plugin_wire::wire_function::WireFunction as _;
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
-use crate::common::cases;
+use crate::common::{Guest, cases};
 use modules::costly::Counts;
 
 #[path = "../../fuzz/fuzz_targets/modules.rs"]
 pub mod modules;
 
 /// The opening of a seed.
-fn opening(seed: u64) -> Opening {
+fn opening(seed: u64) -> HandshakeCase {
     let mut entropy = [0; 512];
     ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut entropy);
-    Opening::arbitrary(&mut Unstructured::new(&entropy)).expect("it is made")
+    HandshakeCase::arbitrary(&mut Unstructured::new(&entropy)).expect("it is made")
 }
 
 #[test]
 fn arbitrary_openings_come_to_what_is_foretold() {
-    let target = OpeningTarget(Guarded);
+    let target = HandshakeTarget(Guarded);
     let mut opened = 0;
     let cases = cases(50);
     for seed in 0..cases {
@@ -42,12 +46,12 @@ fn arbitrary_openings_come_to_what_is_foretold() {
 
 #[test]
 fn openings_read_back_and_mutate_in_place() {
-    let target = OpeningTarget(Guarded);
+    let target = HandshakeTarget(Guarded);
     let mut data = vec![0; 256 * 1024];
     let mut size = 0;
     for seed in 0..100 {
-        size = mutate(&mut data, size, 128 * 1024, seed);
-        let opening = Opening::decode(&data[..size]).expect("it is an opening");
+        size = mutate_handshake(&mut data, size, 128 * 1024, seed);
+        let opening = HandshakeCase::decode(&data[..size]).expect("it is an opening");
         assert_eq!(
             opening.to_json().expect("it serializes").as_bytes(),
             &data[..size]
@@ -55,12 +59,12 @@ fn openings_read_back_and_mutate_in_place() {
         assert!(target.run(&data[..size]));
     }
     assert!(!target.run(b"no opening"));
-    let later = br#"{"format":2}"#;
+    let later = br#"{"format":3}"#;
     assert!(
-        Opening::decode(later)
+        HandshakeCase::decode(later)
             .expect_err("it is later")
             .to_string()
-            .contains("format 2")
+            .contains("format 3")
     );
 }
 
@@ -70,7 +74,7 @@ fn a_finding_about_an_opening_is_shrunk() {
     opening.identities = vec![Bytes::default()];
     opening.capabilities.insert("kv:read".to_owned());
     let shrunk = opening.shrink(|smaller| smaller.capabilities.contains("kv:read"));
-    let mut expected = Opening::sound(shrunk.exports.iter().map(String::as_str));
+    let mut expected = HandshakeCase::sound(shrunk.exports.iter().map(String::as_str));
     expected.capabilities.insert("kv:read".to_owned());
     assert_eq!(shrunk, expected);
 }
@@ -104,6 +108,32 @@ fn modules_that_have_much_of_anything_harm_no_host() {
         calls += checked.unwrap_or_else(|found| panic!("{counts:?}: {found:?}"));
     }
     assert!(calls > 0, "no module opened");
+}
+
+/// That is a limit of the plugin, not a fault of the host.
+#[test]
+fn the_host_is_not_blamed_for_an_answer_of_too_many_values() {
+    let mut guest = Guest::shape("");
+    // Each comma counts as a value.
+    guest.functions = r#"(func (export "shape") (result i32) (local $at i64)
+        (global.set $block (call $alloc (i64.const 16384)))
+        (loop $more
+            (call $store_u64 (i64.add (global.get $block) (local.get $at)) (i64.const 0x2c2c2c2c2c2c2c2c))
+            (local.set $at (i64.add (local.get $at) (i64.const 8)))
+            (br_if $more (i64.lt_u (local.get $at) (i64.const 16384))))
+        (call $output_set (global.get $block) (i64.const 16384))
+        (i32.const 0))"#
+        .to_owned();
+    let wasm = guest.wasm();
+    let mut session = PluginSession::new(&wasm).expect("it opens");
+    let too_many = Some(Cause::Undecodable(Decoding::TooManyValues));
+    // On a busy machine any call may run into the clock.
+    let has_too_many = (0..50).any(|_| {
+        let observed = session.observe::<ShapeFn>(ShapeFn::dry_run_request());
+        observed.call.cause == too_many
+    });
+    assert!(has_too_many);
+    assert_eq!(ModuleTarget::new(Guarded).check(&wasm), Ok(0));
 }
 
 #[test]
@@ -159,7 +189,7 @@ fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn the_corpus_of_openings_holds_and_says_what_it_shows() {
-    let target = OpeningTarget(Guarded);
+    let target = HandshakeTarget(Guarded);
     let opens = [
         "sound",
         "that-is-offered",
@@ -168,7 +198,7 @@ fn the_corpus_of_openings_holds_and_says_what_it_shows() {
         "of-32-kib",
     ];
     for (name, json) in corpus("handshake") {
-        let opening = Opening::decode(&json).expect("it is an opening");
+        let opening = HandshakeCase::decode(&json).expect("it is an opening");
         assert_eq!(target.check(&opening), None, "{name}");
         let sound = opens
             .iter()
@@ -210,7 +240,7 @@ fn no_seed_of_the_modules_is_redundant() {
 fn no_seed_of_the_openings_comes_to_what_another_does_in_the_same_way() {
     let mut reached = HashMap::new();
     for (name, json) in corpus("handshake") {
-        let opening = Opening::decode(&json).expect("it is an opening");
+        let opening = HandshakeCase::decode(&json).expect("it is an opening");
         let came_to = match Guarded.load(&opening.wasm(), &opening.offer()) {
             Ok(host) => format!("{:?}", host.metadata()),
             Err(error) => error.to_string(),

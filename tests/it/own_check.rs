@@ -1,10 +1,12 @@
 //! A check of one's own judges a campaign like any other.
 
-use cc_lb_fuzz::campaign::{Bench, Event, Plan, run_bench};
+use cc_lb_fuzz::campaign::{Event, run_on};
+use cc_lb_fuzz::check::{Advice, Check, Severity, Violation};
+use cc_lb_fuzz::execute::InProcessExecutor;
+use cc_lb_fuzz::generate::Plan;
 use cc_lb_fuzz::host::{Cause, TrapKind};
-use cc_lb_fuzz::observation::{CaseRecord, Subject};
-use cc_lb_fuzz::oracle::{Oracle, Violation};
 use cc_lb_fuzz::puppet::{Op, TrapOp};
+use cc_lb_fuzz::record::{CaseRecord, Subject};
 use cc_lb_fuzz::wire::Request;
 
 use crate::common::puppet_host;
@@ -12,7 +14,7 @@ use crate::common::puppet_host;
 #[derive(Debug)]
 struct NoStackOverflow;
 
-impl Oracle for NoStackOverflow {
+impl Check for NoStackOverflow {
     fn name(&self) -> &'static str {
         "no_stack_overflow"
     }
@@ -23,19 +25,33 @@ impl Oracle for NoStackOverflow {
             steps.filter(|step| step.call.cause == Some(Cause::Trap(TrapKind::StackOverflow)));
         let detail = || "the guest's stack is exhausted".to_owned();
         overflows
-            .map(|step| Violation::new(self, step.function, detail()))
+            .map(|step| Violation::new(&NoStackOverflow, step.function, detail()))
             .collect()
     }
+
+    fn severity(&self, _: &Violation) -> Severity {
+        Severity::Warning
+    }
+
+    fn advice(&self, _: &Violation) -> Advice {
+        ADVICE
+    }
 }
+
+const ADVICE: Advice = Advice {
+    meaning: "The stack of a guest is exhausted.",
+    action: "Give it a larger one.",
+};
 
 #[test]
 fn a_check_of_ones_own_finds_what_it_says_and_that_is_shrunk() {
     let host = puppet_host();
-    let bench = Bench::<_, Request>::new(&host, Subject::Puppet).expect("the puppet opens");
+    let executor =
+        InProcessExecutor::<_, Request>::new(&host, Subject::Puppet).expect("the puppet opens");
     let mut found = Vec::new();
     let plan = Plan::puppet::<Request>(1, 1_000);
-    let summary = run_bench(
-        &mut bench.with_checks(&[&NoStackOverflow]),
+    let summary = run_on(
+        &mut executor.with_checks(&[&NoStackOverflow]),
         &plan,
         &mut |event| {
             if let Event::Finding(finding) = event {
@@ -47,7 +63,9 @@ fn a_check_of_ones_own_finds_what_it_says_and_that_is_shrunk() {
     let [finding] = &found[..] else {
         panic!("one root cause is one finding: {found:#?}");
     };
-    assert_eq!(finding.violation.check, "no_stack_overflow");
+    assert_eq!(finding.violation.check.name(), "no_stack_overflow");
+    assert_eq!(finding.violation.severity(), Severity::Warning);
+    assert_eq!(finding.advice(), ADVICE);
     assert!(finding.minimal);
     let programs = finding.case.steps.iter().map(|step| step.program.clone());
     let programs: Vec<_> = programs.flatten().map(|program| program.0).collect();

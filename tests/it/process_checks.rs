@@ -1,8 +1,8 @@
 //! The checks that watch the process a host runs in: that it lives, and what memory it takes.
 
-use cc_lb_fuzz::campaign::{HostKind, Setup, Workers};
-use cc_lb_fuzz::observation::Subject;
 use cc_lb_fuzz::puppet::{Op, TrapOp};
+use cc_lb_fuzz::record::Subject;
+use cc_lb_fuzz::worker::{HostKind, Setup, Workers};
 
 use crate::common::{Guest, accept, case, healthy, set_output, told};
 use crate::workers::{faulty, faulty_with, found, setup, workers};
@@ -96,10 +96,16 @@ fn within_memory_accuses_no_plugin_of_what_reading_its_answers_takes() {
     let program = assert_cmd::cargo::cargo_bin("cc-lb-fuzz");
     let workers = Workers::new(program, ["worker"], setup).expect("there is room");
     let case = case(vec![healthy("build_signer_v1"); 3]);
-    let (seen, found) = workers.worker().replay(&case).expect("it runs");
-    let answered = seen.iter().filter(|step| step.came_to.starts_with("Ok"));
-    assert!(answered.count() > 0, "{:?}", seen[0].cause);
-    let accused = found.iter().any(|found| found.check == "within_memory");
+    let replay = workers.worker().replay(&case).expect("it runs");
+    let answered = replay
+        .steps
+        .iter()
+        .filter(|step| step.outcome.starts_with("Ok"));
+    assert!(answered.count() > 0, "{:?}", replay.steps[0].cause);
+    let found = replay.violations;
+    let accused = found
+        .iter()
+        .any(|found| found.check.name() == "within_memory");
     assert!(!accused, "{found:?}");
 }
 
@@ -121,8 +127,8 @@ fn a_host_that_dies_while_limits_are_measured_is_told_with_the_function() {
     let died = workers.worker().limits(&[0]).expect_err("it dies");
     let said = died.to_string();
     assert_eq!(said, "the process died of SIGABRT in a call of shape_v1");
-    let (_, agreed) = workers.worker().inspect().expect("it is a module");
-    let agreed = agreed.expect("it opens");
+    let inspected = workers.worker().inspect().expect("it is a module");
+    let agreed = inspected.agreed.expect("it opens");
     assert_eq!(agreed, None, "this host does not keep it");
 }
 

@@ -3,13 +3,15 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use cc_lb_fuzz::campaign::{Bench, FuzzTarget};
-use cc_lb_fuzz::case::{Case, Menu};
+use cc_lb_fuzz::case::{Case, Depth};
+use cc_lb_fuzz::check::may_be_busy;
+use cc_lb_fuzz::execute::InProcessExecutor;
+use cc_lb_fuzz::fuzz_target::FuzzTarget;
+use cc_lb_fuzz::generate::CaseGenerator;
 use cc_lb_fuzz::handshake::build_offer;
 use cc_lb_fuzz::host::{Guarded, Host, Loader, Reference};
-use cc_lb_fuzz::observation::{Depth, Subject};
-use cc_lb_fuzz::oracle::may_be_busy;
 use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::report::finding_text;
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
@@ -57,7 +59,7 @@ fn suite_on(loader: &impl Loader, label: &str) {
         "/proptest-regressions/properties.txt"
     ))));
     config.source_file = Some(file!());
-    let strategy = Menu::puppet::<Request>().strategy::<Request>(place(label));
+    let strategy = CaseGenerator::puppet::<Request>().strategy::<Request>(place(label));
     // The same cases every time: CI is no place to meet a new one. Campaigns are.
     let rng = proptest::test_runner::TestRng::deterministic_rng(config.rng_algorithm);
     let outcome = TestRunner::new_with_rng(config, rng)
@@ -92,7 +94,7 @@ suites! {
 fn replay(folder: &str) -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let host = puppet_host();
-    let mut bench = Bench::new(&host, Subject::Puppet).expect("the puppet opens");
+    let mut executor = InProcessExecutor::new(&host, Subject::Puppet).expect("the puppet opens");
     let mut names = Vec::new();
     for entry in std::fs::read_dir(&folder).expect("the folder is there") {
         let path = entry.expect("it can be read").path();
@@ -105,7 +107,7 @@ fn replay(folder: &str) -> Vec<String> {
             continue;
         }
         let case = Case::<Request>::read(&path).unwrap_or_else(|error| panic!("{error}"));
-        let (record, mut found) = bench
+        let (record, mut found) = executor
             .judge_alone(&case, Depth::Thorough)
             .expect("the puppet opens");
         found.retain(|violation| !may_be_busy(violation, &record));

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use cc_lb_fuzz::case::{Case, ONCE, Step};
+use cc_lb_fuzz::case::{Case, Depth, ONCE, Step};
+use cc_lb_fuzz::check::WALL_SLACK;
+use cc_lb_fuzz::execute::{Runner, dispatch};
 use cc_lb_fuzz::handshake::build_offer;
 use cc_lb_fuzz::host::{
     Cause, Decoding, DispatchOutcome, Host as _, ReferenceHost, Stage, TrapKind,
 };
-use cc_lb_fuzz::observation::{Depth, Runner, StepRecord, Subject, dispatch};
-use cc_lb_fuzz::oracle::WALL_SLACK;
 use cc_lb_fuzz::puppet::{self, Bytes, Ending, Import, Op, Operand, Program, TrapOp};
+use cc_lb_fuzz::record::{StepRecord, Subject};
 use cc_lb_fuzz::wire::{Request, Vocabulary};
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
@@ -51,10 +52,7 @@ fn without_a_program_every_function_answers_with_its_dry_run_response() {
     for (place, function) in Request::functions().iter().enumerate() {
         let seen = observe(vec![Step::healthy(place)]).remove(0);
         let response = function.dry_run_response().expect("it serializes");
-        assert_eq!(
-            seen.reaction.outcome(),
-            Some(&DispatchOutcome::Ok(response))
-        );
+        assert_eq!(seen.result.outcome(), Some(&DispatchOutcome::Ok(response)));
         let prediction = seen.prediction.expect("the puppet is foretold");
         assert_eq!(
             seen.call.output.as_deref(),
@@ -208,7 +206,7 @@ fn the_models_bounds_of_fuel_hold() {
         told([]),
         told(vec![Op::QuoteInput; 8]),
         told(vec![Op::EmitInput; 8]),
-        told(vec![Op::Knock; 16]),
+        told(vec![Op::LogCall; 16]),
         told([Op::SetError("a".repeat(10_000).into())]),
         emit(10_000),
         emit(30_000),
@@ -246,11 +244,11 @@ fn a_loop_takes_the_fuel_that_the_model_says() {
 #[test]
 fn knocks_are_heard_once_for_each() {
     let seen = observe(vec![
-        told([Op::Knock]),
-        told([Op::Knock, Op::Knock, Op::Trap(TrapOp::Memory)]),
+        told([Op::LogCall]),
+        told([Op::LogCall, Op::LogCall, Op::Trap(TrapOp::Memory)]),
     ]);
-    let knocks: Vec<_> = seen.iter().map(|step| step.knocks).collect();
-    assert_eq!(knocks, [Some(1), Some(2)]);
+    let guest_calls: Vec<_> = seen.iter().map(|step| step.guest_calls).collect();
+    assert_eq!(guest_calls, [Some(1), Some(2)]);
 }
 
 #[test]
@@ -294,7 +292,7 @@ fn an_instance_that_is_left_half_way_is_of_no_more_use_until_it_is_renewed() {
     );
     let record = record.expect("the puppet opens");
     let last = record.steps[3]
-        .reaction
+        .result
         .outcome()
         .expect("it does not unwind");
     assert!(matches!(last, DispatchOutcome::Fallback(_)), "{last:?}");
@@ -393,7 +391,7 @@ fn a_line_of_instructions_ends_with_the_time_of_a_call_and_harms_none() {
     is_in_time(WALL_SLACK, || {
         let host = puppet_host();
         let mut session = host.open().expect("it opens");
-        let line = told([Op::Line(958)]).told();
+        let line = told([Op::Line(958)]).request_with_program();
         let cause = dispatch(line, &mut session).call.cause;
         let is_over = matches!(cause, Some(Cause::Timeout | Cause::Undecodable(_)));
         assert!(is_over, "{cause:?}");

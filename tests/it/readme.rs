@@ -107,7 +107,7 @@ fn every_command_runs_as_it_says() {
 
 #[test]
 fn every_check_is_in_the_table() {
-    for check in cc_lb_fuzz::oracle::CHECKS {
+    for check in cc_lb_fuzz::check::CHECKS {
         let name = format!("`{}`", check.name());
         assert!(README.contains(&name), "{name}");
     }

@@ -5,11 +5,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::Plan;
-use cc_lb_fuzz::campaign::{Counts, Distribution, FunctionStats, Summary};
+use cc_lb_fuzz::campaign::{Counts, FunctionStats, Histogram, Summary};
+use cc_lb_fuzz::check::{CheckRef, NoCrash, PluginFault, PluginLimit, Violation};
 use cc_lb_fuzz::finding::{Finding, Origin};
 use cc_lb_fuzz::fingerprint::Fingerprint;
-use cc_lb_fuzz::oracle::Violation;
+use cc_lb_fuzz::generate::Plan;
 use cc_lb_fuzz::puppet::{Op, TrapOp};
 use cc_lb_fuzz::report::{
     FindingReport, LimitReport, PointReport, Report, finding_text, html_page, junit, markdown,
@@ -19,9 +19,9 @@ use cc_lb_fuzz::wire::{Query, Request, Vocabulary};
 
 use crate::common::{case, healthy, told};
 
-fn spread(sizes: [u64; 3]) -> Distribution {
-    let mut seen = Distribution::default();
-    sizes.into_iter().for_each(|size| seen.take(size));
+fn spread(sizes: [u64; 3]) -> Histogram {
+    let mut seen = Histogram::default();
+    sizes.into_iter().for_each(|size| seen.record(size));
     seen
 }
 
@@ -55,7 +55,7 @@ fn summary() -> Summary {
         limits: 1,
         unconfirmed: 2,
         unexamined: 3,
-        unexamined_for_sure: 1,
+        unexamined_certain: 1,
         interrupted: false,
         phase: None,
     }
@@ -73,7 +73,7 @@ fn a_campaign_without_findings_says_so() {
         limits: 0,
         unconfirmed: 0,
         unexamined: 0,
-        unexamined_for_sure: 0,
+        unexamined_certain: 0,
         memory: None,
         functions: Vec::new(),
         ..summary()
@@ -89,7 +89,7 @@ fn finding(origin: Origin, minimal: bool) -> Finding {
     }
     Finding {
         violation: Violation {
-            check: "plugin_fault".to_owned(),
+            check: CheckRef::new(&PluginFault),
             function: "shape".to_owned(),
             class: "trap: unreachable".to_owned(),
             site: None,
@@ -148,7 +148,7 @@ fn what_does_not_show_again_is_one_finding_of_its_check() {
 fn deaths_that_do_not_show_again_are_as_many_as_their_manners_and_each_case_is_kept() {
     let died = |manner: &str| {
         let mut finding = finding(Origin::Unreproduced, false);
-        finding.violation.check = "no_crash".to_owned();
+        finding.violation.check = CheckRef::new(&NoCrash);
         finding.violation.class = manner.to_owned();
         finding
     };
@@ -183,7 +183,7 @@ fn a_limit() -> Finding {
     }
     Finding {
         violation: Violation {
-            check: "plugin_limit".to_owned(),
+            check: CheckRef::new(&PluginLimit),
             function: "build_signer".to_owned(),
             class: "out of fuel".to_owned(),
             detail: "the guest ran out of fuel; no host sends this: factory_state".to_owned(),

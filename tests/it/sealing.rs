@@ -1,7 +1,6 @@
 //! What the guest gets is what the published host sends, byte by byte: the request as a tree of JSON, and that as text.
 
-use cc_lb_fuzz::host::dispatch::{seal, unseal};
-use cc_lb_fuzz::host::{Cause, Decoding};
+use cc_lb_fuzz::host::{Cause, Decoding, decode_envelope, encode_envelope};
 use cc_lb_fuzz::wire::{Request, VERSION_KEY, Visitor, Vocabulary as _};
 use cc_lb_plugin_wire::wire_function::WireFunction;
 use proptest::prelude::*;
@@ -98,7 +97,7 @@ fn an_object_is_sealed_as_its_tree_is_written() {
         &(pairs(thing()), any::<u32>()),
         2_000,
         |(pairs, version)| {
-            let sealed = seal(&pairs, version);
+            let sealed = encode_envelope(&pairs, version);
             match by_way_of_a_tree(&pairs, version) {
                 Some(text) => assert_eq!(sealed, Ok(text)),
                 None => assert!(matches!(sealed, Err(Cause::RequestUnserializable(_)))),
@@ -115,7 +114,10 @@ fn every_functions_requests_are_sealed_as_their_trees_are_written() {
         type Output = ();
 
         fn visit<F: WireFunction>(self, request: F::Request) {
-            assert_eq!(seal(&request, 2).ok(), by_way_of_a_tree(&request, 2));
+            assert_eq!(
+                encode_envelope(&request, 2).ok(),
+                by_way_of_a_tree(&request, 2)
+            );
         }
     }
 
@@ -129,9 +131,9 @@ fn every_functions_requests_are_sealed_as_their_trees_are_written() {
 #[test]
 fn what_is_no_object_is_not_sealed() {
     for sealed in [
-        seal(&"text", 1),
-        seal(&[1, 2], 1),
-        seal(&[Pairs(Vec::new())], 1),
+        encode_envelope(&"text", 1),
+        encode_envelope(&[1, 2], 1),
+        encode_envelope(&[Pairs(Vec::new())], 1),
     ] {
         assert_eq!(sealed, Err(Cause::RequestNotObject));
     }
@@ -139,7 +141,7 @@ fn what_is_no_object_is_not_sealed() {
 
 #[test]
 fn of_two_versions_in_an_answer_the_last_counts() {
-    let read = |answer: &str| unseal::<Value>(answer.as_bytes(), 1);
+    let read = |answer: &str| decode_envelope::<Value>(answer.as_bytes(), 1);
     assert!(read(r#"{"_v":2,"_v":1}"#).is_ok());
     let other = Decoding::VersionMismatch {
         expected: 1,

@@ -83,7 +83,7 @@ fn long_texts_inside_of_json_are_written_in_short_and_older_files_mean_what_they
     let each = r#"{"$repeat": ["a", 1048576]}"#;
     let many = format!(r#"{{"$json": [{}]}}"#, vec![each; 70].join(","));
     let error = with_state(&many).expect_err("it is too much").to_string();
-    assert!(error.contains("stand for more than"), "{error}");
+    assert!(error.contains("strings expand to more than"), "{error}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn what_needs_many_equal_calls_shrinks_to_their_number_in_few_tries() {
     let long = case([
         healthy("observe_v1"),
         often(healthy("shape_v1"), 4_000),
-        told("sign_v1", [Op::Knock]),
+        told("sign_v1", [Op::LogCall]),
         often(healthy("shape_v1"), 96),
         healthy("sign_v1"),
     ]);
@@ -132,7 +132,7 @@ fn numbers_lists_and_texts_shrink_to_the_edge_of_the_finding() {
 #[test]
 fn where_numbers_stay_as_they_are_all_else_still_shrinks() {
     let case = case([
-        told("sign_v1", [Op::Knock, Op::Flood(1_999), Op::Burn(7)]),
+        told("sign_v1", [Op::LogCall, Op::Flood(1_999), Op::Burn(7)]),
         healthy("shape_v1"),
     ]);
     let limits = ShrinkLimits {
@@ -156,7 +156,7 @@ fn where_numbers_stay_as_they_are_all_else_still_shrinks() {
 
 #[test]
 fn shrinking_ends_at_its_limit() {
-    let case = case(vec![told("sign_v1", vec![Op::Knock; 8]); 8]);
+    let case = case(vec![told("sign_v1", vec![Op::LogCall; 8]); 8]);
     let limits = ShrinkLimits {
         candidates: 3,
         ..ShrinkLimits::default()

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use cc_lb_fuzz::case::Step;
-use cc_lb_fuzz::check::{CheckError, PluginCheck};
 use cc_lb_fuzz::check_plugin;
+use cc_lb_fuzz::check_plugin::{CheckError, PluginCheck};
 use cc_lb_fuzz::finding::{Finding, Origin};
 use cc_lb_fuzz::host::{Host, PluginHost, Session};
 use cc_lb_fuzz::wire::{Method, Query, Request};

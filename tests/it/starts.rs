@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cc_lb_fuzz::dispatch::PluginSession;
+use Kind::*;
 use cc_lb_fuzz::handshake::HandshakeError;
-use cc_lb_fuzz::host::{Cause, inspect};
+use cc_lb_fuzz::host::{Cause, PluginSession, inspect};
 use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 use cc_lb_plugin_wire::v1::shape::ShapeFn;
 use cc_lb_plugin_wire::wire_function::WireFunction;
@@ -25,7 +25,6 @@ enum Kind {
     Memory,
     Table,
 }
-use Kind::*;
 
 const PLAIN: Kind = Function("", "");
 const PARAM: Kind = Function("(param i32)", "");

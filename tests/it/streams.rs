@@ -210,8 +210,8 @@ fn a_temporary_folder_that_is_missing_is_what_the_error_is_about() {
     assert_eq!(code(&ended), exit_code::COULD_NOT_RUN);
     let error = text(&ended.stderr);
     assert!(
-        error.starts_with("cc-lb-fuzz: cannot make a temporary folder in /nonexistent/tmp: ")
-            && error.ends_with("; set TMPDIR to a folder that can be written to\n"),
+        error.starts_with("cc-lb-fuzz: cannot create a temporary folder in /nonexistent/tmp: ")
+            && error.ends_with("; set TMPDIR to a writable folder\n"),
         "{error}"
     );
 }

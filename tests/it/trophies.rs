@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cc_lb_fuzz::campaign::{HostKind, Patience, Setup, Workers};
 use cc_lb_fuzz::case::{Case, Step};
-use cc_lb_fuzz::dispatch::{DispatchOutcome, PluginSession};
+use cc_lb_fuzz::check::WALL_SLACK;
 use cc_lb_fuzz::handshake::{HandshakeError, build_offer};
-use cc_lb_fuzz::host::{Host, ReferenceHost, Session};
-use cc_lb_fuzz::observation::{StepSeen, Subject};
-use cc_lb_fuzz::oracle::{Violation, WALL_SLACK};
+use cc_lb_fuzz::host::{DispatchOutcome, Host, PluginSession, ReferenceHost, Session};
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::{Query, Request};
+use cc_lb_fuzz::worker::{HostKind, Replay, Setup, Timeouts, Workers};
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use cc_lb_plugin_wire::v1::shape::{ShapeFn, ShapeRequest};
 use cc_lb_plugin_wire::wire_function::WireFunction;
@@ -85,7 +84,7 @@ fn long(length: usize) -> Step {
 }
 
 /// Runs a case on the published host, in a process of its own.
-fn on_the_published_host(name: &str, case: &Case) -> (Vec<StepSeen>, Vec<Violation>) {
+fn on_the_published_host(name: &str, case: &Case) -> Replay {
     let setup = Setup {
         host: HostKind::Reference.name().to_owned(),
         wasm: wasm(name),
@@ -94,9 +93,9 @@ fn on_the_published_host(name: &str, case: &Case) -> (Vec<StepSeen>, Vec<Violati
         deny_refusals: false,
         deny_limits: false,
     };
-    let mut patience = Patience::default();
+    let mut timeouts = Timeouts::default();
     if name.ends_with("_without_end") {
-        patience.opening = Duration::from_secs(3);
+        timeouts.opening = Duration::from_secs(3);
     }
     let workers = Workers::new(
         assert_cmd::cargo::cargo_bin("cc-lb-fuzz"),
@@ -104,7 +103,7 @@ fn on_the_published_host(name: &str, case: &Case) -> (Vec<StepSeen>, Vec<Violati
         setup,
     )
     .expect("there is room")
-    .with_patience(patience);
+    .with_timeouts(timeouts);
     workers.worker().replay(case).expect("it runs")
 }
 
@@ -115,8 +114,9 @@ fn there(name: &str, length: usize) -> There {
     for _ in 0..rounds {
         steps.extend([long(length), healthy("shape_v1"), healthy("shape_v1")]);
     }
-    let (seen, found) = on_the_published_host(name, &case(steps));
-    if let Some(death) = found.iter().find(|found| found.check == "no_crash") {
+    let replay = on_the_published_host(name, &case(steps));
+    let (seen, found) = (replay.steps, replay.violations);
+    if let Some(death) = found.iter().find(|found| found.check.name() == "no_crash") {
         return match (&death.function[..], &death.class[..]) {
             ("open", "SIGSEGV" | "SIGABRT") => There::DiesOpening,
             ("open", "silence") => There::NeverOpens,
@@ -124,17 +124,23 @@ fn there(name: &str, length: usize) -> There {
             _ => panic!("{name}: {}", death.detail),
         };
     }
-    if found.iter().any(|found| found.check == "within_memory") {
+    if found
+        .iter()
+        .any(|found| found.check.name() == "within_memory")
+    {
         return There::Hogs;
     }
-    if found.iter().any(|found| found.check == "within_wall") {
+    if found
+        .iter()
+        .any(|found| found.check.name() == "within_wall")
+    {
         return There::Overruns;
     }
-    let answered: Vec<bool> = seen.iter().map(|s| s.came_to.starts_with("Ok")).collect();
+    let answered: Vec<bool> = seen.iter().map(|s| s.outcome.starts_with("Ok")).collect();
     assert!(answered[0], "{name} is healthy before: {seen:?}");
     // The healthy call that the replay itself makes behind each failing one takes the harm.
     let mut rounds = answered[1..].chunks(3);
-    let broken = found.iter().any(|found| found.check == "no_poison");
+    let broken = found.iter().any(|found| found.check.name() == "no_poison");
     if !answered[answered.len() - 1] {
         There::StaysBroken
     } else if rounds.any(|round| round[0]) {

@@ -2,12 +2,15 @@
 
 use std::cell::Cell;
 
-use cc_lb_fuzz::campaign::{Bench, Lab as _, Plan, findings};
+use cc_lb_fuzz::campaign::findings;
+use cc_lb_fuzz::check::{CheckRef, PluginFault};
+use cc_lb_fuzz::execute::{Executor as _, InProcessExecutor};
 use cc_lb_fuzz::exit_code;
+use cc_lb_fuzz::generate::Plan;
 use cc_lb_fuzz::host::{
     DispatchOutcome, HandshakeError, Host, Observed, PluginHost, PluginSession, Session,
 };
-use cc_lb_fuzz::observation::Subject;
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
@@ -163,9 +166,12 @@ fn what_a_busy_machine_did_not_answer_once_is_no_fault_of_the_plugin() {
     let wasm = shape(&set_output(ANSWER));
     for busy in 0..4 {
         let host = quiet(&wasm, busy);
-        let mut bench = Bench::<_, Request>::new(&host, Subject::Plugin).expect("it opens");
+        let mut executor =
+            InProcessExecutor::<_, Request>::new(&host, Subject::Plugin).expect("it opens");
         let case = case([healthy("shape_v1")]);
-        let found = bench.judge_surely(&case, "plugin_fault").expect("it opens");
+        let found = executor
+            .judge_repeatedly(&case, CheckRef::new(&PluginFault))
+            .expect("it opens");
         assert_eq!(found, [], "{busy} sessions did not answer");
     }
 }

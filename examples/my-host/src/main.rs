@@ -1,11 +1,14 @@
-//! A host of one's own under the campaign: `cargo run --release -p my-host`. It sets no limit of fuel, and goes on with
-//! an instance that trapped, so there is something to find.
+//! A campaign on a host of your own: `cargo run --release -p my-host`. The host sets no fuel limit
+//! and reuses an instance that trapped, so there is something to find.
 use std::time::Duration;
 
-use cc_lb_fuzz::campaign::{self, Plan};
-use cc_lb_fuzz::dispatch::{DispatchOutcome, seal, unseal};
-use cc_lb_fuzz::host::{HandshakeError, Host, Observed, Session, guard};
-use cc_lb_fuzz::{observation::Subject, puppet, report::finding_text, wire::Request};
+use cc_lb_fuzz::dispatch::{decode_envelope, encode_envelope};
+use cc_lb_fuzz::generate::Plan;
+use cc_lb_fuzz::host::{DispatchOutcome, HandshakeError, Host, Observed, Session, guard};
+use cc_lb_fuzz::record::Subject;
+use cc_lb_fuzz::report::finding_text;
+use cc_lb_fuzz::wire::Request;
+use cc_lb_fuzz::{campaign, puppet};
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
 struct MyHost(extism::CompiledPlugin);
@@ -25,8 +28,12 @@ impl Host for MyHost {
 
 impl Session for MySession {
     fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
-        let called = self.0.call::<_, &[u8]>(F::NAME, seal(&request, 1).unwrap());
-        let response = called.ok().and_then(|output| unseal(output, 1).ok());
+        let called = self
+            .0
+            .call::<_, &[u8]>(F::NAME, encode_envelope(&request, 1).unwrap());
+        let response = called
+            .ok()
+            .and_then(|output| decode_envelope(output, 1).ok());
         response
             .map_or(DispatchOutcome::Fallback(F::FALLBACK), DispatchOutcome::Ok)
             .into()

@@ -1,4 +1,5 @@
-//! The plugin answers or refuses whatever it is asked. What campaigns have found is kept in `cases/`, and runs first.
+//! The plugin answers or refuses every request. Cases that campaigns found are in `cases/` and run
+//! first.
 
 #[test]
 fn it_answers_or_refuses_whatever_it_is_asked() {

@@ -4,36 +4,42 @@
 //! here run these: every fault is caught by its own check, and the sound host is not. A fault that is not caught is a gap
 //! in the generators or the checks.
 
-use cc_lb_fuzz::campaign::{
-    Bench, CASES_PER_SESSION, Cases, Confirmed, HostKind, Known, Lab, Plan, Suspect, Worker,
-    confirm,
-};
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Mutex;
+
 use cc_lb_fuzz::case::{Case, ShrinkLimits};
-use cc_lb_fuzz::finding::Origin;
+use cc_lb_fuzz::check::{CHECKS, CheckRef, FallbackPolicy, Violation};
+use cc_lb_fuzz::execute::{Executor, InProcessExecutor};
+use cc_lb_fuzz::fuzz_target::{HANDSHAKE_SOUND, HandshakeTarget};
 use cc_lb_fuzz::handshake::build_offer;
+use cc_lb_fuzz::handshake_case::HandshakeCase;
 use cc_lb_fuzz::host::{Guarded, Loader, ReferenceHost};
-use cc_lb_fuzz::observation::Subject;
-use cc_lb_fuzz::opening::{HANDSHAKE_SOUND, Opening, OpeningTarget};
-use cc_lb_fuzz::oracle::{CHECKS, Violation};
 use cc_lb_fuzz::puppet;
+use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
+use cc_lb_fuzz::worker::{HostKind, Worker};
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
+use crate::workers::workers;
+use hunt::{found_by, found_in_modules, found_in_openings, hunt_case, hunt_opening, names};
+use plain::{Fault, MakesFault, Plain};
+
 mod answers;
 mod calls;
+mod hunt;
 mod kill_table;
 mod modules;
 mod openings;
 mod plain;
 mod policies;
 mod requests;
+mod second;
 mod sessions;
 mod shrinking;
-
-use crate::workers::workers;
-use openings::nth_opening;
-use plain::{Fault, MakesFault, Plain};
+mod sound;
+mod table;
 
 /// A faulty host.
 pub struct Faulty {
@@ -67,13 +73,13 @@ enum Kind {
     /// The published host, in a process: without a guard, a plugin kills it and takes as long as it likes.
     Published,
     /// A loader, tried with openings.
-    Opening(Box<CheckOpening>),
+    HandshakeCase(Box<CheckOpening>),
     /// Two loaders, that with the fault and a sound one, tried with modules that have much of something.
     Module(CheckModule, CheckModule),
 }
 
 /// Says what is wrong with how an opening went.
-type CheckOpening = dyn Fn(&Opening) -> Option<Violation> + Sync;
+type CheckOpening = dyn Fn(&HandshakeCase) -> Option<Violation> + Sync;
 
 /// Says what is wrong with how a module was opened and called.
 type CheckModule = fn(&modules::Counts) -> Option<Violation>;
@@ -82,12 +88,18 @@ type CheckModule = fn(&modules::Counts) -> Option<Violation>;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tried {
     Case(Case),
-    Opening(Opening),
+    HandshakeCase(HandshakeCase),
     Module(modules::Counts),
 }
 
-/// All of them, in the order of the checks.
+/// All of them: those of the first author in the order of the checks, then those of the second.
 pub fn all() -> Vec<Faulty> {
+    let mut all = first();
+    all.extend(second::all());
+    all
+}
+
+fn first() -> Vec<Faulty> {
     use {answers::*, calls::*, modules::*, openings::*, policies::*, requests::*, sessions::*};
     vec![
         process("aborts", "no_crash"),
@@ -181,11 +193,11 @@ impl Faulty {
         match &self.kind {
             Kind::Dispatch(fault) => {
                 let host = Plain::new(*fault);
-                hunt_case(&mut self.bench(&host), self, seed, most, limits)
+                hunt_case(&mut self.executor(&host), self, seed, most, limits)
             }
             Kind::Process(host) => hunt_case(&mut worker(host), self, seed, most, limits),
             Kind::Published => hunt_case(&mut tool(HostKind::Reference), self, seed, most, limits),
-            Kind::Opening(check) => hunt_opening(check, seed, most, limits),
+            Kind::HandshakeCase(check) => hunt_opening(check, seed, most, limits),
             Kind::Module(check, _) => {
                 let mut all = (0..most).map(|index| (index + 1, modules::nth(seed, index)));
                 let (count, found) = all.find(|(_, counts)| check(counts).is_some())?;
@@ -197,10 +209,10 @@ impl Faulty {
     /// For each that is tried the names of the checks that find something.
     pub fn found(&self, tried: &[Tried]) -> Vec<Vec<String>> {
         match &self.kind {
-            Kind::Dispatch(fault) => found_by(&mut self.bench(&Plain::new(*fault)), self, tried),
+            Kind::Dispatch(fault) => found_by(&mut self.executor(&Plain::new(*fault)), self, tried),
             Kind::Process(host) => found_by(&mut worker(host), self, tried),
             Kind::Published => found_by(&mut tool(HostKind::Reference), self, tried),
-            Kind::Opening(check) => found_in_openings(check, tried),
+            Kind::HandshakeCase(check) => found_in_openings(check, tried),
             Kind::Module(check, _) => found_in_modules(*check, tried),
         }
     }
@@ -210,11 +222,11 @@ impl Faulty {
         match &self.kind {
             Kind::Dispatch(fault) => {
                 let sound = Plain::sound_beside(*fault);
-                found_by(&mut self.bench(&sound), self, tried)
+                found_by(&mut self.executor(&sound), self, tried)
             }
             Kind::Process(_) => found_by(&mut worker("sound"), self, tried),
             Kind::Published => found_by(&mut tool(HostKind::Guarded), self, tried),
-            Kind::Opening(_) => found_in_openings(checks::<Guarded>(), tried),
+            Kind::HandshakeCase(_) => found_in_openings(checks::<Guarded>(), tried),
             Kind::Module(_, sound) => found_in_modules(*sound, tried),
         }
     }
@@ -224,15 +236,24 @@ impl Faulty {
         self.check == "no_leak" || self.name == "hangs" || matches!(self.kind, Kind::Published)
     }
 
-    fn bench<'h>(&self, host: &'h Plain) -> Bench<'h, Plain> {
-        let mut bench = Bench::new(host, self.subject).expect("the host opens");
+    /// Whether a case that shows its fault by itself, again and again, is a finding without more ado: nothing of it is
+    /// measured, and no two sessions differ.
+    fn shows_by_itself(&self) -> bool {
+        matches!(self.kind, Kind::Dispatch(_))
+            && self.subject == Subject::Puppet
+            && self.shows == Shows::TheSameEverywhere
+            && self.check != "deterministic"
+    }
+
+    fn executor<'h>(&self, host: &'h Plain) -> InProcessExecutor<'h, Plain> {
+        let mut executor = InProcessExecutor::new(host, self.subject).expect("the host opens");
         if self.subject == Subject::Plugin {
             let offer = build_offer(&Default::default());
             let reference = ReferenceHost::with_offer(puppet::wasm(), &offer);
             let reference = reference.expect("the puppet opens");
-            bench.runner().compare_with(reference);
+            executor.runner().compare_with(reference);
         }
-        bench
+        executor
     }
 }
 
@@ -245,8 +266,22 @@ fn tool(host: HostKind) -> Worker {
     workers(host).worker()
 }
 
-fn checks<L: Loader + Default + 'static>() -> impl Fn(&Opening) -> Option<Violation> + Sync {
-    |opening| OpeningTarget(L::default()).check(opening)
+/// Of openings that are alike one is compiled: a quarter of all have nothing wrong, and a loader keeps nothing of any.
+fn checks<L: Loader + Default + 'static>() -> impl Fn(&HandshakeCase) -> Option<Violation> + Sync {
+    let sound: Mutex<HashSet<u64>> = Mutex::default();
+    move |opening| {
+        let mut hasher = DefaultHasher::new();
+        opening.to_json().expect("it serializes").hash(&mut hasher);
+        let hash = hasher.finish();
+        if sound.lock().expect("nobody panicked").contains(&hash) {
+            return None;
+        }
+        let found = HandshakeTarget(L::default()).check(opening);
+        if found.is_none() {
+            sound.lock().expect("nobody panicked").insert(hash);
+        }
+        found
+    }
 }
 
 /// The words of a type's name.
@@ -344,71 +379,8 @@ fn opening<L: Loader + Default + 'static>() -> Faulty {
         check: HANDSHAKE_SOUND,
         shows: Shows::TheSameEverywhere,
         subject: Subject::Plugin,
-        kind: Kind::Opening(Box::new(checks::<L>())),
+        kind: Kind::HandshakeCase(Box::new(checks::<L>())),
     }
-}
-
-/// What a campaign of a seed finds first of a check.
-fn hunt_case(
-    lab: &mut impl Lab<Request>,
-    faulty: &Faulty,
-    seed: u64,
-    most: u64,
-    limits: ShrinkLimits,
-) -> Option<(u64, Tried)> {
-    let plan = match faulty.subject {
-        Subject::Puppet => Plan::puppet::<Request>(seed, most),
-        Subject::Plugin => Plan::plugin::<Request>(seed, most),
-    };
-    let cases = Cases::of(&plan);
-    let mut next = 0;
-    while next < most {
-        let end = (next / CASES_PER_SESSION + 1) * CASES_PER_SESSION;
-        let block = lab.run(&plan, next..end, None).expect("the host opens");
-        let Some(stopped) = block.stopped else {
-            next = end;
-            continue;
-        };
-        let history = next..=stopped.case;
-        let history: Vec<_> = history.map(|case| cases.nth(case)).collect();
-        next = stopped.case + 1;
-        let mut found = stopped.violations.iter();
-        let Some(violation) = found.find(|violation| violation.check == faulty.check) else {
-            continue;
-        };
-        let suspect = Suspect {
-            violation,
-            history: &history,
-            by_chance: stopped.by_chance,
-        };
-        let confirmed = confirm(lab, &suspect, &Known::default(), limits).expect("the host opens");
-        if let Confirmed::Finding(finding) = confirmed
-            && finding.violation.check == faulty.check
-            && finding.origin != Origin::Unreproduced
-        {
-            return Some((next, Tried::Case(finding.case)));
-        }
-    }
-    None
-}
-
-/// The checks that find something in each case alone, as deep as the faulty host's own check needs it.
-fn found_by(lab: &mut impl Lab<Request>, faulty: &Faulty, tried: &[Tried]) -> Vec<Vec<String>> {
-    let mut found = |tried: &Tried| {
-        let Tried::Case(case) = tried else {
-            panic!("a dispatch is tried with cases");
-        };
-        let found = lab.judge_surely(case, faulty.check);
-        names(found.expect("the host opens"))
-    };
-    tried.iter().map(&mut found).collect()
-}
-
-fn names(found: impl IntoIterator<Item = Violation>) -> Vec<String> {
-    let found = found.into_iter();
-    let mut names: Vec<_> = found.map(|violation| violation.check).collect();
-    names.dedup();
-    names
 }
 
 /// What the index of a seed is drawn from.
@@ -420,45 +392,6 @@ fn entropy<const BYTES: usize>(seed: u64, index: u64) -> [u8; BYTES] {
     entropy
 }
 
-fn hunt_opening(
-    check: impl Fn(&Opening) -> Option<Violation>,
-    seed: u64,
-    most: u64,
-    limits: ShrinkLimits,
-) -> Option<(u64, Tried)> {
-    let fails = |opening: &Opening| check(opening).is_some();
-    let found = (0..most).find(|index| fails(&nth_opening(seed, *index)))?;
-    let opening = nth_opening(seed, found);
-    let opening = match limits.candidates {
-        0 => opening,
-        _ => opening.shrink(fails),
-    };
-    Some((found + 1, Tried::Opening(opening)))
-}
-
-fn found_in_openings(
-    check: impl Fn(&Opening) -> Option<Violation>,
-    tried: &[Tried],
-) -> Vec<Vec<String>> {
-    let found = |tried: &Tried| {
-        let Tried::Opening(opening) = tried else {
-            panic!("a loader is tried with openings");
-        };
-        names(check(opening))
-    };
-    tried.iter().map(found).collect()
-}
-
-fn found_in_modules(check: CheckModule, tried: &[Tried]) -> Vec<Vec<String>> {
-    let found = |tried: &Tried| {
-        let Tried::Module(counts) = tried else {
-            panic!("it is tried with modules");
-        };
-        names(check(counts))
-    };
-    tried.iter().map(found).collect()
-}
-
 /// Campaigns call what was negotiated; this is about what was not.
 #[test]
 fn fallback_policy_finds_a_host_that_answers_for_a_function_that_the_plugin_lacks() {
@@ -468,8 +401,13 @@ fn fallback_policy_finds_a_host_that_answers_for_a_function_that_the_plugin_lack
         steps: vec![crate::common::healthy("sign_v1")],
     };
     let found = |host: &Plain| {
-        let mut bench = Bench::<_, Request>::new(host, Subject::Plugin).expect("it opens");
-        names(bench.judge(&sign, "fallback_policy").expect("it opens"))
+        let mut executor =
+            InProcessExecutor::<_, Request>::new(host, Subject::Plugin).expect("it opens");
+        names(
+            executor
+                .judge(&sign, CheckRef::new(&FallbackPolicy))
+                .expect("it opens"),
+        )
     };
     let sound = Plain::sound_of(&shape_only, &offer);
     assert_eq!(found(&sound), [""; 0]);

@@ -1,10 +1,10 @@
 //! Hosts whom a module with much of something costs too much.
 
 use arbitrary::Unstructured;
+use cc_lb_fuzz::check::Violation;
+use cc_lb_fuzz::fuzz_target::ModuleTarget;
 use cc_lb_fuzz::handshake::HandshakeError;
 use cc_lb_fuzz::host::{Guarded, Host, Loader, PluginHost, PluginSession};
-use cc_lb_fuzz::opening::ModuleTarget;
-use cc_lb_fuzz::oracle::Violation;
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use wasmparser::{Parser, Payload};
 

@@ -1,16 +1,16 @@
 //! Hosts that open what they must not, or not as agreed.
 
 use cc_lb_fuzz::handshake::HandshakeError;
+use cc_lb_fuzz::handshake_case::HandshakeCase;
 use cc_lb_fuzz::host::{
     DispatchOutcome, Host, Loader, Observed, PluginHost, PluginSession, Session,
 };
-use cc_lb_fuzz::opening::Opening;
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use cc_lb_plugin_wire::wire_function::{WireFunction, all_wire_functions};
 use wasm_encoder::{ExportKind, ExportSection, Module, RawSection};
 use wasmparser::{Export, ExternalKind, Parser, Payload};
 
-type Opened<H = PluginHost> = Result<H, HandshakeError>;
+pub type Opened<H = PluginHost> = Result<H, HandshakeError>;
 
 /// A loader that is a function.
 macro_rules! loader {
@@ -31,8 +31,10 @@ macro_rules! loader {
     };
 }
 
+pub(super) use loader;
+
 /// The offer, changed.
-fn changed(offer: &HandshakeOffer, change: impl Fn(&mut HandshakeOffer)) -> HandshakeOffer {
+pub fn changed(offer: &HandshakeOffer, change: impl Fn(&mut HandshakeOffer)) -> HandshakeOffer {
     let mut offer = offer.clone();
     change(&mut offer);
     offer
@@ -103,7 +105,7 @@ loader!(PanicsOnAHandshakeThatIsNoJson, |wasm, offer| {
 });
 
 /// Calls with each section of a module as it is.
-fn each_section(wasm: &[u8], mut each: impl FnMut(&Payload<'_>, RawSection<'_>)) {
+pub fn each_section(wasm: &[u8], mut each: impl FnMut(&Payload<'_>, RawSection<'_>)) {
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload.expect("an opening is a module");
         if let Some((id, range)) = payload.as_section() {
@@ -197,8 +199,8 @@ impl Session for WrongSession {
 }
 
 /// The opening that an index of a seed stands for.
-pub fn nth_opening(seed: u64, index: u64) -> Opening {
+pub fn nth_opening(seed: u64, index: u64) -> HandshakeCase {
     use arbitrary::{Arbitrary as _, Unstructured};
     let entropy = super::entropy::<512>(seed, index);
-    Opening::arbitrary(&mut Unstructured::new(&entropy)).expect("it is made")
+    HandshakeCase::arbitrary(&mut Unstructured::new(&entropy)).expect("it is made")
 }

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use cc_lb_fuzz::handshake::build_offer;
@@ -52,6 +53,12 @@ pub trait Fault {
     /// The session is open; it is the host's first, second, and so on.
     fn opened(&mut self, _sessions: u32) {}
 
+    /// What it shares with the other sessions of its host.
+    fn shares(&mut self, _commons: &Commons) {}
+
+    /// The session closes.
+    fn closes(&mut self, _guest: &mut Guest) {}
+
     /// The version that a request is sealed with.
     fn version(&mut self, function: &str, negotiated: &BTreeMap<String, u32>) -> Option<u32> {
         negotiated.get(function).copied()
@@ -59,6 +66,11 @@ pub trait Fault {
 
     /// What becomes of a request before it is sealed.
     fn request(&mut self, _function: &str, _request: &mut Value) {}
+
+    /// The text of a sealed request.
+    fn input(&mut self, _function: &str, input: String) -> String {
+        input
+    }
 
     /// The call of the guest.
     fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
@@ -101,6 +113,16 @@ pub trait Fault {
         Instead::Fallback(function.fallback)
     }
 }
+
+/// What the sessions of a host share. A sound host has nothing there.
+#[derive(Default)]
+pub struct Shared {
+    pub count: u64,
+    pub kept: BTreeMap<String, Vec<u8>>,
+    pub instance: Option<extism::Plugin>,
+}
+
+pub type Commons = Rc<RefCell<Shared>>;
 
 /// Makes the fault of a session.
 pub type MakesFault = fn() -> Box<dyn Fault>;
@@ -185,6 +207,11 @@ impl Guest {
         self.plugin = None;
     }
 
+    /// Takes another instance for this one.
+    pub fn swap(&mut self, other: &mut Option<extism::Plugin>) {
+        std::mem::swap(&mut self.plugin, other);
+    }
+
     /// The fuel that the last call took.
     pub fn fuel(&self) -> Option<u64> {
         self.plugin.as_ref()?.fuel_consumed()
@@ -197,6 +224,7 @@ pub struct Plain {
     settings: Settings,
     fault: MakesFault,
     sessions: Cell<u32>,
+    commons: Commons,
 }
 
 /// A plugin, compiled with limits, and what it negotiated.
@@ -209,17 +237,28 @@ struct Opened {
 impl Opened {
     fn new(wasm: &[u8], offer: &HandshakeOffer, settings: Settings) -> Self {
         let sound = PluginHost::with_offer(wasm, offer).expect("the plugin opens");
-        let manifest = guard::manifest(wasm).expect("the plugin may be");
+        let negotiated = sound.metadata().negotiated_functions.clone();
+        Self::on_terms(wasm, negotiated, settings).expect("the plugin compiles")
+    }
+
+    fn on_terms(
+        wasm: &[u8],
+        negotiated: BTreeMap<String, u32>,
+        settings: Settings,
+    ) -> Result<Self, HandshakeError> {
+        let instantiate = |reason: String| HandshakeError::Instantiate { reason };
+        let manifest = guard::manifest(wasm).map_err(|error| instantiate(error.to_string()))?;
         let manifest = manifest.with_timeout(Duration::from_millis(settings.wall_ms));
         let builder = extism::PluginBuilder::new(manifest).with_cache_disabled();
         let builder = match settings.fuel {
             Some(fuel) => builder.with_fuel_limit(fuel),
             None => builder,
         };
-        Self {
-            compiled: builder.compile().expect("the plugin compiles"),
-            negotiated: sound.metadata().negotiated_functions.clone(),
-        }
+        let compiled = builder.compile();
+        Ok(Self {
+            compiled: compiled.map_err(|error| instantiate(error.to_string()))?,
+            negotiated,
+        })
     }
 
     fn puppet(settings: Settings) -> Self {
@@ -269,6 +308,7 @@ impl Plain {
             settings,
             fault,
             sessions: Cell::new(0),
+            commons: Commons::default(),
         }
     }
 
@@ -280,7 +320,23 @@ impl Plain {
             settings,
             fault,
             sessions: Cell::new(0),
+            commons: Commons::default(),
         }
+    }
+
+    /// A sound host of a plugin on terms that nobody checked.
+    pub fn on_terms(
+        wasm: &[u8],
+        negotiated: BTreeMap<String, u32>,
+    ) -> Result<Self, HandshakeError> {
+        let settings = Settings::default();
+        Ok(Self {
+            opened: Opened::on_terms(wasm, negotiated, settings)?,
+            settings,
+            fault: || Box::new(Sound),
+            sessions: Cell::new(0),
+            commons: Commons::default(),
+        })
     }
 
     /// The same host without a fault.
@@ -296,6 +352,7 @@ impl Host for Plain {
         let mut fault = (self.fault)();
         self.sessions.set(self.sessions.get() + 1);
         fault.opened(self.sessions.get());
+        fault.shares(&self.commons);
         Ok(PlainSession {
             guest: Guest {
                 compiled: self.opened.compiled.clone(),
@@ -319,6 +376,12 @@ pub struct PlainSession {
     fault: Box<dyn Fault>,
 }
 
+impl Drop for PlainSession {
+    fn drop(&mut self) {
+        self.fault.closes(&mut self.guest);
+    }
+}
+
 impl PlainSession {
     /// The answer's object, without its `_v`.
     fn attempt(
@@ -332,7 +395,7 @@ impl PlainSession {
         let version = self.fault.version(function.name, &self.negotiated);
         self.fault.request(function.name, &mut request);
         request["_v"] = version.into();
-        let input = request.to_string();
+        let input = self.fault.input(function.name, request.to_string());
         call.input = Some(input.clone().into_bytes().into());
         let called = self.fault.call(&mut self.guest, function.name, &input);
         call.fuel = self.guest.fuel();
@@ -363,7 +426,7 @@ impl PlainSession {
 impl Session for PlainSession {
     fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
         let start = Instant::now();
-        let function = const { &Function::of::<F>(F::NAME) };
+        let function = const { &Function::new::<F>(F::NAME) };
         let mut call = Call::default();
         let request = serde_json::to_value(request).map_err(|_| Failure::Answer);
         let response = request

@@ -5,7 +5,7 @@ use cc_lb_plugin_wire::v1::shape::ShapeFn;
 use cc_lb_plugin_wire::v1::sign::SignFn;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
-use crate::common::{Guest, accept, set_output};
+use crate::common::{Guest, accept, escape, set_output};
 
 /// The healthy answer of a function.
 pub fn healthy<F: WireFunction>() -> String {
@@ -125,8 +125,11 @@ pub fn plugin_with_state(texts: &[&str], shape: &str, sign: &str, signer: &str) 
     );
     let mut data = String::new();
     for (place, text) in texts.iter().enumerate() {
-        let text: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
-        data += &format!("(data (i32.const {}) \"{text}\")\n", address(place));
+        data += &format!(
+            "(data (i32.const {}) \"{}\")\n",
+            address(place),
+            escape(text)
+        );
     }
     let function = |name: &str, before: &str, answer: String| {
         format!(

@@ -1,7 +1,7 @@
 //! Plugins that are slow on what no host sends, and those that are slow on what one does.
 
-use cc_lb_fuzz::check::CheckError;
 use cc_lb_fuzz::check_plugin;
+use cc_lb_fuzz::check_plugin::CheckError;
 use cc_lb_fuzz::report::case_text;
 use cc_lb_plugin_wire::v1::build_signer::BuildSignerFn;
 use cc_lb_plugin_wire::wire_function::WireFunction as _;

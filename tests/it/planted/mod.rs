@@ -1,10 +1,10 @@
 //! What a check of some thousand cases makes of plugins with one planted bug each.
 
-use cc_lb_fuzz::campaign::limits;
-use cc_lb_fuzz::check::CheckError;
 use cc_lb_fuzz::check_plugin;
+use cc_lb_fuzz::check_plugin::CheckError;
 use cc_lb_fuzz::finding::Finding;
 use cc_lb_fuzz::host::PluginHost;
+use cc_lb_fuzz::limits::limits;
 use cc_lb_fuzz::report::case_text;
 use cc_lb_fuzz::wire::Request;
 
@@ -137,7 +137,7 @@ fn a_bug_of_a_sequence_of_functions_is_found() {
     // It also breaks later calls: that is the same bug.
     let fault = only(
         &plugins::sequence(),
-        500,
+        800,
         "plugin_fault-sign-trap: unreachable-",
     );
     insta::assert_snapshot!(case_text(&fault.case));
@@ -153,7 +153,7 @@ fn every_kind_of_fault_is_told_by_its_name() {
 
 #[test]
 fn two_functions_that_fail_in_the_same_way_are_two_findings() {
-    let found = findings(&plugins::two_bugs(), 400);
+    let found = findings(&plugins::two_bugs(), 800);
     let keys: Vec<_> = found.iter().map(words).collect();
     let exit_code = [
         "plugin_fault-shape-exit code 7-",

@@ -20,14 +20,14 @@ use super::plugins::{Planted, all};
 const TIME: &str = "60s";
 
 /// What a run tells of a plugin: the keys of its findings, the cases that they were shrunk to, and how many cases ran.
-struct Told {
+struct KnownFindings {
     keys: Vec<String>,
     cases: Vec<String>,
     ran: u64,
     seconds: u64,
 }
 
-fn run(folder: &Path, planted: &Planted) -> Told {
+fn run(folder: &Path, planted: &Planted) -> KnownFindings {
     let name = planted.name.replace(' ', "_");
     let file = folder.join(&name).with_extension("wasm");
     std::fs::write(&file, &planted.wasm).expect("it can be written");
@@ -50,7 +50,7 @@ fn run(folder: &Path, planted: &Planted) -> Told {
     let list = |name: &str| told[name].as_array().expect("a list").iter();
     let findings = list("findings").chain(list("found_limits"));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    Told {
+    KnownFindings {
         keys: findings
             .clone()
             .map(|finding| {

@@ -1,0 +1,414 @@
+//! Extreme cases: the size of a text, a list or an answer, or the number of calls, is a power of
+//! two or a round number, or one more or less. Limits of hosts are at such numbers.
+//!
+//! Bugs in this module look like a size within the bounds of the protocol that no case has.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+
+use arbitrary::Unstructured;
+use cc_lb_plugin_wire::wire_function::FallbackPolicy;
+use serde_json::{Map, Value};
+
+use super::arbitrary_case::CaseGenerator;
+use crate::case::{Case, ONCE, Step};
+use crate::puppet::{Bytes, Op, Program, TrapOp};
+use crate::wire::{Function, Header, HeaderName, HeaderValue, Part, Vocabulary};
+
+/// The sizes of texts and answers, in bytes: from what the puppet can process within its fuel to
+/// what it mostly cannot, up to the largest input that is sent to it.
+const SIZES: [usize; 16] = [
+    1 << 10,
+    1 << 12,
+    10_000,
+    1 << 14,
+    1 << 15,
+    1 << 16,
+    1 << 16,
+    68 << 10,
+    100_000,
+    1 << 17,
+    1 << 17,
+    1 << 18,
+    1 << 18,
+    300_000,
+    1 << 19,
+    1_000_000,
+];
+
+/// A request that is shorter by less than this counts as equally large.
+const SMALL_BYTES: usize = 512;
+
+/// Numbers of items in a list and fields in an object.
+const ITEMS: [usize; 10] = [16, 32, 50, 64, 100, 128, 256, 512, 1000, 1024];
+
+/// Numbers of calls that answer, and of calls that fail, which make an instance unusable.
+const CALLS: [usize; 9] = [16, 64, 100, 256, 1000, 1024, 2048, 4096, 5000];
+const FAILURES: [usize; 6] = [3, 8, 10, 16, 64, 100];
+
+/// Numbers of loops that a call can burn and still answer: half of the fuel, and nearly all of it.
+const BURNT: [u32; 2] = [700_000, 1_150_000];
+
+/// A kind of extreme case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    LargeAnswer,
+    LongList,
+    ManyCalls,
+    LargeRequest,
+    /// Calls that fill memory for a long time before they answer.
+    Fills,
+    /// Calls that time out.
+    Timeouts,
+}
+
+/// The kinds take turns by number, so that the first few cases have all of them.
+const TURNS: [Kind; 7] = [
+    Kind::LargeAnswer,
+    Kind::LargeAnswer,
+    Kind::LongList,
+    Kind::ManyCalls,
+    Kind::ManyCalls,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+];
+
+/// The last kind in each turn, which also takes turns: fills take long, and each timeout takes the
+/// whole wall-clock limit.
+const LAST_TURNS: [Kind; 8] = [
+    Kind::Fills,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+    Kind::LargeRequest,
+    Kind::Timeouts,
+];
+
+impl Kind {
+    /// Returns the kind of the extreme case with this number. Kinds that only a program can cause
+    /// are replaced with a large request if there are no programs.
+    fn of(number: u64, has_programs: bool) -> Self {
+        let each = TURNS.len() as u64 + 1;
+        let (turn, round) = (number % each, number / each);
+        let last = LAST_TURNS[(round % LAST_TURNS.len() as u64) as usize];
+        let kind = TURNS.get(turn as usize).copied().unwrap_or(last);
+        match kind {
+            Self::ManyCalls => kind,
+            _ if has_programs => kind,
+            _ => Self::LargeRequest,
+        }
+    }
+}
+
+/// The number of calls of one function that time out. Hosts may count to three and act at the next
+/// one.
+const TIMEOUTS: usize = 4;
+
+/// Numbers of instructions that fill memory before an answer. They take more time than fuel, up to
+/// half of the time limit.
+const FILLS: [usize; 3] = [128, 256, 512];
+const FILLED_BYTES: u32 = (1 << 20) - 1;
+
+/// Draws one of the sizes, or one more or less.
+fn about(sizes: &[usize], u: &mut Unstructured<'_>) -> arbitrary::Result<usize> {
+    let near = u.int_in_range(0..=2usize)?;
+    Ok(u.choose(sizes)? + near - 1)
+}
+
+fn times(count: usize) -> NonZeroU32 {
+    u32::try_from(count)
+        .ok()
+        .and_then(NonZeroU32::new)
+        .unwrap_or(ONCE)
+}
+
+impl CaseGenerator {
+    /// Returns the extreme case with this number, which determines its kind.
+    ///
+    /// # Errors
+    /// Returns the errors of `arbitrary`.
+    pub(crate) fn extreme<R: Vocabulary>(
+        &self,
+        number: u64,
+        u: &mut Unstructured<'_>,
+    ) -> arbitrary::Result<Case<R>> {
+        let index = *u.choose(&self.functions)?;
+        let steps = match Kind::of(number, self.programs.is_some()) {
+            Kind::LargeAnswer => vec![large_answer(index, u)?],
+            Kind::LongList => vec![self.long_list(u)?],
+            Kind::ManyCalls => self.many_calls(index, u)?,
+            Kind::LargeRequest => vec![self.large_request(index, u)?],
+            Kind::Fills => vec![filling(index, u)?],
+            Kind::Timeouts => self.timeouts(u)?,
+        };
+        Ok(Case { steps })
+    }
+
+    /// Draws a request with one large part, with or without a program.
+    fn large_request<R: Vocabulary>(
+        &self,
+        index: usize,
+        u: &mut Unstructured<'_>,
+    ) -> arbitrary::Result<Step<R>> {
+        let request = with_large_part(R::dry_run(index), u)?;
+        let step = Step::without_program(request);
+        if self.programs.is_none() || u.arbitrary()? {
+            return Ok(step);
+        }
+        // Put the program into a part other than the large one.
+        let all = length(step.request.clone());
+        let first: u8 = u.int_in_range(0..=7)?;
+        let with_program = (first..first + 8).map(|index| {
+            let ops = [Op::In(index), Op::LogCall, Op::EmitHealthy];
+            step_with_program(step.request.clone(), ops)
+        });
+        let mut large =
+            with_program.filter(|step| length(step.request_with_program()) + SMALL_BYTES > all);
+        Ok(large.next().unwrap_or(step))
+    }
+
+    /// Draws a valid answer with a list of many items, of a function whose response may have one.
+    fn long_list<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
+        let items = about(&ITEMS, u)?;
+        let from = u.choose_index(self.functions.len())?;
+        let indices = self.functions.iter().cycle().skip(from);
+        for index in indices.take(self.functions.len()) {
+            if let Some(answer) = Program::answer_with(function::<R>(*index), items, u)? {
+                let answer = Op::Emit(Bytes(answer.into_bytes()));
+                return Ok(step_with_program(R::dry_run(*index), [answer]));
+            }
+        }
+        Ok(Step::healthy(self.functions[from]))
+    }
+
+    /// Draws calls that time out: several in a row of one function that must fail the request, all
+    /// but the first of which leave the instance half-way, and one of each other function that must
+    /// not answer. A healthy call of each function follows.
+    fn timeouts<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Vec<Step<R>>> {
+        let policy = |index: usize| function::<R>(index).fallback;
+        let of = |is_of: fn(FallbackPolicy) -> bool| -> Vec<usize> {
+            let indices = self.functions.iter().copied();
+            indices.filter(|index| is_of(policy(*index))).collect()
+        };
+        let failing = of(|policy| matches!(policy, FallbackPolicy::FailRequest));
+        let indices = if failing.is_empty() {
+            &self.functions[..]
+        } else {
+            &failing[..]
+        };
+        let index = *u.choose(indices)?;
+        let counted = || step_with_program(R::dry_run(index), [Op::LogCall, Op::EmitHealthy]);
+        let held = |index: usize| step_with_program(R::dry_run(index), [Op::Hold, Op::Stall]);
+        let more = Step {
+            times: times(TIMEOUTS - 1),
+            ..held(index)
+        };
+        // A retry can only be counted on an instance that is not half-way.
+        let first = step_with_program(R::dry_run(index), [Op::LogCall, Op::Stall]);
+        let mut steps = vec![counted(), first, more, counted()];
+        let mut names = BTreeSet::from([function::<R>(index).name]);
+        let silent = of(|policy| {
+            matches!(
+                policy,
+                FallbackPolicy::FailRequest | FallbackPolicy::SilentSkip
+            )
+        });
+        let others = silent
+            .into_iter()
+            .filter(|index| names.insert(function::<R>(*index).name));
+        steps.extend(others.map(held));
+        steps.extend(self.functions.iter().map(|index| Step::healthy(*index)));
+        Ok(steps)
+    }
+
+    /// Draws one call repeated many times, followed by calls of this and another function, one of
+    /// which may take most of the fuel.
+    fn many_calls<R: Vocabulary>(
+        &self,
+        index: usize,
+        u: &mut Unstructured<'_>,
+    ) -> arbitrary::Result<Vec<Step<R>>> {
+        let healthy = Step::healthy(index);
+        let again = match u.int_in_range(0..=7)? {
+            _ if self.programs.is_none() => healthy.clone(),
+            0..=2 => healthy.clone(),
+            3 => step_with_program(R::dry_run(index), [Op::LogCall, Op::EmitHealthy]),
+            4 => step_with_program(R::dry_run(index), [Op::Trap(*u.choose(&TrapOp::ALL)?)]),
+            5 => step_with_program(R::dry_run(index), [Op::SetError("unsupported".into())]),
+            6 => step_with_program(R::dry_run(index), [Op::Return(*u.choose(&[1, -1])?)]),
+            _ => step_with_program(R::dry_run(index), [Op::Emit("x".into())]),
+        };
+        let fails = again.program.as_ref().is_some_and(|program| {
+            let healthily = |op: &Op| matches!(op, Op::LogCall | Op::EmitHealthy);
+            !program.0.iter().all(healthily)
+        });
+        let counts = if fails { &FAILURES[..] } else { &CALLS[..] };
+        let again = Step {
+            times: times(about(counts, u)?),
+            ..again
+        };
+        let other = Step::healthy(*u.choose(&self.functions)?);
+        let behind = if self.programs.is_some() && u.ratio(1, 3)? {
+            step_with_program(
+                R::dry_run(index),
+                [Op::Burn(*u.choose(&BURNT)?), Op::EmitHealthy],
+            )
+        } else {
+            healthy
+        };
+        Ok(vec![again, behind, other])
+    }
+}
+
+fn step_with_program<R: Vocabulary>(request: R, ops: impl Into<Vec<Op>>) -> Step<R> {
+    Step {
+        program: Some(Program(ops.into())),
+        ..Step::without_program(request)
+    }
+}
+
+/// Returns the length of a request as JSON, in bytes.
+fn length<R: Vocabulary>(request: R) -> usize {
+    request.to_json().map_or(0, |json| json.to_string().len())
+}
+
+fn function<R: Vocabulary>(index: usize) -> &'static Function {
+    &R::functions()[index]
+}
+
+/// Draws a healthy answer after an amount of memory is filled.
+fn filling<R: Vocabulary>(index: usize, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
+    let fills = vec![Op::Fill(FILLED_BYTES); *u.choose(&FILLS)?];
+    let ops = [fills, vec![Op::EmitHealthy]].concat();
+    Ok(step_with_program(R::dry_run(index), ops))
+}
+
+/// Draws a large healthy answer: with a long text in it, or white space before it.
+fn large_answer<R: Vocabulary>(
+    index: usize,
+    u: &mut Unstructured<'_>,
+) -> arbitrary::Result<Step<R>> {
+    let size = about(&SIZES, u)?;
+    let around = Program::around_a_string(function::<R>(index));
+    let ops = match around {
+        Some((before, behind)) if u.ratio(3, 4)? => {
+            let times = size.saturating_sub(before.len() + behind.len()) as u32;
+            vec![
+                Op::Emit(before.into()),
+                Op::Repeat { byte: b'a', times },
+                Op::Emit(behind.into()),
+            ]
+        }
+        _ => vec![
+            Op::Repeat {
+                byte: b' ',
+                times: size as u32,
+            },
+            Op::EmitHealthy,
+        ],
+    };
+    Ok(step_with_program(R::dry_run(index), ops))
+}
+
+/// Draws the request with one of its parts large.
+fn with_large_part<R: Vocabulary>(
+    mut request: R,
+    u: &mut Unstructured<'_>,
+) -> arbitrary::Result<R> {
+    let mut all = 0;
+    request.parts(&mut |_| all += 1);
+    if all == 0 {
+        request.carry("a".repeat(about(&SIZES, u)?));
+        return Ok(request);
+    }
+    // Most limits are on bodies.
+    let mut bodies = Vec::new();
+    let mut index = 0;
+    request.parts(&mut |part| {
+        if matches!(part, Part::Body(_)) {
+            bodies.push(index);
+        }
+        index += 1;
+    });
+    let chosen = if bodies.is_empty() || u.ratio(2, 3)? {
+        u.choose_index(all)?
+    } else {
+        *u.choose(&bodies)?
+    };
+    let (mut at, mut done) = (0, Ok(()));
+    request.parts(&mut |part| {
+        if at == chosen {
+            done = enlarge(part, u);
+        }
+        at += 1;
+    });
+    done.map(|()| request)
+}
+
+fn enlarge(part: Part<'_>, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
+    match part {
+        Part::Text(text) => *text = "a".repeat(about(&SIZES, u)?),
+        Part::Body(body) => {
+            let size = about(&SIZES, u)?;
+            // A multiple of four, as in base64, or not.
+            let size = if u.arbitrary()? { size & !3 } else { size };
+            *body = "eHh4".chars().cycle().take(size).collect();
+        }
+        Part::Headers(headers) => {
+            let header = |index: usize| Header {
+                name: HeaderName(format!("x-{index}")),
+                value_base64: HeaderValue("eA==".to_owned()),
+            };
+            *headers = (0..about(&ITEMS, u)?).map(header).collect();
+        }
+        Part::Items(items) => items.repeat(about(&ITEMS, u)?)?,
+        Part::Json(json) => *json = large_json(u)?,
+        Part::Object(object) => *object = large_object(u)?,
+    }
+    Ok(())
+}
+
+fn large_json(u: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
+    Ok(match u.int_in_range(0..=3)? {
+        0 => Value::from("a".repeat(about(&SIZES, u)?)),
+        1 => Value::from(vec![0; about(&ITEMS, u)?]),
+        2 => {
+            let depth = u.choose(&[16usize, 32, 64, 100, 120])?;
+            (0..*depth).fold(Value::from(0), |inner, _| Value::from(vec![inner]))
+        }
+        _ => Value::Object(large_object(u)?),
+    })
+}
+
+fn large_object(u: &mut Unstructured<'_>) -> arbitrary::Result<Map<String, Value>> {
+    if u.ratio(1, 3)? {
+        let key = "k".repeat(about(&SIZES, u)?);
+        return Ok([(key, Value::from(0))].into_iter().collect());
+    }
+    let fields = (0..about(&ITEMS, u)?).map(|index| (format!("k{index}"), Value::from(index)));
+    Ok(fields.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kinds_of_extreme_cases_take_the_turns_that_they_always_took() {
+        for number in 0..200 {
+            for has_programs in [false, true] {
+                let expected = match number % 8 {
+                    7 if has_programs && number % 64 == 63 => Kind::Timeouts,
+                    7 if has_programs && number % 64 == 7 => Kind::Fills,
+                    0 | 1 if has_programs => Kind::LargeAnswer,
+                    2 if has_programs => Kind::LongList,
+                    3 | 4 => Kind::ManyCalls,
+                    _ => Kind::LargeRequest,
+                };
+                assert_eq!(Kind::of(number, has_programs), expected, "{number}");
+            }
+        }
+    }
+}
