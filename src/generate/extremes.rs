@@ -8,39 +8,20 @@ use std::num::NonZeroU32;
 
 use arbitrary::Unstructured;
 use cc_lb_plugin_wire::wire_function::FallbackPolicy;
-use serde_json::{Map, Value};
 
 use super::arbitrary_case::CaseGenerator;
+use super::large_requests::{
+    ITEMS, MOST_ITEMS, SIZES, about, full, length, with_large_part, with_largest_body,
+};
 use crate::case::{Case, ONCE, Step};
 use crate::puppet::{Bytes, Op, Program, TrapOp};
-use crate::wire::{Function, Header, HeaderName, HeaderValue, Part, Vocabulary};
-
-/// The sizes of texts and answers, in bytes: from what the puppet can process within its fuel to
-/// what it mostly cannot, up to the largest input that is sent to it.
-const SIZES: [usize; 16] = [
-    1 << 10,
-    1 << 12,
-    10_000,
-    1 << 14,
-    1 << 15,
-    1 << 16,
-    1 << 16,
-    68 << 10,
-    100_000,
-    1 << 17,
-    1 << 17,
-    1 << 18,
-    1 << 18,
-    300_000,
-    1 << 19,
-    1_000_000,
-];
+use crate::wire::{Function, Vocabulary};
 
 /// A request that is shorter by less than this counts as equally large.
 const SMALL_BYTES: usize = 512;
 
-/// Numbers of items in a list and fields in an object.
-const ITEMS: [usize; 10] = [16, 32, 50, 64, 100, 128, 256, 512, 1000, 1024];
+/// More calls than any usual limit.
+const MOST_CALLS: usize = 5001;
 
 /// Numbers of calls that answer, and of calls that fail, which make an instance unusable.
 const CALLS: [usize; 9] = [16, 64, 100, 256, 1000, 1024, 2048, 4096, 5000];
@@ -52,6 +33,17 @@ const BURNT: [u32; 2] = [700_000, 1_150_000];
 /// A kind of extreme case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
+    /// A request with the most items in each list and each object, of the function with this place
+    /// in the plan. With one such case of each function first, a limit on the length of a list is
+    /// found by every seed.
+    FullRequest(usize),
+    /// A request with the largest body, of the function with this place in the plan.
+    LargestBody(usize),
+    /// An answer with the most items in a list, of the first function from this place on that may
+    /// have one.
+    FullAnswer(usize),
+    /// The most calls.
+    MostCalls,
     LargeAnswer,
     LongList,
     ManyCalls,
@@ -87,9 +79,24 @@ const LAST_TURNS: [Kind; 8] = [
 ];
 
 impl Kind {
-    /// Returns the kind of the extreme case with this number. Kinds that only a program can cause
-    /// are replaced with a large request if there are no programs.
-    fn of(number: u64, has_programs: bool) -> Self {
+    /// Returns the kind of the extreme case with this number: first the largest of each kind, then
+    /// kinds in turns. Kinds that only a program can cause are replaced with a large request if
+    /// there are no programs.
+    fn of(number: u64, functions: usize, has_programs: bool) -> Self {
+        let first = (0..functions).flat_map(|place| {
+            let full = [Self::FullRequest(place), Self::LargestBody(place)];
+            let answer = has_programs.then_some(Self::FullAnswer(place));
+            full.into_iter().chain(answer)
+        });
+        let mut first = std::iter::once(Self::MostCalls).chain(first);
+        let count = first.clone().count() as u64;
+        match number.checked_sub(count) {
+            Some(number) => Self::in_turns(number, has_programs),
+            None => first.nth(number as usize).unwrap_or(Self::ManyCalls),
+        }
+    }
+
+    fn in_turns(number: u64, has_programs: bool) -> Self {
         let each = TURNS.len() as u64 + 1;
         let (turn, round) = (number % each, number / each);
         let last = LAST_TURNS[(round % LAST_TURNS.len() as u64) as usize];
@@ -111,12 +118,6 @@ const TIMEOUTS: usize = 4;
 const FILLS: [usize; 3] = [128, 256, 512];
 const FILLED_BYTES: u32 = (1 << 20) - 1;
 
-/// Draws one of the sizes, or one more or less.
-fn about(sizes: &[usize], u: &mut Unstructured<'_>) -> arbitrary::Result<usize> {
-    let near = u.int_in_range(0..=2usize)?;
-    Ok(u.choose(sizes)? + near - 1)
-}
-
 fn times(count: usize) -> NonZeroU32 {
     u32::try_from(count)
         .ok()
@@ -135,44 +136,68 @@ impl CaseGenerator {
         u: &mut Unstructured<'_>,
     ) -> arbitrary::Result<Case<R>> {
         let index = *u.choose(&self.functions)?;
-        let steps = match Kind::of(number, self.programs.is_some()) {
+        let kind = Kind::of(number, self.functions.len(), self.programs.is_some());
+        let steps = match kind {
+            Kind::FullRequest(place) => vec![Step::without_program(full(R::dry_run(
+                self.functions[place],
+            ))?)],
+            Kind::LargestBody(place) => vec![Step::without_program(with_largest_body(R::dry_run(
+                self.functions[place],
+            )))],
+            Kind::FullAnswer(place) => vec![self.long_list(place, MOST_ITEMS, u)?],
+            Kind::MostCalls => self.most_calls(),
             Kind::LargeAnswer => vec![large_answer(index, u)?],
-            Kind::LongList => vec![self.long_list(u)?],
+            Kind::LongList => {
+                let items = about(&ITEMS, u)?;
+                let from = u.choose_index(self.functions.len())?;
+                vec![self.long_list(from, items, u)?]
+            }
             Kind::ManyCalls => self.many_calls(index, u)?,
-            Kind::LargeRequest => vec![self.large_request(index, u)?],
+            Kind::LargeRequest => self.large_request(index, u)?,
             Kind::Fills => vec![filling(index, u)?],
             Kind::Timeouts => self.timeouts(u)?,
         };
         Ok(Case { steps })
     }
 
-    /// Draws a request with one large part, with or without a program.
+    /// Draws a request with one large part, alone or with two programs in turn, of which only the
+    /// first one answers: a host must not take the second request for the first.
     fn large_request<R: Vocabulary>(
         &self,
         index: usize,
         u: &mut Unstructured<'_>,
-    ) -> arbitrary::Result<Step<R>> {
+    ) -> arbitrary::Result<Vec<Step<R>>> {
         let request = with_large_part(R::dry_run(index), u)?;
         let step = Step::without_program(request);
         if self.programs.is_none() || u.arbitrary()? {
-            return Ok(step);
+            return Ok(vec![step]);
         }
         // Put the program into a part other than the large one.
         let all = length(step.request.clone());
         let first: u8 = u.int_in_range(0..=7)?;
-        let with_program = (first..first + 8).map(|index| {
-            let ops = [Op::In(index), Op::LogCall, Op::EmitHealthy];
-            step_with_program(step.request.clone(), ops)
-        });
-        let mut large =
-            with_program.filter(|step| length(step.request_with_program()) + SMALL_BYTES > all);
-        Ok(large.next().unwrap_or(step))
+        let with_program = |part: u8, end: Op| {
+            step_with_program(step.request.clone(), [Op::In(part), Op::LogCall, end])
+        };
+        let is_large = |part: &u8| {
+            let step = with_program(*part, Op::EmitHealthy);
+            length(step.request_with_program()) + SMALL_BYTES > all
+        };
+        Ok(match (first..first + 8).find(is_large) {
+            Some(part) => [Op::EmitHealthy, Op::Emit("x".into())]
+                .map(|end| with_program(part, end))
+                .into(),
+            None => vec![step],
+        })
     }
 
-    /// Draws a valid answer with a list of many items, of a function whose response may have one.
-    fn long_list<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Step<R>> {
-        let items = about(&ITEMS, u)?;
-        let from = u.choose_index(self.functions.len())?;
+    /// Draws a valid answer with a list of this many items, of the first function from this place
+    /// in the plan on whose response may have one.
+    fn long_list<R: Vocabulary>(
+        &self,
+        from: usize,
+        items: usize,
+        u: &mut Unstructured<'_>,
+    ) -> arbitrary::Result<Step<R>> {
         let indices = self.functions.iter().cycle().skip(from);
         for index in indices.take(self.functions.len()) {
             if let Some(answer) = Program::answer_with(function::<R>(*index), items, u)? {
@@ -181,6 +206,20 @@ impl CaseGenerator {
             }
         }
         Ok(Step::healthy(self.functions[from]))
+    }
+
+    /// Returns more healthy calls of one function than any usual limit, and one of each function.
+    fn most_calls<R: Vocabulary>(&self) -> Vec<Step<R>> {
+        let healthy = self.functions.iter().map(|index| Step::healthy(*index));
+        let mut steps: Vec<Step<R>> = healthy.collect();
+        if let Some(first) = steps.first().cloned() {
+            let most = Step {
+                times: times(MOST_CALLS),
+                ..first
+            };
+            steps.insert(0, most);
+        }
+        steps
     }
 
     /// Draws calls that time out: several in a row of one function that must fail the request, all
@@ -269,11 +308,6 @@ fn step_with_program<R: Vocabulary>(request: R, ops: impl Into<Vec<Op>>) -> Step
     }
 }
 
-/// Returns the length of a request as JSON, in bytes.
-fn length<R: Vocabulary>(request: R) -> usize {
-    request.to_json().map_or(0, |json| json.to_string().len())
-}
-
 fn function<R: Vocabulary>(index: usize) -> &'static Function {
     &R::functions()[index]
 }
@@ -312,88 +346,26 @@ fn large_answer<R: Vocabulary>(
     Ok(step_with_program(R::dry_run(index), ops))
 }
 
-/// Draws the request with one of its parts large.
-fn with_large_part<R: Vocabulary>(
-    mut request: R,
-    u: &mut Unstructured<'_>,
-) -> arbitrary::Result<R> {
-    let mut all = 0;
-    request.parts(&mut |_| all += 1);
-    if all == 0 {
-        request.carry("a".repeat(about(&SIZES, u)?));
-        return Ok(request);
-    }
-    // Most limits are on bodies.
-    let mut bodies = Vec::new();
-    let mut index = 0;
-    request.parts(&mut |part| {
-        if matches!(part, Part::Body(_)) {
-            bodies.push(index);
-        }
-        index += 1;
-    });
-    let chosen = if bodies.is_empty() || u.ratio(2, 3)? {
-        u.choose_index(all)?
-    } else {
-        *u.choose(&bodies)?
-    };
-    let (mut at, mut done) = (0, Ok(()));
-    request.parts(&mut |part| {
-        if at == chosen {
-            done = enlarge(part, u);
-        }
-        at += 1;
-    });
-    done.map(|()| request)
-}
-
-fn enlarge(part: Part<'_>, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
-    match part {
-        Part::Text(text) => *text = "a".repeat(about(&SIZES, u)?),
-        Part::Body(body) => {
-            let size = about(&SIZES, u)?;
-            // A multiple of four, as in base64, or not.
-            let size = if u.arbitrary()? { size & !3 } else { size };
-            *body = "eHh4".chars().cycle().take(size).collect();
-        }
-        Part::Headers(headers) => {
-            let header = |index: usize| Header {
-                name: HeaderName(format!("x-{index}")),
-                value_base64: HeaderValue("eA==".to_owned()),
-            };
-            *headers = (0..about(&ITEMS, u)?).map(header).collect();
-        }
-        Part::Items(items) => items.repeat(about(&ITEMS, u)?)?,
-        Part::Json(json) => *json = large_json(u)?,
-        Part::Object(object) => *object = large_object(u)?,
-    }
-    Ok(())
-}
-
-fn large_json(u: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
-    Ok(match u.int_in_range(0..=3)? {
-        0 => Value::from("a".repeat(about(&SIZES, u)?)),
-        1 => Value::from(vec![0; about(&ITEMS, u)?]),
-        2 => {
-            let depth = u.choose(&[16usize, 32, 64, 100, 120])?;
-            (0..*depth).fold(Value::from(0), |inner, _| Value::from(vec![inner]))
-        }
-        _ => Value::Object(large_object(u)?),
-    })
-}
-
-fn large_object(u: &mut Unstructured<'_>) -> arbitrary::Result<Map<String, Value>> {
-    if u.ratio(1, 3)? {
-        let key = "k".repeat(about(&SIZES, u)?);
-        return Ok([(key, Value::from(0))].into_iter().collect());
-    }
-    let fields = (0..about(&ITEMS, u)?).map(|index| (format!("k{index}"), Value::from(index)));
-    Ok(fields.collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_largest_of_each_kind_comes_first() {
+        let kinds: Vec<_> = (0..7).map(|number| Kind::of(number, 2, true)).collect();
+        let expected = [
+            Kind::MostCalls,
+            Kind::FullRequest(0),
+            Kind::LargestBody(0),
+            Kind::FullAnswer(0),
+            Kind::FullRequest(1),
+            Kind::LargestBody(1),
+            Kind::FullAnswer(1),
+        ];
+        assert_eq!(kinds, expected);
+        assert_eq!(Kind::of(7, 2, true), Kind::in_turns(0, true));
+        assert_eq!(Kind::of(5, 2, false), Kind::in_turns(0, false));
+    }
 
     #[test]
     fn the_kinds_of_extreme_cases_take_the_turns_that_they_always_took() {
@@ -407,7 +379,7 @@ mod tests {
                     3 | 4 => Kind::ManyCalls,
                     _ => Kind::LargeRequest,
                 };
-                assert_eq!(Kind::of(number, has_programs), expected, "{number}");
+                assert_eq!(Kind::in_turns(number, has_programs), expected, "{number}");
             }
         }
     }

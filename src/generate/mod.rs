@@ -11,6 +11,7 @@ mod cases;
 mod dictionary;
 mod extremes;
 pub(crate) mod growing_fields;
+mod large_requests;
 pub(crate) mod learned_values;
 mod list_items;
 mod malformed_json;
