@@ -52,7 +52,7 @@ pub struct RunArgs {
     /// Fuzz only this function, such as shape, or one version of it, such as shape_v2; repeatable
     #[arg(long = "function", value_name = "FUNCTION")]
     functions: Vec<String>,
-    /// Run only this phase; repeatable [default: all but extremes for a plugin; seeds, random and extremes for the host]
+    /// Run only this phase; repeatable [default: all but answers and extremes for a plugin; seeds, answers, random and extremes for the host]
     #[arg(long = "phase", value_name = "PHASE", value_enum)]
     phases: Vec<Phase>,
     /// Run the cases in this folder first, in addition to those in the artifacts folder; repeatable

@@ -47,6 +47,24 @@ const AROUND: [&str; 13] = [
     "null",
 ];
 
+/// JSON texts to fill a value with; the first one that it can be is taken. A state can be anything,
+/// so it is an object.
+const FILLED: [&str; 5] = [
+    r#"{"expires_at":1767225600,"scopes":["a"],"token":"a/b"}"#,
+    r#"[{"name":"x-a","value_base64":"Pz8/Pj4+eA=="}]"#,
+    r#"[{"decision":"accept","reason":"a/b","upstream_id":"a"}]"#,
+    r#"["a"]"#,
+    "[1]",
+];
+
+/// JSON texts for the text of a field with this name, and for any other: a body with all that is
+/// special in base64.
+const TEXTS: [(&str, &str); 2] = [
+    ("method", "\"POST\""),
+    ("url", "\"https://api.anthropic.com/v1/messages\""),
+];
+const BASE64: &str = "\"Pz8/Pj4+eA==\"";
+
 /// Returns the response with the version `1` as its first field.
 fn with_version(mut response: Value) -> Json {
     // Sorted, because the order depends on the features of `serde_json` in the build.
@@ -64,6 +82,55 @@ fn sound(function: &Function) -> Json {
     with_version(function.dry_run_response().unwrap_or_default())
 }
 
+/// Returns these fields of an answer with the value of one replaced, if the result is still a valid
+/// response.
+fn with_value(
+    function: &Function,
+    fields: &[(String, Json)],
+    index: usize,
+    value: Json,
+) -> Option<Vec<(String, Json)>> {
+    let mut fields = fields.to_vec();
+    fields.get_mut(index)?.1 = value;
+    let answer = Json::Object(fields);
+    let mut object: serde_json::Map<String, Value> = serde_json::from_str(&answer.write()).ok()?;
+    object.remove(VERSION_KEY);
+    function.decode(object).ok()?;
+    match answer {
+        Json::Object(fields) => Some(fields),
+        _ => None,
+    }
+}
+
+/// Returns the function's dry-run response in which lists are not empty and optional values are
+/// set, as far as it is still a valid response.
+pub(super) fn filled(function: &Function) -> Json {
+    let mut fields = match sound(function) {
+        Json::Object(fields) => fields,
+        other => return other,
+    };
+    for index in 1..fields.len() {
+        let (key, value) = &fields[index];
+        let of_key = TEXTS.iter().find(|(of, _)| Json::key(of) == *key);
+        let text = of_key.map_or(BASE64, |(_, text)| *text);
+        // A text that is there stays.
+        let is_empty = matches!(&value.write()[..], "null" | "\"\"");
+        let text = is_empty.then_some(text);
+        let values = FILLED.into_iter().chain(text);
+        let values: Vec<Value> = values
+            .filter_map(|value| serde_json::from_str(value).ok())
+            .collect();
+        let filled = values.into_iter().find_map(|mut value| {
+            value.sort_all_objects();
+            with_value(function, &fields, index, Json::from_value(&value))
+        });
+        if let Some(filled) = filled {
+            fields = filled;
+        }
+    }
+    Json::Object(fields)
+}
+
 /// Returns the dry-run response with each of its values in turn replaced with this text, as far as
 /// the result is still a valid response.
 fn with_each<'f>(function: &'f Function, value: &'f str) -> impl Iterator<Item = String> + 'f {
@@ -72,13 +139,8 @@ fn with_each<'f>(function: &'f Function, value: &'f str) -> impl Iterator<Item =
         _ => Vec::new(),
     };
     (1..fields.len()).filter_map(move |index| {
-        let mut fields = fields.clone();
-        fields[index].1 = Json::Text(value.to_owned());
-        let text = Json::Object(fields).write();
-        let mut object: serde_json::Map<String, Value> = serde_json::from_str(&text).ok()?;
-        object.remove(VERSION_KEY);
-        function.decode(object).ok()?;
-        Some(text)
+        let fields = with_value(function, &fields, index, Json::Text(value.to_owned()))?;
+        Some(Json::Object(fields).write())
     })
 }
 

@@ -8,6 +8,7 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
 
+use super::answer_changes::ChangedAnswers;
 use super::boundaries::BoundaryCases;
 use super::learned_values::FunctionSamples;
 use super::phase::Phase;
@@ -76,6 +77,7 @@ impl<R: Vocabulary> Soak<R> {
 pub struct Cases<R> {
     plan: Plan,
     boundaries: BoundaryCases,
+    answers: ChangedAnswers,
     /// The soaks.
     soaks: Vec<Soak<R>>,
     /// The slot of each case.
@@ -105,6 +107,12 @@ impl<R: Vocabulary> Cases<R> {
         } else {
             BoundaryCases::default()
         };
+        // Only the puppet gives the answers of a program.
+        let answers = if has(Phase::Answers) && plan.generator.programs.is_some() {
+            ChangedAnswers::new::<R>(&plan.generator.functions)
+        } else {
+            ChangedAnswers::default()
+        };
         let soaks = if has(Phase::Soak) {
             soaks(&learned, &boundaries)
         } else {
@@ -123,9 +131,11 @@ impl<R: Vocabulary> Cases<R> {
                 seeds: seeds as u64,
                 soaks: soaks.len() as u64,
                 boundaries: boundaries.len() as u64,
+                answers: answers.len() as u64,
             },
             soaks,
             boundaries,
+            answers,
         }
     }
 
@@ -170,6 +180,7 @@ impl<R: Vocabulary> Cases<R> {
             Slot::Seed(seed) => Some(healthy(seed)),
             Slot::Soak(soak) => Some(self.soaks[soak].case()),
             Slot::Boundary(boundary) => self.boundaries.nth(boundary),
+            Slot::Answer(answer) => self.answers.nth(answer),
             Slot::Random => {
                 rng.fill_bytes(&mut entropy);
                 generator.case(&mut Unstructured::new(&entropy)).ok()

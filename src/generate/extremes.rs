@@ -13,6 +13,7 @@ use super::arbitrary_case::CaseGenerator;
 use super::large_requests::{
     ITEMS, MOST_ITEMS, SIZES, about, full, length, with_large_part, with_largest_body,
 };
+use super::programs::step_with_program;
 use crate::case::{Case, ONCE, Step};
 use crate::puppet::{Bytes, Op, Program, TrapOp};
 use crate::wire::{Function, Vocabulary};
@@ -298,13 +299,6 @@ impl CaseGenerator {
             healthy
         };
         Ok(vec![again, behind, other])
-    }
-}
-
-fn step_with_program<R: Vocabulary>(request: R, ops: impl Into<Vec<Op>>) -> Step<R> {
-    Step {
-        program: Some(Program(ops.into())),
-        ..Step::without_program(request)
     }
 }
 

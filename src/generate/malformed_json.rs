@@ -133,7 +133,7 @@ impl Json {
     }
 
     /// Returns the number of values, itself and nested ones included.
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         1 + match self {
             Self::Object(fields) => fields.iter().map(|(_, value)| value.size()).sum(),
             Self::List(items) => items.iter().map(Self::size).sum::<usize>(),
@@ -143,7 +143,7 @@ impl Json {
 
     /// Returns the value at this index, counted as in [`Json::size`]. If there is none, `place` is
     /// reduced by the number of values.
-    fn nth(&mut self, index: &mut usize) -> Option<&mut Self> {
+    pub(super) fn nth(&mut self, index: &mut usize) -> Option<&mut Self> {
         if *index == 0 {
             return Some(self);
         }
@@ -278,30 +278,49 @@ fn corrupt_items(items: &mut Vec<Json>, u: &mut Unstructured<'_>) -> arbitrary::
     Ok(())
 }
 
+/// Other spellings of a key, all without quotes. A decoder must not confuse them with it.
+pub(super) const OTHER_KEYS: [fn(&str) -> String; 5] = [
+    |key| key.to_ascii_uppercase(),
+    |key| key.replace('_', "-"),
+    camel_case,
+    |key| format!("{key} "),
+    // The same key, escaped.
+    |key| {
+        let mut escaped = key.chars();
+        let first = escaped.next().map(|c| format!("\\u{:04x}", u32::from(c)));
+        first.unwrap_or_default() + escaped.as_str()
+    },
+];
+
+fn camel_case(key: &str) -> String {
+    let mut parts = key.split('_');
+    let mut camel = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let mut chars = part.chars();
+        camel.extend(chars.next().map(|c| c.to_ascii_uppercase()));
+        camel += chars.as_str();
+    }
+    camel
+}
+
+/// Texts similar to one in a string, all without quotes.
+pub(super) const OTHER_TEXTS: [fn(&str) -> String; 8] = [
+    |text| text.to_ascii_uppercase(),
+    |text| format!(" {text} "),
+    |text| format!("{text}\\r\\n"),
+    |text| format!("{text}\\u0000{text}"),
+    |text| format!("\\ufeff{text}\\u00e9"),
+    |text| format!("{text}="),
+    |text| text.replace('/', "\\/"),
+    |text| text.replace(['=', '+'], "-"),
+];
+
 /// Returns another spelling of a key, which a decoder must not confuse with it.
 fn other_key(key: &str, u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     let inner = key.trim_matches('"');
-    let other = match u.int_in_range(0..=5)? {
-        0 => inner.to_ascii_uppercase(),
-        1 => inner.replace('_', "-"),
-        2 => {
-            let mut parts = inner.split('_');
-            let mut camel = parts.next().unwrap_or_default().to_owned();
-            for part in parts {
-                let mut chars = part.chars();
-                camel.extend(chars.next().map(|c| c.to_ascii_uppercase()));
-                camel += chars.as_str();
-            }
-            camel
-        }
-        3 => format!("{inner} "),
-        // The same key, escaped.
-        4 => {
-            let mut escaped = inner.chars();
-            let first = escaped.next().map(|c| format!("\\u{:04x}", u32::from(c)));
-            first.unwrap_or_default() + escaped.as_str()
-        }
-        _ => {
+    let other = match OTHER_KEYS.get(u.int_in_range(0..=OTHER_KEYS.len())?) {
+        Some(other) => other(inner),
+        None => {
             let mut longer = inner.to_owned();
             let more: char = u.arbitrary()?;
             longer.extend(more.escape_default().filter(|c| c.is_alphanumeric()));
@@ -321,16 +340,9 @@ fn other_text(text: &str, u: &mut Unstructured<'_>) -> arbitrary::Result<String>
             _ => format!("{text}0"),
         });
     };
-    let inner = match u.int_in_range(0..=8)? {
-        0 => inner.to_ascii_uppercase(),
-        1 => format!(" {inner} "),
-        2 => format!("{inner}\\r\\n"),
-        3 => format!("{inner}\\u0000{inner}"),
-        4 => format!("\\ufeff{inner}\\u00e9"),
-        5 => format!("{inner}="),
-        6 => inner.replace('/', "\\/"),
-        7 => inner.replace(['=', '+'], "-"),
-        _ => {
+    let inner = match OTHER_TEXTS.get(u.int_in_range(0..=OTHER_TEXTS.len())?) {
+        Some(other) => other(inner),
+        None => {
             let count = *u.choose(&COUNTS)?;
             "a".repeat(count)
         }

@@ -14,6 +14,8 @@ pub enum Phase {
     Soak,
     /// The dry-run request of each function with one field changed or growing at a time, then two
     Boundaries,
+    /// The healthy answer of each function with one change at a time; for hosts
+    Answers,
     /// Arbitrary requests, a few per case
     Random,
     /// Sequences of many calls of several functions
@@ -24,16 +26,17 @@ pub enum Phase {
 
 impl Phase {
     /// All phases. Healthy calls come first, then the others in turns: see `schedule.rs`.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Seeds,
         Self::Soak,
         Self::Boundaries,
+        Self::Answers,
         Self::Random,
         Self::Stateful,
         Self::Extremes,
     ];
 
-    /// The phases for a plugin. Boundaries grow step by step to sizes that are extremes for a host.
+    /// The phases for a plugin, which gives its own answers. Boundaries grow step by step to sizes that are extremes for a host.
     pub const OF_PLUGINS: [Self; 5] = [
         Self::Seeds,
         Self::Soak,
@@ -48,6 +51,7 @@ impl Phase {
             Self::Seeds => "seeds",
             Self::Soak => "soak",
             Self::Boundaries => "boundaries",
+            Self::Answers => "answers",
             Self::Random => "random",
             Self::Stateful => "stateful",
             Self::Extremes => "extremes",

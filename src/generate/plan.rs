@@ -32,7 +32,7 @@ impl Plan {
             budget: Budget::Cases(cases),
             generator: CaseGenerator::puppet::<R>(),
             // The content of requests matters little beside the programs in them.
-            phases: vec![Phase::Seeds, Phase::Random, Phase::Extremes],
+            phases: vec![Phase::Seeds, Phase::Answers, Phase::Random, Phase::Extremes],
         }
     }
 

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::answers;
 use super::malformed_json::one_in;
+use crate::case::Step;
 use crate::puppet::{Bytes, Import, Op, Operand, Program, TrapOp};
-use crate::wire::Function;
+use crate::wire::{Function, Vocabulary};
 
 /// About one in this many programs stalls, in a loop or in straight-line code. Each takes the whole
 /// wall-clock limit, 200 ms.
@@ -171,6 +172,14 @@ impl Program {
                     .unwrap_or_default()
             })
             .boxed()
+    }
+}
+
+/// Returns the step that dispatches the request once, with a program of these operations.
+pub(super) fn step_with_program<R: Vocabulary>(request: R, ops: impl Into<Vec<Op>>) -> Step<R> {
+    Step {
+        program: Some(Program(ops.into())),
+        ..Step::without_program(request)
     }
 }
 

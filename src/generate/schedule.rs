@@ -7,7 +7,7 @@
 //! versions.
 
 use super::phase::Phase;
-use super::phase::Phase::{Boundaries, Extremes, Random, Soak, Stateful};
+use super::phase::Phase::{Answers, Boundaries, Extremes, Random, Soak, Stateful};
 use super::sessions::{CASES_PER_SESSION, Sessions};
 use crate::case::Depth;
 
@@ -19,10 +19,11 @@ use crate::case::Depth;
 const ROUND: [&[Phase]; 8] = [
     // Every other case is a boundary, as long as there are any, because boundaries find the most.
     &[Boundaries, Random, Stateful, Extremes],
-    &[Random, Stateful, Extremes],
+    // A quarter are answers: a plan of hosts has them instead of boundaries.
+    &[Answers, Random, Stateful, Extremes],
     &[Boundaries, Random, Stateful, Extremes],
     // Random cases and sequences share the rest.
-    &[Stateful, Random, Extremes],
+    &[Answers, Stateful, Random, Extremes],
     &[Boundaries, Random, Stateful, Extremes],
     // Extremes are not in every round: see `FIRST_EXTREME_ROUNDS`.
     &[Extremes, Random, Stateful],
@@ -69,6 +70,8 @@ pub(super) enum Slot {
     Soak(usize),
     /// The boundary with this index.
     Boundary(usize),
+    /// The changed answer with this index.
+    Answer(usize),
     /// The extreme case with this number, which determines its kind.
     Extreme(u64),
     /// A sequence of calls.
@@ -84,6 +87,7 @@ impl Slot {
             Self::Seed(_) => Phase::Seeds,
             Self::Soak(_) => Soak,
             Self::Boundary(_) => Boundaries,
+            Self::Answer(_) => Answers,
             Self::Extreme(_) => Extremes,
             Self::Stateful => Stateful,
             Self::Random => Random,
@@ -103,6 +107,7 @@ pub(super) struct Schedule {
     pub(super) seeds: u64,
     pub(super) soaks: u64,
     pub(super) boundaries: u64,
+    pub(super) answers: u64,
 }
 
 impl Schedule {
@@ -122,9 +127,12 @@ impl Schedule {
     /// Returns the slot of a case if all phases are finite, by its index after the healthy calls:
     /// phases run one after the other.
     fn slot_in_phase_order(&self, after_seeds: u64) -> Slot {
-        match after_seeds.checked_sub(self.soaks) {
-            None => Slot::Soak(after_seeds as usize),
-            Some(boundary) if boundary < self.boundaries => Slot::Boundary(boundary as usize),
+        let Some(after_soaks) = after_seeds.checked_sub(self.soaks) else {
+            return Slot::Soak(after_seeds as usize);
+        };
+        match after_soaks.checked_sub(self.boundaries) {
+            None => Slot::Boundary(after_soaks as usize),
+            Some(answer) if answer < self.answers => Slot::Answer(answer as usize),
             // Past the end.
             Some(_) => Slot::Random,
         }
@@ -142,13 +150,23 @@ impl Schedule {
                 (is_last && soak < self.soaks).then_some(Slot::Soak(soak as usize))
             }
             Boundaries => {
-                let boundary = boundary_turns_before(index) - boundary_turns_before(self.seeds);
+                let boundary = self.turns_after_seeds(Boundaries, index);
                 (boundary < self.boundaries).then_some(Slot::Boundary(boundary as usize))
+            }
+            Answers => {
+                let answer = self.turns_after_seeds(Answers, index);
+                (answer < self.answers).then_some(Slot::Answer(answer as usize))
             }
             Extremes => self.extreme(index).map(Slot::Extreme),
             Stateful => self.has(Stateful).then_some(Slot::Stateful),
             Random => self.has(Random).then_some(Slot::Random),
         }
+    }
+
+    /// Returns the number of cases between the healthy calls and this index that [`ROUND`] offers to
+    /// a phase first.
+    fn turns_after_seeds(&self, phase: Phase, index: u64) -> u64 {
+        turns_before(phase, index) - turns_before(phase, self.seeds)
     }
 
     /// Returns the number of the extreme case of an index, if there is one.
@@ -157,12 +175,15 @@ impl Schedule {
             return None;
         }
         if !self.has(Random) && !self.has(Stateful) {
-            // Extremes take all cases that no other phase takes. If boundaries take every other
-            // case, only half of the indices count.
+            // Extremes take all cases that no other phase takes. Cases that are answers do not
+            // count: they would always take the place of the same kinds. If boundaries take every
+            // other case, only half of the indices count.
+            let answers = self.turns_after_seeds(Answers, index).min(self.answers);
+            let number = index - answers;
             return Some(if self.has(Boundaries) {
-                index / 2
+                number / 2
             } else {
-                index
+                number
             });
         }
         let round = index / CASES_PER_ROUND;
@@ -175,7 +196,8 @@ impl Schedule {
     }
 
     /// Returns the earlier of the phases of this case and the next, to show as progress. As long as
-    /// there are boundaries, one of two adjacent cases is one.
+    /// there are boundaries, one of two adjacent cases is one. Of answers, the second of a session
+    /// is.
     pub(super) fn phase_to_show(&self, index: u64) -> Phase {
         let [one, other] = [index, index + 1].map(|index| self.slot(index).phase());
         one.min(other)
@@ -199,7 +221,8 @@ impl Schedule {
 
     /// Returns the number of cases; `None` if it is infinite.
     pub(super) fn count(&self) -> Option<u64> {
-        (!self.is_infinite()).then_some(self.seeds + self.soaks + self.boundaries)
+        let finite = self.seeds + self.soaks + self.boundaries + self.answers;
+        (!self.is_infinite()).then_some(finite)
     }
 
     fn is_infinite(&self) -> bool {
@@ -212,11 +235,11 @@ impl Schedule {
     }
 }
 
-/// Returns the number of cases before this index that [`ROUND`] offers to boundaries first.
-fn boundary_turns_before(index: u64) -> u64 {
+/// Returns the number of cases before this index that [`ROUND`] offers to a phase first.
+fn turns_before(phase: Phase, index: u64) -> u64 {
     let turns = |cases: &[&[Phase]]| {
         let first = cases.iter().map(|phases| phases.first());
-        first.filter(|first| *first == Some(&Boundaries)).count() as u64
+        first.filter(|first| *first == Some(&phase)).count() as u64
     };
     let (rounds, rest) = (index / CASES_PER_ROUND, index % CASES_PER_ROUND);
     rounds * turns(&ROUND) + turns(&ROUND[..rest as usize])
@@ -227,7 +250,7 @@ mod tests {
     use super::*;
 
     /// Returns a schedule of these phases, with these numbers of cases in the finite ones.
-    fn schedule(phases: &[Phase], sessions: Sessions, counts: [u64; 3]) -> Schedule {
+    fn schedule(phases: &[Phase], sessions: Sessions, counts: [u64; 4]) -> Schedule {
         let count = |phase, count| if phases.contains(&phase) { count } else { 0 };
         Schedule {
             phases: phases.to_vec(),
@@ -235,6 +258,7 @@ mod tests {
             seeds: count(Phase::Seeds, counts[0]),
             soaks: count(Soak, counts[1]),
             boundaries: count(Boundaries, counts[2]),
+            answers: count(Answers, counts[3]),
         }
     }
 
@@ -251,6 +275,8 @@ mod tests {
                 Slot::Soak(place as usize)
             } else if place < of.soaks + of.boundaries {
                 Slot::Boundary((place - of.soaks) as usize)
+            } else if place < of.soaks + of.boundaries + of.answers {
+                Slot::Answer((place - of.soaks - of.boundaries) as usize)
             } else {
                 Slot::Random
             };
@@ -263,8 +289,15 @@ mod tests {
         if index.is_multiple_of(2) && boundary < of.boundaries {
             return Slot::Boundary(boundary as usize);
         }
+        // Two of eight cases are answers: the second and the fourth.
+        let offered = |before: u64| before / 8 * 2 + (before % 8 / 2).min(2);
+        let answer = offered(index) - offered(of.seeds);
+        if (index % 8 == 1 || index % 8 == 3) && answer < of.answers {
+            return Slot::Answer(answer as usize);
+        }
         if has(Extremes) && !is_filled {
-            return Slot::Extreme(index / if has(Boundaries) { 2 } else { 1 });
+            let others = index - answer.min(of.answers);
+            return Slot::Extreme(others / if has(Boundaries) { 2 } else { 1 });
         }
         if has(Extremes) && index < 512 && index % 8 == 5 {
             return Slot::Extreme(index / 8);
@@ -300,7 +333,12 @@ mod tests {
     #[test]
     fn every_index_of_every_choice_of_phases_is_what_it_always_was() {
         let ranges = [0..3_000u64, 4_080..4_112, 8_180..8_200, 99_990..100_010];
-        let counts = [[7, 30, 700], [8, 2, 0], [9, 500, 6_000], [100, 0, 1]];
+        let counts = [
+            [7, 30, 700, 600],
+            [8, 2, 0, 3],
+            [9, 500, 6_000, 2_000],
+            [100, 0, 1, 0],
+        ];
         for phases in choices() {
             for (counts, long) in counts.into_iter().flat_map(|of| [(of, false), (of, true)]) {
                 let schedule = schedule(&phases, Sessions { long }, counts);
@@ -323,6 +361,7 @@ mod tests {
             Phase::Seeds => 's',
             Soak => 'O',
             Boundaries => 'B',
+            Answers => 'A',
             Random => 'R',
             Stateful => 'S',
             Extremes => 'X',
@@ -332,13 +371,13 @@ mod tests {
 
     #[test]
     fn the_first_rounds_of_the_usual_plans_are_these() {
-        let puppet = [Phase::Seeds, Random, Extremes];
-        let puppet = schedule(&puppet, Sessions { long: false }, [7, 0, 0]);
+        let puppet = [Phase::Seeds, Answers, Random, Extremes];
+        let puppet = schedule(&puppet, Sessions { long: false }, [7, 0, 0, 10]);
         assert_eq!(
             letters(&puppet),
-            "sssssssRRRRRRXRRRRRRRXRRRRRRRXRRRRRRRXRRRRRRRXRRRRRRRXRRRRRRRXRR"
+            "sssssssRRARARXRRRARARXRRRARARXRRRARARXRRRARARXRRRRRRRXRRRRRRRXRR"
         );
-        let plugin = schedule(&Phase::OF_PLUGINS, Sessions { long: true }, [7, 30, 20]);
+        let plugin = schedule(&Phase::OF_PLUGINS, Sessions { long: true }, [7, 30, 20, 0]);
         assert_eq!(
             letters(&plugin),
             "sssssssSBRBSBRBSBRBSBRBSBRBSBRBSBRBSBRBSBRBSBRBSRRRSRRRSRRRSRRRO"
@@ -350,16 +389,18 @@ mod tests {
 
     #[test]
     fn a_plan_of_finite_phases_has_each_of_their_cases_once() {
-        let finite = [Phase::Seeds, Soak, Boundaries];
-        let schedule = schedule(&finite, Sessions { long: true }, [2, 1, 2]);
-        assert_eq!(schedule.count(), Some(5));
-        let slots: Vec<_> = (0..5).map(|index| schedule.slot(index)).collect();
+        let finite = [Phase::Seeds, Soak, Boundaries, Answers];
+        let schedule = schedule(&finite, Sessions { long: true }, [2, 1, 2, 2]);
+        assert_eq!(schedule.count(), Some(7));
+        let slots: Vec<_> = (0..7).map(|index| schedule.slot(index)).collect();
         let expected = [
             Slot::Seed(0),
             Slot::Seed(1),
             Slot::Soak(0),
             Slot::Boundary(0),
             Slot::Boundary(1),
+            Slot::Answer(0),
+            Slot::Answer(1),
         ];
         assert_eq!(slots, expected);
     }

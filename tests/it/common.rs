@@ -1,5 +1,6 @@
 //! What several tests need.
 
+use std::cell::RefCell;
 use std::num::NonZeroU32;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -57,7 +58,14 @@ pub fn case(steps: impl Into<Vec<Step>>) -> Case {
 
 /// The case of an index of a plan.
 pub fn nth_case(plan: &Plan, index: u64) -> Case {
-    Cases::new(plan).nth(index)
+    thread_local! {
+        /// Those of the plan that was asked for last: there are thousands of changed answers to make.
+        static LATEST: RefCell<Option<Cases<Request>>> = const { RefCell::new(None) };
+    }
+    LATEST.with_borrow_mut(|latest| match latest {
+        Some(cases) if cases.plan() == plan => cases.nth(index),
+        latest => latest.insert(Cases::new(plan)).nth(index),
+    })
 }
 
 /// What opening a plugin may take beside the start code that it may run: it is compiled.
