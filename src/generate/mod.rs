@@ -25,6 +25,8 @@ mod read_back;
 mod sample_mutation;
 mod schedule;
 mod sessions;
+mod single_operations;
+mod wild_programs;
 
 pub use arbitrary_case::CaseGenerator;
 pub use cases::Cases;

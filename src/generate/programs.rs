@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::answers;
 use super::malformed_json::one_in;
+use super::single_operations::{CODES, REPEAT_MAX, anything, ending, error};
+use super::wild_programs::wild;
 use crate::case::Step;
-use crate::puppet::{Bytes, Import, Op, Operand, Program, TrapOp};
+use crate::puppet::{Bytes, Op, Program};
 use crate::wire::{Function, Vocabulary};
 
 /// About one in this many programs stalls, in a loop or in straight-line code. Each takes the whole
@@ -30,25 +32,6 @@ const DEAR: [u32; 4] = [150_000, 400_000, 700_000, 1_200_000];
 /// About one in this many answers begins with a long run of white space.
 const LONG_ONE_IN: u32 = 64;
 
-/// The longest run of one byte that a generated program emits, in bytes.
-const REPEAT_MAX: u32 = 64 * 1024;
-
-/// The error texts that guests set.
-const ERRORS: [&str; 9] = [
-    "unsupported model",
-    "",
-    " ",
-    "Timeout: please retry",
-    "a\nb\u{1b}[31m",
-    "timeout",
-    "Returned non-zero exit code: 3",
-    "plugin ran out of fuel",
-    "\0",
-];
-
-/// The exit codes that guests return.
-const CODES: [i32; 10] = [1, -1, 0, 2, 75, 134, 256, -256, i32::MIN, i32::MAX];
-
 /// The kind of programs to draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wildness {
@@ -66,42 +49,6 @@ const WILD_ONE_IN: u32 = 4;
 /// call returns by itself. The published host goes on using such an instance, which hides most
 /// other bugs.
 const HOLD_ONE_IN: u32 = 64;
-
-/// About one in this many wild programs first fills the memory for blocks.
-const FULL_ONE_IN: u32 = 8;
-
-/// About one in this many wild programs uses blocks in several roles.
-const ROLES_ONE_IN: u32 = 3;
-
-/// Sizes of the memory for blocks, in bytes: the allowance of the guard for a call, a page, and the
-/// initial memory of the kernel.
-const ROOMS: [i64; 4] = [1 << 20, 1 << 20, 65_536, 15 << 16];
-
-/// Constants near the limits of Extism's bookkeeping, of blocks and pages, and of integers.
-const EDGES: [i64; 22] = [
-    0,
-    1,
-    8,
-    57,
-    63,
-    64,
-    65,
-    128,
-    4096,
-    65_535,
-    65_536,
-    1 << 20,
-    (1 << 31) - 1,
-    1 << 31,
-    (1 << 32) - 12,
-    1 << 32,
-    i64::MAX,
-    i64::MIN,
-    -1,
-    -8,
-    -20,
-    -58,
-];
 
 impl Program {
     /// Draws an arbitrary program for a call of the function.
@@ -218,102 +165,6 @@ fn cheap(
     Ok(())
 }
 
-/// Appends calls of a few functions of Extism, a different few in each program, with operands that
-/// matter to them. Some programs first use up almost all the memory for blocks.
-fn wild(function: &Function, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
-    if one_in(FULL_ONE_IN, u)? {
-        fill_up(u, ops)?;
-    }
-    if one_in(ROLES_ONE_IN, u)? {
-        return roles(u, ops);
-    }
-    let swarm = [
-        u.choose(&CHANGING)?,
-        u.choose(&CHANGING)?,
-        u.choose(&CHANGING)?,
-        u.choose(&Import::ALL)?,
-    ];
-    for _ in 0..u.int_in_range(1..=12)? {
-        ops.push(match u.int_in_range(0..=15)? {
-            // A block for later operands to point at.
-            0..=3 => Op::Call {
-                function: Import::Alloc,
-                operands: [operand(u)?, operand(u)?],
-                to: u.int_in_range(0..=3)?,
-            },
-            4..=12 => Op::Call {
-                function: **u.choose(&swarm)?,
-                operands: [operand(u)?, operand(u)?],
-                to: u.int_in_range(0..=3)?,
-            },
-            13 if one_in(40, u)? => Op::Flood(*u.choose(&[1, 958, 2_048, 4_096, 65_470])?),
-            13 if one_in(24, u)? => {
-                Op::GrowTable(*u.choose(&[1, 65_535, 1 << 25, 1 << 28, u32::MAX])?)
-            }
-            _ => anything(function, u)?,
-        });
-    }
-    Ok(())
-}
-
-/// Allocates almost all the memory in one block or in many; register 0 holds the last one.
-fn fill_up(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
-    let room = *u.choose(&ROOMS)?;
-    let rest = *u.choose(&EDGES[..9])?;
-    let block = *u.choose(&[room - rest, 1 << 16, 4096, 512])?;
-    let times = (room - rest) / block;
-    if times > 1 {
-        ops.push(Op::Times(times as u32 - 1));
-    }
-    ops.push(alloc(block, 0));
-    if u.arbitrary()? {
-        // The rest of the memory, or slightly more.
-        let left = (room - rest) % block + u.int_in_range(0..=64)?;
-        ops.push(alloc(left, 0));
-    }
-    Ok(())
-}
-
-/// Returns a call that allocates a block of this many bytes and stores its address in a register.
-fn alloc(bytes: i64, to: u8) -> Op {
-    Op::Call {
-        function: Import::Alloc,
-        operands: [constant(bytes), constant(0)],
-        to,
-    }
-}
-
-/// Appends calls that use two blocks in changing roles, one after the other: an output that is
-/// freed, a key that is an error, a block that Extism returned. Some calls are repeated many times.
-fn roles(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
-    for to in [1, 2] {
-        ops.push(alloc(*u.choose(&EDGES[1..11])?, to));
-    }
-    for _ in 0..u.int_in_range(2..=12)? {
-        if one_in(8, u)? {
-            ops.push(Op::Times(*u.choose(&[1, 63, 1_000, 10_000])?));
-        }
-        let block = |u: &mut Unstructured<'_>| -> arbitrary::Result<Operand> {
-            let inside = *u.choose(&[0, 0, 0, 0, 8, -8, 64, 4096])?;
-            Ok(Operand {
-                register: Some(u.int_in_range(0..=3)?),
-                add: inside,
-            })
-        };
-        let function = *u.choose(&ROLES)?;
-        let second = match function {
-            Import::VarSet | Import::HttpRequest => block(u)?,
-            _ => operand(u)?,
-        };
-        ops.push(Op::Call {
-            function,
-            operands: [block(u)?, second],
-            to: *u.choose(&[0, 3])?,
-        });
-    }
-    Ok(())
-}
-
 /// Appends the operations around which a host may fail when a call takes all the fuel or time, and
 /// `end`. Such calls are rare, so one tries several.
 fn costly(end: Op, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
@@ -348,70 +199,6 @@ fn fuel_edge(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<(
     Ok(())
 }
 
-/// The functions that take a block, in the role that they give it.
-const ROLES: [Import; 16] = [
-    Import::Free,
-    Import::Free,
-    Import::Length,
-    Import::LengthUnsafe,
-    Import::LoadU64,
-    Import::StoreU8,
-    Import::StoreU64,
-    Import::StoreU64,
-    Import::InputSet,
-    Import::OutputSet,
-    Import::ErrorSet,
-    Import::VarGet,
-    Import::VarSet,
-    Import::ConfigGet,
-    Import::HttpRequest,
-    Import::LogInfo,
-];
-
-/// The functions with an effect on the results of others.
-const CHANGING: [Import; 14] = [
-    Import::Free,
-    Import::StoreU8,
-    Import::StoreU64,
-    Import::StoreU64,
-    Import::OutputSet,
-    Import::OutputSet,
-    Import::ErrorSet,
-    Import::ErrorSet,
-    Import::InputSet,
-    Import::Reset,
-    Import::VarSet,
-    Import::VarGet,
-    Import::ConfigGet,
-    Import::LogInfo,
-];
-
-fn constant(add: i64) -> Operand {
-    Operand {
-        register: None,
-        add,
-    }
-}
-
-fn operand(u: &mut Unstructured<'_>) -> arbitrary::Result<Operand> {
-    Ok(match u.int_in_range(0..=5)? {
-        0 => constant(u.int_in_range(0..=64)?),
-        1 => constant(*u.choose(&EDGES)?),
-        2 | 3 => Operand {
-            register: Some(u.int_in_range(0..=3)?),
-            add: 0,
-        },
-        4 => Operand {
-            register: Some(u.int_in_range(0..=3)?),
-            add: u.int_in_range(-24..=24)?,
-        },
-        _ => Operand {
-            register: Some(u.int_in_range(0..=3)?),
-            add: *u.choose(&EDGES)?,
-        },
-    })
-}
-
 /// Appends an echo of the input: inside a string of the response if it has one, or as it is.
 fn echo(function: &Function, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
     match answers::around_a_string(function) {
@@ -425,48 +212,4 @@ fn echo(function: &Function, u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arb
         _ => ops.push(Op::EmitInput),
     }
     Ok(())
-}
-
-/// Draws an operation that ends the call.
-fn ending(u: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
-    Ok(match u.int_in_range(0..=2)? {
-        0 => Op::Trap(*u.choose(&TrapOp::ALL)?),
-        1 => Op::SetError(error(u)?),
-        _ => Op::Return(*u.choose(&CODES)?),
-    })
-}
-
-fn anything(function: &Function, u: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
-    Ok(match u.int_in_range(0..=11)? {
-        0 => Op::LogCall,
-        1 | 2 => Op::EmitHealthy,
-        3 => Op::Emit(Bytes(answers::arbitrary(function, u)?)),
-        4 => Op::Repeat {
-            byte: *u.choose(b" [{\"0\0\xff")?,
-            times: *u.choose(&[0, 1, 127, 128, 129, 4096, REPEAT_MAX])?,
-        },
-        5 => Op::Publish,
-        6 => Op::SetError(error(u)?),
-        7 => Op::Grow(*u.choose(&[0, 1, 16, 65_536, u32::MAX])?),
-        // Half of the fuel, almost all of it, more than there is.
-        8 if one_in(100, u)? => Op::Burn(*u.choose(&[625_000, 1_230_000, 1_300_000])?),
-        8 => Op::Burn(u.int_in_range(0..=1000)?),
-        9 => Op::EmitInput,
-        10 => {
-            let bytes = *u.choose(&[0, 1, 65_536, (1 << 20) - 1, 1 << 20, u32::MAX])?;
-            if u.arbitrary()? {
-                Op::Fill(bytes)
-            } else {
-                Op::Copy(bytes)
-            }
-        }
-        _ => ending(u)?,
-    })
-}
-
-fn error(u: &mut Unstructured<'_>) -> arbitrary::Result<Bytes> {
-    Ok(match u.int_in_range(0..=3)? {
-        0..=2 => (*u.choose(&ERRORS)?).into(),
-        _ => Bytes(u.bytes(u.len().min(4))?.to_vec()),
-    })
 }

@@ -23,6 +23,7 @@ impl Op {
             Self::Times(_) => "times",
             Self::In(_) => "place",
             Self::Call { function, .. } => function.effect(),
+            Self::StoreRange { .. } => Import::StoreU64.effect(),
         }
     }
 }

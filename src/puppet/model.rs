@@ -208,6 +208,7 @@ impl Run<'_> {
                 self.wild = true;
                 self.result.forgetful &= !reads_the_past(function);
             }
+            Op::StoreRange { .. } => self.wild = true,
             Op::GrowTable(_) | Op::Flood(_) | Op::Line(_) => {
                 self.wild = true;
                 self.result.grows = true;

@@ -97,6 +97,14 @@ pub enum Op {
     /// function's usual one. The value is the index of that text, modulo their number. A host that
     /// alters one text is found by a program in another.
     In(u8),
+    /// Store ones over a range of Extism's memory, eight bytes at a time: the last eight may reach
+    /// beyond its end. The outcome of the program is then not predicted.
+    StoreRange {
+        /// The address of the first byte.
+        from: Operand,
+        /// The number of bytes. Only fuel limits it.
+        bytes: u32,
+    },
 }
 
 /// An operand of a call: the value of a register, if its number is 0 to 3, plus a constant.
@@ -347,8 +355,7 @@ impl Op {
             } => {
                 to.extend([15, *function as u8]);
                 for operand in operands {
-                    to.push(operand.register.unwrap_or(u8::MAX));
-                    to.extend(operand.add.to_le_bytes());
+                    assemble_operand(*operand, to);
                 }
                 to.push(*register);
             }
@@ -360,6 +367,11 @@ impl Op {
             Self::Times(times) => assemble_number(21, *times, to),
             Self::Line(pages) => assemble_number(22, *pages, to),
             Self::Tally => to.push(23),
+            Self::StoreRange { from, bytes } => {
+                to.push(24);
+                assemble_operand(*from, to);
+                to.extend(bytes.to_le_bytes());
+            }
             // It only selects the text that carries the program.
             Self::In(_) => {}
         }
@@ -369,6 +381,11 @@ impl Op {
 fn assemble_number(code: u8, number: u32, to: &mut Vec<u8>) {
     to.push(code);
     to.extend(number.to_le_bytes());
+}
+
+fn assemble_operand(operand: Operand, to: &mut Vec<u8>) {
+    to.push(operand.register.unwrap_or(u8::MAX));
+    to.extend(operand.add.to_le_bytes());
 }
 
 fn assemble_bytes(code: u8, bytes: &Bytes, to: &mut Vec<u8>) {
@@ -413,6 +430,10 @@ pub(super) fn disassemble(bytes: &mut &[u8]) -> Option<Op> {
         21 => Op::Times(take_number(bytes)?),
         22 => Op::Line(take_number(bytes)?),
         23 => Op::Tally,
+        24 => Op::StoreRange {
+            from: take_operand(bytes)?,
+            bytes: take_number(bytes)?,
+        },
         _ => return None,
     })
 }

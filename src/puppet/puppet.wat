@@ -223,6 +223,7 @@
         (then (global.set $times (call $operand_u32)) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 22)) (then (call $line) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 23)) (then (call $tally) (br $next)))
+      (if (i32.eq (local.get $op) (i32.const 24)) (then (call $store_range) (br $next)))
       (if (i32.eq (local.get $op) (i32.const 14))
         (then (local.set $op (call $operand_u32)) (call $publish) (return (local.get $op))))
       (unreachable))
@@ -436,6 +437,20 @@
     (if (i32.lt_u (local.get $register) (i32.const 4))
       (then (local.set $value (i64.load offset=0x2000 (i32.shl (local.get $register) (i32.const 3))))))
     (i64.add (local.get $value) (i64.load (call $operand (i32.const 8)))))
+
+  ;; Stores ones over a range of Extism's memory, eight bytes at a time. They are a text in UTF-8 too.
+  (func $store_range
+    (local $from i64) (local $at i64) (local $length i64)
+    (local.set $from (call $operand_value))
+    (local.set $length (i64.extend_i32_u (call $operand_u32)))
+    (block $done
+      (loop $more
+        (br_if $done (i64.ge_u (local.get $at) (local.get $length)))
+        (call $store_u64
+          (i64.add (local.get $from) (local.get $at))
+          (i64.const 0x0101010101010101))
+        (local.set $at (i64.add (local.get $at) (i64.const 8)))
+        (br $more))))
 
   ;; Grows the memory and writes to all of the new pages.
   (func $flood

@@ -384,6 +384,10 @@ fn the_compact_form_of_format_1_counts_operations_as_it_always_did() {
         Op::Line(0),
         Op::Tally,
         Op::In(0),
+        Op::StoreRange {
+            from: operand,
+            bytes: 0,
+        },
     ];
     for (place, op) in ops.iter().enumerate() {
         let bytes = postcard::to_stdvec(op).expect("it serializes");

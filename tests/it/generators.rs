@@ -177,6 +177,7 @@ fn op_name(op: &Op) -> &'static str {
         Op::Line(_) => "op: line",
         Op::Tally => "op: tally",
         Op::In(_) => "op: in",
+        Op::StoreRange { .. } => "op: store_range",
     }
 }
 
@@ -277,6 +278,7 @@ fn everything_that_cases_are_to_hold_occurs() {
         "op: line",
         "op: tally",
         "op: in",
+        "op: store_range",
     ];
     for what in expected {
         let seen = census.get(what).copied().unwrap_or(0);

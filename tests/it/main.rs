@@ -29,6 +29,7 @@ mod planted;
 mod process_checks;
 mod properties;
 mod puppet;
+mod ranges;
 mod readme;
 mod reports;
 mod room;

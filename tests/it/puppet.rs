@@ -158,6 +158,7 @@ fn a_mark_that_got_into_the_request_by_accident_is_foretold() {
         "puppet:ff",
         "puppet:0b00",
         "puppet:060e",
+        "puppet:18ff00",
         "xpuppet:06zz",
     ] {
         let mut step = Step::<Request>::healthy(2);
