@@ -81,7 +81,8 @@ const LAST_TURNS: [Kind; 8] = [
 
 impl Kind {
     /// Returns the kind of the extreme case with this number: first the largest of each kind, then
-    /// kinds in turns. Kinds that only a program can cause are replaced with a large request if
+    /// kinds in turns. They take the place of the first turns.
+    /// Kinds that only a program can cause are replaced with a large request if
     /// there are no programs.
     fn of(number: u64, functions: usize, has_programs: bool) -> Self {
         let first = (0..functions).flat_map(|place| {
@@ -89,12 +90,10 @@ impl Kind {
             let answer = has_programs.then_some(Self::FullAnswer(place));
             full.into_iter().chain(answer)
         });
-        let mut first = std::iter::once(Self::MostCalls).chain(first);
-        let count = first.clone().count() as u64;
-        match number.checked_sub(count) {
-            Some(number) => Self::in_turns(number, has_programs),
-            None => first.nth(number as usize).unwrap_or(Self::ManyCalls),
-        }
+        let fills = has_programs.then_some(Self::Fills);
+        let mut first = first.chain(fills).chain([Self::MostCalls]);
+        let nth = usize::try_from(number).ok().and_then(|nth| first.nth(nth));
+        nth.unwrap_or_else(|| Self::in_turns(number, has_programs))
     }
 
     fn in_turns(number: u64, has_programs: bool) -> Self {
@@ -343,22 +342,30 @@ fn large_answer<R: Vocabulary>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Request;
 
     #[test]
     fn the_largest_of_each_kind_comes_first() {
-        let kinds: Vec<_> = (0..7).map(|number| Kind::of(number, 2, true)).collect();
+        let kinds: Vec<_> = (0..8).map(|number| Kind::of(number, 2, true)).collect();
         let expected = [
-            Kind::MostCalls,
             Kind::FullRequest(0),
             Kind::LargestBody(0),
             Kind::FullAnswer(0),
             Kind::FullRequest(1),
             Kind::LargestBody(1),
             Kind::FullAnswer(1),
+            Kind::Fills,
+            Kind::MostCalls,
         ];
         assert_eq!(kinds, expected);
-        assert_eq!(Kind::of(7, 2, true), Kind::in_turns(0, true));
-        assert_eq!(Kind::of(5, 2, false), Kind::in_turns(0, false));
+        assert_eq!(Kind::of(8, 2, true), Kind::in_turns(8, true));
+        assert_eq!(Kind::of(4, 2, false), Kind::MostCalls);
+        assert_eq!(Kind::of(5, 2, false), Kind::in_turns(5, false));
+        // All before the extreme cases become rare.
+        assert_eq!(
+            Kind::of(63, Request::functions().len(), true),
+            Kind::Timeouts
+        );
     }
 
     #[test]

@@ -181,12 +181,13 @@ impl Schedule {
             let answers = self.turns_after_seeds(Answers, index).min(self.answers);
             let number = index - answers;
             return Some(if self.has(Boundaries) {
-                number / 2
+                number / 2 - self.seeds / 2
             } else {
-                number
+                number - self.seeds
             });
         }
-        let round = index / CASES_PER_ROUND;
+        // The first extremes matter, so the turns that healthy calls have taken do not count.
+        let round = self.turns_after_seeds(Extremes, index);
         match round.checked_sub(FIRST_EXTREME_ROUNDS) {
             None => Some(round),
             Some(later) => later
@@ -297,13 +298,17 @@ mod tests {
         }
         if has(Extremes) && !is_filled {
             let others = index - answer.min(of.answers);
-            return Slot::Extreme(others / if has(Boundaries) { 2 } else { 1 });
+            let every = if has(Boundaries) { 2 } else { 1 };
+            return Slot::Extreme(others / every - of.seeds / every);
         }
-        if has(Extremes) && index < 512 && index % 8 == 5 {
-            return Slot::Extreme(index / 8);
+        // Healthy calls stand where the first extremes would be.
+        let taken = of.seeds.saturating_sub(5).div_ceil(8);
+        let first = 512 + 8 * taken;
+        if has(Extremes) && index < first && index % 8 == 5 {
+            return Slot::Extreme(index / 8 - taken);
         }
-        if has(Extremes) && index >= 512 && (index - 512) % 1024 == 5 {
-            return Slot::Extreme(64 + (index - 512) / 1024);
+        if has(Extremes) && index >= first && (index - first) % 1024 == 5 {
+            return Slot::Extreme(64 + (index - first) / 1024);
         }
         if has(Stateful) && (index % 4 == 3 || !has(Random)) {
             Slot::Stateful
