@@ -47,8 +47,8 @@ const AROUND: [&str; 13] = [
     "null",
 ];
 
-/// JSON texts to fill a value with; the first one that it can be is taken. A state can be anything,
-/// so it is an object.
+/// JSON texts to fill a field with: the first that is valid there is taken. A state may be any JSON,
+/// so it becomes the object.
 const FILLED: [&str; 5] = [
     r#"{"expires_at":1767225600,"scopes":["a"],"token":"a/b"}"#,
     r#"[{"name":"x-a","value_base64":"Pz8/Pj4+eA=="}]"#,
@@ -57,12 +57,13 @@ const FILLED: [&str; 5] = [
     "[1]",
 ];
 
-/// JSON texts for the text of a field with this name, and for any other: a body with all that is
-/// special in base64.
+/// JSON strings for empty text fields with these names.
 const TEXTS: [(&str, &str); 2] = [
     ("method", "\"POST\""),
     ("url", "\"https://api.anthropic.com/v1/messages\""),
 ];
+
+/// The JSON string for every other empty text field: base64 with each of its special characters.
 const BASE64: &str = "\"Pz8/Pj4+eA==\"";
 
 /// Returns the response with the version `1` as its first field.
@@ -102,8 +103,8 @@ fn with_value(
     }
 }
 
-/// Returns the function's dry-run response in which lists are not empty and optional values are
-/// set, as far as it is still a valid response.
+/// Returns the function's dry-run response with lists that are not empty and optional values that
+/// are set, where one of [`FILLED`] or a string is valid.
 pub(super) fn filled(function: &Function) -> Json {
     let mut fields = match sound(function) {
         Json::Object(fields) => fields,
@@ -116,13 +117,19 @@ pub(super) fn filled(function: &Function) -> Json {
         // A text that is there stays.
         let is_empty = matches!(&value.write()[..], "null" | "\"\"");
         let text = is_empty.then_some(text);
+        let kind = std::mem::discriminant(value);
         let values = FILLED.into_iter().chain(text);
         let values: Vec<Value> = values
             .filter_map(|value| serde_json::from_str(value).ok())
             .collect();
         let filled = values.into_iter().find_map(|mut value| {
             value.sort_all_objects();
-            with_value(function, &fields, index, Json::from_value(&value))
+            let value = Json::from_value(&value);
+            // An object may also be read from a list of its values.
+            let is_of_kind = is_empty || std::mem::discriminant(&value) == kind;
+            is_of_kind
+                .then(|| with_value(function, &fields, index, value))
+                .flatten()
         });
         if let Some(filled) = filled {
             fields = filled;

@@ -8,8 +8,8 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
 
-use super::answer_changes::ChangedAnswers;
 use super::boundaries::BoundaryCases;
+use super::changed_answers::ChangedAnswers;
 use super::learned_values::FunctionSamples;
 use super::phase::Phase;
 use super::plan::Plan;

@@ -55,7 +55,7 @@ enum Kind {
     Timeouts,
 }
 
-/// The kinds take turns by number, so that the first few cases have all of them.
+/// After the largest of each kind, kinds take turns by number, so that a few cases have all of them.
 const TURNS: [Kind; 7] = [
     Kind::LargeAnswer,
     Kind::LargeAnswer,
@@ -81,9 +81,8 @@ const LAST_TURNS: [Kind; 8] = [
 
 impl Kind {
     /// Returns the kind of the extreme case with this number: first the largest of each kind, then
-    /// kinds in turns. They take the place of the first turns.
-    /// Kinds that only a program can cause are replaced with a large request if
-    /// there are no programs.
+    /// kinds in turns. Without programs, full answers are left out, and other kinds that only a
+    /// program can cause are replaced with a large request.
     fn of(number: u64, functions: usize, has_programs: bool) -> Self {
         let first = (0..functions).flat_map(|place| {
             let full = [Self::FullRequest(place), Self::LargestBody(place)];
@@ -161,7 +160,7 @@ impl CaseGenerator {
     }
 
     /// Draws a request with one large part, alone or with two programs in turn, of which only the
-    /// first one answers: a host must not take the second request for the first.
+    /// first one answers validly: a host must not take the second request for the first.
     fn large_request<R: Vocabulary>(
         &self,
         index: usize,
@@ -190,8 +189,8 @@ impl CaseGenerator {
         })
     }
 
-    /// Draws a valid answer with a list of this many items, of the first function from this place
-    /// in the plan on whose response may have one.
+    /// Draws a valid answer with a list of this many items. From this place in the plan on, the
+    /// first function whose response may have a list gives it.
     fn long_list<R: Vocabulary>(
         &self,
         from: usize,

@@ -35,8 +35,8 @@ pub(super) const ITEMS: [usize; 10] = [16, 32, 50, 64, 100, 128, 256, 512, 1000,
 /// More items than any limit of a host that is a usual number.
 pub(super) const MOST_ITEMS: usize = 1025;
 
-/// A body that is larger than any usual limit, and as large as requests become: the rest of the
-/// request is beside it.
+/// The size of the largest body, in bytes: above any usual limit, and with room for the rest of a
+/// request below the limit of the input.
 const LARGEST_BODY: usize = 1_000_000;
 
 /// Draws one of the sizes, or one more or less.
@@ -50,7 +50,8 @@ pub(super) fn length<R: Vocabulary>(request: R) -> usize {
     request.to_json().map_or(0, |json| json.to_string().len())
 }
 
-/// Returns the request with the most items in each list and object that it has.
+/// Returns the request with the most items in each list and object, as far as it stays smaller than
+/// [`LARGEST_BODY`].
 pub(super) fn full<R: Vocabulary>(request: R) -> arbitrary::Result<R> {
     let mut parts = 0;
     let mut filled = request;
@@ -58,20 +59,29 @@ pub(super) fn full<R: Vocabulary>(request: R) -> arbitrary::Result<R> {
     // The last part first, because a longer list has more parts behind it.
     for chosen in (0..parts).rev() {
         let mut next = filled.clone();
-        let (mut at, mut done) = (0, Ok(()));
-        next.parts(&mut |part| {
-            if at == chosen {
-                done = fill(part);
-            }
-            at += 1;
-        });
-        done?;
+        change_part(&mut next, chosen, fill)?;
         // Lists within lists would become larger than any request.
         if length(next.clone()) < LARGEST_BODY {
             filled = next;
         }
     }
     Ok(filled)
+}
+
+/// Changes the part of a request with this index.
+fn change_part<R: Vocabulary>(
+    request: &mut R,
+    chosen: usize,
+    mut change: impl FnMut(Part<'_>) -> arbitrary::Result<()>,
+) -> arbitrary::Result<()> {
+    let (mut at, mut done) = (0, Ok(()));
+    request.parts(&mut |part| {
+        if at == chosen {
+            done = change(part);
+        }
+        at += 1;
+    });
+    done
 }
 
 /// Fills a list or an object with the most items. Other parts remain.
@@ -145,14 +155,8 @@ pub(super) fn with_large_part<R: Vocabulary>(
     } else {
         *u.choose(&bodies)?
     };
-    let (mut at, mut done) = (0, Ok(()));
-    request.parts(&mut |part| {
-        if at == chosen {
-            done = enlarge(part, u);
-        }
-        at += 1;
-    });
-    done.map(|()| request)
+    change_part(&mut request, chosen, |part| enlarge(part, u))?;
+    Ok(request)
 }
 
 fn enlarge(part: Part<'_>, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
@@ -198,7 +202,7 @@ mod tests {
     use crate::wire::Request;
 
     #[test]
-    fn a_full_request_has_the_most_items_in_each_list_and_can_be_sent() {
+    fn a_full_request_has_the_most_headers_and_fields_and_can_be_sent() {
         for index in 0..Request::functions().len() {
             let mut request = full(Request::dry_run(index)).expect("it needs nothing drawn");
             let mut lists = 0;
@@ -207,7 +211,11 @@ mod tests {
                     assert_eq!(headers.len(), MOST_ITEMS);
                     lists += 1;
                 }
-                Part::Items(_) | Part::Object(_) => lists += 1,
+                Part::Object(fields) => {
+                    assert_eq!(fields.len(), MOST_ITEMS);
+                    lists += 1;
+                }
+                Part::Items(_) => lists += 1,
                 _ => {}
             });
             let bytes = length(request);

@@ -141,7 +141,7 @@ impl Json {
         }
     }
 
-    /// Returns the value at this index, counted as in [`Json::size`]. If there is none, `place` is
+    /// Returns the value at this index, counted as in [`Json::size`]. If there is none, `index` is
     /// reduced by the number of values.
     pub(super) fn nth(&mut self, index: &mut usize) -> Option<&mut Self> {
         if *index == 0 {
@@ -278,7 +278,8 @@ fn corrupt_items(items: &mut Vec<Json>, u: &mut Unstructured<'_>) -> arbitrary::
     Ok(())
 }
 
-/// Other spellings of a key, all without quotes. A decoder must not confuse them with it.
+/// Keys similar to one, without quotes, and last the same key with an escape. A decoder must not take
+/// the others for it.
 pub(super) const OTHER_KEYS: [fn(&str) -> String; 5] = [
     |key| key.to_ascii_uppercase(),
     |key| key.replace('_', "-"),
@@ -315,7 +316,7 @@ pub(super) const OTHER_TEXTS: [fn(&str) -> String; 8] = [
     |text| text.replace(['=', '+'], "-"),
 ];
 
-/// Returns another spelling of a key, which a decoder must not confuse with it.
+/// Returns a key similar to this one, or the same one with an escape.
 fn other_key(key: &str, u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     let inner = key.trim_matches('"');
     let other = match OTHER_KEYS.get(u.int_in_range(0..=OTHER_KEYS.len())?) {
@@ -330,9 +331,14 @@ fn other_key(key: &str, u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     Ok(format!("\"{other}\""))
 }
 
+/// Returns the text in a string, without its quotes.
+pub(super) fn unquoted(text: &str) -> Option<&str> {
+    text.strip_prefix('"')?.strip_suffix('"')
+}
+
 /// Returns a text, number or constant similar to this one.
 fn other_text(text: &str, u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
-    let Some(inner) = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) else {
+    let Some(inner) = unquoted(text) else {
         return Ok(match u.int_in_range(0..=3)? {
             0 => format!("\"{}\"", text.replace(['"', '\\'], "")),
             1 => format!("{text}.0"),

@@ -3,12 +3,12 @@
 //! Each file has one way to make a case. `schedule.rs` decides which phase the case of an index
 //! belongs to, and `cases.rs` makes it.
 
-mod answer_changes;
 mod answers;
 mod arbitrary_case;
 mod bodies;
 mod boundaries;
 mod cases;
+mod changed_answers;
 mod dictionary;
 mod extremes;
 pub(crate) mod growing_fields;

@@ -36,7 +36,8 @@ impl Phase {
         Self::Extremes,
     ];
 
-    /// The phases for a plugin, which gives its own answers. Boundaries grow step by step to sizes that are extremes for a host.
+    /// The phases for a plugin. It gives its own answers, and boundaries grow step by step to sizes
+    /// that are extremes for a host.
     pub const OF_PLUGINS: [Self; 5] = [
         Self::Seeds,
         Self::Soak,

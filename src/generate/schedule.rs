@@ -52,9 +52,9 @@ const THOROUGH_ONE_IN: u64 = 16;
 /// [`LeakCheck`](crate::record::LeakCheck).
 const LEAK_CHECK_ONE_IN: u64 = 4096;
 
-/// One in this many extreme cases is thorough. Coprime to the number of kinds, so that every kind
-/// is thorough at some time.
-const EXTREMES_THOROUGH_ONE_IN: u64 = 9;
+/// One in this many extreme cases is thorough. Coprime to the number of kinds that take turns and to
+/// that of the largest cases of a function, so that every kind is thorough at some time.
+const EXTREMES_THOROUGH_ONE_IN: u64 = 7;
 
 /// Returns whether the case of an index is thorough, whichever phase it belongs to.
 pub(crate) fn is_thorough(index: u64) -> bool {
@@ -175,16 +175,13 @@ impl Schedule {
             return None;
         }
         if !self.has(Random) && !self.has(Stateful) {
-            // Extremes take all cases that no other phase takes. Cases that are answers do not
-            // count: they would always take the place of the same kinds. If boundaries take every
-            // other case, only half of the indices count.
-            let answers = self.turns_after_seeds(Answers, index).min(self.answers);
-            let number = index - answers;
-            return Some(if self.has(Boundaries) {
-                number / 2 - self.seeds / 2
-            } else {
-                number - self.seeds
-            });
+            // Extremes take all cases that no other phase takes.
+            let soaks = |index| self.sessions.before(index).min(self.soaks);
+            let boundaries = self.turns_after_seeds(Boundaries, index);
+            let answers = self.turns_after_seeds(Answers, index);
+            let taken = boundaries.min(self.boundaries) + answers.min(self.answers) + soaks(index)
+                - soaks(self.seeds);
+            return Some(index - self.seeds - taken);
         }
         // The first extremes matter, so the turns that healthy calls have taken do not count.
         let round = self.turns_after_seeds(Extremes, index);
@@ -197,8 +194,8 @@ impl Schedule {
     }
 
     /// Returns the earlier of the phases of this case and the next, to show as progress. As long as
-    /// there are boundaries, one of two adjacent cases is one. Of answers, the second of a session
-    /// is.
+    /// there are boundaries, one of two adjacent cases is one. The second case of each session is an
+    /// answer as long as there are any.
     pub(super) fn phase_to_show(&self, index: u64) -> Phase {
         let [one, other] = [index, index + 1].map(|index| self.slot(index).phase());
         one.min(other)
@@ -297,9 +294,10 @@ mod tests {
             return Slot::Answer(answer as usize);
         }
         if has(Extremes) && !is_filled {
-            let others = index - answer.min(of.answers);
-            let every = if has(Boundaries) { 2 } else { 1 };
-            return Slot::Extreme(others / every - of.seeds / every);
+            let boundaries = (index.div_ceil(2) - of.seeds.div_ceil(2)).min(of.boundaries);
+            let soaks = session.min(of.soaks) - of.sessions.before(of.seeds).min(of.soaks);
+            let taken = boundaries + answer.min(of.answers) + soaks;
+            return Slot::Extreme(index - of.seeds - taken);
         }
         // Healthy calls stand where the first extremes would be.
         let taken = of.seeds.saturating_sub(5).div_ceil(8);
@@ -321,7 +319,7 @@ mod tests {
         match (index % 4096, index % 16, by_remainders(of, index)) {
             (4095, ..) => Depth::LeakCheck,
             (_, 0, _) => Depth::Thorough,
-            (_, _, Slot::Extreme(number)) if number.is_multiple_of(9) => Depth::Thorough,
+            (_, _, Slot::Extreme(number)) if number.is_multiple_of(7) => Depth::Thorough,
             _ => Depth::Light,
         }
     }
@@ -390,6 +388,20 @@ mod tests {
         assert_eq!(plugin.phase_to_show(6), Phase::Seeds);
         assert_eq!(plugin.phase_to_show(45), Boundaries);
         assert_eq!(plugin.phase_to_show(62), Soak);
+    }
+
+    #[test]
+    fn no_extreme_case_is_lost_to_another_phase() {
+        for phases in choices().filter(|phases| phases.contains(&Extremes)) {
+            let schedule = schedule(&phases, Sessions { long: false }, [13, 2, 20, 20]);
+            let numbers = (0..400).filter_map(|index| match schedule.slot(index) {
+                Slot::Extreme(number) => Some(number),
+                _ => None,
+            });
+            let numbers: Vec<u64> = numbers.collect();
+            let expected: Vec<u64> = (0..numbers.len() as u64).collect();
+            assert_eq!(numbers, expected, "{phases:?}");
+        }
     }
 
     #[test]

@@ -49,23 +49,35 @@ const EDGES: [i64; 22] = [
     -58,
 ];
 
-/// The sizes of the two blocks of [`roles`]. Those from 200 bytes on are split when they are freed
-/// and a small block takes their place: Extism's kernel does so if at least 128 bytes are left.
+/// The sizes of the two blocks of [`roles`]. A free block of 200 bytes or more is split when a small
+/// one is allocated: Extism's kernel does so if at least 128 bytes are left.
 const SIZES: [i64; 13] = [
     1, 8, 57, 63, 64, 65, 128, 200, 256, 1000, 4096, 65_535, 65_536,
 ];
 
-/// The sizes of small blocks.
-const FEW: [i64; 4] = [1, 8, 16, 64];
+/// Sizes for which the kernel has no room behind the other blocks, so that it looks for a free block.
+const LARGE_SIZES: [i64; 4] = [1 << 15, 65_535, 65_536, 65_536];
 
-/// The registers of the blocks that plugins use: mostly the two that [`roles`] allocates.
-const BLOCKS: [u8; 6] = [1, 1, 2, 2, 0, 3];
+/// The sizes of small blocks.
+const SMALL_SIZES: [i64; 4] = [1, 8, 16, 64];
+
+/// The functions that read a block up to its end, wherever the kernel believes that is.
+const READING: [Import; 4] = [
+    Import::ErrorSet,
+    Import::LogInfo,
+    Import::VarGet,
+    Import::ConfigGet,
+];
+
+/// The registers of the blocks that plugins use: mostly the first that [`roles`] allocates. Register 3
+/// is not among them: it has the results of functions without a result.
+const BLOCKS: [u8; 6] = [1, 1, 1, 2, 2, 0];
 
 /// The registers of the results.
-const RESULTS: [u8; 2] = [0, 3];
+const RESULTS: [u8; 3] = [0, 0, 3];
 
-/// The functions that make a block a message of the plugin or to it. The last one is rare: behind
-/// the guard it traps.
+/// The functions that make a block a message of the plugin or to it. The last one is there once:
+/// behind the guard it traps.
 const MESSAGES: [Import; 5] = [
     Import::OutputSet,
     Import::OutputSet,
@@ -189,29 +201,37 @@ fn fill_up(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()>
 }
 
 /// Appends calls that use two blocks in changing roles, one after the other: an output that is
-/// freed, a key that is an error, a block that Extism returned. About half of the steps are what
-/// plugins do with blocks; the others are arbitrary calls. Every other time both blocks have the
-/// same size, so that one may take the place of the other.
+/// freed, a key that is an error, a block that Extism returned. Most steps are what plugins do with
+/// blocks; the others are arbitrary calls. In most programs both blocks have the same size, so that
+/// one may take the place of the other.
 fn roles(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
-    let first = *u.choose(&SIZES)?;
-    let second = if u.arbitrary()? {
+    let first = if u.arbitrary()? {
+        *u.choose(&LARGE_SIZES)?
+    } else {
+        *u.choose(&SIZES)?
+    };
+    let second = if u.ratio(3, 4)? {
         first
     } else {
         *u.choose(&SIZES)?
     };
     let sizes = [first, second];
     ops.extend([alloc(first, 1), alloc(second, 2)]);
-    for _ in 0..u.int_in_range(2..=12)? {
-        if u.arbitrary()? {
-            script(sizes, u, ops)?;
-        } else {
+    for _ in 0..u.int_in_range(4..=14)? {
+        if one_in(5, u)? {
             role(u, ops)?;
+        } else {
+            script(sizes, u, ops)?;
         }
     }
-    if u.arbitrary()? {
-        // A damaged list of blocks shows at the next allocation.
-        ops.push(alloc(*u.choose(&FEW)?, 0));
-        ops.push(alloc(*u.choose(&sizes)?, 3));
+    // A damaged block shows where it is read, a damaged list of blocks at the next allocation.
+    match u.int_in_range(0..=2)? {
+        0 => {
+            ops.push(alloc(*u.choose(&SMALL_SIZES)?, 0));
+            ops.push(alloc(*u.choose(&sizes)?, 3));
+        }
+        1 => ops.push(call(*u.choose(&READING)?, [whole(0), constant(0)])),
+        _ => {}
     }
     Ok(())
 }
@@ -242,23 +262,26 @@ fn role(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
 }
 
 /// Appends one of the things that plugins do with whole blocks. Bugs in the bookkeeping of blocks
-/// need several of them in one order, which single calls with arbitrary operands hardly ever are.
+/// need several of these in a certain order, which arbitrary calls hardly ever have.
 fn script(sizes: [i64; 2], u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
     let register = *u.choose(&BLOCKS)?;
     match u.int_in_range(0..=4)? {
         0 => variable(register, sizes, u, ops)?,
         1 => ops.push(call(Import::Free, [whole(register), constant(0)])),
         2 => {
-            let bytes = if u.arbitrary()? {
-                *u.choose(&FEW)?
-            } else {
-                *u.choose(&sizes)?
+            let size = *u.choose(&sizes)?;
+            // A part of a block, so that a free block is split.
+            let part = [size / 2, size - 200, size - 200, size - 1000];
+            let bytes = match u.int_in_range(0..=3)? {
+                0 => *u.choose(&SMALL_SIZES)?,
+                1 => size,
+                _ => u.choose(&part)?.abs(),
             };
             ops.push(alloc(bytes, *u.choose(&RESULTS)?));
         }
         3 => {
             // A part may be before the block or behind it.
-            let add = *u.choose(&[0, 0, 0, 0, -16, -8, 8, 16])?;
+            let add = *u.choose(&[0, 0, 0, 0, 0, 0, -8, 8])?;
             let bytes = *u.choose(&sizes)? + *u.choose(&[0_i64, 0, 8, 16, 64])?;
             ops.push(Op::StoreRange {
                 from: Operand {

@@ -97,8 +97,8 @@ pub enum Op {
     /// function's usual one. The value is the index of that text, modulo their number. A host that
     /// alters one text is found by a program in another.
     In(u8),
-    /// Store ones over a range of Extism's memory, eight bytes at a time: the last eight may reach
-    /// beyond its end. The outcome of the program is then not predicted.
+    /// Store 1 in each byte of a range of Extism's memory, eight bytes at a time; the last eight may
+    /// reach beyond its end. The outcome of the program is then not predicted.
     StoreRange {
         /// The address of the first byte.
         from: Operand,

@@ -438,7 +438,7 @@
       (then (local.set $value (i64.load offset=0x2000 (i32.shl (local.get $register) (i32.const 3))))))
     (i64.add (local.get $value) (i64.load (call $operand (i32.const 8)))))
 
-  ;; Stores ones over a range of Extism's memory, eight bytes at a time. They are a text in UTF-8 too.
+  ;; Stores ones over a range of Extism's memory, eight bytes at a time. The bytes are valid UTF-8.
   (func $store_range
     (local $from i64) (local $at i64) (local $length i64)
     (local.set $from (call $operand_value))

@@ -300,7 +300,7 @@ fn a_campaign_is_not_clean_whose_workers_somebody_kills() {
 fn the_published_host_is_found_to_die_and_the_case_is_small_and_replayable() {
     let published = workers(HostKind::Reference);
     let mut findings: Vec<Finding> = Vec::new();
-    let plan = plan(1, 300);
+    let plan = plan(2, 300);
     let summary = published.run(&plan, NonZeroUsize::new(2).expect("two"), &mut |event| {
         if let Some(finding) = shown(event) {
             findings.push(finding.clone());

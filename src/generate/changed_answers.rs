@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use super::answers;
-use super::malformed_json::{Json, OTHER_KEYS, OTHER_TEXTS};
+use super::malformed_json::{Json, OTHER_KEYS, OTHER_TEXTS, unquoted};
 use super::programs::step_with_program;
 use crate::case::Case;
 use crate::puppet::{Bytes, Op};
@@ -16,7 +16,7 @@ use crate::wire::Vocabulary;
 /// The fields of an object, with raw text for keys.
 type Fields = Vec<(String, Json)>;
 
-/// A kind of change, and what it changes. Each returns nothing where it makes no sense.
+/// A kind of change, and what it changes.
 #[derive(Clone, Copy)]
 enum Change {
     /// Each field of each object.
@@ -27,7 +27,7 @@ enum Change {
     Object(fn(&mut Fields)),
     /// Each item of each list.
     Item(fn(&mut Vec<Json>, usize)),
-    /// Each value.
+    /// Each value for which the function returns another.
     Value(fn(&Json) -> Option<Json>),
     /// Each value: this text takes its place.
     Literal(&'static str),
@@ -40,6 +40,9 @@ enum Change {
 }
 
 use Change::{Field, Item, Key, Literal, Number, Object, Text, Value, Whole};
+
+/// The most values of an answer times its bytes. A larger answer is not changed.
+const SIZE_MAX: usize = 1 << 20;
 
 /// The changes of the structure, and other values in the place of each.
 const OF_VALUES: [Change; 44] = [
@@ -218,14 +221,9 @@ fn invalid_utf8(text: &str) -> Vec<u8> {
     [before, b"\xff", behind].concat()
 }
 
-/// Returns the text in a string, without its quotes.
-fn unquoted(text: &str) -> Option<&str> {
-    text.strip_prefix('"')?.strip_suffix('"')
-}
-
 impl Change {
-    /// Returns the value with the change at one of its parts, by index. What has no parts counts as
-    /// one.
+    /// Returns the value with the change at one of its parts, by index. A kind of change without
+    /// parts has only part 0.
     fn of(self, value: &Json, part: usize) -> Option<Json> {
         match (self, value) {
             (Field(change), Json::Object(fields)) if part < fields.len() => {
@@ -284,6 +282,10 @@ impl Answer {
         for index in functions {
             let function = &R::functions()[*index];
             let answer = answers::filled(function);
+            // The changed answers take a hundred times this.
+            if answer.size() * answer.write().len() > SIZE_MAX {
+                continue;
+            }
             let same = all
                 .iter_mut()
                 .find(|other| other.name == function.name && other.answer == answer);
@@ -345,9 +347,9 @@ impl ChangedAnswers {
         for change in changes {
             let texts: Vec<_> = all.iter().map(|of| of.changed(change)).collect();
             let most = texts.iter().map(Vec::len).max().unwrap_or_default();
-            for place in 0..most {
+            for turn in 0..most {
                 for (of, texts) in all.iter_mut().zip(&texts) {
-                    let Some(text) = texts.get(place) else {
+                    let Some(text) = texts.get(turn) else {
                         continue;
                     };
                     if of.seen.insert(text.clone()) {
