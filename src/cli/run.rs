@@ -228,6 +228,10 @@ impl RunArgs {
         if !self.phases.is_empty() {
             plan.phases = self.phases.clone();
         }
+        let is_for_the_puppet = |phase: &Phase| *phase == Phase::Answers;
+        if setup.subject == Subject::Plugin && plan.phases.iter().all(is_for_the_puppet) {
+            return Err(CliError::OnlyAnswers);
+        }
         Ok(Plan {
             seed: self.seed.unwrap_or_else(random_seed),
             budget: match (self.cases, self.time) {

@@ -56,6 +56,8 @@ const ATTEMPTS: &str = "
     run --workers 0
     run --workers none
     run --phase sooner
+    run plugin.wasm --phase answers
+    run plugin.wasm --phase answers --cases 5
     run --host other
     run --deny everything
     run --report page.html

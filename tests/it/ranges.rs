@@ -32,8 +32,8 @@ fn alloc(bytes: i64) -> Op {
     }
 }
 
-/// Runs a program and then a healthy call on one session, and returns what was seen of the first. The second must be
-/// answered.
+/// Runs a program and then a healthy call on one session, and returns what was seen of the first.
+/// The second must be answered.
 fn before_a_healthy_call(ops: impl Into<Vec<Op>>) -> StepRecord {
     let host = puppet_host();
     let mut runner = Runner::new(&host, Subject::Puppet).expect("the puppet opens");
@@ -68,6 +68,8 @@ fn a_range_of_a_block_is_stored_eight_bytes_at_a_time() {
 
 #[test]
 fn a_range_that_is_a_block_leaves_the_answer_as_it_is() {
+    let usual = before_a_healthy_call([Op::EmitHealthy]).call.output;
+    assert!(usual.is_some());
     for bytes in [8_u32, 200, 4096, 1 << 16] {
         let from = in_block(0);
         let seen = before_a_healthy_call([
@@ -76,6 +78,7 @@ fn a_range_that_is_a_block_leaves_the_answer_as_it_is() {
             Op::EmitHealthy,
         ]);
         assert_eq!(seen.call.cause, None, "{bytes}");
+        assert_eq!(seen.call.output, usual, "{bytes}");
     }
 }
 
