@@ -35,7 +35,9 @@ pub enum CliError {
     NoCases { path: PathBuf, because: String },
     #[error("no case ran: the campaign ended before its first case did; give it more time")]
     NothingRan,
-    #[error("a plugin gives its own answers, so --phase answers has no cases for it; name another phase too, or no plugin")]
+    #[error(
+        "a plugin gives its own answers, so --phase answers has no cases for it; name another phase too, or no plugin"
+    )]
     OnlyAnswers,
     #[error("cannot write {}: {source}", path.display())]
     Write {

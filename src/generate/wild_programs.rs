@@ -56,7 +56,7 @@ const SIZES: [i64; 13] = [
 ];
 
 /// Sizes for which the kernel has no room behind the other blocks, so that it looks for a free block.
-const LARGE_SIZES: [i64; 4] = [1 << 15, 65_535, 65_536, 65_536];
+const LARGE_SIZES: [i64; 4] = [1 << 15, 65_536, 65_536, 65_536];
 
 /// The sizes of small blocks.
 const SMALL_SIZES: [i64; 4] = [1, 8, 16, 64];
@@ -218,7 +218,7 @@ fn roles(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
     let sizes = [first, second];
     ops.extend([alloc(first, 1), alloc(second, 2)]);
     for _ in 0..u.int_in_range(4..=14)? {
-        if one_in(5, u)? {
+        if one_in(8, u)? {
             role(u, ops)?;
         } else {
             script(sizes, u, ops)?;
@@ -230,8 +230,7 @@ fn roles(u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbitrary::Result<()> {
             ops.push(alloc(*u.choose(&SMALL_SIZES)?, 0));
             ops.push(alloc(*u.choose(&sizes)?, 3));
         }
-        1 => ops.push(call(*u.choose(&READING)?, [whole(0), constant(0)])),
-        _ => {}
+        _ => ops.push(call(*u.choose(&READING)?, [whole(0), constant(0)])),
     }
     Ok(())
 }
@@ -280,9 +279,14 @@ fn script(sizes: [i64; 2], u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbit
             ops.push(alloc(bytes, *u.choose(&RESULTS)?));
         }
         3 => {
-            // A part may be before the block or behind it.
-            let add = *u.choose(&[0, 0, 0, 0, 0, 0, -8, 8])?;
-            let bytes = *u.choose(&sizes)? + *u.choose(&[0_i64, 0, 8, 16, 64])?;
+            // Seldom a part is before the block or behind it: behind the guard that ends the call.
+            let (add, more) = match u.int_in_range(0..=15)? {
+                0 => (-8, 0),
+                1 => (8, 0),
+                2 => (0, *u.choose(&[8, 16, 64])?),
+                _ => (0, 0),
+            };
+            let bytes = *u.choose(&sizes)? + more;
             ops.push(Op::StoreRange {
                 from: Operand {
                     register: Some(register),
