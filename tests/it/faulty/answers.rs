@@ -1,4 +1,4 @@
-//! Hosts that read answers wrong.
+//! Hosts that misread answers.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::plain::{Fault, Object};
 pub struct LeavesTheVersionUnchecked;
 
 impl Fault for LeavesTheVersionUnchecked {
-    fn is_of_version(&mut self, version: Option<Value>, _: u32) -> bool {
+    fn accepts_version(&mut self, version: Option<Value>, _: u32) -> bool {
         version.is_some()
     }
 }
@@ -20,7 +20,7 @@ impl Fault for LeavesTheVersionUnchecked {
 pub struct AcceptsAMissingVersion;
 
 impl Fault for AcceptsAMissingVersion {
-    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+    fn accepts_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
         version.is_none_or(|version| version == negotiated)
     }
 }
@@ -29,7 +29,7 @@ impl Fault for AcceptsAMissingVersion {
 pub struct AcceptsALaterVersion;
 
 impl Fault for AcceptsALaterVersion {
-    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+    fn accepts_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
         let version = version.and_then(|version| version.as_u64());
         version.is_some_and(|version| version >= negotiated.into())
     }
@@ -39,7 +39,7 @@ impl Fault for AcceptsALaterVersion {
 pub struct ComparesTheVersionAsAFloat;
 
 impl Fault for ComparesTheVersionAsAFloat {
-    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+    fn accepts_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
         version.and_then(|version| version.as_f64()) == Some(negotiated.into())
     }
 }
@@ -48,7 +48,7 @@ impl Fault for ComparesTheVersionAsAFloat {
 pub struct ComparesTheVersionAsText;
 
 impl Fault for ComparesTheVersionAsText {
-    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+    fn accepts_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
         let text = match version {
             Some(Value::String(text)) => text,
             other => other.unwrap_or_default().to_string(),
@@ -61,7 +61,7 @@ impl Fault for ComparesTheVersionAsText {
 pub struct TakesTrueForVersion1;
 
 impl Fault for TakesTrueForVersion1 {
-    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+    fn accepts_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
         version == Some(negotiated.into()) || (negotiated == 1 && version == Some(true.into()))
     }
 }
@@ -70,7 +70,7 @@ impl Fault for TakesTrueForVersion1 {
 pub struct TruncatesTheVersionTo16Bits;
 
 impl Fault for TruncatesTheVersionTo16Bits {
-    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+    fn accepts_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
         let version = version.and_then(|version| version.as_u64());
         version.is_some_and(|version| version as u16 == negotiated as u16)
     }
@@ -90,12 +90,12 @@ impl Fault for TakesTheFirstOfTwoVersions {
         serde_json::from_str(text).ok()
     }
 
-    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+    fn accepts_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
         self.first.take().or(version) == Some(negotiated.into())
     }
 }
 
-/// Only what the response must have is looked at.
+/// Ignores a field that the response does not have.
 #[derive(Default)]
 pub struct AcceptsUnknownFields;
 
@@ -169,7 +169,7 @@ impl Fault for SkipsAByteOrderMark {
     }
 }
 
-/// Twice as deep as the parser does, and not so deep that the stack ends.
+/// Parses twice the depth that the parser allows, but not so deep that the stack overflows.
 #[derive(Default)]
 pub struct FollowsTwiceTheDepth;
 
@@ -186,7 +186,7 @@ impl Fault for FollowsTwiceTheDepth {
     }
 }
 
-/// An empty output leaves what was there before.
+/// Treats an empty output as the previous one.
 #[derive(Default)]
 pub struct AnswersAgainWhenThereIsNoAnswer {
     last: Vec<u8>,
@@ -226,8 +226,8 @@ impl Fault for TrimsStringsOfAnswers {
     }
 }
 
-/// It passes over white space by counting from the start for each sign, and takes as long for that on every machine: 430 ms
-/// for 64 KiB.
+/// Skips leading white space in quadratic time. To take the same time on every machine, it sleeps:
+/// 430 ms for 64 KiB.
 #[derive(Default)]
 pub struct LooksForTheAnswerFromTheStart;
 

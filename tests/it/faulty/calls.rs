@@ -1,18 +1,20 @@
-//! Hosts that call the guest wrong: again, without limits, or with a panic.
+//! Hosts that call the guest incorrectly: they retry, lack limits, or panic.
 
 use cc_lb_fuzz::wire::Function;
 use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 use serde_json::Value;
 
-use super::plain::{Called, Failure, Fault, Guest, Instead, Settings, is_timeout, is_trap};
+use super::plain::{
+    CallResult, Failure, FailureOutcome, Fault, Guest, Settings, is_timeout, is_trap,
+};
 
 #[derive(Default)]
 pub struct RetriesOnce;
 
 impl Fault for RetriesOnce {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
-        let called = guest.call(function, input);
-        called.or_else(|_| guest.call(function, input))
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
+        let result = guest.call(function, input);
+        result.or_else(|_| guest.call(function, input))
     }
 }
 
@@ -20,10 +22,10 @@ impl Fault for RetriesOnce {
 pub struct RetriesTimeouts;
 
 impl Fault for RetriesTimeouts {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         match guest.call(function, input) {
             Err(error) if is_timeout(&error) => guest.call(function, input),
-            called => called,
+            result => result,
         }
     }
 }
@@ -32,13 +34,13 @@ impl Fault for RetriesTimeouts {
 pub struct RetriesTrapsOnAFreshInstance;
 
 impl Fault for RetriesTrapsOnAFreshInstance {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         match guest.call(function, input) {
             Err(error) if is_trap(&error) => {
-                guest.renew();
+                guest.discard_instance();
                 guest.call(function, input)
             }
-            called => called,
+            result => result,
         }
     }
 }
@@ -47,10 +49,10 @@ impl Fault for RetriesTrapsOnAFreshInstance {
 pub struct AsksAgainForAnEmptyAnswer;
 
 impl Fault for AsksAgainForAnEmptyAnswer {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         match guest.call(function, input) {
             Ok(output) if output.is_empty() => guest.call(function, input),
-            called => called,
+            result => result,
         }
     }
 }
@@ -59,9 +61,9 @@ impl Fault for AsksAgainForAnEmptyAnswer {
 pub struct PanicsWhenTheGuestTraps;
 
 impl Fault for PanicsWhenTheGuestTraps {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        assert!(!why.is_trap(), "the guest trapped");
-        Instead::Fallback(function.fallback)
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        assert!(!failure.is_trap(), "the guest trapped");
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 

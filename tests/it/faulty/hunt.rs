@@ -1,4 +1,4 @@
-//! Hunts the fault of a host, and judges single cases on it.
+//! Hunts the fault of a host, and judges single cases on the host.
 
 use cc_lb_fuzz::campaign::BlockExecutor;
 use cc_lb_fuzz::case::{Case, ShrinkLimits};
@@ -10,24 +10,25 @@ use cc_lb_fuzz::handshake_case::HandshakeCase;
 use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
 
-use super::openings::nth_opening;
-use super::{CheckModule, Faulty, Tried};
+use super::openings::nth_handshake_case;
+use super::{CheckModule, FaultyHost, TestInput};
 
-/// What a campaign of a seed finds first of a check.
+/// Runs a campaign of a seed until the host's own check finds a violation that is confirmed.
+/// Returns the number of cases and the finding's case.
 pub(super) fn hunt_case(
     executor: &mut impl BlockExecutor<Request>,
-    faulty: &Faulty,
+    faulty: &FaultyHost,
     seed: u64,
-    most: u64,
+    max_cases: u64,
     limits: ShrinkLimits,
-) -> Option<(u64, Tried)> {
+) -> Option<(u64, TestInput)> {
     let plan = match faulty.subject {
-        Subject::Puppet => Plan::puppet::<Request>(seed, most),
-        Subject::Plugin => Plan::plugin::<Request>(seed, most),
+        Subject::Puppet => Plan::puppet::<Request>(seed, max_cases),
+        Subject::Plugin => Plan::plugin::<Request>(seed, max_cases),
     };
     let cases = Cases::new(&plan);
     let mut next = 0;
-    while next < most {
+    while next < max_cases {
         let end = (next / CASES_PER_SESSION + 1) * CASES_PER_SESSION;
         let block = executor
             .run(&plan, next..end, None)
@@ -43,13 +44,13 @@ pub(super) fn hunt_case(
         let Some(violation) = found.find(|violation| violation.check.name() == faulty.check) else {
             continue;
         };
-        // To run all of a session once more takes longer than to come as far.
+        // Running the whole session again would take longer than the campaign so far.
         if limits.candidates == 0
-            && faulty.shows_by_itself()
+            && faulty.needs_no_confirmation()
             && let Some(case) = history.last()
-            && is_shown_by(executor, violation, case)
+            && reproduces_alone(executor, violation, case)
         {
-            return Some((next, Tried::Case(case.clone())));
+            return Some((next, TestInput::Case(case.clone())));
         }
         let suspect = Suspect {
             violation,
@@ -62,15 +63,19 @@ pub(super) fn hunt_case(
             && finding.violation.check.name() == faulty.check
             && finding.origin != Origin::Unreproduced
         {
-            return Some((next, Tried::Case(finding.case)));
+            return Some((next, TestInput::Case(finding.case)));
         }
     }
     None
 }
 
-/// Whether a case shows a violation by itself, each time on a fresh session, and these are what they were when the host was
-/// opened.
-fn is_shown_by(executor: &mut impl Executor<Request>, violation: &Violation, case: &Case) -> bool {
+/// Returns whether a case alone shows the violation twice, in fresh sessions. Earlier cases must
+/// not have affected later sessions, which a healthy call detects.
+fn reproduces_alone(
+    executor: &mut impl Executor<Request>,
+    violation: &Violation,
+    case: &Case,
+) -> bool {
     let healthy = Case {
         steps: vec![crate::common::healthy("shape_v1")],
     };
@@ -86,65 +91,66 @@ fn is_shown_by(executor: &mut impl Executor<Request>, violation: &Violation, cas
     })
 }
 
-/// The checks that find something in each case alone, as deep as the faulty host's own check needs it.
-pub(super) fn found_by(
+/// Runs each case alone, at the depth that the faulty host's own check needs. Returns the names of
+/// the checks that find something in it.
+pub(super) fn judge_cases(
     executor: &mut impl Executor<Request>,
-    faulty: &Faulty,
-    tried: &[Tried],
+    faulty: &FaultyHost,
+    inputs: &[TestInput],
 ) -> Vec<Vec<String>> {
-    let mut found = |tried: &Tried| {
-        let Tried::Case(case) = tried else {
-            panic!("a dispatch is tried with cases");
+    let mut judge = |input: &TestInput| {
+        let TestInput::Case(case) = input else {
+            panic!("the input is not a case");
         };
-        let check = check_named(faulty.check).expect("a dispatch is judged by a check");
+        let check = check_named(faulty.check).expect("there is a check of this name");
         let found = executor.judge_repeatedly(case, CheckRef::new(check));
-        names(found.expect("the host opens"))
+        check_names(found.expect("the host opens"))
     };
-    tried.iter().map(&mut found).collect()
+    inputs.iter().map(&mut judge).collect()
 }
 
-pub(super) fn names(found: impl IntoIterator<Item = Violation>) -> Vec<String> {
+pub(super) fn check_names(found: impl IntoIterator<Item = Violation>) -> Vec<String> {
     let found = found.into_iter();
     let mut names: Vec<_> = found.map(|violation| violation.check.to_string()).collect();
     names.dedup();
     names
 }
 
-pub(super) fn hunt_opening(
+pub(super) fn hunt_handshake_case(
     check: impl Fn(&HandshakeCase) -> Option<Violation>,
     seed: u64,
-    most: u64,
+    max_cases: u64,
     limits: ShrinkLimits,
-) -> Option<(u64, Tried)> {
-    let fails = |opening: &HandshakeCase| check(opening).is_some();
-    let found = (0..most).find(|index| fails(&nth_opening(seed, *index)))?;
-    let opening = nth_opening(seed, found);
-    let opening = match limits.candidates {
-        0 => opening,
-        _ => opening.shrink(fails),
+) -> Option<(u64, TestInput)> {
+    let fails = |case: &HandshakeCase| check(case).is_some();
+    let found = (0..max_cases).find(|index| fails(&nth_handshake_case(seed, *index)))?;
+    let case = nth_handshake_case(seed, found);
+    let case = match limits.candidates {
+        0 => case,
+        _ => case.shrink(fails),
     };
-    Some((found + 1, Tried::HandshakeCase(opening)))
+    Some((found + 1, TestInput::HandshakeCase(case)))
 }
 
-pub(super) fn found_in_openings(
+pub(super) fn judge_handshake_cases(
     check: impl Fn(&HandshakeCase) -> Option<Violation>,
-    tried: &[Tried],
+    inputs: &[TestInput],
 ) -> Vec<Vec<String>> {
-    let found = |tried: &Tried| {
-        let Tried::HandshakeCase(opening) = tried else {
-            panic!("a loader is tried with openings");
+    let judge = |input: &TestInput| {
+        let TestInput::HandshakeCase(case) = input else {
+            panic!("the input is not a handshake case");
         };
-        names(check(opening))
+        check_names(check(case))
     };
-    tried.iter().map(found).collect()
+    inputs.iter().map(judge).collect()
 }
 
-pub(super) fn found_in_modules(check: CheckModule, tried: &[Tried]) -> Vec<Vec<String>> {
-    let found = |tried: &Tried| {
-        let Tried::Module(counts) = tried else {
-            panic!("it is tried with modules");
+pub(super) fn judge_modules(check: CheckModule, inputs: &[TestInput]) -> Vec<Vec<String>> {
+    let judge = |input: &TestInput| {
+        let TestInput::Module(counts) = input else {
+            panic!("the input is not a module");
         };
-        names(check(counts))
+        check_names(check(counts))
     };
-    tried.iter().map(found).collect()
+    inputs.iter().map(judge).collect()
 }

@@ -1,17 +1,22 @@
-//! The kill table: which check catches each fault, after how many cases, and the smallest case that shows it.
+//! The kill table: which check catches each fault, the median number of cases that takes, and the
+//! smallest case that shows the fault.
+//!
+//! This command hunts all faults and stores their cases. It compares the results that do not depend
+//! on the machine with the stored table:
 //!
 //! ```sh
 //! cargo test --release kill_table -- --ignored --nocapture
 //! ```
 //!
-//! hunts all faults, keeps their cases, and compares what a seed comes to on every machine with the stored table. That takes
-//! hours, so the other tests here run what was kept.
+//! It takes hours, so the other tests in this file run the stored cases.
 //!
-//! `CC_LB_FUZZ_FAULT` says which faults are hunted, and then each row is written to the stored table as soon as it is known:
-//! names, or what names begin with, with commas between them; or `missing`, which stands for all faults without a row. If such
-//! a hunt is ended, the next one for what is missing goes on where it was. To make the whole table anew, empty its file first.
+//! `CC_LB_FUZZ_FAULT` selects the faults to hunt: names or the beginnings of names, separated by
+//! commas; `missing` stands for all faults without a row. Each row is written to the stored table
+//! as soon as it is known, so the next hunt for missing rows resumes where an interrupted one
+//! stopped. To hunt the whole table again, empty its file first.
 //!
-//! `CC_LB_FUZZ_SEEDS` says with how many seeds each fault is hunted. With fewer than all of them no row is stored.
+//! `CC_LB_FUZZ_SEEDS` limits the number of seeds per fault. With fewer than all seeds, no row is
+//! stored.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -27,186 +32,198 @@ use cc_lb_fuzz::handshake_case::HandshakeCase;
 use cc_lb_fuzz::report::case_text;
 
 use super::table::{Entries, Entry, entry_of, read_table, store, stored_text, table};
-use super::{Faulty, Kind, Shows, Tried, all};
+use super::{FaultyHost, Kind, Reproducibility, TestInput, all};
 
-/// The seeds that each fault is hunted with, and those by which modules are drawn: opening one takes seconds.
+/// The number of seeds per fault, and per fault that modules show, because loading one takes
+/// seconds.
 const SEEDS: u64 = 20;
-const SEEDS_OF_MODULES: u64 = 2;
+const MODULE_SEEDS: u64 = 2;
 
-fn seeds(faulty: &Faulty) -> u64 {
+fn seeds(faulty: &FaultyHost) -> u64 {
     let most = match faulty.kind {
-        Kind::Module(..) => SEEDS_OF_MODULES,
+        Kind::Module(..) => MODULE_SEEDS,
         _ => SEEDS,
     };
-    seeds_asked_for().map_or(most, |seeds| seeds.min(most))
+    seeds_from_env().map_or(most, |seeds| seeds.min(most))
 }
 
-fn seeds_asked_for() -> Option<u64> {
+fn seeds_from_env() -> Option<u64> {
     let seeds = std::env::var("CC_LB_FUZZ_SEEDS").ok()?;
-    Some(seeds.parse().expect("it is a number"))
+    Some(seeds.parse().expect("CC_LB_FUZZ_SEEDS is a number"))
 }
 
-/// A fault that takes more cases is not caught.
-const CASES_MAX: u64 = 20_000;
+/// The maximum number of cases per seed.
+const MAX_CASES: u64 = 20_000;
 
-/// Among many faults, one that so many first seeds do not find is given up, for it takes long. Hunted by its name, it is not.
+/// In a hunt for missing rows, a fault that none of this many seeds catches is given up to save
+/// time. If it is hunted by name, all seeds run.
 const FIRST_SEEDS: u64 = 3;
 
-/// What stands for all faults without a row.
+/// Selects all faults without a row.
 const MISSING: &str = "missing";
 
-/// To tell whether a fault is caught, nothing need be shrunk.
+/// Counting cases needs no shrinking.
 const NO_SHRINKING: ShrinkLimits = ShrinkLimits {
     candidates: 0,
     ..ShrinkLimits::DEFAULT
 };
 
-/// A case is shrunk to the end, however busy the machine is.
-const TO_THE_END: ShrinkLimits = ShrinkLimits {
+/// Enough time to shrink a case completely, even on a busy machine.
+const FULL_SHRINKING: ShrinkLimits = ShrinkLimits {
     time: Duration::from_secs(600),
     ..ShrinkLimits::DEFAULT
 };
 
-/// The file of the smallest case for a fault.
-fn kept(faulty: &Faulty) -> PathBuf {
+/// Returns the path of the smallest case of a fault.
+fn case_path(faulty: &FaultyHost) -> PathBuf {
     let name = faulty.name.replace(' ', "-") + ".json";
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/faulty/cases");
     PathBuf::from(folder).join(name)
 }
 
-/// The smallest case that was found for a fault.
-pub fn read(faulty: &Faulty) -> Tried {
-    let path = kept(faulty);
+/// Reads the stored smallest case of a fault.
+pub fn read_smallest(faulty: &FaultyHost) -> TestInput {
+    let path = case_path(faulty);
     let json = std::fs::read(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}: hunt it anew", path.display()));
+        .unwrap_or_else(|error| panic!("{}: {error}: hunt it again", path.display()));
     match faulty.kind {
-        Kind::HandshakeCase(_) => {
-            Tried::HandshakeCase(HandshakeCase::decode(&json).expect("it is an opening"))
+        Kind::HandshakeCase(_) => TestInput::HandshakeCase(
+            HandshakeCase::decode(&json).expect("the file is a handshake case"),
+        ),
+        Kind::Module(..) => {
+            TestInput::Module(serde_json::from_slice(&json).expect("the file is a module's counts"))
         }
-        Kind::Module(..) => Tried::Module(serde_json::from_slice(&json).expect("they are counts")),
-        _ => Tried::Case(Case::decode(&json).expect("it is a case")),
+        _ => TestInput::Case(Case::decode(&json).expect("the file is a case")),
     }
 }
 
-fn write(faulty: &Faulty, tried: &Tried) {
-    let json = match tried {
-        Tried::Case(case) => case.to_json().expect("it serializes"),
-        Tried::HandshakeCase(opening) => opening.to_json().expect("it serializes"),
-        Tried::Module(counts) => serde_json::to_string(&counts).expect("it serializes"),
+fn write_smallest(faulty: &FaultyHost, input: &TestInput) {
+    let json = match input {
+        TestInput::Case(case) => case.to_json().expect("a case serializes"),
+        TestInput::HandshakeCase(case) => case.to_json().expect("a case serializes"),
+        TestInput::Module(counts) => serde_json::to_string(&counts).expect("counts serialize"),
     };
-    let path = kept(faulty);
-    std::fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
-    std::fs::write(path, json).expect("it can be written");
+    let path = case_path(faulty);
+    std::fs::create_dir_all(path.parent().expect("the case is in a folder"))
+        .expect("the folder can be created");
+    std::fs::write(path, json).expect("the case can be written");
 }
 
-/// What the hunt of a fault came to.
+/// The result of hunting a fault.
 struct Row {
-    /// How many seeds caught it, and how many were tried.
+    /// The number of seeds that caught it, and the number that ran.
     caught: usize,
-    tried: u64,
-    /// After how many cases; `None` where it is not caught.
+    ran: u64,
+    /// The median number of cases; `None` if it is not caught.
     median: Option<u64>,
-    /// What shows it.
+    /// The smallest case that shows it, as text.
     smallest: String,
 }
 
 impl Row {
-    /// What a table says of it; `None` where it is not caught.
-    fn entry(&self, faulty: &Faulty, is_told: bool) -> Option<Entry> {
+    /// Returns its entry in a table, with dashes instead of the results if these are hidden.
+    /// Returns `None` if it is not caught.
+    fn entry(&self, faulty: &FaultyHost, shows_results: bool) -> Option<Entry> {
         let median = self.median?.to_string();
         let caught = format!("{}/{}", self.caught, seeds(faulty));
         let results = [caught, median, self.smallest.clone()];
         Some(Entry {
             check: faulty.check.to_owned(),
-            results: results.map(|of| if is_told { of } else { "-".to_owned() }),
+            results: results.map(|result| {
+                if shows_results {
+                    result
+                } else {
+                    "-".to_owned()
+                }
+            }),
         })
     }
 }
 
-fn hunt(faulty: &Faulty, first_seeds: u64) -> Row {
+fn hunt(faulty: &FaultyHost, first_seeds: u64) -> Row {
     let seeds = seeds(faulty);
     let mut counts: Vec<u64> = Vec::new();
-    let mut tried = 0;
+    let mut ran = 0;
     for seed in 1..=seeds {
-        let found = faulty.hunt(seed, CASES_MAX, NO_SHRINKING);
+        let found = faulty.hunt(seed, MAX_CASES, NO_SHRINKING);
         counts.extend(found.map(|(count, _)| count));
-        tried = seed;
+        ran = seed;
         let missed = seed - counts.len() as u64;
-        // With so many that do not catch it there is no median.
-        let is_lost = missed >= seeds - seeds / 2;
-        if is_lost || (counts.is_empty() && missed >= first_seeds) {
+        // If half of the seeds miss it, there is no median.
+        let has_no_median = missed >= seeds - seeds / 2;
+        if has_no_median || (counts.is_empty() && missed >= first_seeds) {
             break;
         }
     }
     counts.sort_unstable();
-    // Seeds that did not catch it stand behind all that did.
+    // Seeds that miss it sort after all others.
     let median = counts.get(seeds as usize / 2).copied();
     let shown = median.and_then(|_| smallest(faulty, seeds));
     if median.is_some() && shown.is_none() {
-        eprintln!("{}: no case shows it by itself", faulty.name);
+        eprintln!("{}: no single case shows it", faulty.name);
     }
     Row {
         caught: counts.len(),
-        tried,
+        ran,
         median: median.filter(|_| shown.is_some()),
-        smallest: shown.as_ref().map(text).unwrap_or_default(),
+        smallest: shown.as_ref().map(input_text).unwrap_or_default(),
     }
 }
 
-/// The smallest case for a fault that shows it on a host which has seen nothing else. It is kept.
-fn smallest(faulty: &Faulty, seeds: u64) -> Option<Tried> {
-    let kept_before = || {
-        let tried = kept(faulty).exists().then(|| read(faulty));
-        tried.filter(|tried| is_shown(faulty, tried))
+/// Finds and stores the smallest case that shows a fault on a host that has run nothing else.
+fn smallest(faulty: &FaultyHost, seeds: u64) -> Option<TestInput> {
+    let stored = || {
+        let input = case_path(faulty).exists().then(|| read_smallest(faulty));
+        input.filter(|input| reproduces(faulty, input))
     };
-    // Shrunk anew, what the clock shows would be a case that shows it on this machine alone.
-    if faulty.shows != Shows::TheSameEverywhere
-        && let Some(tried) = kept_before()
+    // Shrunk again, a case that depends on time might show the fault on this machine only.
+    if faulty.reproducibility != Reproducibility::Deterministic
+        && let Some(input) = stored()
     {
-        return Some(tried);
+        return Some(input);
     }
-    let shrunk = (1..=seeds).find_map(|seed| faulty.hunt(seed, CASES_MAX, TO_THE_END));
-    let shrunk = shrunk.map(|(_, tried)| tried);
-    // Where sessions share something, a case may show what those before it have left.
-    let shown = shrunk.filter(|tried| is_shown(faulty, tried));
-    let shown = shown.or_else(kept_before)?;
-    write(faulty, &shown);
+    let shrunk = (1..=seeds).find_map(|seed| faulty.hunt(seed, MAX_CASES, FULL_SHRINKING));
+    let shrunk = shrunk.map(|(_, input)| input);
+    // If sessions share state, a case may only show the fault after the cases before it.
+    let shown = shrunk.filter(|input| reproduces(faulty, input));
+    let shown = shown.or_else(stored)?;
+    write_smallest(faulty, &shown);
     Some(shown)
 }
 
-/// Whether the fault's own check finds it with this alone.
-fn is_shown(faulty: &Faulty, tried: &Tried) -> bool {
-    // On a busy machine it may take some tries to measure anything; all else shows at once.
-    let tries = if faulty.shows == Shows::InAMeasurement {
+/// Returns whether the fault's own check finds something in this input alone.
+fn reproduces(faulty: &FaultyHost, input: &TestInput) -> bool {
+    // A measurement may need several attempts on a busy machine.
+    let attempts = if faulty.reproducibility == Reproducibility::Measured {
         5
     } else {
         1
     };
-    (0..tries).any(|_| {
-        let found = faulty.found(std::slice::from_ref(tried)).concat();
+    (0..attempts).any(|_| {
+        let found = faulty.run_checks(std::slice::from_ref(input)).concat();
         found.iter().any(|check| check == faulty.check)
     })
 }
 
-/// The text of what shows a fault, as the table has it: without space at the ends of lines.
-fn text(tried: &Tried) -> String {
-    let text = match tried {
-        Tried::Case(case) => case_text(case),
-        Tried::HandshakeCase(opening) => opening_text(opening),
-        Tried::Module(counts) => format!("{counts:?}"),
+/// Formats an input for the table, without white space at the ends of lines.
+fn input_text(input: &TestInput) -> String {
+    let text = match input {
+        TestInput::Case(case) => case_text(case),
+        TestInput::HandshakeCase(case) => handshake_case_text(case),
+        TestInput::Module(counts) => format!("{counts:?}"),
     };
     let lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
     lines.join("\n")
 }
 
-/// How an opening differs from a sound one.
-fn opening_text(opening: &HandshakeCase) -> String {
-    let sound = HandshakeCase::sound(opening.exports.iter().map(String::as_str));
-    let json = |opening: &HandshakeCase| serde_json::to_value(opening).expect("it serializes");
-    let (own, sound) = (json(opening), json(&sound));
-    let fields = own.as_object().expect("an object").iter();
+/// Formats the fields in which a handshake case differs from a sound one.
+fn handshake_case_text(case: &HandshakeCase) -> String {
+    let sound = HandshakeCase::sound(case.exports.iter().map(String::as_str));
+    let json = |case: &HandshakeCase| serde_json::to_value(case).expect("a case serializes");
+    let (own, sound) = (json(case), json(&sound));
+    let fields = own.as_object().expect("a case is an object").iter();
     let differ = fields.filter(|(name, value)| sound.get(*name) != Some(value));
-    let mut text = format!("exports {:?}\n", opening.exports);
+    let mut text = format!("exports {:?}\n", case.exports);
     for (name, value) in differ {
         let value: String = value.to_string().chars().take(160).collect();
         text += &format!("{name} = {value}\n");
@@ -214,12 +231,12 @@ fn opening_text(opening: &HandshakeCase) -> String {
     text
 }
 
-/// Hunts faults, so many at a time, and says what each came to as soon as that is known.
+/// Hunts faults in this many threads. Prints each result as soon as it is known, and passes it on.
 fn hunt_each(
-    faults: &[&Faulty],
+    faults: &[&FaultyHost],
     threads: usize,
     first_seeds: u64,
-    is_known: &(impl Fn(&Faulty, &Row) + Sync),
+    record_row: &(impl Fn(&FaultyHost, &Row) + Sync),
 ) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -227,7 +244,7 @@ fn hunt_each(
             scope.spawn(|| {
                 while let Some(&faulty) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let start = Instant::now();
-                    let row = hunt_or_tell(faulty, first_seeds);
+                    let row = hunt_catching_panics(faulty, first_seeds);
                     let median = row.median.map_or_else(
                         || "not caught".to_owned(),
                         |median| format!("median {median} cases"),
@@ -236,28 +253,28 @@ fn hunt_each(
                         "{}: {} of {} seeds, {median}, {} s",
                         faulty.name,
                         row.caught,
-                        row.tried,
+                        row.ran,
                         start.elapsed().as_secs()
                     );
-                    is_known(faulty, &row);
+                    record_row(faulty, &row);
                 }
             });
         }
     });
 }
 
-/// A hunt that panics is told, and the others go on.
-fn hunt_or_tell(faulty: &Faulty, first_seeds: u64) -> Row {
+/// Hunts a fault. If the hunt panics, prints the message, and other hunts continue.
+fn hunt_catching_panics(faulty: &FaultyHost, first_seeds: u64) -> Row {
     let row = catch_unwind(AssertUnwindSafe(|| hunt(faulty, first_seeds)));
     row.unwrap_or_else(|panic| {
         eprintln!(
-            "{}: its hunt panicked: {}",
+            "{}: the hunt panicked: {}",
             faulty.name,
             panic_text(&*panic)
         );
         Row {
             caught: 0,
-            tried: 0,
+            ran: 0,
             median: None,
             smallest: String::new(),
         }
@@ -270,11 +287,11 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or_default()
 }
 
-/// What takes less time is hunted first.
-fn turn(faulty: &Faulty) -> u8 {
+/// Returns the sort key of the order of hunts: faster ones run first.
+fn hunt_order(faulty: &FaultyHost) -> u8 {
     match &faulty.kind {
-        Kind::Dispatch(_) if faulty.shows == Shows::TheSameEverywhere => 0,
-        // Each is compiled.
+        Kind::Dispatch(_) if faulty.reproducibility == Reproducibility::Deterministic => 0,
+        // Each case is compiled.
         Kind::HandshakeCase(_) => 1,
         Kind::Dispatch(_) => 2,
         Kind::Process(_) | Kind::Published => 3,
@@ -282,61 +299,70 @@ fn turn(faulty: &Faulty) -> u8 {
     }
 }
 
-/// Those of the faults that are asked for: see the beginning of this file.
-fn chosen<'f>(faults: &'f [Faulty], asked: &str, stored: &Entries) -> Vec<&'f Faulty> {
-    let words = asked.split(',').map(str::trim);
-    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-    assert!(!words.is_empty(), "no fault is named");
-    let is_meant = |faulty: &Faulty, word: &str| {
-        if word == MISSING {
+/// Returns the selected faults: see the documentation of this file.
+fn selected<'f>(
+    faults: &'f [FaultyHost],
+    selection: &str,
+    stored: &Entries,
+) -> Vec<&'f FaultyHost> {
+    let selectors = selection.split(',').map(str::trim);
+    let selectors: Vec<&str> = selectors.filter(|selector| !selector.is_empty()).collect();
+    assert!(!selectors.is_empty(), "CC_LB_FUZZ_FAULT selects no fault");
+    let matches = |faulty: &FaultyHost, selector: &str| {
+        if selector == MISSING {
             entry_of(faulty, stored).is_none()
-        } else if faults.iter().any(|other| other.name == word) {
-            faulty.name == word
+        } else if faults.iter().any(|other| other.name == selector) {
+            faulty.name == selector
         } else {
-            faulty.name.starts_with(word)
+            faulty.name.starts_with(selector)
         }
     };
-    for &word in &words {
-        let is_there = faults.iter().any(|faulty| is_meant(faulty, word));
-        assert!(is_there || word == MISSING, "there is no fault {word}");
+    for &selector in &selectors {
+        let exists = faults.iter().any(|faulty| matches(faulty, selector));
+        assert!(
+            exists || selector == MISSING,
+            "there is no fault {selector}"
+        );
     }
-    let of_any_word = |faulty: &&Faulty| words.iter().any(|word| is_meant(faulty, word));
-    faults.iter().filter(of_any_word).collect()
+    let is_selected =
+        |faulty: &&FaultyHost| selectors.iter().any(|selector| matches(faulty, selector));
+    faults.iter().filter(is_selected).collect()
 }
 
 #[test]
-#[ignore = "takes hours in a release build; it is one command, above"]
+#[ignore = "takes hours in a release build; see the command above"]
 fn kill_table() {
-    let asked = std::env::var("CC_LB_FUZZ_FAULT").ok();
-    let has_all_seeds = seeds_asked_for().is_none();
+    let selection = std::env::var("CC_LB_FUZZ_FAULT").ok();
+    let has_all_seeds = seeds_from_env().is_none();
     let faults = all();
-    // Without a choice the stored table is what the new one is compared with.
-    let (hunted, stored) = match &asked {
-        Some(asked) => {
+    // Without a selection, the new table is compared with the stored one.
+    let (hunted, stored) = match &selection {
+        Some(selection) => {
             let stored = read_table(&stored_text());
-            (chosen(&faults, asked, &stored), stored)
+            (selected(&faults, selection, &stored), stored)
         }
         None => (faults.iter().collect(), Entries::new()),
     };
-    let is_stored = asked.is_some() && has_all_seeds;
-    let mut words = asked.iter().flat_map(|asked| asked.split(','));
-    let first_seeds = if words.any(|word| word.trim() == MISSING) {
+    let is_stored = selection.is_some() && has_all_seeds;
+    let mut selectors = selection.iter().flat_map(|selection| selection.split(','));
+    let first_seeds = if selectors.any(|selector| selector.trim() == MISSING) {
         FIRST_SEEDS
     } else {
         SEEDS
     };
     let mut queue = hunted.clone();
-    queue.sort_by_key(|faulty| turn(faulty));
-    // Beside others a measurement says nothing.
-    let is_measured = |faulty: &&Faulty| faulty.shows == Shows::InAMeasurement;
-    let (alone, others): (Vec<&Faulty>, Vec<&Faulty>) = queue.into_iter().partition(is_measured);
+    queue.sort_by_key(|faulty| hunt_order(faulty));
+    // Measurements are unreliable while other hunts run.
+    let is_measured = |faulty: &&FaultyHost| faulty.reproducibility == Reproducibility::Measured;
+    let (alone, others): (Vec<&FaultyHost>, Vec<&FaultyHost>) =
+        queue.into_iter().partition(is_measured);
     let found = Mutex::new((Entries::new(), stored));
-    let is_known = |faulty: &Faulty, row: &Row| {
-        let mut found = found.lock().expect("nobody panicked");
-        let (told, stored) = &mut *found;
-        let is_told = faulty.shows == Shows::TheSameEverywhere;
-        for (entries, is_told) in [(told, true), (&mut *stored, is_told)] {
-            match row.entry(faulty, is_told) {
+    let record_row = |faulty: &FaultyHost, row: &Row| {
+        let mut found = found.lock().expect("no thread panicked");
+        let (new, stored) = &mut *found;
+        let is_deterministic = faulty.reproducibility == Reproducibility::Deterministic;
+        for (entries, shows_results) in [(new, true), (&mut *stored, is_deterministic)] {
+            match row.entry(faulty, shows_results) {
                 Some(entry) => drop(entries.insert(faulty.name.clone(), entry)),
                 None => drop(entries.remove(&faulty.name)),
             }
@@ -345,29 +371,33 @@ fn kill_table() {
             store(&faults, stored);
         }
     };
-    // Hosts that panic do so thousands of times.
+    // Do not print the thousands of panics of hosts.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    hunt_each(&others, processors, first_seeds, &is_known);
-    hunt_each(&alone, 1, first_seeds, &is_known);
+    hunt_each(&others, processors, first_seeds, &record_row);
+    hunt_each(&alone, 1, first_seeds, &record_row);
     std::panic::set_hook(hook);
-    let (told, stored) = found.into_inner().expect("nobody panicked");
-    println!("{}", table(hunted.iter().copied(), &told));
-    let missed = hunted.iter().filter(|of| entry_of(of, &told).is_none());
+    let (new, stored) = found.into_inner().expect("no thread panicked");
+    println!("{}", table(hunted.iter().copied(), &new));
+    let missed = hunted
+        .iter()
+        .filter(|faulty| entry_of(faulty, &new).is_none());
     let missed: Vec<&str> = missed.map(|faulty| &*faulty.name).collect();
     assert_eq!(missed, [""; 0], "not caught");
-    if asked.is_none() && has_all_seeds {
+    if selection.is_none() && has_all_seeds {
         insta::assert_snapshot!("kill_table", table(&faults, &stored));
     }
 }
 
 #[test]
-fn the_stored_table_reads_back() {
+fn the_stored_table_round_trips() {
     let text = stored_text();
     let entries = read_table(&text);
     let faults = all();
-    let hunted = faults.iter().filter(|of| entry_of(of, &entries).is_some());
+    let hunted = faults
+        .iter()
+        .filter(|faulty| entry_of(faulty, &entries).is_some());
     let written = table(hunted, &entries);
     let rows = |text: &str| -> Vec<String> {
         let lines = text.lines().filter(|line| line.starts_with('|'));
@@ -380,20 +410,20 @@ fn the_stored_table_reads_back() {
 #[test]
 fn every_fault_is_caught_by_its_own_check_and_the_sound_host_by_none() {
     for faulty in all() {
-        let tried = read(&faulty);
-        let own = is_shown(&faulty, &tried);
-        assert!(own, "{}: not found by {}", faulty.name, faulty.check);
-        let found = faulty.found_on_the_sound_host(&[tried]).concat();
-        assert_eq!(found, [""; 0], "the sound host, tried for {}", faulty.name);
+        let input = read_smallest(&faulty);
+        let is_caught = reproduces(&faulty, &input);
+        assert!(is_caught, "{}: not caught by {}", faulty.name, faulty.check);
+        let found = faulty.run_checks_on_sound_host(&[input]).concat();
+        assert_eq!(found, [""; 0], "{}: found on the sound host", faulty.name);
     }
 }
 
 #[test]
-fn every_check_has_a_fault_that_it_catches_and_no_case_is_kept_for_nothing() {
+fn every_check_catches_a_fault_and_every_stored_case_belongs_to_one() {
     let faults = all();
     let own: BTreeSet<&str> = faults.iter().map(|faulty| faulty.check).collect();
     for check in CHECKS {
-        // What is wrong with a plugin is no fault of a host.
+        // These checks find faults of plugins, not of hosts.
         let of_plugins = [
             "plugin_fault",
             "plugin_limit",
@@ -405,18 +435,27 @@ fn every_check_has_a_fault_that_it_catches_and_no_case_is_kept_for_nothing() {
     }
     let table = stored_text();
     let entries = read_table(&table);
-    let never = faults.iter().filter(|of| entry_of(of, &entries).is_none());
-    let never: Vec<&str> = never.map(|faulty| &*faulty.name).collect();
-    assert_eq!(never, [""; 0], "never hunted: CC_LB_FUZZ_FAULT={MISSING}");
+    let missing = faults
+        .iter()
+        .filter(|faulty| entry_of(faulty, &entries).is_none());
+    let missing: Vec<&str> = missing.map(|faulty| &*faulty.name).collect();
+    assert_eq!(
+        missing, [""; 0],
+        "no row: hunt with CC_LB_FUZZ_FAULT={MISSING}"
+    );
     let all = format!("{0} of {0} faults caught", faults.len());
     assert!(table.contains(&all));
-    assert_eq!(entries.len(), faults.len(), "a row is no fault's");
-    let names: BTreeSet<PathBuf> = faults.iter().map(kept).collect();
-    assert_eq!(names.len(), faults.len(), "names are unique");
-    let folder = kept(&faults[0]);
-    let folder = folder.parent().expect("a folder");
-    for file in std::fs::read_dir(folder).expect("it is there") {
-        let path = file.expect("it can be read").path();
-        assert!(names.contains(&path), "{} is no fault's", path.display());
+    assert_eq!(entries.len(), faults.len(), "a row belongs to no fault");
+    let paths: BTreeSet<PathBuf> = faults.iter().map(case_path).collect();
+    assert_eq!(paths.len(), faults.len(), "two faults have the same name");
+    let first = case_path(&faults[0]);
+    let folder = first.parent().expect("the case is in a folder");
+    for file in std::fs::read_dir(folder).expect("the folder exists") {
+        let path = file.expect("the folder can be read").path();
+        assert!(
+            paths.contains(&path),
+            "{} belongs to no fault",
+            path.display()
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! Hosts with one realistic fault each, and the check that must catch it.
 //!
-//! `kill_table.rs` finds every fault by campaigns, and keeps the smallest case that shows each in `cases/`. The tests
-//! here run these: every fault is caught by its own check, and the sound host is not. A fault that is not caught is a gap
-//! in the generators or the checks.
+//! `kill_table.rs` finds every fault by campaigns, and stores the smallest case of each in
+//! `cases/`. The tests run these cases: each fault is caught by its own check, and no check finds
+//! anything in the sound host. A fault that is not caught is a gap in the generators or the checks.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,8 +23,10 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
 use crate::workers::workers;
-use hunt::{found_by, found_in_modules, found_in_openings, hunt_case, hunt_opening, names};
-use plain::{Fault, MakesFault, Plain};
+use hunt::{
+    check_names, hunt_case, hunt_handshake_case, judge_cases, judge_handshake_cases, judge_modules,
+};
+use plain::{Fault, FaultFactory, PlainHost};
 
 mod answers;
 mod calls;
@@ -42,64 +44,66 @@ mod sound;
 mod table;
 
 /// A faulty host.
-pub struct Faulty {
-    /// What it does wrong, in words.
+pub struct FaultyHost {
+    /// What it does wrong, as the kill table prints it.
     pub name: String,
     /// The check that must catch it.
     pub check: &'static str,
-    shows: Shows,
-    /// Who answers its campaigns.
+    reproducibility: Reproducibility,
+    /// What its campaigns run.
     subject: Subject,
     kind: Kind,
 }
 
-/// What a machine has to do with when a fault shows.
+/// Whether a seed shows a fault on every machine.
 #[derive(PartialEq)]
-enum Shows {
-    /// Nothing: a seed comes to the same on every machine.
-    TheSameEverywhere,
-    /// Some calls are ended by the clock or by the fuel, whichever is first on a machine.
-    WhereTheClockEndsACall,
-    /// It takes a measurement of time or memory, which on a busy machine says nothing.
-    InAMeasurement,
+enum Reproducibility {
+    /// A seed has the same result on every machine.
+    Deterministic,
+    /// Some calls end by the time limit or the fuel limit, depending on the machine.
+    TimeLimited,
+    /// A check measures time or memory, which is unreliable on a busy machine.
+    Measured,
 }
 
-/// What is faulty.
+/// The kind of host.
 enum Kind {
-    /// A decision of the plain host.
-    Dispatch(MakesFault),
-    /// A host of the example of one's own, in a process.
+    /// The plain host, with a fault in one decision.
+    Dispatch(FaultFactory),
+    /// A host of `examples/own_host.rs`, in a worker process.
     Process(&'static str),
-    /// The published host, in a process: without a guard, a plugin kills it and takes as long as it likes.
+    /// The published host, in a worker process. Without a guard, a plugin can crash it and exceed
+    /// the time limit.
     Published,
-    /// A loader, tried with openings.
+    /// A loader that is run on handshake cases.
     HandshakeCase(Box<CheckOpening>),
-    /// Two loaders, that with the fault and a sound one, tried with modules that have much of something.
+    /// A faulty and a sound loader that are run on modules with many items of one kind.
     Module(CheckModule, CheckModule),
 }
 
-/// Says what is wrong with how an opening went.
+/// Returns the violation that a handshake case shows, if there is one.
 type CheckOpening = dyn Fn(&HandshakeCase) -> Option<Violation> + Sync;
 
-/// Says what is wrong with how a module was opened and called.
+/// Returns the violation that a module shows when it is loaded and called, if there is one.
 type CheckModule = fn(&modules::Counts) -> Option<Violation>;
 
-/// What is tried on a faulty host.
+/// A test case of any kind for a faulty host.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Tried {
+pub enum TestInput {
     Case(Case),
     HandshakeCase(HandshakeCase),
     Module(modules::Counts),
 }
 
-/// All of them: those of the first author in the order of the checks, then those of the second.
-pub fn all() -> Vec<Faulty> {
+/// Returns all faulty hosts: the first author's in the order of the checks, then the second
+/// author's.
+pub fn all() -> Vec<FaultyHost> {
     let mut all = first();
     all.extend(second::all());
     all
 }
 
-fn first() -> Vec<Faulty> {
+fn first() -> Vec<FaultyHost> {
     use {answers::*, calls::*, modules::*, openings::*, policies::*, requests::*, sessions::*};
     vec![
         process("aborts", "no_crash"),
@@ -111,11 +115,11 @@ fn first() -> Vec<Faulty> {
         dispatch::<SkipsFailingSigners>("fallback_policy"),
         dispatch::<UsesThePolicyOfTheFunctionBefore>("fallback_policy"),
         dispatch::<ReadsThePolicyFromASetting>("fallback_policy"),
-        clocked::<PassesThroughWhatTimesOut>("fallback_policy"),
+        time_limited::<PassesThroughWhatTimesOut>("fallback_policy"),
         dispatch::<IgnoresExitCodes>("fallback_policy"),
         dispatch::<IgnoresGuestErrors>("fallback_policy"),
         dispatch::<AnswersForTraps>("fallback_policy"),
-        clocked::<AnswersForTimeouts>("fallback_policy"),
+        time_limited::<AnswersForTimeouts>("fallback_policy"),
         dispatch::<LeavesTheVersionUnchecked>("sound_ok"),
         dispatch::<AcceptsAMissingVersion>("sound_ok"),
         dispatch::<AcceptsALaterVersion>("sound_ok"),
@@ -150,7 +154,7 @@ fn first() -> Vec<Faulty> {
         dispatch::<KeepsFieldsOfTheRequestBefore>("request_fidelity"),
         dispatch::<KeepsTheInstanceAfterATrap>("no_poison"),
         dispatch::<FuelsASessionOnce>("no_poison"),
-        clocked::<LeavesTheTimerArmed>("no_poison"),
+        time_limited::<LeavesTheTimerArmed>("no_poison"),
         measured::<WaitsOutTheTimeBehindATrap>("no_poison"),
         dispatch::<ClosesAfterATrap>("no_poison"),
         dispatch::<ClosesAfterTwelveFailures>("no_poison"),
@@ -158,11 +162,11 @@ fn first() -> Vec<Faulty> {
         dispatch::<ForgetsAFunctionThatAnsweredRubbish>("no_poison"),
         dispatch::<LosesWildCallsAfterAGuestError>("no_poison"),
         dispatch::<RetriesOnce>("no_retry"),
-        clocked::<RetriesTimeouts>("no_retry"),
+        time_limited::<RetriesTimeouts>("no_retry"),
         dispatch::<RetriesTrapsOnAFreshInstance>("no_retry"),
         dispatch::<AsksAgainForAnEmptyAnswer>("no_retry"),
-        clocked::<HasNoFuelLimit>("within_fuel"),
-        clocked::<GivesTwiceTheFuel>("within_fuel"),
+        time_limited::<HasNoFuelLimit>("within_fuel"),
+        time_limited::<GivesTwiceTheFuel>("within_fuel"),
         dispatch::<WaitsThreeTimesAsLong>("within_wall"),
         dispatch::<RecoversSlowly>("within_wall"),
         dispatch::<LooksForTheAnswerFromTheStart>("within_wall"),
@@ -171,121 +175,141 @@ fn first() -> Vec<Faulty> {
         process("leaks", "no_leak"),
         dispatch::<OpensEverySecondSessionBlind>("deterministic"),
         compared::<AnswersPostsOnly>("agrees_with_reference"),
-        opening::<AcceptsADowngrade>(),
-        opening::<GrantsACapabilityThatIsNotOffered>(),
-        opening::<TurnsAwayAPluginBesideManyCapabilities>(),
-        opening::<TakesTheFirstOfTwoIdentities>(),
-        opening::<LeavesTheMagicUnchecked>(),
-        opening::<LeavesAnUndeclaredExportUnseen>(),
-        opening::<BelievesInAFunctionThatIsMissing>(),
-        opening::<PanicsOnAHandshakeThatIsNoJson>(),
-        opening::<HasFunctionsInTheNextVersion>(),
-        opening::<AnswersForWhatWasNotNegotiated>(),
+        faulty_loader::<AcceptsADowngrade>(),
+        faulty_loader::<GrantsACapabilityThatIsNotOffered>(),
+        faulty_loader::<TurnsAwayAPluginBesideManyCapabilities>(),
+        faulty_loader::<TakesTheFirstOfTwoIdentities>(),
+        faulty_loader::<LeavesTheMagicUnchecked>(),
+        faulty_loader::<LeavesAnUndeclaredExportUnseen>(),
+        faulty_loader::<BelievesInAFunctionThatIsMissing>(),
+        faulty_loader::<PanicsOnAHandshakeThatIsNoJson>(),
+        faulty_loader::<HasFunctionsInTheNextVersion>(),
+        faulty_loader::<AnswersForWhatWasNotNegotiated>(),
         module::<CompilesForEachSession>(),
         module::<TakesAMegabyteForEachExport>(),
     ]
 }
 
-impl Faulty {
-    /// The first of so many cases of a seed that shows a violation of the check, counted from 1, and a case for it,
-    /// shrunk as far as the limits go.
-    pub fn hunt(&self, seed: u64, most: u64, limits: ShrinkLimits) -> Option<(u64, Tried)> {
+impl FaultyHost {
+    /// Runs up to `max_cases` cases of a seed. Returns the number of cases until the check found a
+    /// violation, and the case, shrunk within the limits.
+    pub fn hunt(
+        &self,
+        seed: u64,
+        max_cases: u64,
+        limits: ShrinkLimits,
+    ) -> Option<(u64, TestInput)> {
         match &self.kind {
             Kind::Dispatch(fault) => {
-                let host = Plain::new(*fault);
-                hunt_case(&mut self.executor(&host), self, seed, most, limits)
+                let host = PlainHost::new(*fault);
+                hunt_case(&mut self.executor(&host), self, seed, max_cases, limits)
             }
-            Kind::Process(host) => hunt_case(&mut worker(host), self, seed, most, limits),
-            Kind::Published => hunt_case(&mut tool(HostKind::Reference), self, seed, most, limits),
-            Kind::HandshakeCase(check) => hunt_opening(check, seed, most, limits),
+            Kind::Process(host) => {
+                hunt_case(&mut example_worker(host), self, seed, max_cases, limits)
+            }
+            Kind::Published => hunt_case(
+                &mut tool_worker(HostKind::Reference),
+                self,
+                seed,
+                max_cases,
+                limits,
+            ),
+            Kind::HandshakeCase(check) => hunt_handshake_case(check, seed, max_cases, limits),
             Kind::Module(check, _) => {
-                let mut all = (0..most).map(|index| (index + 1, modules::nth(seed, index)));
+                let mut all = (0..max_cases).map(|index| (index + 1, modules::nth(seed, index)));
                 let (count, found) = all.find(|(_, counts)| check(counts).is_some())?;
-                Some((count, Tried::Module(found)))
+                Some((count, TestInput::Module(found)))
             }
         }
     }
 
-    /// For each that is tried the names of the checks that find something.
-    pub fn found(&self, tried: &[Tried]) -> Vec<Vec<String>> {
-        match &self.kind {
-            Kind::Dispatch(fault) => found_by(&mut self.executor(&Plain::new(*fault)), self, tried),
-            Kind::Process(host) => found_by(&mut worker(host), self, tried),
-            Kind::Published => found_by(&mut tool(HostKind::Reference), self, tried),
-            Kind::HandshakeCase(check) => found_in_openings(check, tried),
-            Kind::Module(check, _) => found_in_modules(*check, tried),
-        }
-    }
-
-    /// The same on the sound host.
-    pub fn found_on_the_sound_host(&self, tried: &[Tried]) -> Vec<Vec<String>> {
+    /// Runs each input. Returns the names of the checks that find something in it.
+    pub fn run_checks(&self, inputs: &[TestInput]) -> Vec<Vec<String>> {
         match &self.kind {
             Kind::Dispatch(fault) => {
-                let sound = Plain::sound_beside(*fault);
-                found_by(&mut self.executor(&sound), self, tried)
+                judge_cases(&mut self.executor(&PlainHost::new(*fault)), self, inputs)
             }
-            Kind::Process(_) => found_by(&mut worker("sound"), self, tried),
-            Kind::Published => found_by(&mut tool(HostKind::Guarded), self, tried),
-            Kind::HandshakeCase(_) => found_in_openings(checks::<Guarded>(), tried),
-            Kind::Module(_, sound) => found_in_modules(*sound, tried),
+            Kind::Process(host) => judge_cases(&mut example_worker(host), self, inputs),
+            Kind::Published => judge_cases(&mut tool_worker(HostKind::Reference), self, inputs),
+            Kind::HandshakeCase(check) => judge_handshake_cases(check, inputs),
+            Kind::Module(check, _) => judge_modules(*check, inputs),
         }
     }
 
-    /// Whether many of its calls take long.
+    /// Does the same on the sound host.
+    pub fn run_checks_on_sound_host(&self, inputs: &[TestInput]) -> Vec<Vec<String>> {
+        match &self.kind {
+            Kind::Dispatch(fault) => {
+                let sound = PlainHost::without_fault(*fault);
+                judge_cases(&mut self.executor(&sound), self, inputs)
+            }
+            Kind::Process(_) => judge_cases(&mut example_worker("sound"), self, inputs),
+            Kind::Published => judge_cases(&mut tool_worker(HostKind::Guarded), self, inputs),
+            Kind::HandshakeCase(_) => judge_handshake_cases(handshake_check::<Guarded>(), inputs),
+            Kind::Module(_, sound) => judge_modules(*sound, inputs),
+        }
+    }
+
+    /// Returns whether many of its calls are slow.
     pub fn is_slow(&self) -> bool {
         self.check == "no_leak" || self.name == "hangs" || matches!(self.kind, Kind::Published)
     }
 
-    /// Whether a case that shows its fault by itself, again and again, is a finding without more ado: nothing of it is
-    /// measured, and no two sessions differ.
-    fn shows_by_itself(&self) -> bool {
+    /// Returns whether a case that shows the fault repeatedly on its own needs no further
+    /// confirmation, because nothing is measured and all sessions behave the same.
+    fn needs_no_confirmation(&self) -> bool {
         matches!(self.kind, Kind::Dispatch(_))
             && self.subject == Subject::Puppet
-            && self.shows == Shows::TheSameEverywhere
+            && self.reproducibility == Reproducibility::Deterministic
             && self.check != "deterministic"
     }
 
-    fn executor<'h>(&self, host: &'h Plain) -> InProcessExecutor<'h, Plain> {
+    fn executor<'h>(&self, host: &'h PlainHost) -> InProcessExecutor<'h, PlainHost> {
         let mut executor = InProcessExecutor::new(host, self.subject).expect("the host opens");
         if self.subject == Subject::Plugin {
             let offer = build_offer(&Default::default());
             let reference = ReferenceHost::with_offer(puppet::wasm(), &offer);
-            let reference = reference.expect("the puppet opens");
+            let reference = reference.expect("the published host opens the puppet");
             executor.runner().compare_with(reference);
         }
         executor
     }
 }
 
-fn worker(host: &str) -> Worker {
+/// Returns a worker with a host of `examples/own_host.rs`.
+fn example_worker(host: &str) -> Worker {
     crate::workers::faulty(host).worker()
 }
 
-/// A worker of the tool, with a host that it knows.
-fn tool(host: HostKind) -> Worker {
+/// Returns a worker with a built-in host of the command line tool.
+fn tool_worker(host: HostKind) -> Worker {
     workers(host).worker()
 }
 
-/// Of openings that are alike one is compiled: a quarter of all have nothing wrong, and a loader keeps nothing of any.
-fn checks<L: Loader + Default + 'static>() -> impl Fn(&HandshakeCase) -> Option<Violation> + Sync {
+/// Returns the check of a loader. It remembers the cases without a violation, because a quarter of
+/// all cases are valid and equal ones need not be compiled again.
+fn handshake_check<L: Loader + Default + 'static>()
+-> impl Fn(&HandshakeCase) -> Option<Violation> + Sync {
     let sound: Mutex<HashSet<u64>> = Mutex::default();
-    move |opening| {
+    move |case| {
         let mut hasher = DefaultHasher::new();
-        opening.to_json().expect("it serializes").hash(&mut hasher);
+        case.to_json()
+            .expect("a handshake case serializes")
+            .hash(&mut hasher);
         let hash = hasher.finish();
-        if sound.lock().expect("nobody panicked").contains(&hash) {
+        if sound.lock().expect("no thread panicked").contains(&hash) {
             return None;
         }
-        let found = HandshakeTarget(L::default()).check(opening);
+        let found = HandshakeTarget(L::default()).check(case);
         if found.is_none() {
-            sound.lock().expect("nobody panicked").insert(hash);
+            sound.lock().expect("no thread panicked").insert(hash);
         }
         found
     }
 }
 
-/// The words of a type's name.
-fn words<T>() -> String {
+/// Returns the name of a fault: the words of the type's name.
+fn name_from_type<T>() -> String {
     let path = std::any::type_name::<T>();
     let name = path.rsplit("::").next().unwrap_or(path);
     let mut words = String::new();
@@ -301,89 +325,93 @@ fn words<T>() -> String {
     words
 }
 
-/// A fault of the plain host.
-fn dispatch<T: Fault + Default + 'static>(check: &'static str) -> Faulty {
-    Faulty {
-        name: words::<T>(),
+/// Returns the plain host with a fault.
+fn dispatch<T: Fault + Default + 'static>(check: &'static str) -> FaultyHost {
+    FaultyHost {
+        name: name_from_type::<T>(),
         check,
-        shows: shows(check),
+        reproducibility: reproducibility(check),
         subject: Subject::Puppet,
         kind: Kind::Dispatch(|| Box::new(T::default())),
     }
 }
 
-/// How what a check finds shows.
-fn shows(check: &str) -> Shows {
+/// Returns the reproducibility of the violations of a check.
+fn reproducibility(check: &str) -> Reproducibility {
     let mut checks = CHECKS.iter();
-    if checks.any(|of| of.name() == check && of.is_measurement()) {
-        Shows::InAMeasurement
+    if checks.any(|other| other.name() == check && other.is_measurement()) {
+        Reproducibility::Measured
     } else {
-        Shows::TheSameEverywhere
+        Reproducibility::Deterministic
     }
 }
 
-/// One that shows in calls that take all their fuel or all their time.
-fn clocked<T: Fault + Default + 'static>(check: &'static str) -> Faulty {
-    Faulty {
-        shows: Shows::WhereTheClockEndsACall,
+/// Returns a host with a fault in calls that reach the fuel or time limit.
+fn time_limited<T: Fault + Default + 'static>(check: &'static str) -> FaultyHost {
+    FaultyHost {
+        reproducibility: Reproducibility::TimeLimited,
         ..dispatch::<T>(check)
     }
 }
 
-/// One that shows in a measurement, though its check judges others.
-fn measured<T: Fault + Default + 'static>(check: &'static str) -> Faulty {
-    Faulty {
-        shows: Shows::InAMeasurement,
+/// Returns a host whose fault needs a measurement, although its check usually does not.
+fn measured<T: Fault + Default + 'static>(check: &'static str) -> FaultyHost {
+    FaultyHost {
+        reproducibility: Reproducibility::Measured,
         ..dispatch::<T>(check)
     }
 }
 
-/// One that takes the puppet for a plugin of which nobody knows what it must come to, and is compared with the published
-/// host.
-fn compared<T: Fault + Default + 'static>(check: &'static str) -> Faulty {
-    Faulty {
+/// Returns a host that runs the puppet as a plugin with unknown answers and is compared with the
+/// published host.
+fn compared<T: Fault + Default + 'static>(check: &'static str) -> FaultyHost {
+    FaultyHost {
         subject: Subject::Plugin,
         ..dispatch::<T>(check)
     }
 }
 
-fn process(host: &'static str, check: &'static str) -> Faulty {
-    Faulty {
+/// Returns a host of `examples/own_host.rs`.
+fn process(host: &'static str, check: &'static str) -> FaultyHost {
+    FaultyHost {
         name: host.to_owned(),
         check,
-        shows: shows(check),
+        reproducibility: reproducibility(check),
         subject: Subject::Puppet,
         kind: Kind::Process(host),
     }
 }
 
-fn published(fault: &'static str, check: &'static str) -> Faulty {
-    Faulty {
+/// Returns the published host, for one of its faults.
+fn published(fault: &'static str, check: &'static str) -> FaultyHost {
+    FaultyHost {
         name: fault.to_owned(),
         kind: Kind::Published,
         ..process("", check)
     }
 }
 
-fn module<L: Loader + Default + 'static>() -> Faulty {
-    Faulty {
-        shows: Shows::InAMeasurement,
+/// Returns a loader with a fault that modules with many items show.
+fn module<L: Loader + Default + 'static>() -> FaultyHost {
+    FaultyHost {
+        reproducibility: Reproducibility::Measured,
         kind: Kind::Module(modules::check::<L>, modules::check::<Guarded>),
-        ..opening::<L>()
+        ..faulty_loader::<L>()
     }
 }
 
-fn opening<L: Loader + Default + 'static>() -> Faulty {
-    Faulty {
-        name: words::<L>(),
+/// Returns a loader with a fault that handshake cases show.
+fn faulty_loader<L: Loader + Default + 'static>() -> FaultyHost {
+    FaultyHost {
+        name: name_from_type::<L>(),
         check: HANDSHAKE_SOUND,
-        shows: Shows::TheSameEverywhere,
+        reproducibility: Reproducibility::Deterministic,
         subject: Subject::Plugin,
-        kind: Kind::HandshakeCase(Box::new(checks::<L>())),
+        kind: Kind::HandshakeCase(Box::new(handshake_check::<L>())),
     }
 }
 
-/// What the index of a seed is drawn from.
+/// Returns the entropy of an index of a seed.
 fn entropy<const BYTES: usize>(seed: u64, index: u64) -> [u8; BYTES] {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(index);
@@ -392,26 +420,26 @@ fn entropy<const BYTES: usize>(seed: u64, index: u64) -> [u8; BYTES] {
     entropy
 }
 
-/// Campaigns call what was negotiated; this is about what was not.
+/// Campaigns only call functions that were negotiated, so this is a separate test.
 #[test]
-fn fallback_policy_finds_a_host_that_answers_for_a_function_that_the_plugin_lacks() {
+fn fallback_policy_finds_a_host_that_answers_for_a_function_that_was_not_negotiated() {
     let shape_only = crate::common::Guest::shape("{}").wasm();
     let offer = build_offer(&Default::default());
     let sign = Case {
         steps: vec![crate::common::healthy("sign_v1")],
     };
-    let found = |host: &Plain| {
+    let found = |host: &PlainHost| {
         let mut executor =
-            InProcessExecutor::<_, Request>::new(host, Subject::Plugin).expect("it opens");
-        names(
+            InProcessExecutor::<_, Request>::new(host, Subject::Plugin).expect("the host opens");
+        check_names(
             executor
                 .judge(&sign, CheckRef::new(&FallbackPolicy))
-                .expect("it opens"),
+                .expect("the host opens"),
         )
     };
-    let sound = Plain::sound_of(&shape_only, &offer);
+    let sound = PlainHost::sound_with_plugin(&shape_only, &offer);
     assert_eq!(found(&sound), [""; 0]);
     let faulty = || Box::new(policies::AnswersForWhatIsNotThere) as Box<dyn Fault>;
-    let faulty = Plain::of(&shape_only, &offer, faulty);
+    let faulty = PlainHost::with_plugin(&shape_only, &offer, faulty);
     assert_eq!(found(&faulty), ["fallback_policy"]);
 }

@@ -1,4 +1,4 @@
-//! Hosts whom a module with much of something costs too much.
+//! Hosts that use too many resources for a module with many items of one kind.
 
 use arbitrary::Unstructured;
 use cc_lb_fuzz::check::Violation;
@@ -10,13 +10,13 @@ use wasmparser::{Parser, Payload};
 
 pub use crate::openings::modules::costly::Counts;
 
-/// What the index of a seed stands for.
+/// Returns the module of an index of a seed.
 pub fn nth(seed: u64, index: u64) -> Counts {
     let entropy = super::entropy::<64>(seed, index);
-    Counts::arbitrary(&mut Unstructured::new(&entropy)).expect("they are made")
+    Counts::arbitrary(&mut Unstructured::new(&entropy)).expect("the entropy suffices")
 }
 
-/// Says what is wrong with how a loader takes a module.
+/// Returns the violation that a loader shows with a module, if there is one.
 pub fn check<L: Loader + Default>(counts: &Counts) -> Option<Violation> {
     let target = ModuleTarget::new(L::default());
     target.check(&counts.module()).err()
@@ -37,7 +37,7 @@ impl Loader for CompilesForEachSession {
     }
 }
 
-/// A host that keeps the module as it is.
+/// A host that keeps the module without compiling it.
 pub struct Uncompiled {
     host: PluginHost,
     wasm: Vec<u8>,
@@ -56,7 +56,7 @@ impl Host for Uncompiled {
     }
 }
 
-/// While it loads the module, it has this much room for each export; not more than the check looks for.
+/// Allocates a megabyte per export while it loads the module, but no more than the check needs.
 #[derive(Default)]
 pub struct TakesAMegabyteForEachExport;
 

@@ -1,4 +1,4 @@
-//! Hosts that open what they must not, or not as agreed.
+//! Hosts that load plugins that they must reject, or that do not follow the negotiated terms.
 
 use cc_lb_fuzz::handshake::HandshakeError;
 use cc_lb_fuzz::handshake_case::HandshakeCase;
@@ -10,9 +10,9 @@ use cc_lb_plugin_wire::wire_function::{WireFunction, all_wire_functions};
 use wasm_encoder::{ExportKind, ExportSection, Module, RawSection};
 use wasmparser::{Export, ExternalKind, Parser, Payload};
 
-pub type Opened<H = PluginHost> = Result<H, HandshakeError>;
+pub type LoadResult<H = PluginHost> = Result<H, HandshakeError>;
 
-/// A loader that is a function.
+/// Defines a loader by a function.
 macro_rules! loader {
     ($name:ident, |$wasm:ident, $offer:ident| $body:expr) => {
         loader!($name: PluginHost, |$wasm, $offer| $body);
@@ -24,7 +24,7 @@ macro_rules! loader {
         impl Loader for $name {
             type Host = $host;
 
-            fn load(&self, $wasm: &[u8], $offer: &HandshakeOffer) -> Opened<$host> {
+            fn load(&self, $wasm: &[u8], $offer: &HandshakeOffer) -> LoadResult<$host> {
                 $body
             }
         }
@@ -33,7 +33,7 @@ macro_rules! loader {
 
 pub(super) use loader;
 
-/// The offer, changed.
+/// Returns the offer with a change.
 pub fn changed(offer: &HandshakeOffer, change: impl Fn(&mut HandshakeOffer)) -> HandshakeOffer {
     let mut offer = offer.clone();
     change(&mut offer);
@@ -41,7 +41,7 @@ pub fn changed(offer: &HandshakeOffer, change: impl Fn(&mut HandshakeOffer)) -> 
 }
 
 loader!(AcceptsADowngrade, |wasm, offer| {
-    // What it looks at is what the plugin chose.
+    // It only looks at the versions that the plugin chose.
     let first = changed(offer, |offer| {
         let versions = offer.function_versions.values_mut();
         versions.for_each(|versions| versions.truncate(1));
@@ -89,12 +89,12 @@ loader!(LeavesTheMagicUnchecked, |wasm, offer| {
 
 loader!(LeavesAnUndeclaredExportUnseen, |wasm, offer| {
     let without = |name: &str| with_exports(wasm, |export| export.name != name, None);
-    first_that_opens(wasm, offer, without)
+    first_that_loads(wasm, offer, without)
 });
 
 loader!(BelievesInAFunctionThatIsMissing, |wasm, offer| {
     let with = |name: &str| with_exports(wasm, |_| true, Some(name));
-    first_that_opens(wasm, offer, with)
+    first_that_loads(wasm, offer, with)
 });
 
 loader!(PanicsOnAHandshakeThatIsNoJson, |wasm, offer| {
@@ -104,10 +104,10 @@ loader!(PanicsOnAHandshakeThatIsNoJson, |wasm, offer| {
     opened
 });
 
-/// Calls with each section of a module as it is.
+/// Calls a function with each unchanged section of a module.
 pub fn each_section(wasm: &[u8], mut each: impl FnMut(&Payload<'_>, RawSection<'_>)) {
     for payload in Parser::new(0).parse_all(wasm) {
-        let payload = payload.expect("an opening is a module");
+        let payload = payload.expect("the module of a handshake case is valid");
         if let Some((id, range)) = payload.as_section() {
             let data = &wasm[range];
             each(&payload, RawSection { id, data });
@@ -115,14 +115,15 @@ pub fn each_section(wasm: &[u8], mut each: impl FnMut(&Payload<'_>, RawSection<'
     }
 }
 
-/// The module with these of its exports, and the handshake under another name too.
+/// Returns the module with these of its exports, and optionally with the handshake exported under
+/// another name too.
 fn with_exports(wasm: &[u8], keep: impl Fn(&Export<'_>) -> bool, again: Option<&str>) -> Vec<u8> {
     let mut module = Module::new();
     each_section(wasm, |payload, section| match payload {
         Payload::ExportSection(exports) => {
             let mut kept = ExportSection::new();
             for export in exports.clone() {
-                let export = export.expect("it is valid");
+                let export = export.expect("the export is valid");
                 if export.kind == ExternalKind::Func && keep(&export) {
                     kept.export(export.name, ExportKind::Func, export.index);
                 }
@@ -137,12 +138,12 @@ fn with_exports(wasm: &[u8], keep: impl Fn(&Export<'_>) -> bool, again: Option<&
     module.finish()
 }
 
-/// The plugin, or the first that opens of those that it becomes when it is changed about one wire function.
-fn first_that_opens(
+/// Loads the plugin, or else the first variant that loads. A variant changes one wire function.
+fn first_that_loads(
     wasm: &[u8],
     offer: &HandshakeOffer,
     change: impl Fn(&str) -> Vec<u8>,
-) -> Opened {
+) -> LoadResult {
     PluginHost::with_offer(wasm, offer).or_else(|error| {
         let names = all_wire_functions().iter();
         let mut opened = names.filter_map(|name| PluginHost::with_offer(&change(name), offer).ok());
@@ -150,35 +151,35 @@ fn first_that_opens(
     })
 }
 
-/// A sound host but for what it says of versions, or of what was not negotiated.
-pub struct Wrong {
+/// A host that is sound, except for its versions or for functions that were not negotiated.
+pub struct AlteredHost {
     host: PluginHost,
     versions_later: u32,
     answers_for_all: bool,
 }
 
-loader!(HasFunctionsInTheNextVersion: Wrong, |wasm, offer| {
-    Ok(Wrong {
+loader!(HasFunctionsInTheNextVersion: AlteredHost, |wasm, offer| {
+    Ok(AlteredHost {
         host: PluginHost::with_offer(wasm, offer)?,
         versions_later: 1,
         answers_for_all: false,
     })
 });
 
-loader!(AnswersForWhatWasNotNegotiated: Wrong, |wasm, offer| {
-    Ok(Wrong {
+loader!(AnswersForWhatWasNotNegotiated: AlteredHost, |wasm, offer| {
+    Ok(AlteredHost {
         host: PluginHost::with_offer(wasm, offer)?,
         versions_later: 0,
         answers_for_all: true,
     })
 });
 
-impl Host for Wrong {
-    type Session = WrongSession;
+impl Host for AlteredHost {
+    type Session = AlteredSession;
 
-    fn open(&self) -> Result<WrongSession, HandshakeError> {
+    fn open(&self) -> Result<AlteredSession, HandshakeError> {
         let session = self.host.open()?;
-        Ok(WrongSession(session, self.answers_for_all))
+        Ok(AlteredSession(session, self.answers_for_all))
     }
 
     fn negotiated(&self, function: &str) -> Option<u32> {
@@ -186,9 +187,9 @@ impl Host for Wrong {
     }
 }
 
-pub struct WrongSession(PluginSession, bool);
+pub struct AlteredSession(PluginSession, bool);
 
-impl Session for WrongSession {
+impl Session for AlteredSession {
     fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
         let mut observed = self.0.observe::<F>(request);
         if self.1 && observed.call.input.is_none() {
@@ -198,9 +199,9 @@ impl Session for WrongSession {
     }
 }
 
-/// The opening that an index of a seed stands for.
-pub fn nth_opening(seed: u64, index: u64) -> HandshakeCase {
+/// Returns the handshake case of an index of a seed.
+pub fn nth_handshake_case(seed: u64, index: u64) -> HandshakeCase {
     use arbitrary::{Arbitrary as _, Unstructured};
     let entropy = super::entropy::<512>(seed, index);
-    HandshakeCase::arbitrary(&mut Unstructured::new(&entropy)).expect("it is made")
+    HandshakeCase::arbitrary(&mut Unstructured::new(&entropy)).expect("the entropy suffices")
 }

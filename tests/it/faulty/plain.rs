@@ -1,5 +1,5 @@
-//! A dispatch session written plainly, behind the guard, with every decision a method. Without a fault it is sound; a
-//! faulty host decides one thing otherwise.
+//! A simple implementation of a host behind the guard, in which every decision is a method of
+//! [`Fault`]. The default methods make a sound host; a faulty host overrides one decision.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -20,17 +20,17 @@ use serde_json::{Map, Value};
 
 pub type Object = Map<String, Value>;
 
-/// What is set before a plugin is compiled, and what is told of its calls.
+/// Settings of a host.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Settings {
-    /// The fuel that a call may take.
+    /// The fuel limit of a call.
     pub fuel: Option<u64>,
-    /// The time that a call may take, in milliseconds.
+    /// The time limit of a call, in milliseconds.
     pub wall_ms: u64,
-    /// Whether the host is tried on the puppet whose functions have versions of their own.
+    /// Whether the host runs the puppet whose functions have different versions.
     pub versioned: bool,
-    /// Whether the host tells anything of its calls.
-    pub tells: bool,
+    /// Whether the host reports the input, output and fuel of its calls.
+    pub reports_calls: bool,
 }
 
 impl Default for Settings {
@@ -39,60 +39,61 @@ impl Default for Settings {
             fuel: Some(HANDSHAKE_FUEL),
             wall_ms: HANDSHAKE_WALL_MS,
             versioned: false,
-            tells: true,
+            reports_calls: true,
         }
     }
 }
 
-/// What a host decides. Every method is right as it is; a value is the state of one session.
+/// The decisions of a host. Every default method is correct; a value is the state of one session.
 pub trait Fault {
     fn settings(&self) -> Settings {
         Settings::default()
     }
 
-    /// The session is open; it is the host's first, second, and so on.
-    fn opened(&mut self, _sessions: u32) {}
+    /// Called when a session opens, with the number of sessions of the host so far, this one
+    /// included.
+    fn on_open(&mut self, _sessions: u32) {}
 
-    /// What it shares with the other sessions of its host.
-    fn shares(&mut self, _commons: &Commons) {}
+    /// Receives the state that the sessions of a host share.
+    fn use_shared_state(&mut self, _shared: &SharedState) {}
 
-    /// The session closes.
-    fn closes(&mut self, _guest: &mut Guest) {}
+    /// Called when the session closes.
+    fn on_close(&mut self, _guest: &mut Guest) {}
 
-    /// The version that a request is sealed with.
+    /// Returns the version that is written into the request.
     fn version(&mut self, function: &str, negotiated: &BTreeMap<String, u32>) -> Option<u32> {
         negotiated.get(function).copied()
     }
 
-    /// What becomes of a request before it is sealed.
+    /// Changes a request before it is serialized.
     fn request(&mut self, _function: &str, _request: &mut Value) {}
 
-    /// The text of a sealed request.
+    /// Changes the serialized request.
     fn input(&mut self, _function: &str, input: String) -> String {
         input
     }
 
-    /// The call of the guest.
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    /// Calls the guest.
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         guest.call(function, input)
     }
 
-    /// Whether the next call gets a fresh instance.
-    fn renews(&mut self, _error: &extism::Error) -> bool {
+    /// Returns whether the next call gets a fresh instance, after this error.
+    fn replaces_instance(&mut self, _error: &extism::Error) -> bool {
         true
     }
 
-    /// The text of what the guest set as its output.
+    /// Decodes the output of the guest as a string.
     fn text(&mut self, output: &[u8]) -> Option<String> {
         String::from_utf8(output.to_vec()).ok()
     }
 
-    /// The JSON of an answer's text.
+    /// Parses the answer as JSON.
     fn json(&mut self, text: &str) -> Option<Value> {
         serde_json::from_str(text).ok()
     }
 
-    /// The object that an answer is.
+    /// Returns the object of an answer.
     fn object(&mut self, answer: Value) -> Option<Object> {
         match answer {
             Value::Object(object) => Some(object),
@@ -100,61 +101,61 @@ pub trait Fault {
         }
     }
 
-    /// Whether this `_v` is the negotiated one.
-    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+    /// Returns whether this `_v` is the negotiated version.
+    fn accepts_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
         version == Some(negotiated.into())
     }
 
-    /// What becomes of an answer before it is read as the response.
+    /// Changes an answer before it is deserialized as the response.
     fn response(&mut self, _function: &Function, _answer: &mut Object) {}
 
-    /// What a call that failed comes to.
-    fn failed(&mut self, function: &Function, _why: &Failure) -> Instead {
-        Instead::Fallback(function.fallback)
+    /// Returns the outcome of a dispatch that failed.
+    fn on_failure(&mut self, function: &Function, _failure: &Failure) -> FailureOutcome {
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
-/// What the sessions of a host share. A sound host has nothing there.
+/// State of a host that its sessions share. A sound host does not use it.
 #[derive(Default)]
-pub struct Shared {
+pub struct HostState {
     pub count: u64,
     pub kept: BTreeMap<String, Vec<u8>>,
     pub instance: Option<extism::Plugin>,
 }
 
-pub type Commons = Rc<RefCell<Shared>>;
+pub type SharedState = Rc<RefCell<HostState>>;
 
-/// Makes the fault of a session.
-pub type MakesFault = fn() -> Box<dyn Fault>;
+/// Creates the fault for a new session.
+pub type FaultFactory = fn() -> Box<dyn Fault>;
 
-/// No fault.
+/// The sound host, which has no fault.
 struct Sound;
 
 impl Fault for Sound {}
 
-/// What there is instead of an answer.
-pub enum Instead {
+/// The outcome of a dispatch that failed.
+pub enum FailureOutcome {
     Fallback(FallbackPolicy),
     /// The dry-run response.
     Answer,
 }
 
-/// What a call of the guest came to.
-pub type Called = Result<Vec<u8>, extism::Error>;
+/// The result of a call of the guest: its output or an error.
+pub type CallResult = Result<Vec<u8>, extism::Error>;
 
 /// Why a dispatch failed.
 pub enum Failure {
     NotNegotiated,
     Call(extism::Error),
-    Answer,
+    InvalidAnswer,
 }
 
 impl Failure {
-    /// The words of the runtime or the guest.
-    pub fn words(&self) -> String {
+    /// Returns the error message of the runtime or of the guest.
+    pub fn message(&self) -> String {
         match self {
             Self::Call(error) => format!("{error:#}"),
-            Self::NotNegotiated | Self::Answer => String::new(),
+            Self::NotNegotiated | Self::InvalidAnswer => String::new(),
         }
     }
 
@@ -163,10 +164,10 @@ impl Failure {
     }
 
     pub fn is_exit_code(&self) -> bool {
-        self.words().starts_with("Returned non-zero exit code")
+        self.message().starts_with("Returned non-zero exit code")
     }
 
-    /// Whether the guest set an error, which Extism gives as a `String`.
+    /// Returns whether the guest set an error, which Extism returns as a `String`.
     pub fn is_guest_error(&self) -> bool {
         matches!(self, Self::Call(error) if is_guest_error(error)) && !self.is_exit_code()
     }
@@ -188,14 +189,14 @@ pub fn is_trap(error: &extism::Error) -> bool {
     error.downcast_ref::<&'static str>().is_none() && !is_guest_error(error)
 }
 
-/// The puppet's instance.
+/// An instance of a plugin. The first call creates it.
 pub struct Guest {
     compiled: extism::CompiledPlugin,
     plugin: Option<extism::Plugin>,
 }
 
 impl Guest {
-    pub fn call(&mut self, function: &str, input: &str) -> Called {
+    pub fn call(&mut self, function: &str, input: &str) -> CallResult {
         let plugin = match &mut self.plugin {
             Some(plugin) => plugin,
             none => none.insert(extism::Plugin::new_from_compiled(&self.compiled)?),
@@ -203,45 +204,45 @@ impl Guest {
         plugin.call(function, input).map(<[u8]>::to_vec)
     }
 
-    pub fn renew(&mut self) {
+    pub fn discard_instance(&mut self) {
         self.plugin = None;
     }
 
-    /// Takes another instance for this one.
+    /// Exchanges the instance for another one.
     pub fn swap(&mut self, other: &mut Option<extism::Plugin>) {
         std::mem::swap(&mut self.plugin, other);
     }
 
-    /// The fuel that the last call took.
+    /// Returns the fuel that the last call used.
     pub fn fuel(&self) -> Option<u64> {
         self.plugin.as_ref()?.fuel_consumed()
     }
 }
 
-/// A host of a plugin, the puppet if not told otherwise, with a fault.
-pub struct Plain {
-    opened: Opened,
+/// A host of a plugin with a fault. Unless another plugin is given, it runs the puppet.
+pub struct PlainHost {
+    loaded: LoadedPlugin,
     settings: Settings,
-    fault: MakesFault,
+    fault: FaultFactory,
     sessions: Cell<u32>,
-    commons: Commons,
+    shared: SharedState,
 }
 
-/// A plugin, compiled with limits, and what it negotiated.
+/// A plugin, compiled with limits, and its negotiated versions.
 #[derive(Clone)]
-struct Opened {
+struct LoadedPlugin {
     compiled: extism::CompiledPlugin,
     negotiated: BTreeMap<String, u32>,
 }
 
-impl Opened {
+impl LoadedPlugin {
     fn new(wasm: &[u8], offer: &HandshakeOffer, settings: Settings) -> Self {
         let sound = PluginHost::with_offer(wasm, offer).expect("the plugin opens");
         let negotiated = sound.metadata().negotiated_functions.clone();
-        Self::on_terms(wasm, negotiated, settings).expect("the plugin compiles")
+        Self::with_negotiated(wasm, negotiated, settings).expect("the plugin compiles")
     }
 
-    fn on_terms(
+    fn with_negotiated(
         wasm: &[u8],
         negotiated: BTreeMap<String, u32>,
         settings: Settings,
@@ -275,115 +276,120 @@ impl Opened {
 }
 
 thread_local! {
-    /// Most faults have the same settings, and compiling takes long. A thread's own, for sessions of the same compiled
-    /// code that run at the same time share a clock.
-    static PUPPETS: RefCell<BTreeMap<Settings, Opened>> = const { RefCell::new(BTreeMap::new()) };
+    /// A cache, because most faults have the same settings and compiling is slow. Each thread has
+    /// its own, because concurrent sessions of the same compiled code share a clock.
+    static PUPPETS: RefCell<BTreeMap<Settings, LoadedPlugin>> =
+        const { RefCell::new(BTreeMap::new()) };
 }
 
-impl Plain {
-    pub fn new(fault: MakesFault) -> Self {
-        Self::on_the_puppet(fault, fault().settings())
+impl PlainHost {
+    pub fn new(fault: FaultFactory) -> Self {
+        Self::with_puppet(fault, fault().settings())
     }
 
-    /// Without the fault, on what is tried for it.
-    pub fn sound_beside(fault: MakesFault) -> Self {
+    /// Returns a sound host that runs the same puppet as the host with the fault.
+    pub fn without_fault(fault: FaultFactory) -> Self {
         let Settings {
-            versioned, tells, ..
+            versioned,
+            reports_calls,
+            ..
         } = fault().settings();
         let settings = Settings {
             versioned,
-            tells,
+            reports_calls,
             ..Settings::default()
         };
-        Self::on_the_puppet(|| Box::new(Sound), settings)
+        Self::with_puppet(|| Box::new(Sound), settings)
     }
 
-    fn on_the_puppet(fault: MakesFault, settings: Settings) -> Self {
-        let opened = PUPPETS.with_borrow_mut(|puppets| {
+    fn with_puppet(fault: FaultFactory, settings: Settings) -> Self {
+        let loaded = PUPPETS.with_borrow_mut(|puppets| {
             let puppet = puppets.entry(settings);
-            puppet.or_insert_with(|| Opened::puppet(settings)).clone()
+            puppet
+                .or_insert_with(|| LoadedPlugin::puppet(settings))
+                .clone()
         });
         Self {
-            opened,
+            loaded,
             settings,
             fault,
             sessions: Cell::new(0),
-            commons: Commons::default(),
+            shared: SharedState::default(),
         }
     }
 
-    /// A host of another plugin.
-    pub fn of(wasm: &[u8], offer: &HandshakeOffer, fault: MakesFault) -> Self {
+    /// Returns a host of another plugin.
+    pub fn with_plugin(wasm: &[u8], offer: &HandshakeOffer, fault: FaultFactory) -> Self {
         let settings = fault().settings();
         Self {
-            opened: Opened::new(wasm, offer, settings),
+            loaded: LoadedPlugin::new(wasm, offer, settings),
             settings,
             fault,
             sessions: Cell::new(0),
-            commons: Commons::default(),
+            shared: SharedState::default(),
         }
     }
 
-    /// A sound host of a plugin on terms that nobody checked.
-    pub fn on_terms(
+    /// Returns a sound host of a plugin with versions that are not validated.
+    pub fn with_negotiated(
         wasm: &[u8],
         negotiated: BTreeMap<String, u32>,
     ) -> Result<Self, HandshakeError> {
         let settings = Settings::default();
         Ok(Self {
-            opened: Opened::on_terms(wasm, negotiated, settings)?,
+            loaded: LoadedPlugin::with_negotiated(wasm, negotiated, settings)?,
             settings,
             fault: || Box::new(Sound),
             sessions: Cell::new(0),
-            commons: Commons::default(),
+            shared: SharedState::default(),
         })
     }
 
-    /// The same host without a fault.
-    pub fn sound_of(wasm: &[u8], offer: &HandshakeOffer) -> Self {
-        Self::of(wasm, offer, || Box::new(Sound))
+    /// Returns a sound host of another plugin.
+    pub fn sound_with_plugin(wasm: &[u8], offer: &HandshakeOffer) -> Self {
+        Self::with_plugin(wasm, offer, || Box::new(Sound))
     }
 }
 
-impl Host for Plain {
+impl Host for PlainHost {
     type Session = PlainSession;
 
     fn open(&self) -> Result<PlainSession, HandshakeError> {
         let mut fault = (self.fault)();
         self.sessions.set(self.sessions.get() + 1);
-        fault.opened(self.sessions.get());
-        fault.shares(&self.commons);
+        fault.on_open(self.sessions.get());
+        fault.use_shared_state(&self.shared);
         Ok(PlainSession {
             guest: Guest {
-                compiled: self.opened.compiled.clone(),
+                compiled: self.loaded.compiled.clone(),
                 plugin: None,
             },
-            negotiated: self.opened.negotiated.clone(),
-            tells: self.settings.tells,
+            negotiated: self.loaded.negotiated.clone(),
+            reports_calls: self.settings.reports_calls,
             fault,
         })
     }
 
     fn negotiated(&self, function: &str) -> Option<u32> {
-        self.opened.negotiated.get(function).copied()
+        self.loaded.negotiated.get(function).copied()
     }
 }
 
 pub struct PlainSession {
     guest: Guest,
     negotiated: BTreeMap<String, u32>,
-    tells: bool,
+    reports_calls: bool,
     fault: Box<dyn Fault>,
 }
 
 impl Drop for PlainSession {
     fn drop(&mut self) {
-        self.fault.closes(&mut self.guest);
+        self.fault.on_close(&mut self.guest);
     }
 }
 
 impl PlainSession {
-    /// The answer's object, without its `_v`.
+    /// Calls the guest. Returns the object of its answer without `_v`.
     fn attempt(
         &mut self,
         function: &Function,
@@ -397,17 +403,17 @@ impl PlainSession {
         request["_v"] = version.into();
         let input = self.fault.input(function.name, request.to_string());
         call.input = Some(input.clone().into_bytes().into());
-        let called = self.fault.call(&mut self.guest, function.name, &input);
+        let result = self.fault.call(&mut self.guest, function.name, &input);
         call.fuel = self.guest.fuel();
-        let output = called.map_err(|error| {
-            if self.fault.renews(&error) {
-                self.guest.renew();
+        let output = result.map_err(|error| {
+            if self.fault.replaces_instance(&error) {
+                self.guest.discard_instance();
             }
             Failure::Call(error)
         })?;
         let answer = self.read(function, &output, negotiated);
         call.output = Some(output.into());
-        answer.ok_or(Failure::Answer)
+        answer.ok_or(Failure::InvalidAnswer)
     }
 
     fn read(&mut self, function: &Function, output: &[u8], negotiated: u32) -> Option<Value> {
@@ -415,7 +421,7 @@ impl PlainSession {
         let json = self.fault.json(&text)?;
         let mut object = self.fault.object(json)?;
         let version = object.remove("_v");
-        if !self.fault.is_of_version(version, negotiated) {
+        if !self.fault.accepts_version(version, negotiated) {
             return None;
         }
         self.fault.response(function, &mut object);
@@ -428,19 +434,19 @@ impl Session for PlainSession {
         let start = Instant::now();
         let function = const { &Function::new::<F>(F::NAME) };
         let mut call = Call::default();
-        let request = serde_json::to_value(request).map_err(|_| Failure::Answer);
+        let request = serde_json::to_value(request).map_err(|_| Failure::InvalidAnswer);
         let response = request
             .and_then(|request| self.attempt(function, request, &mut call))
-            .and_then(|answer| serde_json::from_value(answer).map_err(|_| Failure::Answer));
+            .and_then(|answer| serde_json::from_value(answer).map_err(|_| Failure::InvalidAnswer));
         let outcome = match response {
             Ok(response) => DispatchOutcome::Ok(response),
-            Err(why) => match self.fault.failed(function, &why) {
-                Instead::Fallback(policy) => DispatchOutcome::Fallback(policy),
-                Instead::Answer => DispatchOutcome::Ok(F::dry_run_response()),
+            Err(failure) => match self.fault.on_failure(function, &failure) {
+                FailureOutcome::Fallback(policy) => DispatchOutcome::Fallback(policy),
+                FailureOutcome::Answer => DispatchOutcome::Ok(F::dry_run_response()),
             },
         };
         call.time = start.elapsed();
-        if self.tells {
+        if self.reports_calls {
             Observed { outcome, call }
         } else {
             outcome.into()
@@ -448,9 +454,12 @@ impl Session for PlainSession {
     }
 }
 
-/// The policy of the wire function of this name.
+/// Returns the fallback policy of the wire function of this name.
 pub fn policy_of(function: &str) -> FallbackPolicy {
     let functions = Request::functions().iter();
-    let mut of_the_name = functions.filter(|known| known.name == function);
-    of_the_name.next().expect("it is a wire function").fallback
+    let mut matching = functions.filter(|known| known.name == function);
+    matching
+        .next()
+        .expect("the name is that of a wire function")
+        .fallback
 }

@@ -1,17 +1,17 @@
-//! Hosts that get the fallback wrong.
+//! Hosts that use the wrong fallback policy.
 
 use cc_lb_fuzz::host::FallbackPolicy;
 use cc_lb_fuzz::wire::Function;
 
-use super::plain::{Called, Failure, Fault, Guest, Instead, policy_of};
+use super::plain::{CallResult, Failure, FailureOutcome, Fault, Guest, policy_of};
 
-/// A signer that fails is skipped.
+/// Skips signers that fail.
 #[derive(Default)]
 pub struct SkipsFailingSigners;
 
 impl Fault for SkipsFailingSigners {
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
-        Instead::Fallback(match function.name {
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
+        FailureOutcome::Fallback(match function.name {
             "sign" => FallbackPolicy::SilentSkip,
             _ => function.fallback,
         })
@@ -25,29 +25,29 @@ pub struct UsesThePolicyOfTheFunctionBefore {
 }
 
 impl Fault for UsesThePolicyOfTheFunctionBefore {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         self.before = self.now.replace(function.to_owned());
         guest.call(function, input)
     }
 
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
         let before = self.before.as_deref().unwrap_or(function.name);
-        Instead::Fallback(policy_of(before))
+        FailureOutcome::Fallback(policy_of(before))
     }
 }
 
-/// The setting is one that plugins reach: by the word for an unsupported model.
+/// Plugins can change the setting: by an error message about an unsupported model.
 #[derive(Default)]
 pub struct ReadsThePolicyFromASetting {
     setting: Option<FallbackPolicy>,
 }
 
 impl Fault for ReadsThePolicyFromASetting {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        if why.words().contains("unsupported model") {
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        if failure.message().contains("unsupported model") {
             self.setting = Some(FallbackPolicy::UseDefault);
         }
-        Instead::Fallback(self.setting.unwrap_or(function.fallback))
+        FailureOutcome::Fallback(self.setting.unwrap_or(function.fallback))
     }
 }
 
@@ -55,8 +55,8 @@ impl Fault for ReadsThePolicyFromASetting {
 pub struct PassesThroughWhatTimesOut;
 
 impl Fault for PassesThroughWhatTimesOut {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        Instead::Fallback(if why.is_timeout() {
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        FailureOutcome::Fallback(if failure.is_timeout() {
             FallbackPolicy::PassThrough
         } else {
             function.fallback
@@ -64,11 +64,11 @@ impl Fault for PassesThroughWhatTimesOut {
     }
 }
 
-fn answers_if(wrongly: bool, function: &Function) -> Instead {
+fn answers_if(wrongly: bool, function: &Function) -> FailureOutcome {
     if wrongly {
-        Instead::Answer
+        FailureOutcome::Answer
     } else {
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
@@ -76,8 +76,8 @@ fn answers_if(wrongly: bool, function: &Function) -> Instead {
 pub struct IgnoresExitCodes;
 
 impl Fault for IgnoresExitCodes {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        answers_if(why.is_exit_code(), function)
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        answers_if(failure.is_exit_code(), function)
     }
 }
 
@@ -85,8 +85,8 @@ impl Fault for IgnoresExitCodes {
 pub struct IgnoresGuestErrors;
 
 impl Fault for IgnoresGuestErrors {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        answers_if(why.is_guest_error(), function)
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        answers_if(failure.is_guest_error(), function)
     }
 }
 
@@ -94,8 +94,8 @@ impl Fault for IgnoresGuestErrors {
 pub struct AnswersForTraps;
 
 impl Fault for AnswersForTraps {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        answers_if(why.is_trap(), function)
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        answers_if(failure.is_trap(), function)
     }
 }
 
@@ -103,8 +103,8 @@ impl Fault for AnswersForTraps {
 pub struct AnswersForWhatIsNotThere;
 
 impl Fault for AnswersForWhatIsNotThere {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        answers_if(matches!(why, Failure::NotNegotiated), function)
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        answers_if(matches!(failure, Failure::NotNegotiated), function)
     }
 }
 
@@ -112,7 +112,7 @@ impl Fault for AnswersForWhatIsNotThere {
 pub struct AnswersForTimeouts;
 
 impl Fault for AnswersForTimeouts {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        answers_if(why.is_timeout(), function)
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        answers_if(failure.is_timeout(), function)
     }
 }

@@ -1,4 +1,4 @@
-//! Hosts that hand on another request than they were given.
+//! Hosts that send a different request to the guest.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::plain::{Fault, Settings};
 
-/// Does something to every value in a request.
+/// Applies a change to every value in a request.
 fn everywhere(value: &mut Value, change: &mut dyn FnMut(&mut Value)) {
     change(value);
     match value {
@@ -18,7 +18,7 @@ fn everywhere(value: &mut Value, change: &mut dyn FnMut(&mut Value)) {
     }
 }
 
-/// Does something to every string in a request.
+/// Applies a change to every string in a request.
 fn in_texts(request: &mut Value, change: impl Fn(&str) -> String) {
     everywhere(request, &mut |value| {
         if let Value::String(text) = value {
@@ -79,7 +79,7 @@ impl Fault for WritesNumbersAsFloats {
     }
 }
 
-/// JSON has no such numbers: they are null.
+/// Without the fault, these floats are null, because JSON cannot represent them.
 #[derive(Default)]
 pub struct WritesFloatsThatAreNoNumbersAsZero;
 
@@ -156,7 +156,7 @@ pub struct CutsTextsAt4Kib;
 
 impl Fault for CutsTextsAt4Kib {
     fn request(&mut self, _: &str, request: &mut Value) {
-        // Programs stay whole.
+        // Programs are not truncated.
         in_texts(request, |text| {
             if text.starts_with("puppet:") {
                 text.to_owned()
@@ -189,7 +189,7 @@ impl Fault for WritesEmptyListsAsNull {
     }
 }
 
-/// What the request before had and this one lacks.
+/// Adds fields of the previous request that this one lacks.
 #[derive(Default)]
 pub struct KeepsFieldsOfTheRequestBefore {
     before: BTreeMap<String, Value>,

@@ -1,4 +1,4 @@
-//! Hosts whose sessions carry something from one call to a later one, or differ.
+//! Hosts whose sessions carry state from one call to a later one, or differ from each other.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,10 +7,11 @@ use cc_lb_fuzz::wire::Function;
 use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 
 use super::plain::{
-    Called, Failure, Fault, Guest, Instead, Settings, is_guest_error, is_timeout, is_trap,
+    CallResult, Failure, FailureOutcome, Fault, Guest, Settings, is_guest_error, is_timeout,
+    is_trap,
 };
 
-fn closed() -> Called {
+fn closed() -> CallResult {
     Err(extism::Error::msg("the session is closed"))
 }
 
@@ -18,7 +19,7 @@ fn closed() -> Called {
 pub struct KeepsTheInstanceAfterATrap;
 
 impl Fault for KeepsTheInstanceAfterATrap {
-    fn renews(&mut self, error: &extism::Error) -> bool {
+    fn replaces_instance(&mut self, error: &extism::Error) -> bool {
         !is_trap(error)
     }
 }
@@ -29,48 +30,48 @@ pub struct FuelsASessionOnce {
 }
 
 impl Fault for FuelsASessionOnce {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if self.taken > HANDSHAKE_FUEL {
             return closed();
         }
-        let called = guest.call(function, input);
+        let result = guest.call(function, input);
         self.taken += guest.fuel().unwrap_or(0);
-        called
+        result
     }
 }
 
-/// The timer of a call that ran out of time strikes once more.
+/// The timer of a call that timed out fires again during the next call.
 #[derive(Default)]
 pub struct LeavesTheTimerArmed {
     armed: bool,
 }
 
 impl Fault for LeavesTheTimerArmed {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if std::mem::take(&mut self.armed) {
             return closed();
         }
-        let called = guest.call(function, input);
-        self.armed = matches!(&called, Err(error) if is_timeout(error));
-        called
+        let result = guest.call(function, input);
+        self.armed = matches!(&result, Err(error) if is_timeout(error));
+        result
     }
 }
 
-/// The call behind a trap waits until its time is over, and is not answered.
+/// The call after a trap waits until its time limit and fails.
 #[derive(Default)]
 pub struct WaitsOutTheTimeBehindATrap {
     trapped: bool,
 }
 
 impl Fault for WaitsOutTheTimeBehindATrap {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if std::mem::take(&mut self.trapped) {
             std::thread::sleep(Duration::from_millis(HANDSHAKE_WALL_MS));
             return closed();
         }
-        let called = guest.call(function, input);
-        self.trapped = matches!(&called, Err(error) if is_trap(error));
-        called
+        let result = guest.call(function, input);
+        self.trapped = matches!(&result, Err(error) if is_trap(error));
+        result
     }
 }
 
@@ -80,13 +81,13 @@ pub struct ClosesAfterATrap {
 }
 
 impl Fault for ClosesAfterATrap {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if self.closed {
             return closed();
         }
-        let called = guest.call(function, input);
-        self.closed = matches!(&called, Err(error) if is_trap(error));
-        called
+        let result = guest.call(function, input);
+        self.closed = matches!(&result, Err(error) if is_trap(error));
+        result
     }
 }
 
@@ -96,13 +97,13 @@ pub struct ClosesAfterTwelveFailures {
 }
 
 impl Fault for ClosesAfterTwelveFailures {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if self.failures >= 12 {
             return closed();
         }
-        let called = guest.call(function, input);
-        self.failures += u32::from(called.is_err());
-        called
+        let result = guest.call(function, input);
+        self.failures += u32::from(result.is_err());
+        result
     }
 }
 
@@ -112,24 +113,24 @@ pub struct LosesObserveAfterSignFailed {
 }
 
 impl Fault for LosesObserveAfterSignFailed {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if self.failed && function == "observe" {
             return closed();
         }
-        let called = guest.call(function, input);
-        self.failed |= function == "sign" && called.is_err();
-        called
+        let result = guest.call(function, input);
+        self.failed |= function == "sign" && result.is_err();
+        result
     }
 }
 
-/// It forgets what was negotiated for a function that fails.
+/// Forgets the negotiated version of a function that returned an invalid answer.
 #[derive(Default)]
 pub struct ForgetsAFunctionThatAnsweredRubbish {
     forgotten: BTreeSet<&'static str>,
 }
 
 impl Fault for ForgetsAFunctionThatAnsweredRubbish {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if self.forgotten.contains(function) {
             closed()
         } else {
@@ -137,43 +138,43 @@ impl Fault for ForgetsAFunctionThatAnsweredRubbish {
         }
     }
 
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        if matches!(why, Failure::Answer) {
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        if matches!(failure, Failure::InvalidAnswer) {
             self.forgotten.insert(function.name);
         }
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
-/// Healthy calls it answers, and all whose answer is foretold.
+/// Answers healthy calls and all calls whose answer is predicted; the others fail.
 #[derive(Default)]
 pub struct LosesWildCallsAfterAGuestError {
     error: bool,
 }
 
 impl Fault for LosesWildCallsAfterAGuestError {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if self.error && input.contains("puppet:0f") {
             return closed();
         }
-        let called = guest.call(function, input);
-        self.error |= matches!(&called, Err(error) if is_guest_error(error));
-        called
+        let result = guest.call(function, input);
+        self.error |= matches!(&result, Err(error) if is_guest_error(error));
+        result
     }
 }
 
-/// One in two sessions has no answer for programs that call Extism by themselves.
+/// In every second session, programs that call Extism themselves fail.
 #[derive(Default)]
 pub struct OpensEverySecondSessionBlind {
     blind: bool,
 }
 
 impl Fault for OpensEverySecondSessionBlind {
-    fn opened(&mut self, sessions: u32) {
+    fn on_open(&mut self, sessions: u32) {
         self.blind = sessions.is_multiple_of(2);
     }
 
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if self.blind && input.contains("puppet:0f") {
             closed()
         } else {
@@ -182,19 +183,19 @@ impl Fault for OpensEverySecondSessionBlind {
     }
 }
 
-/// It tells nothing of its calls, so that only the published host tells what is right.
+/// Does not report its calls, so only the comparison with the published host shows the fault.
 #[derive(Default)]
 pub struct AnswersPostsOnly;
 
 impl Fault for AnswersPostsOnly {
     fn settings(&self) -> Settings {
         Settings {
-            tells: false,
+            reports_calls: false,
             ..Settings::default()
         }
     }
 
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if !input.contains("\"method\":") || input.contains("\"method\":\"POST\"") {
             guest.call(function, input)
         } else {
@@ -203,19 +204,19 @@ impl Fault for AnswersPostsOnly {
     }
 }
 
-/// Makes a new instance behind a failure, and takes half a second for it.
+/// Takes half a second to create a new instance after a failure.
 #[derive(Default)]
 pub struct RecoversSlowly {
     failed: bool,
 }
 
 impl Fault for RecoversSlowly {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if std::mem::take(&mut self.failed) {
             std::thread::sleep(Duration::from_millis(500));
         }
-        let called = guest.call(function, input);
-        self.failed = called.is_err();
-        called
+        let result = guest.call(function, input);
+        self.failed = result.is_err();
+        result
     }
 }

@@ -1,27 +1,27 @@
-//! Shrinking leaves nothing that a finding does not need.
+//! Shrunk cases contain nothing that their finding does not need.
 
 use cc_lb_fuzz::case::Case;
 use cc_lb_fuzz::puppet::Program;
 use cc_lb_fuzz::wire::{Request, Vocabulary};
 use serde_json::Value;
 
-use super::kill_table::read;
-use super::{Tried, first};
+use super::kill_table::read_smallest;
+use super::{TestInput, first};
 
-/// The cases that are smaller by one step, program, operation, field or item.
+/// Returns the cases that are smaller by one step, program, operation or changed field.
 fn smaller(case: &Case) -> Vec<Case> {
     let mut smaller = Vec::new();
-    for place in 0..case.steps.len() {
+    for index in 0..case.steps.len() {
         let mut without = case.clone();
-        without.steps.remove(place);
+        without.steps.remove(index);
         if !without.steps.is_empty() {
             smaller.push(without);
         }
-        let step = &case.steps[place];
+        let step = &case.steps[index];
         let mut with = |program: Option<Program>, request: Request| {
             let mut other = case.clone();
-            other.steps[place].program = program;
-            other.steps[place].request = request;
+            other.steps[index].program = program;
+            other.steps[index].request = request;
             smaller.push(other);
         };
         if let Some(program) = &step.program {
@@ -32,14 +32,14 @@ fn smaller(case: &Case) -> Vec<Case> {
                 with(Some(program), step.request.clone());
             }
         }
-        let json = |request: &Request| serde_json::to_value(request).expect("it serializes");
+        let json = |request: &Request| serde_json::to_value(request).expect("a request serializes");
         let sample = json(&Request::dry_run(step.request.function_index()));
         let request = json(&step.request);
         for path in changes(&request, &sample, String::new()) {
             let mut other = request.clone();
             let target = sample.pointer(&path).cloned().unwrap_or_default();
-            *other.pointer_mut(&path).expect("it is there") = target;
-            // What does not read back is no request.
+            *other.pointer_mut(&path).expect("the path was found in it") = target;
+            // Skip changes that do not deserialize as a request.
             if let Ok(request) = serde_json::from_value(other) {
                 with(step.program.clone(), request);
             }
@@ -48,7 +48,7 @@ fn smaller(case: &Case) -> Vec<Case> {
     smaller
 }
 
-/// The outermost places in which a value differs from the sample.
+/// Returns the outermost JSON pointers at which a value differs from the sample.
 fn changes(value: &Value, sample: &Value, path: String) -> Vec<String> {
     match (value, sample) {
         (value, sample) if value == sample => Vec::new(),
@@ -64,17 +64,21 @@ fn changes(value: &Value, sample: &Value, path: String) -> Vec<String> {
 }
 
 #[test]
-fn a_shrunk_finding_vanishes_without_any_of_its_steps_operations_and_changes() {
-    // Of these every try that shows it takes seconds.
+fn a_shrunk_case_needs_each_of_its_steps_operations_and_changes() {
+    // Every run that shows a slow one takes seconds.
     let quick = first().into_iter().filter(|faulty| !faulty.is_slow());
     for faulty in quick {
-        let Tried::Case(case) = read(&faulty) else {
+        let TestInput::Case(case) = read_smallest(&faulty) else {
             continue;
         };
-        let smaller: Vec<_> = smaller(&case).into_iter().map(Tried::Case).collect();
-        for (smaller, found) in smaller.iter().zip(faulty.found(&smaller)) {
+        let smaller: Vec<_> = smaller(&case).into_iter().map(TestInput::Case).collect();
+        for (smaller, found) in smaller.iter().zip(faulty.run_checks(&smaller)) {
             let own = found.iter().any(|check| check == faulty.check);
-            assert!(!own, "{} is shown by less: {smaller:#?}", faulty.name);
+            assert!(
+                !own,
+                "{}: a smaller case shows it too: {smaller:#?}",
+                faulty.name
+            );
         }
     }
 }

@@ -1,13 +1,13 @@
-//! The kill table as a text, and the stored one.
+//! The kill table: formats it, and reads and writes the stored one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::Faulty;
+use super::FaultyHost;
 
-/// The stored table. `insta` compares with it, too, and reads the lines before the table.
+/// The stored table. `insta` also compares with it, and reads the lines before the table.
 const STORED: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/tests/it/faulty/snapshots/it__faulty__kill_table__kill_table.snap"
@@ -15,25 +15,30 @@ const STORED: &str = concat!(
 const STORED_HEAD: &str =
     "---\nsource: tests/it/faulty/kill_table.rs\nexpression: \"table(&faults, &stored)\"\n---\n";
 
-/// What a table says of a fault.
+/// The row of a fault.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) check: String,
-    /// The seeds that caught it, the median of their cases, and the smallest case; dashes where another machine has others.
+    /// The seeds that caught it, the median number of cases, and the smallest case. Dashes if they
+    /// depend on the machine.
     pub(super) results: [String; 3],
 }
 
-/// A table: those faults that are caught, by their names.
+/// The rows of a table: the faults that are caught, by name.
 pub(super) type Entries = BTreeMap<String, Entry>;
 
-/// The entry of a fault. One of another check is of an earlier fault of that name.
-pub(super) fn entry_of<'e>(faulty: &Faulty, entries: &'e Entries) -> Option<&'e Entry> {
+/// Returns the entry of a fault. An entry with another check belongs to an earlier fault of that
+/// name.
+pub(super) fn entry_of<'e>(faulty: &FaultyHost, entries: &'e Entries) -> Option<&'e Entry> {
     let entry = entries.get(&faulty.name);
     entry.filter(|entry| entry.check == faulty.check)
 }
 
-/// The table of these faults, as far as they are caught.
-pub(super) fn table<'f>(faults: impl IntoIterator<Item = &'f Faulty>, entries: &Entries) -> String {
+/// Formats the table of these faults. Only those that are caught have rows.
+pub(super) fn table<'f>(
+    faults: impl IntoIterator<Item = &'f FaultyHost>,
+    entries: &Entries,
+) -> String {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(["fault", "check", "seeds", "cases (median)", "smallest case"]);
@@ -47,7 +52,9 @@ pub(super) fn table<'f>(faults: impl IntoIterator<Item = &'f Faulty>, entries: &
         }
     }
     for column in [2, 3] {
-        let column = table.column_mut(column).expect("it is there");
+        let column = table
+            .column_mut(column)
+            .expect("the table has five columns");
         column.set_cell_alignment(CellAlignment::Right);
     }
     let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
@@ -55,7 +62,7 @@ pub(super) fn table<'f>(faults: impl IntoIterator<Item = &'f Faulty>, entries: &
         + &format!("\n{caught} of {total} faults caught by their own checks\n")
 }
 
-/// What a table says, as [`table`] writes it.
+/// Parses a table that [`table`] formatted.
 pub(super) fn read_table(text: &str) -> Entries {
     let mut entries = Entries::new();
     let mut last = String::new();
@@ -74,12 +81,12 @@ pub(super) fn read_table(text: &str) -> Entries {
             case.push_str(smallest);
         }
     }
-    // What stands above the columns.
+    // The header.
     entries.remove("fault");
     entries
 }
 
-/// The cells of a line; only the last one may have a bar in it.
+/// Returns the cells of a line. Only the last one may contain a bar.
 fn cells(line: &str) -> Option<[&str; 5]> {
     let inner = line.strip_prefix("| ")?.strip_suffix('|')?;
     let cells: Vec<&str> = inner.splitn(5, " | ").collect();
@@ -87,13 +94,13 @@ fn cells(line: &str) -> Option<[&str; 5]> {
 }
 
 pub(super) fn stored_text() -> String {
-    std::fs::read_to_string(STORED).expect("it is there")
+    std::fs::read_to_string(STORED).expect("the stored table exists")
 }
 
-/// Stores the table. A hunt that is ended in the middle of this leaves the one before.
-pub(super) fn store(faults: &[Faulty], entries: &Entries) {
+/// Stores the table. If a hunt is interrupted meanwhile, the previous table remains.
+pub(super) fn store(faults: &[FaultyHost], entries: &Entries) {
     let part = Path::new(STORED).with_extension("part");
     let text = STORED_HEAD.to_owned() + &table(faults, entries);
-    std::fs::write(&part, text).expect("it can be written");
-    std::fs::rename(&part, STORED).expect("it can be replaced");
+    std::fs::write(&part, text).expect("the table can be written");
+    std::fs::rename(&part, STORED).expect("the table can be replaced");
 }

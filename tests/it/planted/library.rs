@@ -1,4 +1,4 @@
-//! What planted plugins are made of.
+//! Building blocks of planted plugins.
 
 use cc_lb_plugin_wire::v1::build_signer::BuildSignerFn;
 use cc_lb_plugin_wire::v1::shape::ShapeFn;
@@ -7,14 +7,14 @@ use cc_lb_plugin_wire::wire_function::WireFunction;
 
 use crate::common::{Guest, accept, escape, set_output};
 
-/// The healthy answer of a function.
+/// Returns the healthy answer of a function.
 pub fn healthy<F: WireFunction>() -> String {
-    let mut answer = serde_json::to_value(F::dry_run_response()).expect("it serializes");
+    let mut answer = serde_json::to_value(F::dry_run_response()).expect("a response serializes");
     answer["_v"] = 1.into();
     answer.to_string()
 }
 
-/// What the bugs are made of: the input in memory from 64 KiB on, and looks at it.
+/// Functions that the bugs use: they read the input into memory from 64 KiB on, and search it.
 const LIBRARY: &str = r#"
     (memory 32)
     (global $length (mut i32) (i32.const 0))
@@ -30,7 +30,7 @@ const LIBRARY: &str = r#"
                 (call $input_load_u8 (i64.extend_i32_u (global.get $length))))
             (global.set $length (i32.add (global.get $length) (i32.const 1)))
             (br $more))))
-    ;; How often the text at $text of $n bytes is in the input.
+    ;; Counts the occurrences of the $n bytes at $text in the input.
     (func $count (param $text i32) (param $n i32) (result i32)
         (local $at i32) (local $same i32) (local $found i32)
         (block $end (loop $more
@@ -47,7 +47,7 @@ const LIBRARY: &str = r#"
             (local.set $at (i32.add (local.get $at) (i32.const 1)))
             (br $more)))
         (local.get $found))
-    ;; How deep the input's brackets are nested.
+    ;; Returns the depth of the input's brackets.
     (func $depth (result i32)
         (local $at i32) (local $open i32) (local $most i32) (local $byte i32)
         (block $end (loop $more
@@ -62,7 +62,7 @@ const LIBRARY: &str = r#"
             (local.set $at (i32.add (local.get $at) (i32.const 1)))
             (br $more)))
         (local.get $most))
-    ;; How many bytes of the input are from $from on, up to $to.
+    ;; Counts the bytes of the input from $from to $to.
     (func $bytes (param $from i32) (param $to i32) (result i32)
         (local $at i32) (local $byte i32) (local $found i32)
         (block $end (loop $more
@@ -79,8 +79,8 @@ const LIBRARY: &str = r#"
         (loop $more
             (local.set $times (i32.sub (local.get $times) (i32.const 1)))
             (br_if $more (i32.gt_s (local.get $times) (i32.const 0)))))
-    ;; Keeps the first marker, if nothing is kept. What markers begin with is no word of this module, so that no request
-    ;; has it but in a marker.
+    ;; Keeps the first marker. The beginning of markers is no constant of this module, so that the
+    ;; dictionary does not contain it.
     (func $keep (local $at i32)
         (if (i32.load (i32.const 0x8000)) (then (return)))
         (block $end (loop $more
@@ -93,7 +93,7 @@ const LIBRARY: &str = r#"
                     (return)))
             (local.set $at (i32.add (local.get $at) (i32.const 1)))
             (br $more))))
-    ;; Answers with the text at $text of $n bytes, in which what is kept is written from $from on.
+    ;; Returns the $n bytes at $text as the answer, with the kept marker at offset $from.
     (func $tell (param $text i32) (param $n i32) (param $from i32) (local $output i64) (local $at i32)
         (if (i32.load (i32.const 0x8000)) (then
             (memory.copy (i32.add (local.get $text) (local.get $from)) (i32.const 0x8000) (i32.const 16))))
@@ -106,28 +106,28 @@ const LIBRARY: &str = r#"
         (call $output_set (local.get $output) (i64.extend_i32_u (local.get $n))))
 "#;
 
-/// A plugin that has `shape`, `build_signer` and `sign`, and these texts in its data. In `shape` and `sign` runs what is
-/// given before the healthy answer.
+/// Returns a plugin that has `shape`, `build_signer` and `sign`, and these strings in its data.
+/// `shape` and `sign` run the given code before they return the healthy answer.
 pub fn plugin(texts: &[&str], shape: &str, sign: &str) -> Vec<u8> {
     plugin_with_state(texts, shape, sign, &healthy::<BuildSignerFn>())
 }
 
-/// The same, with what `build_signer` answers.
+/// Does the same, with this answer of `build_signer`.
 pub fn plugin_with_state(texts: &[&str], shape: &str, sign: &str, signer: &str) -> Vec<u8> {
     let mut guest = Guest::shape("");
     let functions = ["shape", "build_signer", "sign"];
-    let of_each = |form: fn(&str) -> String| functions.map(form).join(",");
+    let for_each = |form: fn(&str) -> String| functions.map(form).join(",");
     guest.handshake = accept(
-        &of_each(|name| format!(r#""{name}":1"#)),
-        &of_each(|name| format!(r#""{name}":[1]"#)),
-        &of_each(|name| format!(r#""{name}""#)),
+        &for_each(|name| format!(r#""{name}":1"#)),
+        &for_each(|name| format!(r#""{name}":[1]"#)),
+        &for_each(|name| format!(r#""{name}""#)),
         "",
     );
     let mut data = String::new();
-    for (place, text) in texts.iter().enumerate() {
+    for (index, text) in texts.iter().enumerate() {
         data += &format!(
             "(data (i32.const {}) \"{}\")\n",
-            address(place),
+            address(index),
             escape(text)
         );
     }
@@ -149,13 +149,13 @@ pub fn plugin_with_state(texts: &[&str], shape: &str, sign: &str, signer: &str) 
     guest.wasm()
 }
 
-pub fn address(place: usize) -> usize {
-    16 + 128 * place
+pub fn address(index: usize) -> usize {
+    16 + 128 * index
 }
 
-/// Whether the text of this place and length is in the input, as often as that.
-pub fn has(place: usize, text: &str, times: u32) -> String {
-    let (address, length) = (address(place), text.len());
+/// Returns a condition: the input contains the string with this index at least this many times.
+pub fn has(index: usize, text: &str, times: u32) -> String {
+    let (address, length) = (address(index), text.len());
     format!(
         "(i32.ge_u (call $count (i32.const {address}) (i32.const {length})) (i32.const {times}))"
     )

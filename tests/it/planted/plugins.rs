@@ -1,4 +1,4 @@
-//! Plugins with one planted bug each, and healthy ones that might be taken for such.
+//! Plugins with one planted bug each, and healthy ones that resemble them.
 
 use cc_lb_plugin_wire::v1::shape::ShapeFn;
 
@@ -6,14 +6,14 @@ use super::library::{address, has, healthy, plugin, traps_if};
 use super::limits;
 use crate::common::set_output;
 
-/// A plugin, and the key of the only finding that there is in it.
+/// A plugin, and the key of its only finding.
 pub struct Planted {
     pub name: &'static str,
     pub wasm: Vec<u8>,
     pub finds: Option<&'static str>,
 }
 
-/// All of them.
+/// Returns all plugins.
 pub fn all() -> Vec<Planted> {
     let own = [
         ("is healthy", healthy_one(), None),
@@ -88,12 +88,12 @@ pub fn all() -> Vec<Planted> {
         ),
         (
             "answers with another's words",
-            tells_others(),
+            returns_data_of_others(),
             Some("no_carryover-sign--"),
         ),
         (
             "reads states outside of ASCII slowly",
-            limits::slow_on_foreign_states(),
+            limits::slow_on_non_ascii_states(),
             Some("plugin_limit-sign-out of fuel-"),
         ),
         (
@@ -120,7 +120,7 @@ pub fn healthy_one() -> Vec<u8> {
     plugin(&[], "", "")
 }
 
-/// Every other call is answered by another of two, on purpose.
+/// Alternates between two answers, on purpose.
 pub fn round_robin() -> Vec<u8> {
     let other = r#"{"_v":1,"body_base64":"","headers":[],"method":"GET","url":"other"}"#;
     let answer = set_output(other);
@@ -135,7 +135,7 @@ pub fn many_headers() -> Vec<u8> {
     plugin(&[text], &traps_if(&has(0, text, 5)), "")
 }
 
-/// The word behind [`exact_word`].
+/// The word that [`exact_word`] traps on.
 pub const WORD: &str = "x-canary-7f3a";
 
 pub fn exact_word() -> Vec<u8> {
@@ -172,7 +172,7 @@ pub fn three_thousandth_call() -> Vec<u8> {
     plugin(&[], &traps_if(long), "")
 }
 
-/// Out of fuel at some 150 headers, which may be as short as 40 bytes.
+/// Runs out of fuel at about 150 headers, which may be as short as 40 bytes.
 pub fn headers_squared() -> Vec<u8> {
     let text = r#""value_base64":"#;
     let count = format!(
@@ -187,7 +187,7 @@ pub fn headers_squared() -> Vec<u8> {
     plugin(&[text], &squared, "")
 }
 
-/// Keeps every body that is not empty, and reads all of them at each call.
+/// Keeps every body that is not empty, and reads all of them on each call.
 pub fn keeps_bodies() -> Vec<u8> {
     let empty = r#""body_base64":"","#;
     let keeps = format!(
@@ -203,29 +203,29 @@ pub fn sequence() -> Vec<u8> {
     plugin(&[], "", &traps_if(built))
 }
 
-/// Two functions that fail in the same way, each for a bug of its own.
+/// Two functions fail in the same way because of two bugs.
 pub fn two_bugs() -> Vec<u8> {
     let texts = [r#""query":"""#, r#""url":"""#];
-    let fails_at = |place| {
+    let fails_at = |index| {
         format!(
             "(if {} (then (return (i32.const 7))))",
-            has(place, texts[place], 1)
+            has(index, texts[index], 1)
         )
     };
     plugin(&texts, &fails_at(0), &fails_at(1))
 }
 
-/// One for each kind of fault in `shape`, of a request with a query.
+/// Returns a plugin for each kind of fault, which `shape` shows on a request with a query.
 pub fn faults() -> Vec<Planted> {
     let text = r#""query":""#;
-    let wrongly = |what: &str| {
-        let wrongly = format!(
-            "(if {} (then {what} (return (i32.const 0))))",
+    let faulty = |code: &str| {
+        let shape = format!(
+            "(if {} (then {code} (return (i32.const 0))))",
             has(0, text, 1)
         );
-        plugin(&[text], &wrongly, "")
+        plugin(&[text], &shape, "")
     };
-    let answer = |answer: &str| wrongly(&set_output(answer));
+    let answer = |answer: &str| faulty(&set_output(answer));
     let other = healthy::<ShapeFn>().replace("\"_v\":1", "\"_v\":2");
     let unsound = healthy::<ShapeFn>().replace("\"method\":", "\"methods\":");
     let urls = healthy::<ShapeFn>().replace(r#""body_base64":""#, r#""body_base64":"-_-_"#);
@@ -233,17 +233,17 @@ pub fn faults() -> Vec<Planted> {
     let all = [
         (
             "divides by zero",
-            wrongly("(i32.div_u (i32.const 1) (i32.const 0)) drop"),
+            faulty("(i32.div_u (i32.const 1) (i32.const 0)) drop"),
             "plugin_fault-shape-trap: division by zero-",
         ),
         (
             "has an exit code",
-            wrongly("(return (i32.const 7))"),
+            faulty("(return (i32.const 7))"),
             "plugin_fault-shape-exit code 7-",
         ),
         (
             "has no end",
-            wrongly("(call $spin)"),
+            faulty("(call $spin)"),
             "plugin_fault-shape-out of fuel in spin-",
         ),
         (
@@ -285,7 +285,7 @@ pub fn faults() -> Vec<Planted> {
     all.into()
 }
 
-/// Once it has seen a query, `sign` has an exit code for ever.
+/// After a request with a query, `sign` returns an exit code permanently.
 pub fn breaks_itself() -> Vec<u8> {
     let text = r#""query":""#;
     let breaks = format!(
@@ -315,7 +315,7 @@ pub fn takes_memory_at_first() -> Vec<u8> {
     takes_memory_when("(i32.lt_u (memory.size) (i32.const 40))")
 }
 
-/// Takes memory with every request that has a query.
+/// Allocates memory on every request that has a query.
 pub fn takes_memory_for_a_query() -> Vec<u8> {
     let text = r#""query":""#;
     let takes = format!(
@@ -330,8 +330,8 @@ fn takes_memory_when(when: &str) -> Vec<u8> {
     plugin(&[], "", &grows)
 }
 
-/// `shape` keeps a word of the first request that has one, and `sign` tells it.
-pub fn tells_others() -> Vec<u8> {
+/// `shape` keeps the first marker of a request, and `sign` returns it.
+pub fn returns_data_of_others() -> Vec<u8> {
     let before = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""#;
     let answer = format!("{before}0123456789abcdef\"}}");
     let (length, from) = (answer.len(), before.len());
@@ -342,14 +342,14 @@ pub fn tells_others() -> Vec<u8> {
     plugin(&[&answer], "(call $keep)", &tell)
 }
 
-/// Out of fuel at some 25 KiB.
+/// Spends quadratic fuel. Runs out of fuel at about 25 KiB.
 pub fn squared() -> Vec<u8> {
     let squared = "(call $spend (i32.div_u
         (i32.mul (global.get $length) (global.get $length)) (i32.const 372)))";
     plugin(&[], squared, "")
 }
 
-/// Out of fuel at some 25 KiB too.
+/// Spends linear fuel. Runs out of fuel at about 25 KiB too.
 pub fn slow() -> Vec<u8> {
     let slow = "(call $spend (i32.mul (global.get $length) (i32.const 68)))";
     plugin(&[], slow, "")

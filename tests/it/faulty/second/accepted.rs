@@ -1,13 +1,13 @@
-//! Hosts that take for an answer what is none.
+//! Hosts that accept malformed answers.
 
 use cc_lb_fuzz::wire::Function;
 use serde_json::{Value, json};
 
 use super::json::{each, list_in, listed, sound};
 use crate::faulty::plain::{Fault, Object};
-use crate::faulty::{Faulty, dispatch};
+use crate::faulty::{FaultyHost, dispatch};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
         dispatch::<TakesNothingForAnEmptyObject>("sound_ok"),
         dispatch::<TakesNullForAnEmptyObject>("sound_ok"),
@@ -49,7 +49,7 @@ impl Fault for TakesNothingForAnEmptyObject {
         }
     }
 
-    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+    fn accepts_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
         self.had_nothing || version == Some(negotiated.into())
     }
 }
@@ -69,7 +69,7 @@ impl Fault for TakesNullForAnEmptyObject {
         }
     }
 
-    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+    fn accepts_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
         self.had_null || version == Some(negotiated.into())
     }
 }
@@ -121,7 +121,7 @@ impl Fault for UnwrapsEnvelopes {
 pub struct AcceptsAnEarlierVersion;
 
 impl Fault for AcceptsAnEarlierVersion {
-    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+    fn accepts_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
         let version = version.and_then(|version| version.as_u64());
         version.is_some_and(|version| version <= u64::from(negotiated))
     }
@@ -131,7 +131,7 @@ impl Fault for AcceptsAnEarlierVersion {
 pub struct TruncatesTheVersionTo32Bits;
 
 impl Fault for TruncatesTheVersionTo32Bits {
-    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+    fn accepts_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
         let version = version.and_then(|version| version.as_u64());
         version.is_some_and(|version| version as u32 == negotiated)
     }
@@ -141,13 +141,13 @@ impl Fault for TruncatesTheVersionTo32Bits {
 pub struct LeavesTheSignOfTheVersionUnread;
 
 impl Fault for LeavesTheSignOfTheVersionUnread {
-    fn is_of_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
+    fn accepts_version(&mut self, version: Option<Value>, negotiated: u32) -> bool {
         let version = version.and_then(|version| version.as_i64());
         version.is_some_and(|version| version.unsigned_abs() == u64::from(negotiated))
     }
 }
 
-// The fields: Ok where it should be a fallback.
+// Fields: these hosts return a response where a fallback is due.
 
 #[derive(Default)]
 pub struct AcceptsUnknownFieldsOfHeaders;
@@ -191,7 +191,7 @@ pub struct AcceptsUnknownNulls;
 impl Fault for AcceptsUnknownNulls {
     fn response(&mut self, _function: &Function, answer: &mut Object) {
         const STATES: [&str; 1] = ["signer_state"];
-        // To leave out an optional field is as good as null.
+        // A missing optional field is the same as null.
         answer.retain(|key, value| !value.is_null() || STATES.contains(&key.as_str()));
     }
 }

@@ -1,4 +1,4 @@
-//! Hosts that answer with another state, or with what another call left.
+//! Hosts that return a different state, or data of another call.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use serde_json::{Number, Value};
 use super::json::{
     each, each_number, each_object, list_in, read_inside, round_to_double, sound, whole,
 };
-use crate::faulty::plain::{Called, Fault, Guest, Object};
-use crate::faulty::{Faulty, dispatch};
+use crate::faulty::plain::{CallResult, Fault, Guest, Object};
+use crate::faulty::{FaultyHost, dispatch};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
         dispatch::<RoundsIntegersOfAnswersToDoubles>("sound_ok"),
         dispatch::<ReadsWholeFloatsOfAnswersAsIntegers>("sound_ok"),
@@ -108,7 +108,7 @@ impl Fault for ReadsJsonInTextsOfStatesOfAnswers {
     }
 }
 
-// The request, or an earlier call, in the answer.
+// Data of the request or of an earlier call in the answer.
 
 #[derive(Default)]
 pub struct FillsInWhatSignLeavesOut {
@@ -161,7 +161,7 @@ impl Fault for DropsResultsOfUnknownCandidates {
     }
 
     fn response(&mut self, _function: &Function, answer: &mut Object) {
-        // One that is a list of its fields stays, and so does what is no result.
+        // Results written as a list of their fields stay, and so do values that are no results.
         if let Some(results) = list_in(answer, "results") {
             results.retain(|result| match result.get("upstream_id") {
                 Some(id) => self.known.contains(&id.to_string()),
@@ -186,14 +186,14 @@ impl Fault for BuildsASignerOnce {
     }
 }
 
-/// It does not ask the guest again.
+/// Answers from a cache and does not call the guest again.
 #[derive(Default)]
 pub struct KeepsAnswersByRequestId {
     known: BTreeMap<(String, String), Vec<u8>>,
 }
 
 impl Fault for KeepsAnswersByRequestId {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         let request = sound(input).unwrap_or_default();
         let id = request.pointer("/request/request_id");
         let Some(id) = id.or_else(|| request.get("request_id")) else {

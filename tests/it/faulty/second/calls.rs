@@ -1,14 +1,14 @@
-//! Hosts that call the guest more than once, or not at all.
+//! Hosts that call the guest more than once for a dispatch, or not at all.
 
 use std::collections::BTreeSet;
 
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 use serde_json::Value;
 
-use crate::faulty::plain::{Called, Fault, Guest, is_guest_error, is_timeout};
-use crate::faulty::{Faulty, clocked, dispatch};
+use crate::faulty::plain::{CallResult, Fault, Guest, is_guest_error, is_timeout};
+use crate::faulty::{FaultyHost, dispatch, time_limited};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
         dispatch::<WarmsUpEachFunction>("no_retry"),
         dispatch::<CallsBuildSignerBeforeTheFirstSign>("no_retry"),
@@ -19,35 +19,35 @@ pub fn faults() -> Vec<Faulty> {
         dispatch::<RetriesAnswersThatAreCutOff>("no_retry"),
         dispatch::<AsksAgainInTheVersionOfTheAnswer>("no_retry"),
         dispatch::<RetriesWhatChangesNothing>("no_retry"),
-        clocked::<CallsASecondTimeWhatTakesLong>("no_retry"),
+        time_limited::<CallsASecondTimeWhatTakesLong>("no_retry"),
         dispatch::<AnswersObserveWhateverItComesTo>("fallback_policy"),
-        clocked::<ProbesAfterATimeout>("no_retry"),
+        time_limited::<ProbesAfterATimeout>("no_retry"),
     ]
 }
 
-/// One more call, of which nobody reads what it came to.
-fn beside(guest: &mut Guest, function: &str, input: &str) {
+/// Makes an additional call and ignores its result.
+fn call_and_ignore(guest: &mut Guest, function: &str, input: &str) {
     if guest.call(function, input).is_err() {
-        guest.renew();
+        guest.discard_instance();
     }
 }
 
-/// One more call behind one that failed.
-fn again(guest: &mut Guest, function: &str, input: &str) -> Called {
-    guest.renew();
+/// Retries a failed call on a fresh instance.
+fn retry(guest: &mut Guest, function: &str, input: &str) -> CallResult {
+    guest.discard_instance();
     guest.call(function, input)
 }
 
-/// Before the first call of a function.
+/// Makes an additional call before the first one of each function.
 #[derive(Default)]
 pub struct WarmsUpEachFunction {
     warm: BTreeSet<String>,
 }
 
 impl Fault for WarmsUpEachFunction {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if self.warm.insert(function.to_owned()) {
-            beside(guest, function, input);
+            call_and_ignore(guest, function, input);
         }
         guest.call(function, input)
     }
@@ -59,9 +59,9 @@ pub struct CallsBuildSignerBeforeTheFirstSign {
 }
 
 impl Fault for CallsBuildSignerBeforeTheFirstSign {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if function == "sign" && !std::mem::replace(&mut self.built, true) {
-            beside(guest, "build_signer", input);
+            call_and_ignore(guest, "build_signer", input);
         }
         guest.call(function, input)
     }
@@ -73,16 +73,16 @@ pub struct ProbesEveryHundredCalls {
 }
 
 impl Fault for ProbesEveryHundredCalls {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         self.calls += 1;
         if self.calls.is_multiple_of(100) {
-            beside(guest, function, input);
+            call_and_ignore(guest, function, input);
         }
         guest.call(function, input)
     }
 }
 
-/// With what last went well, to see whether the fresh instance works.
+/// Repeats the last successful call, to check that the fresh instance works.
 #[derive(Default)]
 pub struct ProbesAfterATimeout {
     good: Option<(String, String)>,
@@ -90,18 +90,18 @@ pub struct ProbesAfterATimeout {
 }
 
 impl Fault for ProbesAfterATimeout {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if let Some((function, input)) = &self.good
             && std::mem::take(&mut self.probes)
         {
-            beside(guest, function, input);
+            call_and_ignore(guest, function, input);
         }
-        let called = guest.call(function, input);
-        match &called {
+        let result = guest.call(function, input);
+        match &result {
             Ok(_) => self.good = Some((function.to_owned(), input.to_owned())),
             Err(error) => self.probes = is_timeout(error),
         }
-        called
+        result
     }
 }
 
@@ -109,11 +109,11 @@ impl Fault for ProbesAfterATimeout {
 pub struct RetriesGuestErrorsThatSayRetry;
 
 impl Fault for RetriesGuestErrorsThatSayRetry {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         guest.call(function, input).or_else(|error| {
-            let words = error.to_string().to_ascii_lowercase();
-            if is_guest_error(&error) && words.contains("retry") {
-                return again(guest, function, input);
+            let message = error.to_string().to_ascii_lowercase();
+            if is_guest_error(&error) && message.contains("retry") {
+                return retry(guest, function, input);
             }
             Err(error)
         })
@@ -124,11 +124,11 @@ impl Fault for RetriesGuestErrorsThatSayRetry {
 pub struct RetriesExitCode75;
 
 impl Fault for RetriesExitCode75 {
-    /// It is `EX_TEMPFAIL`.
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    // 75 is `EX_TEMPFAIL`.
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         guest.call(function, input).or_else(|error| {
             if error.to_string() == "Returned non-zero exit code: 75" {
-                return again(guest, function, input);
+                return retry(guest, function, input);
             }
             Err(error)
         })
@@ -139,13 +139,13 @@ impl Fault for RetriesExitCode75 {
 pub struct RetriesNegativeExitCodes;
 
 impl Fault for RetriesNegativeExitCodes {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         guest.call(function, input).or_else(|error| {
             if error
                 .to_string()
                 .starts_with("Returned non-zero exit code: -")
             {
-                return again(guest, function, input);
+                return retry(guest, function, input);
             }
             Err(error)
         })
@@ -156,7 +156,7 @@ impl Fault for RetriesNegativeExitCodes {
 pub struct RetriesAnswersThatAreCutOff;
 
 impl Fault for RetriesAnswersThatAreCutOff {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         let output = guest.call(function, input)?;
         match serde_json::from_slice::<Value>(&output) {
             Err(error) if error.is_eof() && !output.is_empty() => guest.call(function, input),
@@ -165,12 +165,12 @@ impl Fault for RetriesAnswersThatAreCutOff {
     }
 }
 
-/// In the version that the plugin answered in.
+/// If an answer has another version, calls again in that version.
 #[derive(Default)]
 pub struct AsksAgainInTheVersionOfTheAnswer;
 
 impl Fault for AsksAgainInTheVersionOfTheAnswer {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         let output = guest.call(function, input)?;
         let read = |json: &[u8]| serde_json::from_slice::<Value>(json).ok();
         let (Some(answer), Some(mut request)) = (read(&output), read(input.as_bytes())) else {
@@ -190,24 +190,24 @@ impl Fault for AsksAgainInTheVersionOfTheAnswer {
 pub struct RetriesWhatChangesNothing;
 
 impl Fault for RetriesWhatChangesNothing {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
-        let called = guest.call(function, input);
-        if called.is_err() && matches!(function, "filter" | "observe") {
-            return again(guest, function, input);
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
+        let result = guest.call(function, input);
+        if result.is_err() && matches!(function, "filter" | "observe") {
+            return retry(guest, function, input);
         }
-        called
+        result
     }
 }
 
-/// Whichever is there first; what takes much fuel takes long.
+/// Sends a second call and takes the answer that arrives first. The fuel stands for the time.
 #[derive(Default)]
 pub struct CallsASecondTimeWhatTakesLong;
 
 impl Fault for CallsASecondTimeWhatTakesLong {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         let first = guest.call(function, input)?;
         if guest.fuel().is_some_and(|fuel| fuel > HANDSHAKE_FUEL / 2) {
-            beside(guest, function, input);
+            call_and_ignore(guest, function, input);
         }
         Ok(first)
     }
@@ -217,12 +217,12 @@ impl Fault for CallsASecondTimeWhatTakesLong {
 pub struct AnswersObserveWhateverItComesTo;
 
 impl Fault for AnswersObserveWhateverItComesTo {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if function != "observe" {
             return guest.call(function, input);
         }
-        // Nobody waits for it.
-        beside(guest, function, input);
+        // It does not wait for the result.
+        call_and_ignore(guest, function, input);
         let request: Value = serde_json::from_str(input).unwrap_or_default();
         Ok(serde_json::json!({ "_v": request["_v"] })
             .to_string()

@@ -1,4 +1,4 @@
-//! Hosts that take a handshake that is none, or turn away a sound one.
+//! Hosts that accept an invalid handshake, or reject a valid one.
 
 use std::time::Duration;
 
@@ -15,59 +15,59 @@ use serde_json::Value;
 use wasmparser::{Parser, Payload};
 
 use super::identities::refused;
-use crate::faulty::openings::{Opened, loader};
-use crate::faulty::plain::{Plain, PlainSession};
-use crate::faulty::{Faulty, opening};
+use crate::faulty::openings::{LoadResult, loader};
+use crate::faulty::plain::{PlainHost, PlainSession};
+use crate::faulty::{FaultyHost, faulty_loader};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
-        opening::<TakesTheLastVersionForTheHighest>(),
-        opening::<ComparesCapabilitiesIgnoringCase>(),
-        opening::<TrimsCapabilities>(),
-        opening::<GrantsWhatABroaderCapabilityBeginsWith>(),
-        opening::<GrantsTheBeginningOfACapability>(),
-        opening::<GrantsCapabilitiesWithoutAName>(),
-        opening::<AcceptsTheVersionBelow>(),
-        opening::<AcceptsTheVersionAbove>(),
-        opening::<TakesVersionsForARange>(),
-        opening::<AcceptsSeventeenFunctions>(),
-        opening::<PassesOverVersionsThatDoNotExist>(),
-        opening::<TruncatesTheVersionsOfAHandshake>(),
-        opening::<PassesOverFunctionsThatWereNotOffered>(),
-        opening::<TakesChosenFunctionsForImplemented>(),
-        opening::<TakesChosenVersionsForSupported>(),
-        opening::<LeavesTheSchemaVersionUnchecked>(),
-        opening::<TrimsTheNamesOfFunctions>(),
-        opening::<AcceptsWhatStandsBehindTheHandshake>(),
-        opening::<SkipsWhatStandsBeforeTheHandshake>(),
-        opening::<AcceptsUnknownFieldsInTheHandshake>(),
-        opening::<FillsInWhatAHandshakeLacks>(),
-        opening::<GivesHandshakesTenTimesTheFuel>(),
-        opening::<AcceptsHandshakesOf64Kib>(),
-        opening::<TurnsAwayHandshakesOf16Kib>(),
-        opening::<GivesHandshakesATenthOfTheFuel>(),
-        opening::<TurnsAwayPluginsWithoutFunctions>(),
+        faulty_loader::<TakesTheLastVersionForTheHighest>(),
+        faulty_loader::<ComparesCapabilitiesIgnoringCase>(),
+        faulty_loader::<TrimsCapabilities>(),
+        faulty_loader::<GrantsWhatABroaderCapabilityBeginsWith>(),
+        faulty_loader::<GrantsTheBeginningOfACapability>(),
+        faulty_loader::<GrantsCapabilitiesWithoutAName>(),
+        faulty_loader::<AcceptsTheVersionBelow>(),
+        faulty_loader::<AcceptsTheVersionAbove>(),
+        faulty_loader::<TakesVersionsForARange>(),
+        faulty_loader::<AcceptsSeventeenFunctions>(),
+        faulty_loader::<PassesOverVersionsThatDoNotExist>(),
+        faulty_loader::<TruncatesTheVersionsOfAHandshake>(),
+        faulty_loader::<PassesOverFunctionsThatWereNotOffered>(),
+        faulty_loader::<TakesChosenFunctionsForImplemented>(),
+        faulty_loader::<TakesChosenVersionsForSupported>(),
+        faulty_loader::<LeavesTheSchemaVersionUnchecked>(),
+        faulty_loader::<TrimsTheNamesOfFunctions>(),
+        faulty_loader::<AcceptsWhatStandsBehindTheHandshake>(),
+        faulty_loader::<SkipsWhatStandsBeforeTheHandshake>(),
+        faulty_loader::<AcceptsUnknownFieldsInTheHandshake>(),
+        faulty_loader::<FillsInWhatAHandshakeLacks>(),
+        faulty_loader::<GivesHandshakesTenTimesTheFuel>(),
+        faulty_loader::<AcceptsHandshakesOf64Kib>(),
+        faulty_loader::<TurnsAwayHandshakesOf16Kib>(),
+        faulty_loader::<GivesHandshakesATenthOfTheFuel>(),
+        faulty_loader::<TurnsAwayPluginsWithoutFunctions>(),
     ]
 }
 
-/// A host that is sound, or one on terms that a sound host does not take.
-pub enum Opens {
+/// A sound host, or one with terms that a sound host rejects.
+pub enum LenientHost {
     Sound(PluginHost),
-    Amended(Box<Plain>),
+    Amended(Box<PlainHost>),
 }
 
-pub enum OpensSession {
+pub enum LenientSession {
     Sound(PluginSession),
     Amended(PlainSession),
 }
 
-impl Host for Opens {
-    type Session = OpensSession;
+impl Host for LenientHost {
+    type Session = LenientSession;
 
-    fn open(&self) -> Result<OpensSession, HandshakeError> {
+    fn open(&self) -> Result<LenientSession, HandshakeError> {
         Ok(match self {
-            Self::Sound(host) => OpensSession::Sound(host.open()?),
-            Self::Amended(host) => OpensSession::Amended(host.open()?),
+            Self::Sound(host) => LenientSession::Sound(host.open()?),
+            Self::Amended(host) => LenientSession::Amended(host.open()?),
         })
     }
 
@@ -79,7 +79,7 @@ impl Host for Opens {
     }
 }
 
-impl Session for OpensSession {
+impl Session for LenientSession {
     fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
         match self {
             Self::Sound(session) => session.observe::<F>(request),
@@ -88,35 +88,36 @@ impl Session for OpensSession {
     }
 }
 
-/// An opening that forgives one thing. Without a fault it takes what a sound host takes.
+/// A handshake that is lenient in one respect. The default methods accept what a sound host
+/// accepts.
 pub trait Lenient {
     const FUEL: u64 = HANDSHAKE_FUEL;
     const ANSWER_MAX: usize = HANDSHAKE_OUTPUT_MAX_BYTES;
 
-    /// The answer's text as what it says.
+    /// Parses the answer.
     fn read(&self, answer: &str) -> Option<HandshakeAccept> {
         serde_json::from_str(answer).ok()
     }
 
-    /// What the answer, and the offer, is taken for.
+    /// Changes the answer and the offer before they are validated.
     fn amend(&self, _accept: &mut HandshakeAccept, _offer: &mut HandshakeOffer) {}
 
-    /// Whether the module has this function.
+    /// Returns whether the module exports this function.
     fn has(&self, plugin: &extism::Plugin, _wasm: &[u8], name: &str) -> bool {
         plugin.function_exists(name)
     }
 
-    fn opens(&self, wasm: &[u8], offer: &HandshakeOffer) -> Opened<Opens> {
+    fn load_leniently(&self, wasm: &[u8], offer: &HandshakeOffer) -> LoadResult<LenientHost> {
         match PluginHost::with_offer(wasm, offer) {
-            Ok(host) => Ok(Opens::Sound(host)),
+            Ok(host) => Ok(LenientHost::Sound(host)),
             Err(error) => {
                 let amended = self.amended(wasm, offer).map(Box::new);
-                amended.map(Opens::Amended).ok_or(error)
+                amended.map(LenientHost::Amended).ok_or(error)
             }
         }
     }
 
-    fn amended(&self, wasm: &[u8], offer: &HandshakeOffer) -> Option<Plain> {
+    fn amended(&self, wasm: &[u8], offer: &HandshakeOffer) -> Option<PlainHost> {
         read_identity(wasm).ok()?;
         offer.validate().ok()?;
         let (plugin, answer) = handshake(wasm, offer, Self::FUEL)?;
@@ -131,11 +132,11 @@ pub trait Lenient {
         if !is_sound(&accept, &offer) || !agrees_with_exports(&accept, &offer, has) {
             return None;
         }
-        Plain::on_terms(wasm, accept.chosen_versions).ok()
+        PlainHost::with_negotiated(wasm, accept.chosen_versions).ok()
     }
 }
 
-/// The plugin, and what it answers to the offer.
+/// Calls the handshake of a plugin. Returns the plugin and its answer to the offer.
 fn handshake(wasm: &[u8], offer: &HandshakeOffer, fuel: u64) -> Option<(extism::Plugin, String)> {
     let manifest = guard::manifest(wasm).ok()?;
     let manifest = manifest.with_timeout(Duration::from_millis(HANDSHAKE_WALL_MS));
@@ -148,7 +149,7 @@ fn handshake(wasm: &[u8], offer: &HandshakeOffer, fuel: u64) -> Option<(extism::
     Some((plugin, answer))
 }
 
-/// The rules of `handshake.rs` about what an answer says.
+/// Implements the rules of `handshake.rs` for the content of an answer.
 fn is_sound(accept: &HandshakeAccept, offer: &HandshakeOffer) -> bool {
     let offered = |name: &String| offer.function_versions.contains_key(name);
     let valid = |version: &u32| (VERSION_MIN..=VERSION_MAX).contains(version);
@@ -166,7 +167,7 @@ fn is_sound(accept: &HandshakeAccept, offer: &HandshakeOffer) -> bool {
         })
 }
 
-/// The rule about exports.
+/// Implements its rule for exports: a plugin implements exactly the functions that it exports.
 fn agrees_with_exports(
     accept: &HandshakeAccept,
     offer: &HandshakeOffer,
@@ -179,7 +180,7 @@ fn agrees_with_exports(
         && names.all(|name| implemented.contains(name) || !has(name))
 }
 
-/// A loader that forgives something.
+/// Defines a lenient loader.
 macro_rules! lenient {
     ($name:ident { $($hook:tt)* }) => {
         #[derive(Clone, Copy, Default)]
@@ -190,16 +191,16 @@ macro_rules! lenient {
         }
 
         impl Loader for $name {
-            type Host = Opens;
+            type Host = LenientHost;
 
-            fn load(&self, wasm: &[u8], offer: &HandshakeOffer) -> Opened<Opens> {
-                self.opens(wasm, offer)
+            fn load(&self, wasm: &[u8], offer: &HandshakeOffer) -> LoadResult<LenientHost> {
+                self.load_leniently(wasm, offer)
             }
         }
     };
 }
 
-// It takes the plugin for one that supports what it chose, and no other version that is offered before.
+// Compares with the last version of the offer, as if versions were sorted.
 lenient!(TakesTheLastVersionForTheHighest {
     fn amend(&self, accept: &mut HandshakeAccept, offer: &mut HandshakeOffer) {
         for (function, chosen) in &accept.chosen_versions {
@@ -213,7 +214,7 @@ lenient!(TakesTheLastVersionForTheHighest {
     }
 });
 
-/// What the plugin requires becomes what is offered, where they are alike.
+/// Replaces each required capability by an offered one that is like it.
 fn grant(accept: &mut HandshakeAccept, offer: &HandshakeOffer, alike: impl Fn(&str, &str) -> bool) {
     let required = std::mem::take(&mut accept.required_capabilities);
     let offered = &offer.host_capabilities;
@@ -236,14 +237,14 @@ lenient!(TrimsCapabilities {
     }
 });
 
-// Whoever has `kv` has `kv:read` and `kv:write`.
+// An offer of `kv` grants `kv:read` and `kv:write`.
 lenient!(GrantsWhatABroaderCapabilityBeginsWith {
     fn amend(&self, accept: &mut HandshakeAccept, offer: &mut HandshakeOffer) {
         grant(accept, offer, |offered, name| name.starts_with(offered));
     }
 });
 
-// And the other way round.
+// An offer of `kv:read` grants `kv`.
 lenient!(GrantsTheBeginningOfACapability {
     fn amend(&self, accept: &mut HandshakeAccept, offer: &mut HandshakeOffer) {
         grant(accept, offer, |offered, name| !name.is_empty() && offered.starts_with(name));
@@ -256,7 +257,7 @@ lenient!(GrantsCapabilitiesWithoutAName {
     }
 });
 
-// It compares with less than one less.
+// The comparison is off by one.
 lenient!(AcceptsTheVersionBelow {
     fn amend(&self, accept: &mut HandshakeAccept, _: &mut HandshakeOffer) {
         for (function, chosen) in &accept.chosen_versions {
@@ -279,7 +280,7 @@ lenient!(AcceptsTheVersionAbove {
     }
 });
 
-// The number of a version that was not offered need only lie among those that were.
+// A version need only lie between the lowest and the highest one of the offer.
 lenient!(TakesVersionsForARange {
     fn amend(&self, accept: &mut HandshakeAccept, offer: &mut HandshakeOffer) {
         for (function, chosen) in &accept.chosen_versions {
@@ -293,7 +294,7 @@ lenient!(TakesVersionsForARange {
     }
 });
 
-// What is chosen too is not counted twice.
+// One function is not counted, preferably one without a chosen version.
 lenient!(AcceptsSeventeenFunctions {
     fn amend(&self, accept: &mut HandshakeAccept, offer: &mut HandshakeOffer) {
         if accept.implemented_functions.len() != IMPLEMENTED_FUNCTIONS_MAX + 1 {
@@ -328,7 +329,7 @@ lenient!(TruncatesTheVersionsOfAHandshake {
     }
 });
 
-// A later plugin may have functions of which this host knows nothing.
+// A later plugin may have functions that this host does not know.
 lenient!(PassesOverFunctionsThatWereNotOffered {
     fn amend(&self, accept: &mut HandshakeAccept, offer: &mut HandshakeOffer) {
         let offered = |name: &String| offer.function_versions.contains_key(name);
@@ -419,7 +420,7 @@ lenient!(AcceptsHandshakesOf64Kib {
     const ANSWER_MAX: usize = 2 * HANDSHAKE_OUTPUT_MAX_BYTES;
 });
 
-// A memory, a global, a function with parameters.
+// Memories, globals and functions with parameters count too.
 lenient!(TakesAnyExportForAFunction {
     fn has(&self, _: &extism::Plugin, wasm: &[u8], name: &str) -> bool {
         Parser::new(0).parse_all(wasm).any(|payload| match payload {

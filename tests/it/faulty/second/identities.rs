@@ -1,4 +1,4 @@
-//! Hosts that read an identity or an offer otherwise than it is.
+//! Hosts that misread an identity or an offer.
 
 use cc_lb_fuzz::handshake::HandshakeError;
 use cc_lb_fuzz::host::identity::read_identity;
@@ -10,33 +10,33 @@ use serde_json::Value;
 use wasm_encoder::{CustomSection, Module};
 use wasmparser::Payload;
 
-use crate::faulty::openings::{Opened, changed, each_section, loader};
-use crate::faulty::{Faulty, opening};
+use crate::faulty::openings::{LoadResult, changed, each_section, loader};
+use crate::faulty::{FaultyHost, faulty_loader};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
-        opening::<TakesTheLastOfTwoIdentities>(),
-        opening::<PassesOverEmptyIdentities>(),
-        opening::<AcceptsPluginNamesInCapitals>(),
-        opening::<AcceptsUnknownFieldsInTheIdentity>(),
-        opening::<AcceptsPluginNamesOf65Bytes>(),
-        opening::<CountsTheCharactersOfThePluginVersion>(),
-        opening::<ReadsIdentitiesOfMoreThan64Kib>(),
-        opening::<CutsTheIdentityAtNul>(),
-        opening::<TurnsAwayLaterAbiEnvelopes>(),
-        opening::<TurnsAwayAPluginBeside17Functions>(),
-        opening::<TurnsAwayAPluginBesideAFunctionWithoutVersions>(),
-        opening::<PanicsOnFunctionsWithoutVersions>(),
-        opening::<TurnsAwayAPluginBesideUnsortedVersions>(),
-        opening::<CountsVersionsThatDiffer>(),
-        opening::<LeavesOutThe33rdCapability>(),
-        opening::<TurnsAwayAPluginBesideACapabilityOf64Bytes>(),
-        opening::<WantsTheHighestVersionOfTheOffer>(),
+        faulty_loader::<TakesTheLastOfTwoIdentities>(),
+        faulty_loader::<PassesOverEmptyIdentities>(),
+        faulty_loader::<AcceptsPluginNamesInCapitals>(),
+        faulty_loader::<AcceptsUnknownFieldsInTheIdentity>(),
+        faulty_loader::<AcceptsPluginNamesOf65Bytes>(),
+        faulty_loader::<CountsTheCharactersOfThePluginVersion>(),
+        faulty_loader::<ReadsIdentitiesOfMoreThan64Kib>(),
+        faulty_loader::<CutsTheIdentityAtNul>(),
+        faulty_loader::<TurnsAwayLaterAbiEnvelopes>(),
+        faulty_loader::<TurnsAwayAPluginBeside17Functions>(),
+        faulty_loader::<TurnsAwayAPluginBesideAFunctionWithoutVersions>(),
+        faulty_loader::<PanicsOnFunctionsWithoutVersions>(),
+        faulty_loader::<TurnsAwayAPluginBesideUnsortedVersions>(),
+        faulty_loader::<CountsVersionsThatDiffer>(),
+        faulty_loader::<LeavesOutThe33rdCapability>(),
+        faulty_loader::<TurnsAwayAPluginBesideACapabilityOf64Bytes>(),
+        faulty_loader::<WantsTheHighestVersionOfTheOffer>(),
     ]
 }
 
-/// A host that finds something wrong with what a sound one takes.
-pub(super) fn refused<H>(field: &'static str) -> Opened<H> {
+/// Returns the error of a host that rejects a valid plugin.
+pub(super) fn refused<H>(field: &'static str) -> LoadResult<H> {
     Err(HandshakeError::InvalidIdentity {
         field,
         reason: "it is refused".to_owned(),
@@ -45,7 +45,7 @@ pub(super) fn refused<H>(field: &'static str) -> Opened<H> {
 
 // Identities.
 
-/// The module, each of its identities changed or left out.
+/// Returns the module with each of its identities changed or removed.
 fn with_sections(wasm: &[u8], mut change: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
     let mut module = Module::new();
     each_section(wasm, |payload, section| match payload {
@@ -61,7 +61,7 @@ fn with_sections(wasm: &[u8], mut change: impl FnMut(&[u8]) -> Option<Vec<u8>>) 
     module.finish()
 }
 
-/// The module, its identity changed where it can be read.
+/// Returns the module with its identity changed, if the identity can be parsed.
 fn with_identity(wasm: &[u8], change: impl Fn(&mut PluginIdentity)) -> Vec<u8> {
     with_sections(wasm, |data| {
         let Ok(mut identity) = serde_json::from_slice::<PluginIdentity>(data) else {
@@ -155,7 +155,7 @@ loader!(TurnsAwayLaterAbiEnvelopes, |wasm, offer| {
 
 // Offers.
 
-// It takes the most functions of a plugin for the most of an offer.
+// It applies the maximum number of functions of a plugin to the offer.
 loader!(TurnsAwayAPluginBeside17Functions, |wasm, offer| {
     if offer.function_versions.len() > IMPLEMENTED_FUNCTIONS_MAX {
         return refused("function_versions");
@@ -194,7 +194,7 @@ loader!(TurnsAwayAPluginBesideUnsortedVersions, |wasm, offer| {
     PluginHost::with_offer(wasm, offer)
 });
 
-// Equal versions are one.
+// Equal versions count once.
 loader!(CountsVersionsThatDiffer, |wasm, offer| {
     let less = changed(offer, |offer| {
         for versions in offer.function_versions.values_mut() {

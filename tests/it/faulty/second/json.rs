@@ -1,4 +1,4 @@
-//! What faults do to JSON.
+//! Helpers of faults for JSON.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Number, Value};
 
 use crate::faulty::plain::Object;
 
-/// Base64 of whatever padding and trailing bits; it writes both as they should be.
+/// Accepts base64 with any padding and trailing bits, and writes canonical base64.
 pub const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -16,7 +16,7 @@ pub const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Visits every value, those inside of others first.
+/// Visits every value, inner ones first.
 pub fn each(value: &mut Value, visit: &mut dyn FnMut(&mut Value)) {
     match value {
         Value::Array(list) => {
@@ -34,7 +34,7 @@ pub fn each(value: &mut Value, visit: &mut dyn FnMut(&mut Value)) {
     visit(value);
 }
 
-/// Visits every text that is no key.
+/// Visits every string, except keys.
 pub fn each_text(value: &mut Value, visit: &mut dyn FnMut(&mut String)) {
     each(value, &mut |value| {
         if let Value::String(text) = value {
@@ -87,7 +87,7 @@ pub fn each_body(request: &mut Value, visit: &mut dyn FnMut(&mut String)) {
     });
 }
 
-/// What has the headers and the method.
+/// Returns the part of a request with the headers and the method.
 pub fn http(request: &mut Value) -> &mut Value {
     let mut keys = ["request", "shaped"].into_iter();
     match keys.find(|key| request.get(key).is_some()) {
@@ -96,7 +96,7 @@ pub fn http(request: &mut Value) -> &mut Value {
     }
 }
 
-/// The state, or the claims: what is free JSON.
+/// Returns the state or the claims, which are free JSON.
 pub fn free(request: &mut Value) -> Option<&mut Value> {
     let mut pointers = ["/factory_state", "/signer_state", "/principal/claims"].into_iter();
     let pointer = pointers.find(|pointer| request.pointer(pointer).is_some())?;
@@ -131,7 +131,7 @@ pub fn low_name(header: &Value) -> String {
     header["name"].as_str().unwrap_or_default().to_lowercase()
 }
 
-/// The list that a field is, and no elements where it is none.
+/// Returns the items of a field; none if it is not a list.
 pub fn listed<'a>(answer: &'a mut Object, key: &str) -> impl Iterator<Item = &'a mut Value> {
     list_in(answer, key).into_iter().flatten()
 }
@@ -140,12 +140,12 @@ pub fn list_in<'a>(answer: &'a mut Object, key: &str) -> Option<&'a mut Vec<Valu
     answer.get_mut(key)?.as_array_mut()
 }
 
-/// Makes of an answer what is no response.
+/// Makes an answer an invalid response.
 pub fn refuse(answer: &mut Object) {
     answer.insert("refused".to_owned(), Value::Null);
 }
 
-/// Reads the text, or if it is no JSON, what is made of it.
+/// Parses the text, or if it is not JSON, the mended text.
 pub fn lenient(text: &str, mend: fn(&str) -> String) -> Option<Value> {
     serde_json::from_str(text)
         .or_else(|_| serde_json::from_str(&mend(text)))
@@ -156,7 +156,7 @@ pub fn sound(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok()
 }
 
-/// The text without what is inside of its strings.
+/// Returns the text without the contents of its strings.
 pub fn outside_of_strings(text: &str) -> String {
     let (mut is_inside, mut is_escaped) = (false, false);
     let mut outside = text.to_owned();
@@ -179,7 +179,7 @@ pub fn depth(value: &Value) -> usize {
     }
 }
 
-/// Keeps the last of those of which the key is the same.
+/// Of items with the same key, keeps the last one.
 pub fn keep_last(list: &mut Vec<Value>, key: fn(&Value) -> String) {
     let last: BTreeMap<String, usize> = list.iter().map(key).zip(0..).collect();
     let mut at = 0..;
@@ -207,7 +207,7 @@ pub fn camel(key: &str) -> String {
     camel
 }
 
-/// Reads a text that is a list or an object.
+/// Replaces a string that contains a JSON list or object by it.
 pub fn read_inside(value: &mut Value) {
     let read = value
         .as_str()

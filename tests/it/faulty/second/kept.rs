@@ -1,4 +1,4 @@
-//! Hosts that answer, or ask, with what they kept of other calls.
+//! Hosts that keep data of a call and use it in answers or inputs of others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,12 @@ use cc_lb_fuzz::wire::Function;
 use serde_json::Value;
 
 use super::sessions::not_called;
-use crate::faulty::plain::{Called, Commons, Failure, Fault, Guest, Instead, Object, is_timeout};
-use crate::faulty::{Faulty, clocked, dispatch};
+use crate::faulty::plain::{
+    CallResult, Failure, FailureOutcome, Fault, Guest, Object, SharedState, is_timeout,
+};
+use crate::faulty::{FaultyHost, dispatch, time_limited};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
         dispatch::<KeepsAnswersByTheBody>("sound_ok"),
         dispatch::<KeepsAnswersByTheWholeInput>("no_retry"),
@@ -17,7 +19,7 @@ pub fn faults() -> Vec<Faulty> {
         dispatch::<KeepsAnswersByTheBeginningOfTheInput>("sound_ok"),
         dispatch::<KeepsAnswersOfOtherSessions>("no_retry"),
         dispatch::<FailsAgainByTheIdOfTheRequest>("no_poison"),
-        clocked::<AnswersTimeoutsWithTheAnswerBefore>("fallback_policy"),
+        time_limited::<AnswersTimeoutsWithTheAnswerBefore>("fallback_policy"),
         dispatch::<LeavesTheEndOfALongerAnswer>("no_poison"),
         dispatch::<SendsTheInputBeforeThatIsAsLong>("request_fidelity"),
         dispatch::<TakesMissingFieldsFromTheAnswerBefore>("sound_ok"),
@@ -25,7 +27,7 @@ pub fn faults() -> Vec<Faulty> {
     ]
 }
 
-/// Answers that are kept.
+/// A cache of answers.
 #[derive(Default)]
 struct Cache {
     kept: BTreeMap<String, Vec<u8>>,
@@ -33,7 +35,7 @@ struct Cache {
 }
 
 impl Cache {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         let Some(key) = self.key.take() else {
             return guest.call(function, input);
         };
@@ -46,7 +48,7 @@ impl Cache {
     }
 }
 
-/// Only of bodies that are not empty.
+/// Keys are bodies that are not empty.
 #[derive(Default)]
 pub struct KeepsAnswersByTheBody(Cache);
 
@@ -58,7 +60,7 @@ impl Fault for KeepsAnswersByTheBody {
         self.0.key = body.map(|body| format!("{function} {body}"));
     }
 
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         self.0.call(guest, function, input)
     }
 }
@@ -67,7 +69,7 @@ impl Fault for KeepsAnswersByTheBody {
 pub struct KeepsAnswersByTheWholeInput(Cache);
 
 impl Fault for KeepsAnswersByTheWholeInput {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         self.0.key = Some(format!("{function} {input}"));
         self.0.call(guest, function, input)
     }
@@ -77,7 +79,7 @@ impl Fault for KeepsAnswersByTheWholeInput {
 pub struct KeepsAnswersByAHashOf16Bits(Cache);
 
 impl Fault for KeepsAnswersByAHashOf16Bits {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         let step = |hash: u16, byte: u8| (hash ^ u16::from(byte)).wrapping_mul(0x0193);
         let hash = input.bytes().fold(0x9dc5, step);
         self.0.key = Some(format!("{function} {hash}"));
@@ -85,41 +87,41 @@ impl Fault for KeepsAnswersByAHashOf16Bits {
     }
 }
 
-/// The first 4 KiB of an input are what a key is made of.
+/// A key is the first 4 KiB of an input.
 #[derive(Default)]
 pub struct KeepsAnswersByTheBeginningOfTheInput(Cache);
 
 impl Fault for KeepsAnswersByTheBeginningOfTheInput {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         let beginning = input.as_bytes().get(..4 << 10);
         self.0.key = beginning.map(|text| format!("{function} {}", String::from_utf8_lossy(text)));
         self.0.call(guest, function, input)
     }
 }
 
-/// And what is kept is kept for all sessions.
+/// The sessions of a host share the cache.
 #[derive(Default)]
 pub struct KeepsAnswersOfOtherSessions {
-    commons: Commons,
+    shared: SharedState,
 }
 
 impl Fault for KeepsAnswersOfOtherSessions {
-    fn shares(&mut self, commons: &Commons) {
-        self.commons = commons.clone();
+    fn use_shared_state(&mut self, shared: &SharedState) {
+        self.shared = shared.clone();
     }
 
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         let key = format!("{function} {input}");
-        if let Some(kept) = self.commons.borrow().kept.get(&key) {
+        if let Some(kept) = self.shared.borrow().kept.get(&key) {
             return Ok(kept.clone());
         }
         let output = guest.call(function, input)?;
-        self.commons.borrow_mut().kept.insert(key, output.clone());
+        self.shared.borrow_mut().kept.insert(key, output.clone());
         Ok(output)
     }
 }
 
-/// What failed is not tried again.
+/// Does not call again for a request that failed.
 #[derive(Default)]
 pub struct FailsAgainByTheIdOfTheRequest {
     id: Option<String>,
@@ -134,34 +136,34 @@ impl Fault for FailsAgainByTheIdOfTheRequest {
             .map(str::to_owned);
     }
 
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         match &self.id {
             Some(id) if self.failed.contains(id) => not_called(),
             _ => guest.call(function, input),
         }
     }
 
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
         self.failed.extend(self.id.clone());
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
-/// The answer of the function's call before.
+/// Returns the previous answer of the same function.
 #[derive(Default)]
 pub struct AnswersTimeoutsWithTheAnswerBefore {
     before: BTreeMap<String, Vec<u8>>,
 }
 
 impl Fault for AnswersTimeoutsWithTheAnswerBefore {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         match guest.call(function, input) {
             Ok(output) => {
                 self.before.insert(function.to_owned(), output.clone());
                 Ok(output)
             }
             Err(error) if is_timeout(&error) => {
-                guest.renew();
+                guest.discard_instance();
                 self.before.get(function).cloned().ok_or(error)
             }
             Err(error) => Err(error),
@@ -169,14 +171,14 @@ impl Fault for AnswersTimeoutsWithTheAnswerBefore {
     }
 }
 
-/// What is read goes into a buffer that is not cut.
+/// Answers are read into a buffer that is not truncated.
 #[derive(Default)]
 pub struct LeavesTheEndOfALongerAnswer {
     buffer: Vec<u8>,
 }
 
 impl Fault for LeavesTheEndOfALongerAnswer {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         let output = guest.call(function, input)?;
         let kept = output.len().min(self.buffer.len());
         drop(self.buffer.splice(..kept, output));
@@ -184,14 +186,14 @@ impl Fault for LeavesTheEndOfALongerAnswer {
     }
 }
 
-/// Of the same function, and for an input as long.
+/// Sends the previous input of the same function, if it has the same length.
 #[derive(Default)]
 pub struct SendsTheInputBeforeThatIsAsLong {
     before: BTreeMap<String, String>,
 }
 
 impl Fault for SendsTheInputBeforeThatIsAsLong {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         let before = self.before.entry(function.to_owned()).or_default();
         if before.len() != input.len() {
             input.clone_into(before);
@@ -200,7 +202,7 @@ impl Fault for SendsTheInputBeforeThatIsAsLong {
     }
 }
 
-/// A field that an answer lacks is as the answer before had it.
+/// Fills in missing fields from the previous answer.
 #[derive(Default)]
 pub struct TakesMissingFieldsFromTheAnswerBefore {
     before: BTreeMap<&'static str, Object>,
@@ -216,7 +218,7 @@ impl Fault for TakesMissingFieldsFromTheAnswerBefore {
     }
 }
 
-/// The state that the plugin last made, for whatever is signed.
+/// Signs every request with the last state that the plugin returned.
 #[derive(Default)]
 pub struct SignsWithTheStateOfOnUnauthorized {
     state: Option<Value>,

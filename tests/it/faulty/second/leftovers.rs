@@ -1,4 +1,4 @@
-//! Hosts that put into a request what an earlier call left.
+//! Hosts that put data of an earlier call into a request.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use cc_lb_fuzz::wire::Function;
 use serde_json::Value;
 
 use super::json::http;
-use crate::faulty::plain::{Failure, Fault, Instead, Object};
-use crate::faulty::{Faulty, dispatch};
+use crate::faulty::plain::{Failure, FailureOutcome, Fault, Object};
+use crate::faulty::{FaultyHost, dispatch};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
         dispatch::<SignsWithTheStateLastBuilt>("request_fidelity"),
         dispatch::<TellsOfTheStateLastSignedWith>("request_fidelity"),
@@ -61,7 +61,7 @@ impl Fault for TellsOfTheStateLastSignedWith {
     }
 }
 
-/// What fails is tried again: with the next request.
+/// Sends the failed request again instead of the next one.
 #[derive(Default)]
 pub struct SignsAgainWhatFailed {
     last: Value,
@@ -78,9 +78,9 @@ impl Fault for SignsAgainWhatFailed {
         }
     }
 
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        self.has_failed |= function.name == "sign" && matches!(why, Failure::Call(_));
-        Instead::Fallback(function.fallback)
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        self.has_failed |= function.name == "sign" && matches!(failure, Failure::Call(_));
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
@@ -129,7 +129,7 @@ impl Fault for WritesTheVersionAsText {
     }
 }
 
-/// The buffer is used again.
+/// Reuses the buffer without truncating it.
 #[derive(Default)]
 pub struct LeavesTheEndOfALongerInput {
     buffer: String,

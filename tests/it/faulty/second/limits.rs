@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 
-use crate::faulty::plain::{Called, Commons, Fault, Guest, Settings, is_timeout};
-use crate::faulty::{Faulty, clocked, dispatch, measured};
+use crate::faulty::plain::{CallResult, Fault, Guest, Settings, SharedState, is_timeout};
+use crate::faulty::{FaultyHost, dispatch, measured, time_limited};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
-        clocked::<GivesHalfTheFuel>("sound_ok"),
-        clocked::<GivesATenthMoreFuelAndTellsNothing>("within_fuel"),
+        time_limited::<GivesHalfTheFuel>("sound_ok"),
+        time_limited::<GivesATenthMoreFuelAndTellsNothing>("within_fuel"),
         dispatch::<FuelsByTheSizeOfTheInput>("sound_ok"),
         dispatch::<GivesObserveATenthOfTheFuel>("sound_ok"),
         measured::<TimesTheSession>("no_poison"),
@@ -19,7 +19,7 @@ pub fn faults() -> Vec<Faulty> {
     ]
 }
 
-fn out_of_fuel() -> Called {
+fn out_of_fuel() -> CallResult {
     Err(extism::Error::msg("plugin ran out of fuel".to_owned()))
 }
 
@@ -42,7 +42,7 @@ impl Fault for GivesATenthMoreFuelAndTellsNothing {
     fn settings(&self) -> Settings {
         Settings {
             fuel: Some(HANDSHAKE_FUEL / 10 * 11),
-            tells: false,
+            reports_calls: false,
             ..Settings::default()
         }
     }
@@ -52,7 +52,7 @@ impl Fault for GivesATenthMoreFuelAndTellsNothing {
 pub struct FuelsByTheSizeOfTheInput;
 
 impl Fault for FuelsByTheSizeOfTheInput {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         let output = guest.call(function, input)?;
         let given = 2_000_000 + 1_000 * input.len() as u64;
         match guest.fuel() {
@@ -66,7 +66,7 @@ impl Fault for FuelsByTheSizeOfTheInput {
 pub struct GivesObserveATenthOfTheFuel;
 
 impl Fault for GivesObserveATenthOfTheFuel {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         let output = guest.call(function, input)?;
         match guest.fuel() {
             Some(fuel) if function == "observe" && fuel > HANDSHAKE_FUEL / 10 => out_of_fuel(),
@@ -75,47 +75,47 @@ impl Fault for GivesObserveATenthOfTheFuel {
     }
 }
 
-/// By the clock.
+/// Gives a session the time of one call.
 #[derive(Default)]
 pub struct TimesTheSession {
     spent: Duration,
 }
 
 impl Fault for TimesTheSession {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if self.spent > Duration::from_millis(HANDSHAKE_WALL_MS) {
             return Err(extism::Error::msg("timeout"));
         }
         let start = Instant::now();
-        let called = guest.call(function, input);
+        let result = guest.call(function, input);
         self.spent += start.elapsed();
-        called
+        result
     }
 }
 
-/// Three timeouts are more than half a second, which is what the host has.
+/// Gives all sessions together half a second, which three timeouts exceed.
 #[derive(Default)]
 pub struct TimesAllSessions {
-    commons: Commons,
+    shared: SharedState,
 }
 
 impl Fault for TimesAllSessions {
-    fn shares(&mut self, commons: &Commons) {
-        self.commons = commons.clone();
+    fn use_shared_state(&mut self, shared: &SharedState) {
+        self.shared = shared.clone();
     }
 
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
-        if self.commons.borrow().count >= 3 {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
+        if self.shared.borrow().count >= 3 {
             return Err(extism::Error::msg("timeout"));
         }
-        let called = guest.call(function, input);
-        let timed_out = called.as_ref().is_err_and(is_timeout);
-        self.commons.borrow_mut().count += u64::from(timed_out);
-        called
+        let result = guest.call(function, input);
+        let timed_out = result.as_ref().is_err_and(is_timeout);
+        self.shared.borrow_mut().count += u64::from(timed_out);
+        result
     }
 }
 
-/// By the clock.
+/// Gives a call ten milliseconds.
 #[derive(Default)]
 pub struct SetsTheDeadlineTenMillisecondsAhead;
 
@@ -128,16 +128,16 @@ impl Fault for SetsTheDeadlineTenMillisecondsAhead {
     }
 }
 
-/// By the clock.
+/// Returns late after a timeout of `observe`.
 #[derive(Default)]
 pub struct SleepsBehindATimeoutOfObserve;
 
 impl Fault for SleepsBehindATimeoutOfObserve {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
-        let called = guest.call(function, input);
-        if called.as_ref().is_err_and(is_timeout) && function == "observe" {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
+        let result = guest.call(function, input);
+        if result.as_ref().is_err_and(is_timeout) && function == "observe" {
             std::thread::sleep(Duration::from_millis(HANDSHAKE_WALL_MS));
         }
-        called
+        result
     }
 }

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::json::{keep_last, list};
 use crate::faulty::plain::Fault;
-use crate::faulty::{Faulty, dispatch};
+use crate::faulty::{FaultyHost, dispatch};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
         dispatch::<KeepsSixteenCandidates>("request_fidelity"),
         dispatch::<SortsCandidates>("request_fidelity"),

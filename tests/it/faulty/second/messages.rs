@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::json::{LENIENT, each_body, headers, keep_last, low_name};
 use crate::faulty::plain::Fault;
-use crate::faulty::{Faulty, dispatch};
+use crate::faulty::{FaultyHost, dispatch};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
         dispatch::<LowersHeaderNames>("request_fidelity"),
         dispatch::<DropsEmptyHeaders>("request_fidelity"),
@@ -119,7 +119,7 @@ impl Fault for WritesBodiesInTheAlphabetOfUrls {
     }
 }
 
-/// As MIME has it.
+/// Breaks lines of base64 like MIME.
 #[derive(Default)]
 pub struct WrapsBodiesAt76;
 

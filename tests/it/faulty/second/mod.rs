@@ -1,5 +1,5 @@
-//! Faults by a second author, who wrote them from the obligations of the traits and the wire types and knew neither the
-//! generators nor the checks: each field, each direction, each size, each moment.
+//! Faults by a second author, who knew the obligations of the traits and the wire types, but
+//! neither the generators nor the checks. They cover each field, direction, size and point in time.
 
 mod accepted;
 mod answered;
@@ -29,12 +29,12 @@ use cc_lb_fuzz::generate::Plan;
 use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
 
-use super::plain::{MakesFault, Plain};
-use super::{Faulty, Kind, dispatch, opening};
+use super::plain::{FaultFactory, PlainHost};
+use super::{FaultyHost, Kind, dispatch, faulty_loader};
 
-/// All of them, in the order of a dispatch.
-pub fn all() -> Vec<Faulty> {
-    let each: [fn() -> Vec<Faulty>; 18] = [
+/// Returns all faulty hosts, in the order of the steps of a dispatch.
+pub fn all() -> Vec<FaultyHost> {
+    let each: [fn() -> Vec<FaultyHost>; 18] = [
         targets::faults,
         messages::faults,
         texts::faults,
@@ -57,30 +57,31 @@ pub fn all() -> Vec<Faulty> {
     each.iter().flat_map(|faults| faults()).collect()
 }
 
-/// Those that a campaign does not find, and why. What is found one day belongs to the others.
-pub fn missed() -> Vec<(Faulty, &'static str)> {
+/// Returns the faults that no campaign finds, and the reasons. Once one is found, move it to
+/// [`all`].
+pub fn missed() -> Vec<(FaultyHost, &'static str)> {
     vec![
         (
             dispatch::<policies::AnswersForObservationsOfNothing>("fallback_policy"),
-            "a request without a text has no room for a program, and no other call fails",
+            "a request without a string cannot carry a program, and no other call fails",
         ),
         (
             dispatch::<policies::IgnoresErrorsWithoutAText>("fallback_policy"),
-            "behind the guard every error has a text",
+            "behind the guard, every error has a message",
         ),
         (
             dispatch::<sessions::GivesRenewedInstancesHalfTheFuel>("no_poison"),
-            "right behind a call that fails stands a healthy one, which takes little fuel",
+            "a healthy call, which uses little fuel, follows each failed call",
         ),
         (
-            opening::<handshakes::TakesAnyExportForAFunction>(),
-            "what an opening exports is a function without parameters",
+            faulty_loader::<handshakes::TakesAnyExportForAFunction>(),
+            "handshake cases only export functions without parameters",
         ),
     ]
 }
 
-/// Hosts whose sessions are not apart. No case shows it by itself.
-fn whose_sessions_are_not_apart() -> Vec<(&'static str, MakesFault)> {
+/// Returns hosts whose sessions are not isolated. No single case shows these faults.
+fn hosts_without_isolation() -> Vec<(&'static str, FaultFactory)> {
     vec![
         ("closes all sessions after fifty failures", || {
             Box::new(sessions::ClosesAllSessionsAfterFiftyFailures::default())
@@ -95,20 +96,20 @@ fn whose_sessions_are_not_apart() -> Vec<(&'static str, MakesFault)> {
 }
 
 #[test]
-fn what_one_session_does_to_others_is_one_finding_that_says_so() {
-    for (what, fault) in whose_sessions_are_not_apart() {
-        let host = Plain::new(fault);
+fn a_host_whose_sessions_are_not_isolated_has_one_finding_that_says_so() {
+    for (name, fault) in hosts_without_isolation() {
+        let host = PlainHost::new(fault);
         let plan = Plan::puppet::<Request>(1, 2_000);
         let found = campaign::findings::<_, Request>(&host, Subject::Puppet, &plan);
-        let found = found.expect("it opens");
-        let told: Vec<_> = found
+        let found = found.expect("the host opens");
+        let classes: Vec<_> = found
             .iter()
             .map(|finding| (finding.violation.check.name(), &finding.violation.class[..]))
             .collect();
         assert_eq!(
-            told,
+            classes,
             [("no_poison", "other sessions")],
-            "{what}: {found:#?}"
+            "{name}: {found:#?}"
         );
         let detail = &found[0].violation.detail;
         assert!(detail.ends_with("sessions are not isolated"), "{detail}");
@@ -117,19 +118,19 @@ fn what_one_session_does_to_others_is_one_finding_that_says_so() {
 
 #[test]
 #[ignore = "some minutes in a release build"]
-fn what_is_said_to_be_missed_is_missed() {
-    for (faulty, why) in missed() {
+fn faults_listed_as_missed_are_not_found() {
+    for (faulty, reason) in missed() {
         let found = faulty.hunt(1, 20_000, ShrinkLimits::default());
         assert!(
             found.is_none(),
-            "{} is found, no matter that {why}",
+            "{} is found, although {reason}",
             faulty.name
         );
     }
 }
 
 #[test]
-fn every_fault_stands_in_the_table_of_obligations() {
+fn the_table_of_obligations_lists_every_fault() {
     let table = include_str!("../../../../docs/obligations.md");
     let cells = table.lines().filter_map(|line| {
         let line = line.strip_prefix("| ")?.strip_suffix(" |")?;
@@ -142,10 +143,11 @@ fn every_fault_stands_in_the_table_of_obligations() {
         .collect();
     let missed = missed().into_iter().map(|(faulty, _)| faulty);
     let all = super::all().into_iter().chain(missed);
-    let of_hosts = all.filter(|of| matches!(of.kind, Kind::Dispatch(_) | Kind::HandshakeCase(_)));
-    let of_hosts = of_hosts.map(|of| of.name);
-    let not_apart = whose_sessions_are_not_apart();
-    let not_apart = not_apart.into_iter().map(|(name, _)| name.to_owned());
-    let faults: BTreeSet<String> = of_hosts.chain(not_apart).collect();
+    let of_hosts =
+        all.filter(|faulty| matches!(faulty.kind, Kind::Dispatch(_) | Kind::HandshakeCase(_)));
+    let of_hosts = of_hosts.map(|faulty| faulty.name);
+    let not_isolated = hosts_without_isolation().into_iter();
+    let not_isolated = not_isolated.map(|(name, _)| name.to_owned());
+    let faults: BTreeSet<String> = of_hosts.chain(not_isolated).collect();
     assert_eq!(named, faults);
 }

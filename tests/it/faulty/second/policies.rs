@@ -1,4 +1,4 @@
-//! Hosts that do something else about a failing call than its function's policy says.
+//! Hosts that do not follow the fallback policy of a function whose call fails.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use cc_lb_fuzz::host::FallbackPolicy;
 use cc_lb_fuzz::wire::Function;
 use serde_json::Value;
 
-use crate::faulty::plain::{Commons, Failure, Fault, Instead, Settings};
-use crate::faulty::{Faulty, clocked, dispatch};
+use crate::faulty::plain::{Failure, FailureOutcome, Fault, Settings, SharedState};
+use crate::faulty::{FaultyHost, dispatch, time_limited};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
         dispatch::<FailsOpenInLaterVersions>("fallback_policy"),
         dispatch::<PassesThroughMethodsThatAreSafe>("fallback_policy"),
@@ -22,26 +22,26 @@ pub fn faults() -> Vec<Faulty> {
         dispatch::<FailsOpenAfterAHundredFailures>("fallback_policy"),
         dispatch::<FailsOpenAfterAThousandFailuresOfTheHost>("fallback_policy"),
         dispatch::<FailsEveryRequestAfterOneFailed>("fallback_policy"),
-        clocked::<PassesThroughWhatRunsOutOfFuel>("fallback_policy"),
+        time_limited::<PassesThroughWhatRunsOutOfFuel>("fallback_policy"),
         dispatch::<PassesThroughErrorsThatSayTimeout>("fallback_policy"),
         dispatch::<PassesThroughAnswersThatItCannotRead>("fallback_policy"),
         dispatch::<MakesTheDefaultItself>("fallback_policy"),
         dispatch::<TakesTheLowestByteOfExitCodes>("fallback_policy"),
         dispatch::<IgnoresNegativeExitCodes>("fallback_policy"),
         dispatch::<TellsTheSamePolicyOfTheSameError>("fallback_policy"),
-        clocked::<FailsOpenAfterThreeTimeouts>("fallback_policy"),
+        time_limited::<FailsOpenAfterThreeTimeouts>("fallback_policy"),
     ]
 }
 
-/// What passes where the policy is to fail the request.
-fn open(policy: FallbackPolicy) -> Instead {
-    Instead::Fallback(match policy {
+/// Returns the outcome of a host that passes a request through instead of failing it.
+fn fail_open(policy: FallbackPolicy) -> FailureOutcome {
+    FailureOutcome::Fallback(match policy {
         FallbackPolicy::FailRequest => FallbackPolicy::PassThrough,
         other => other,
     })
 }
 
-/// The version of the policy, so to say: what fails the request in version 1 passes in later ones.
+/// Fails the request in version 1 and passes it through in later versions.
 #[derive(Default)]
 pub struct FailsOpenInLaterVersions {
     version: Option<u32>,
@@ -60,31 +60,31 @@ impl Fault for FailsOpenInLaterVersions {
         self.version
     }
 
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
         match self.version {
-            Some(2..) => open(function.fallback),
-            _ => Instead::Fallback(function.fallback),
+            Some(2..) => fail_open(function.fallback),
+            _ => FailureOutcome::Fallback(function.fallback),
         }
     }
 }
 
-/// What a request says decides whether it may pass.
+/// Passes failing calls through, depending on the content of the request.
 #[derive(Default)]
-struct Reads {
+struct RequestCondition {
     passes: bool,
 }
 
-impl Reads {
-    fn failed(&mut self, function: &Function) -> Instead {
+impl RequestCondition {
+    fn on_failure(&mut self, function: &Function) -> FailureOutcome {
         if std::mem::take(&mut self.passes) {
-            return open(function.fallback);
+            return fail_open(function.fallback);
         }
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
 #[derive(Default)]
-pub struct PassesThroughMethodsThatAreSafe(Reads);
+pub struct PassesThroughMethodsThatAreSafe(RequestCondition);
 
 impl Fault for PassesThroughMethodsThatAreSafe {
     fn request(&mut self, _: &str, request: &mut Value) {
@@ -99,13 +99,13 @@ impl Fault for PassesThroughMethodsThatAreSafe {
             .any(|method| *method == "GET" || *method == "HEAD");
     }
 
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
-        self.0.failed(function)
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
+        self.0.on_failure(function)
     }
 }
 
 #[derive(Default)]
-pub struct PassesThroughOtherKindsOfPrincipals(Reads);
+pub struct PassesThroughOtherKindsOfPrincipals(RequestCondition);
 
 impl Fault for PassesThroughOtherKindsOfPrincipals {
     fn request(&mut self, _: &str, request: &mut Value) {
@@ -113,14 +113,14 @@ impl Fault for PassesThroughOtherKindsOfPrincipals {
         self.0.passes = kind.is_some_and(|kind| kind != "api_key");
     }
 
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
-        self.0.failed(function)
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
+        self.0.on_failure(function)
     }
 }
 
-/// There is nothing to sign with.
+/// Treats an empty state as nothing to sign with.
 #[derive(Default)]
-pub struct PassesThroughSignersWithAnEmptyState(Reads);
+pub struct PassesThroughSignersWithAnEmptyState(RequestCondition);
 
 impl Fault for PassesThroughSignersWithAnEmptyState {
     fn request(&mut self, function: &str, request: &mut Value) {
@@ -129,14 +129,14 @@ impl Fault for PassesThroughSignersWithAnEmptyState {
         self.0.passes = function == "sign" && (empty || state == "");
     }
 
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
-        self.0.failed(function)
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
+        self.0.on_failure(function)
     }
 }
 
-/// Whatever counts headers stops at ten.
+/// Gives up on requests with many headers and passes them through.
 #[derive(Default)]
-pub struct PassesThroughRequestsWithMoreThanTenHeaders(Reads);
+pub struct PassesThroughRequestsWithMoreThanTenHeaders(RequestCondition);
 
 impl Fault for PassesThroughRequestsWithMoreThanTenHeaders {
     fn request(&mut self, _: &str, request: &mut Value) {
@@ -150,18 +150,18 @@ impl Fault for PassesThroughRequestsWithMoreThanTenHeaders {
         self.0.passes = headers.any(|headers| headers.len() > 10);
     }
 
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
-        self.0.failed(function)
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
+        self.0.on_failure(function)
     }
 }
 
-/// A map of names, one of which is misspelt; what is not there fails the request.
+/// Looks policies up by name, and one name is misspelled. Unknown names fail the request.
 #[derive(Default)]
 pub struct MisspellsOnUnauthorized;
 
 impl Fault for MisspellsOnUnauthorized {
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
-        Instead::Fallback(match function.name {
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
+        FailureOutcome::Fallback(match function.name {
             "observe" => FallbackPolicy::SilentSkip,
             "filter" => FallbackPolicy::UseDefault,
             "normalize_error" | "on_unauthorised" => FallbackPolicy::PassThrough,
@@ -174,79 +174,79 @@ impl Fault for MisspellsOnUnauthorized {
 pub struct PassesThroughBuildSignersThatTrap;
 
 impl Fault for PassesThroughBuildSignersThatTrap {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        if function.name == "build_signer" && why.is_trap() {
-            return open(function.fallback);
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        if function.name == "build_signer" && failure.is_trap() {
+            return fail_open(function.fallback);
         }
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
-/// So many failures of a function, and it is left out.
+/// Counts the failures of each function, and passes through after a number of them.
 #[derive(Default)]
-struct Timeouts {
+struct FailureCounts {
     failures: BTreeMap<&'static str, u32>,
 }
 
-impl Timeouts {
-    fn failed(&mut self, most: u32, function: &Function) -> Instead {
+impl FailureCounts {
+    fn on_failure(&mut self, limit: u32, function: &Function) -> FailureOutcome {
         let failures = self.failures.entry(function.name).or_default();
         *failures += 1;
-        if *failures > most {
-            return open(function.fallback);
+        if *failures > limit {
+            return fail_open(function.fallback);
         }
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
 #[derive(Default)]
-pub struct FailsOpenAfterTenFailures(Timeouts);
+pub struct FailsOpenAfterTenFailures(FailureCounts);
 
 impl Fault for FailsOpenAfterTenFailures {
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
-        self.0.failed(10, function)
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
+        self.0.on_failure(10, function)
     }
 }
 
 #[derive(Default)]
-pub struct FailsOpenAfterAHundredFailures(Timeouts);
+pub struct FailsOpenAfterAHundredFailures(FailureCounts);
 
 impl Fault for FailsOpenAfterAHundredFailures {
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
-        self.0.failed(100, function)
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
+        self.0.on_failure(100, function)
     }
 }
 
 #[derive(Default)]
-pub struct FailsOpenAfterThreeTimeouts(Timeouts);
+pub struct FailsOpenAfterThreeTimeouts(FailureCounts);
 
 impl Fault for FailsOpenAfterThreeTimeouts {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        if why.is_timeout() {
-            return self.0.failed(3, function);
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        if failure.is_timeout() {
+            return self.0.on_failure(3, function);
         }
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
-/// The failures of all sessions.
+/// Counts the failures of all sessions.
 #[derive(Default)]
 pub struct FailsOpenAfterAThousandFailuresOfTheHost {
-    commons: Commons,
+    shared: SharedState,
 }
 
 impl Fault for FailsOpenAfterAThousandFailuresOfTheHost {
-    fn shares(&mut self, commons: &Commons) {
-        self.commons = commons.clone();
+    fn use_shared_state(&mut self, shared: &SharedState) {
+        self.shared = shared.clone();
     }
 
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
-        let mut commons = self.commons.borrow_mut();
-        commons.count += 1;
-        if commons.count > 1_000 {
-            return open(function.fallback);
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
+        let mut shared = self.shared.borrow_mut();
+        shared.count += 1;
+        if shared.count > 1_000 {
+            return fail_open(function.fallback);
         }
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
@@ -256,12 +256,12 @@ pub struct FailsEveryRequestAfterOneFailed {
 }
 
 impl Fault for FailsEveryRequestAfterOneFailed {
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
         self.failed |= function.fallback == FallbackPolicy::FailRequest;
         if self.failed {
-            return Instead::Fallback(FallbackPolicy::FailRequest);
+            return FailureOutcome::Fallback(FallbackPolicy::FailRequest);
         }
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
@@ -269,24 +269,24 @@ impl Fault for FailsEveryRequestAfterOneFailed {
 pub struct PassesThroughWhatRunsOutOfFuel;
 
 impl Fault for PassesThroughWhatRunsOutOfFuel {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        if why.words().contains("fuel") {
-            return open(function.fallback);
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        if failure.message().contains("fuel") {
+            return fail_open(function.fallback);
         }
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
-/// It looks for the word in whatever the error says, and the guest says what it likes.
+/// Searches the message of any error for the word, which a guest may also use.
 #[derive(Default)]
 pub struct PassesThroughErrorsThatSayTimeout;
 
 impl Fault for PassesThroughErrorsThatSayTimeout {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        if why.is_guest_error() && why.words().to_ascii_lowercase().contains("timeout") {
-            return open(function.fallback);
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        if failure.is_guest_error() && failure.message().to_ascii_lowercase().contains("timeout") {
+            return fail_open(function.fallback);
         }
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
@@ -294,28 +294,28 @@ impl Fault for PassesThroughErrorsThatSayTimeout {
 pub struct PassesThroughAnswersThatItCannotRead;
 
 impl Fault for PassesThroughAnswersThatItCannotRead {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        match why {
-            Failure::Answer => open(function.fallback),
-            _ => Instead::Fallback(function.fallback),
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        match failure {
+            Failure::InvalidAnswer => fail_open(function.fallback),
+            _ => FailureOutcome::Fallback(function.fallback),
         }
     }
 }
 
-/// The default that `UseDefault` speaks of.
+/// Returns a response as the default of `UseDefault`.
 #[derive(Default)]
 pub struct MakesTheDefaultItself;
 
 impl Fault for MakesTheDefaultItself {
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
         match function.fallback {
-            FallbackPolicy::UseDefault => Instead::Answer,
-            policy => Instead::Fallback(policy),
+            FallbackPolicy::UseDefault => FailureOutcome::Answer,
+            policy => FailureOutcome::Fallback(policy),
         }
     }
 }
 
-/// There was nothing to observe.
+/// Treats an empty observation as nothing to do.
 #[derive(Default)]
 pub struct AnswersForObservationsOfNothing {
     nothing: bool,
@@ -327,11 +327,11 @@ impl Fault for AnswersForObservationsOfNothing {
         self.nothing = events.is_some_and(|events| events.is_empty());
     }
 
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
         if std::mem::take(&mut self.nothing) {
-            return Instead::Answer;
+            return FailureOutcome::Answer;
         }
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
@@ -339,57 +339,60 @@ impl Fault for AnswersForObservationsOfNothing {
 pub struct IgnoresErrorsWithoutAText;
 
 impl Fault for IgnoresErrorsWithoutAText {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        if why.is_guest_error() && why.words().trim().is_empty() {
-            return Instead::Answer;
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        if failure.is_guest_error() && failure.message().trim().is_empty() {
+            return FailureOutcome::Answer;
         }
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
-/// As of a process.
+/// Truncates exit codes to a byte, like those of processes.
 #[derive(Default)]
 pub struct TakesTheLowestByteOfExitCodes;
 
 impl Fault for TakesTheLowestByteOfExitCodes {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        let words = why.words();
-        let code = words.strip_prefix("Returned non-zero exit code: ");
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        let message = failure.message();
+        let code = message.strip_prefix("Returned non-zero exit code: ");
         let code = code.and_then(|code| code.parse::<i64>().ok());
         if code.is_some_and(|code| code % 256 == 0) {
-            return Instead::Answer;
+            return FailureOutcome::Answer;
         }
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
-/// Less than nothing is a warning.
+/// Treats negative exit codes as warnings.
 #[derive(Default)]
 pub struct IgnoresNegativeExitCodes;
 
 impl Fault for IgnoresNegativeExitCodes {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        if why.words().starts_with("Returned non-zero exit code: -") {
-            return Instead::Answer;
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        if failure
+            .message()
+            .starts_with("Returned non-zero exit code: -")
+        {
+            return FailureOutcome::Answer;
         }
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
-/// The second failure of the same kind in a row is told as that before it, whatever its function is.
+/// Returns the policy of the previous failure if the error is the same, even for another function.
 #[derive(Default)]
 pub struct TellsTheSamePolicyOfTheSameError {
     before: Option<(String, FallbackPolicy)>,
 }
 
 impl Fault for TellsTheSamePolicyOfTheSameError {
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        let words = why.words();
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        let message = failure.message();
         let policy = match &self.before {
-            Some((before, policy)) if *before == words && why.is_guest_error() => *policy,
+            Some((before, policy)) if *before == message && failure.is_guest_error() => *policy,
             _ => function.fallback,
         };
-        self.before = Some((words, policy));
-        Instead::Fallback(policy)
+        self.before = Some((message, policy));
+        FailureOutcome::Fallback(policy)
     }
 }

@@ -1,4 +1,4 @@
-//! Hosts that do not take a sound answer, or change it.
+//! Hosts that refuse a sound answer, or change it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::json::{LENIENT, each_text, keep_last, list_in, listed, low_name, refuse};
 use crate::faulty::plain::{Fault, Object};
-use crate::faulty::{Faulty, dispatch};
+use crate::faulty::{FaultyHost, dispatch};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
         dispatch::<RefusesHeadersThatAreLists>("sound_ok"),
         dispatch::<RefusesMissingOptions>("sound_ok"),
@@ -35,7 +35,7 @@ pub fn faults() -> Vec<Faulty> {
     ]
 }
 
-/// What derives its reading takes a list of the fields for the object.
+/// Derived deserializers accept a list of the fields for an object; this host does not.
 #[derive(Default)]
 pub struct RefusesHeadersThatAreLists;
 
@@ -122,7 +122,7 @@ impl Fault for TakesNoResultsForAFailure {
     }
 }
 
-// The fields: another response.
+// Fields: these hosts return a different response.
 
 #[derive(Default)]
 pub struct TakesEmptyTextsForNone;

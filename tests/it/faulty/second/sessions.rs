@@ -1,4 +1,4 @@
-//! Hosts that change over time, by what calls came to before, or by what other sessions did.
+//! Hosts whose behavior depends on time, on results of earlier calls or on other sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +7,11 @@ use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 use serde_json::Value;
 
 use crate::faulty::plain::{
-    Called, Commons, Failure, Fault, Guest, Instead, is_guest_error, is_timeout,
+    CallResult, Failure, FailureOutcome, Fault, Guest, SharedState, is_guest_error, is_timeout,
 };
-use crate::faulty::{Faulty, clocked, dispatch};
+use crate::faulty::{FaultyHost, dispatch, time_limited};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
         dispatch::<ClosesAfterAHundredCalls>("no_poison"),
         dispatch::<ClosesAfterAThousandCalls>("no_poison"),
@@ -21,36 +21,36 @@ pub fn faults() -> Vec<Faulty> {
         dispatch::<ClosesAfterAMegabyteOfInput>("no_poison"),
         dispatch::<LosesTheCallBehindAnInputOf64Kib>("no_poison"),
         dispatch::<LosesTheCallBehindAnAnswerOf16Kib>("no_poison"),
-        clocked::<ClosesAFunctionAfterThreeTimeouts>("no_poison"),
+        time_limited::<ClosesAFunctionAfterThreeTimeouts>("no_poison"),
         dispatch::<PausesAfterThreeFailuresInARow>("no_poison"),
         dispatch::<ClosesAfterTenAnswersThatItCannotRead>("no_poison"),
         dispatch::<HandsOutUsedInstances>("no_retry"),
         dispatch::<SharesTheInstanceFromTheThirdSessionOn>("no_retry"),
         dispatch::<TellsAGuestErrorAgain>("no_poison"),
         dispatch::<BansPrincipalsAfterTwoFailures>("no_poison"),
-        clocked::<LeavesTheRestOfTheFuelAfterAFailure>("no_poison"),
+        time_limited::<LeavesTheRestOfTheFuelAfterAFailure>("no_poison"),
         dispatch::<TakesFunctionsOfOneLetterForTheSame>("no_poison"),
         dispatch::<LosesTheFirstCallOfLaterSessions>("sound_ok"),
-        clocked::<LosesSignAfterBuildSignerTimedOut>("no_poison"),
-        clocked::<KeepsTheInstanceAfterATimeout>("no_poison"),
+        time_limited::<LosesSignAfterBuildSignerTimedOut>("no_poison"),
+        time_limited::<KeepsTheInstanceAfterATimeout>("no_poison"),
     ]
 }
 
-/// A call that is not made.
-pub fn not_called() -> Called {
+/// Returns the error of a call that is not made.
+pub fn not_called() -> CallResult {
     Err(extism::Error::msg("closed"))
 }
 
-/// A session that makes so many calls and no more.
+/// Limits the number of calls of a session.
 #[derive(Default)]
 struct Lifetime {
     calls: u32,
 }
 
 impl Lifetime {
-    fn call(&mut self, most: u32, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, limit: u32, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         self.calls += 1;
-        if self.calls > most {
+        if self.calls > limit {
             return not_called();
         }
         guest.call(function, input)
@@ -61,7 +61,7 @@ impl Lifetime {
 pub struct ClosesAfterAHundredCalls(Lifetime);
 
 impl Fault for ClosesAfterAHundredCalls {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         self.0.call(100, guest, function, input)
     }
 }
@@ -70,7 +70,7 @@ impl Fault for ClosesAfterAHundredCalls {
 pub struct ClosesAfterAThousandCalls(Lifetime);
 
 impl Fault for ClosesAfterAThousandCalls {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         self.0.call(1_000, guest, function, input)
     }
 }
@@ -79,7 +79,7 @@ impl Fault for ClosesAfterAThousandCalls {
 pub struct ClosesAfterFiveThousandCalls(Lifetime);
 
 impl Fault for ClosesAfterFiveThousandCalls {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         self.0.call(5_000, guest, function, input)
     }
 }
@@ -90,7 +90,7 @@ pub struct LosesEveryThirdCall {
 }
 
 impl Fault for LosesEveryThirdCall {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         self.calls += 1;
         match self.calls % 3 {
             0 => not_called(),
@@ -99,14 +99,14 @@ impl Fault for LosesEveryThirdCall {
     }
 }
 
-/// The signers that are taken turns with, one of which is not there.
+/// Takes turns with ten signers, one of which is missing.
 #[derive(Default)]
 pub struct LosesEveryTenthSign {
     signs: u32,
 }
 
 impl Fault for LosesEveryTenthSign {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         self.signs += u32::from(function == "sign");
         if function == "sign" && self.signs.is_multiple_of(10) {
             return not_called();
@@ -115,14 +115,14 @@ impl Fault for LosesEveryTenthSign {
     }
 }
 
-/// What inputs take is never given back.
+/// Never frees the memory of inputs.
 #[derive(Default)]
 pub struct ClosesAfterAMegabyteOfInput {
     bytes: usize,
 }
 
 impl Fault for ClosesAfterAMegabyteOfInput {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         self.bytes += input.len();
         if self.bytes > 1 << 20 {
             return not_called();
@@ -137,7 +137,7 @@ pub struct LosesTheCallBehindAnInputOf64Kib {
 }
 
 impl Fault for LosesTheCallBehindAnInputOf64Kib {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if std::mem::replace(&mut self.busy, input.len() >= 64 << 10) {
             return not_called();
         }
@@ -151,39 +151,39 @@ pub struct LosesTheCallBehindAnAnswerOf16Kib {
 }
 
 impl Fault for LosesTheCallBehindAnAnswerOf16Kib {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if std::mem::take(&mut self.busy) {
             return not_called();
         }
-        let called = guest.call(function, input)?;
-        self.busy = called.len() >= 16 << 10;
-        Ok(called)
+        let result = guest.call(function, input)?;
+        self.busy = result.len() >= 16 << 10;
+        Ok(result)
     }
 }
 
-/// The breaker of a function opens for good.
+/// Each function has a circuit breaker that opens permanently.
 #[derive(Default)]
 pub struct ClosesAFunctionAfterThreeTimeouts {
     timeouts: BTreeMap<&'static str, u32>,
 }
 
 impl Fault for ClosesAFunctionAfterThreeTimeouts {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if self.timeouts.get(function).is_some_and(|count| *count >= 3) {
             return not_called();
         }
         guest.call(function, input)
     }
 
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        if why.is_timeout() {
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        if failure.is_timeout() {
             *self.timeouts.entry(function.name).or_default() += 1;
         }
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
-/// The breaker opens for five calls, and heals.
+/// A circuit breaker opens for five calls.
 #[derive(Default)]
 pub struct PausesAfterThreeFailuresInARow {
     in_a_row: u32,
@@ -191,20 +191,20 @@ pub struct PausesAfterThreeFailuresInARow {
 }
 
 impl Fault for PausesAfterThreeFailuresInARow {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if self.pause > 0 {
             self.pause -= 1;
             return not_called();
         }
-        let called = guest.call(function, input);
-        self.in_a_row = match called {
+        let result = guest.call(function, input);
+        self.in_a_row = match result {
             Ok(_) => 0,
             Err(_) => self.in_a_row + 1,
         };
         if self.in_a_row == 3 {
             (self.in_a_row, self.pause) = (0, 5);
         }
-        called
+        result
     }
 }
 
@@ -214,40 +214,40 @@ pub struct ClosesAfterTenAnswersThatItCannotRead {
 }
 
 impl Fault for ClosesAfterTenAnswersThatItCannotRead {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if self.unreadable >= 10 {
             return not_called();
         }
         guest.call(function, input)
     }
 
-    fn failed(&mut self, function: &Function, why: &Failure) -> Instead {
-        self.unreadable += u32::from(matches!(why, Failure::Answer));
-        Instead::Fallback(function.fallback)
+    fn on_failure(&mut self, function: &Function, failure: &Failure) -> FailureOutcome {
+        self.unreadable += u32::from(matches!(failure, Failure::InvalidAnswer));
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
-/// The breaker of all sessions.
+/// All sessions share a circuit breaker.
 #[derive(Default)]
 pub struct ClosesAllSessionsAfterFiftyFailures {
-    commons: Commons,
+    shared: SharedState,
 }
 
 impl Fault for ClosesAllSessionsAfterFiftyFailures {
-    fn shares(&mut self, commons: &Commons) {
-        self.commons = commons.clone();
+    fn use_shared_state(&mut self, shared: &SharedState) {
+        self.shared = shared.clone();
     }
 
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
-        if self.commons.borrow().count >= 50 {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
+        if self.shared.borrow().count >= 50 {
             return not_called();
         }
         guest.call(function, input)
     }
 
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
-        self.commons.borrow_mut().count += 1;
-        Instead::Fallback(function.fallback)
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
+        self.shared.borrow_mut().count += 1;
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
@@ -257,11 +257,11 @@ pub struct OpensNoInstanceAfterAHundredSessions {
 }
 
 impl Fault for OpensNoInstanceAfterAHundredSessions {
-    fn opened(&mut self, sessions: u32) {
+    fn on_open(&mut self, sessions: u32) {
         self.blind = sessions > 100;
     }
 
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if self.blind {
             return not_called();
         }
@@ -269,18 +269,18 @@ impl Fault for OpensNoInstanceAfterAHundredSessions {
     }
 }
 
-/// The instance is not there yet.
+/// The instance is not ready yet.
 #[derive(Default)]
 pub struct LosesTheFirstCallOfLaterSessions {
     cold: bool,
 }
 
 impl Fault for LosesTheFirstCallOfLaterSessions {
-    fn opened(&mut self, sessions: u32) {
+    fn on_open(&mut self, sessions: u32) {
         self.cold = sessions > 1;
     }
 
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if std::mem::take(&mut self.cold) {
             return not_called();
         }
@@ -292,87 +292,87 @@ impl Fault for LosesTheFirstCallOfLaterSessions {
 pub struct KeepsTheInstanceAfterATimeout;
 
 impl Fault for KeepsTheInstanceAfterATimeout {
-    fn renews(&mut self, error: &extism::Error) -> bool {
+    fn replaces_instance(&mut self, error: &extism::Error) -> bool {
         !is_timeout(error)
     }
 }
 
-/// A pool of what sessions leave.
+/// Pools instances that earlier sessions used.
 #[derive(Default)]
 pub struct HandsOutUsedInstances {
-    commons: Commons,
-    began: bool,
+    shared: SharedState,
+    has_called: bool,
 }
 
 impl Fault for HandsOutUsedInstances {
-    fn shares(&mut self, commons: &Commons) {
-        self.commons = commons.clone();
+    fn use_shared_state(&mut self, shared: &SharedState) {
+        self.shared = shared.clone();
     }
 
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
-        if !std::mem::replace(&mut self.began, true) {
-            guest.swap(&mut self.commons.borrow_mut().instance);
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
+        if !std::mem::replace(&mut self.has_called, true) {
+            guest.swap(&mut self.shared.borrow_mut().instance);
         }
         guest.call(function, input)
     }
 
-    fn closes(&mut self, guest: &mut Guest) {
-        if self.began {
-            guest.swap(&mut self.commons.borrow_mut().instance);
+    fn on_close(&mut self, guest: &mut Guest) {
+        if self.has_called {
+            guest.swap(&mut self.shared.borrow_mut().instance);
         }
     }
 }
 
-/// Only as soon as a third session is opened: two are within the pool's size.
+/// A pool has two instances, so the third session shares one.
 #[derive(Default)]
 pub struct SharesTheInstanceFromTheThirdSessionOn {
-    commons: Commons,
+    shared: SharedState,
     shares: bool,
 }
 
 impl Fault for SharesTheInstanceFromTheThirdSessionOn {
-    fn opened(&mut self, sessions: u32) {
+    fn on_open(&mut self, sessions: u32) {
         self.shares = sessions > 2;
     }
 
-    fn shares(&mut self, commons: &Commons) {
-        self.commons = commons.clone();
+    fn use_shared_state(&mut self, shared: &SharedState) {
+        self.shared = shared.clone();
     }
 
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if !self.shares {
             return guest.call(function, input);
         }
-        let mut commons = self.commons.borrow_mut();
-        guest.swap(&mut commons.instance);
-        let called = guest.call(function, input);
-        if called.is_ok() {
-            guest.swap(&mut commons.instance);
+        let mut shared = self.shared.borrow_mut();
+        guest.swap(&mut shared.instance);
+        let result = guest.call(function, input);
+        if result.is_ok() {
+            guest.swap(&mut shared.instance);
         }
-        called
+        result
     }
 }
 
-/// Extism's error is read before the call's own is set.
+/// Reads Extism's error before the call sets its own.
 #[derive(Default)]
 pub struct TellsAGuestErrorAgain {
-    stands: bool,
+    had_error: bool,
 }
 
 impl Fault for TellsAGuestErrorAgain {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
-        let called = guest.call(function, input);
-        let set = called.as_ref().is_err_and(is_guest_error);
-        if std::mem::replace(&mut self.stands, set) && called.is_ok() {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
+        let result = guest.call(function, input);
+        let set = result.as_ref().is_err_and(is_guest_error);
+        if std::mem::replace(&mut self.had_error, set) && result.is_ok() {
             return Err(extism::Error::msg(
                 "the error of the call before".to_owned(),
             ));
         }
-        called
+        result
     }
 }
 
-/// A principal that made a call fail is turned away from then on.
+/// Rejects principals whose calls failed.
 #[derive(Default)]
 pub struct BansPrincipalsAfterTwoFailures {
     principal: String,
@@ -387,7 +387,7 @@ impl Fault for BansPrincipalsAfterTwoFailures {
             .to_owned();
     }
 
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         let failures = self.failures.get(&self.principal);
         if !self.principal.is_empty() && failures.is_some_and(|count| *count >= 2) {
             return not_called();
@@ -395,50 +395,50 @@ impl Fault for BansPrincipalsAfterTwoFailures {
         guest.call(function, input)
     }
 
-    fn failed(&mut self, function: &Function, _: &Failure) -> Instead {
+    fn on_failure(&mut self, function: &Function, _: &Failure) -> FailureOutcome {
         *self.failures.entry(self.principal.clone()).or_default() += 1;
-        Instead::Fallback(function.fallback)
+        FailureOutcome::Fallback(function.fallback)
     }
 }
 
-/// Of other functions it knows that they can fail.
+/// Handles failures of the other functions correctly.
 #[derive(Default)]
 pub struct LosesSignAfterBuildSignerTimedOut {
     lost: bool,
 }
 
 impl Fault for LosesSignAfterBuildSignerTimedOut {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         if self.lost && function == "sign" {
             return not_called();
         }
-        let called = guest.call(function, input);
+        let result = guest.call(function, input);
         if function == "build_signer" {
-            self.lost = called.as_ref().is_err_and(is_timeout);
+            self.lost = result.as_ref().is_err_and(is_timeout);
         }
-        called
+        result
     }
 }
 
-/// The fuel is set behind calls that return.
+/// Refills the fuel only after successful calls.
 #[derive(Default)]
 pub struct LeavesTheRestOfTheFuelAfterAFailure {
     used: u64,
 }
 
 impl Fault for LeavesTheRestOfTheFuelAfterAFailure {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
-        let called = guest.call(function, input);
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
+        let result = guest.call(function, input);
         let fuel = guest.fuel().unwrap_or_default();
-        if self.used + fuel > HANDSHAKE_FUEL && called.is_ok() {
+        if self.used + fuel > HANDSHAKE_FUEL && result.is_ok() {
             self.used = 0;
             return Err(extism::Error::msg("plugin ran out of fuel".to_owned()));
         }
-        self.used = match called {
+        self.used = match result {
             Ok(_) => 0,
             Err(_) => fuel,
         };
-        called
+        result
     }
 }
 
@@ -448,26 +448,26 @@ pub struct GivesRenewedInstancesHalfTheFuel {
 }
 
 impl Fault for GivesRenewedInstancesHalfTheFuel {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
-        let called = guest.call(function, input);
-        let dear = guest.fuel().is_some_and(|fuel| fuel > HANDSHAKE_FUEL / 2);
-        let fresh = std::mem::replace(&mut self.fresh_session, called.is_err());
-        if fresh && dear && called.is_ok() {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
+        let result = guest.call(function, input);
+        let is_expensive = guest.fuel().is_some_and(|fuel| fuel > HANDSHAKE_FUEL / 2);
+        let fresh = std::mem::replace(&mut self.fresh_session, result.is_err());
+        if fresh && is_expensive && result.is_ok() {
             self.fresh_session = true;
             return Err(extism::Error::msg("plugin ran out of fuel".to_owned()));
         }
-        called
+        result
     }
 }
 
-/// The functions that were called are known by their first letters.
+/// Identifies failed functions by their first letters.
 #[derive(Default)]
 pub struct TakesFunctionsOfOneLetterForTheSame {
     failed: BTreeSet<u8>,
 }
 
 impl Fault for TakesFunctionsOfOneLetterForTheSame {
-    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> Called {
+    fn call(&mut self, guest: &mut Guest, function: &str, input: &str) -> CallResult {
         let letter = function.as_bytes()[0];
         if self.failed.remove(&letter) {
             return not_called();

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::json::{camel, each, each_list, each_object, each_text, free, keep_last, read_inside};
 use crate::faulty::plain::Fault;
-use crate::faulty::{Faulty, dispatch};
+use crate::faulty::{FaultyHost, dispatch};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
         dispatch::<DropsNullsInStates>("request_fidelity"),
         dispatch::<DropsEmptyTextsInStates>("request_fidelity"),
@@ -51,7 +51,7 @@ impl Fault for DropsEmptyTextsInStates {
     }
 }
 
-/// As PHP and Lua do, where both are one.
+/// Does not distinguish them, like PHP and Lua.
 #[derive(Default)]
 pub struct WritesEmptyObjectsInStatesAsLists;
 
@@ -69,7 +69,7 @@ impl Fault for WritesEmptyObjectsInStatesAsLists {
     }
 }
 
-/// As if what is sealed had one version at every depth.
+/// Removes the version at every depth, not only from the envelope.
 #[derive(Default)]
 pub struct DropsVersionsInStates;
 
@@ -164,7 +164,7 @@ impl Fault for ReadsJsonInTextsOfStates {
     }
 }
 
-/// As YAML, or an environment variable, has it.
+/// Parses them like YAML or environment variables.
 #[derive(Default)]
 pub struct ReadsTrueAndFalseInTextsOfStates;
 

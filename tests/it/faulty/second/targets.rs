@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::json::{http, list, text, url};
 use crate::faulty::plain::Fault;
-use crate::faulty::{Faulty, dispatch};
+use crate::faulty::{FaultyHost, dispatch};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
         dispatch::<DecodesPercentsInPaths>("request_fidelity"),
         dispatch::<JoinsSlashesOfPaths>("request_fidelity"),
@@ -104,7 +104,7 @@ impl Fault for SplitsPathsAtQuestionMarks {
     }
 }
 
-/// As what parses a URL and asks whether there is a query may.
+/// Treats an empty query as none, like some URL parsers.
 #[derive(Default)]
 pub struct WritesEmptyQueriesAsNull;
 
@@ -143,7 +143,7 @@ impl Fault for LowersTheHostOfUrls {
     }
 }
 
-/// As the crate `url` does.
+/// Normalizes URLs like the crate `url`.
 #[derive(Default)]
 pub struct PutsASlashBehindTheHostOfUrls;
 
@@ -207,7 +207,7 @@ impl Fault for FillsInTheBaseUrl {
     }
 }
 
-/// As a serializer does that knows nothing of fields that are left out.
+/// Serializes fields that should be omitted.
 #[derive(Default)]
 pub struct WritesMissingCacheScoresAsNull;
 

@@ -1,4 +1,4 @@
-//! Hosts on other terms than those agreed on.
+//! Hosts that report other terms than those negotiated.
 
 use std::collections::BTreeSet;
 
@@ -6,27 +6,27 @@ use cc_lb_fuzz::handshake::HandshakeError;
 use cc_lb_fuzz::host::{Host, Loader, NegotiatedTerms, PluginHost, PluginSession};
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
 
-use crate::faulty::openings::{Opened, loader};
-use crate::faulty::{Faulty, opening};
+use crate::faulty::openings::{LoadResult, loader};
+use crate::faulty::{FaultyHost, faulty_loader};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
-        opening::<TellsTheHighestVersionOfTheOffer>(),
-        opening::<TellsAVersionForEveryFunctionOfTheOffer>(),
-        opening::<TellsAllCapabilitiesOfTheOffer>(),
-        opening::<ForgetsWhatThePluginRequires>(),
-        opening::<LosesFunctionsWithNamesOf64Bytes>(),
-        opening::<KnowsFunctionsByTheFirst16Bytes>(),
+        faulty_loader::<TellsTheHighestVersionOfTheOffer>(),
+        faulty_loader::<TellsAVersionForEveryFunctionOfTheOffer>(),
+        faulty_loader::<TellsAllCapabilitiesOfTheOffer>(),
+        faulty_loader::<ForgetsWhatThePluginRequires>(),
+        faulty_loader::<LosesFunctionsWithNamesOf64Bytes>(),
+        faulty_loader::<KnowsFunctionsByTheFirst16Bytes>(),
     ]
 }
 
-/// A sound host that tells something else of its terms.
-pub struct Tells {
+/// A sound host that misreports its terms.
+pub struct MisreportingHost {
     host: PluginHost,
     agreed: NegotiatedTerms,
 }
 
-impl Tells {
+impl MisreportingHost {
     fn new(
         wasm: &[u8],
         offer: &HandshakeOffer,
@@ -39,7 +39,7 @@ impl Tells {
     }
 }
 
-impl Host for Tells {
+impl Host for MisreportingHost {
     type Session = PluginSession;
 
     fn open(&self) -> Result<PluginSession, HandshakeError> {
@@ -55,8 +55,8 @@ impl Host for Tells {
     }
 }
 
-loader!(TellsTheHighestVersionOfTheOffer: Tells, |wasm, offer| {
-    Tells::new(wasm, offer, |agreed| {
+loader!(TellsTheHighestVersionOfTheOffer: MisreportingHost, |wasm, offer| {
+    MisreportingHost::new(wasm, offer, |agreed| {
         for (function, version) in &mut agreed.functions {
             let highest = offer.function_versions[function].iter().max();
             *version = highest.copied().unwrap_or(*version);
@@ -64,29 +64,31 @@ loader!(TellsTheHighestVersionOfTheOffer: Tells, |wasm, offer| {
     })
 });
 
-loader!(TellsAVersionForEveryFunctionOfTheOffer: Tells, |wasm, offer| {
-    Tells::new(wasm, offer, |agreed| {
+loader!(TellsAVersionForEveryFunctionOfTheOffer: MisreportingHost, |wasm, offer| {
+    MisreportingHost::new(wasm, offer, |agreed| {
         for (function, versions) in &offer.function_versions {
-            let told = agreed.functions.entry(function.clone());
-            told.or_insert(versions.first().copied().unwrap_or_default());
+            let version = agreed.functions.entry(function.clone());
+            version.or_insert(versions.first().copied().unwrap_or_default());
         }
     })
 });
 
-loader!(TellsAllCapabilitiesOfTheOffer: Tells, |wasm, offer| {
-    Tells::new(wasm, offer, |agreed| agreed.capabilities.clone_from(&offer.host_capabilities))
+loader!(TellsAllCapabilitiesOfTheOffer: MisreportingHost, |wasm, offer| {
+    MisreportingHost::new(wasm, offer, |agreed| {
+        agreed.capabilities.clone_from(&offer.host_capabilities);
+    })
 });
 
-loader!(ForgetsWhatThePluginRequires: Tells, |wasm, offer| {
-    Tells::new(wasm, offer, |agreed| agreed.capabilities.clear())
+loader!(ForgetsWhatThePluginRequires: MisreportingHost, |wasm, offer| {
+    MisreportingHost::new(wasm, offer, |agreed| agreed.capabilities.clear())
 });
 
-loader!(LosesFunctionsWithNamesOf64Bytes: Tells, |wasm, offer| {
-    Tells::new(wasm, offer, |agreed| agreed.functions.retain(|name, _| name.len() < 64))
+loader!(LosesFunctionsWithNamesOf64Bytes: MisreportingHost, |wasm, offer| {
+    MisreportingHost::new(wasm, offer, |agreed| agreed.functions.retain(|name, _| name.len() < 64))
 });
 
-loader!(KnowsFunctionsByTheFirst16Bytes: Tells, |wasm, offer| {
-    Tells::new(wasm, offer, |agreed| {
+loader!(KnowsFunctionsByTheFirst16Bytes: MisreportingHost, |wasm, offer| {
+    MisreportingHost::new(wasm, offer, |agreed| {
         let mut seen = BTreeSet::new();
         let first = |name: &str| name.as_bytes()[..name.len().min(16)].to_vec();
         agreed.functions.retain(|name, _| seen.insert(first(name)));

@@ -1,12 +1,12 @@
-//! Hosts that change texts and numbers of requests.
+//! Hosts that change strings and numbers of requests.
 
 use serde_json::{Number, Value};
 
 use super::json::{each_member, each_number, each_text, list, text, whole};
 use crate::faulty::plain::Fault;
-use crate::faulty::{Faulty, dispatch};
+use crate::faulty::{FaultyHost, dispatch};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
         dispatch::<WritesCrLfAsLf>("request_fidelity"),
         dispatch::<ComposesAccents>("request_fidelity"),
@@ -38,7 +38,7 @@ impl Fault for WritesCrLfAsLf {
     }
 }
 
-/// A part of what Unicode's normal form C does.
+/// Implements a part of Unicode's normalization form C.
 #[derive(Default)]
 pub struct ComposesAccents;
 
@@ -85,7 +85,7 @@ impl Fault for DropsControlCharacters {
     }
 }
 
-/// As a database does of which characters have three bytes at most.
+/// Replaces them, like a database with at most three bytes per character.
 #[derive(Default)]
 pub struct LosesCharactersOfFourBytes;
 
@@ -180,7 +180,7 @@ impl Fault for CutsTimesTo32Bits {
     }
 }
 
-/// Whoever writes so many seconds must mean milliseconds.
+/// Interprets large numbers of seconds as milliseconds.
 #[derive(Default)]
 pub struct GuessesTheUnitOfTimes;
 
@@ -241,7 +241,7 @@ impl Fault for ClampsUtilization {
     }
 }
 
-/// As `remaining || null` does.
+/// Treats 0 as missing, like `remaining || null`.
 #[derive(Default)]
 pub struct TakesNoneRemainingForUnknown;
 

@@ -1,4 +1,4 @@
-//! Hosts that read an answer's text otherwise than it is written.
+//! Hosts that misread the text of an answer.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::json::{depth, each, lenient, outside_of_strings, read_inside, sound};
 use crate::faulty::plain::{Fault, Object};
-use crate::faulty::{Faulty, dispatch};
+use crate::faulty::{FaultyHost, dispatch};
 
-pub fn faults() -> Vec<Faulty> {
+pub fn faults() -> Vec<FaultyHost> {
     vec![
         dispatch::<CutsHalfACharacterAtTheEnd>("sound_ok"),
         dispatch::<LosesAnswersOver256Kib>("sound_ok"),
@@ -63,7 +63,7 @@ impl Fault for LosesAnswersOver256Kib {
 
 // The text.
 
-/// Space is what Unicode takes for it.
+/// Trims all white space of Unicode.
 #[derive(Default)]
 pub struct TrimsAnswers;
 
@@ -162,7 +162,7 @@ impl Fault for AcceptsNumbersThatAreNone {
     }
 }
 
-/// As Python writes what is true.
+/// Accepts literals of Python.
 #[derive(Default)]
 pub struct AcceptsLiteralsInCapitals;
 
@@ -244,7 +244,7 @@ impl Fault for RefusesEscapedSlashes {
     }
 }
 
-/// What a C string cannot have.
+/// Refuses what a C string cannot contain.
 #[derive(Default)]
 pub struct RefusesEscapedNuls;
 
@@ -279,7 +279,7 @@ impl Fault for RefusesAnswersOver64Levels {
     }
 }
 
-/// One level too few.
+/// The limit is one level too low.
 #[derive(Default)]
 pub struct RefusesTheDeepestAnswers;
 
@@ -289,14 +289,14 @@ impl Fault for RefusesTheDeepestAnswers {
     }
 }
 
-/// The members of an object as they stand there.
+/// The members of an object in their order, with duplicates.
 struct Members(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reads;
+        struct MembersVisitor;
 
-        impl<'de> Visitor<'de> for Reads {
+        impl<'de> Visitor<'de> for MembersVisitor {
             type Value = Members;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -312,7 +312,7 @@ impl<'de> Deserialize<'de> for Members {
             }
         }
 
-        deserializer.deserialize_map(Reads)
+        deserializer.deserialize_map(MembersVisitor)
     }
 }
 
