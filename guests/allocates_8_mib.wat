@@ -1,4 +1,4 @@
-;; `shape` asks for 8 MiB of Extism's memory when the request is long.
+;; `shape` allocates 8 MiB of Extism's memory if the request is long.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

@@ -1,4 +1,4 @@
-;; `shape` asks for 2^64 - 1 bytes when the request is long, and sets what it gets as its error.
+;; If the request is long, `shape` allocates 2^64 - 1 bytes, and sets the block as its error.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

@@ -1,4 +1,4 @@
-;; Its start function asks for its configuration. When the request is long, `shape` traps.
+;; Its start function reads its configuration. `shape` traps if the request is long.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

@@ -1,4 +1,5 @@
-;; `shape` takes 512 MiB of memory when the request is long, and writes to all of it in one instruction.
+;; If the request is long, `shape` takes 512 MiB of memory and writes to all of it in one
+;; instruction.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

@@ -1,4 +1,5 @@
-;; `shape` writes 25 GiB when the request is long, by instructions in a line: nothing between them is a loop or a call.
+;; If the request is long, `shape` writes 25 GiB in consecutive instructions, without a loop or a
+;; call between them.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

@@ -1,4 +1,4 @@
-;; `shape` grows a table by 32 Mi entries when the request is long: 256 MiB.
+;; If the request is long, `shape` grows a table by 32 Mi entries, which take 256 MiB.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

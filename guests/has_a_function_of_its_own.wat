@@ -1,4 +1,5 @@
-;; A plugin with a wire function that cc-lb does not publish: `score` answers 7, or refuses a negative weight.
+;; A plugin with a wire function that cc-lb does not publish: `score` answers 7, or refuses a
+;; negative weight.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "input_load_u8" (func $input_load_u8 (param i64) (result i32)))
@@ -44,7 +45,7 @@
   (func $output (param $from i32)
     (call $output_set (call $block (local.get $from)) (call $length (local.get $from))))
 
-  ;; The length of the text at $from, up to its NUL.
+  ;; Returns the length of the text at $from, up to its NUL.
   (func $length (param $from i32) (result i64)
     (local $length i64)
     (block $end
@@ -54,7 +55,7 @@
         (br $more)))
     (local.get $length))
 
-  ;; A new block of Extism's memory with the text at $from.
+  ;; Returns a new block of Extism's memory with the text at $from.
   (func $block (param $from i32) (result i64)
     (local $length i64) (local $block i64) (local $at i64)
     (local.set $length (call $length (local.get $from)))

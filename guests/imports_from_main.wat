@@ -1,4 +1,4 @@
-;; It imports a function of the module `main`, which is what Extism calls itself.
+;; It imports a function of the module `main`, the name that Extism gives to the plugin itself.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

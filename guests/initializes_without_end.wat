@@ -1,4 +1,4 @@
-;; Its `_initialize`, which Extism calls by itself, never ends, and takes far more time than fuel.
+;; Its `_initialize`, which Extism calls, never returns, and takes far more time than fuel.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

@@ -1,5 +1,5 @@
-;; `shape` takes a part of its stack and gives it back, as compiled code does. When the request is long it traps in
-;; between, and the part is lost.
+;; `shape` reserves a part of its stack and releases it, as compiled code does. If the request is
+;; long, it traps in between, and the part is lost.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

@@ -1,5 +1,5 @@
-;; `shape` sets an answer and an error when the request is long, and leaves so little fuel that Extism cannot read the
-;; error.
+;; If the request is long, `shape` sets an answer and an error, and leaves so little fuel that
+;; Extism cannot read the error.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

@@ -1,4 +1,5 @@
-;; `shape` reads a long request a byte at a time and does nothing with it: honest, and out of fuel beyond some 190 KB.
+;; `shape` reads a long request one byte at a time and ignores it. It is not malicious, but runs out
+;; of fuel beyond some 190 KB.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

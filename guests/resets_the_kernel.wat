@@ -1,4 +1,5 @@
-;; `shape` resets Extism's kernel when the request is long, and asks it for a block whose length wraps around.
+;; If the request is long, `shape` resets Extism's kernel and allocates a block whose length wraps
+;; around.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

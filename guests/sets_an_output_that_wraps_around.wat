@@ -1,4 +1,4 @@
-;; `shape` sets an output of nearly 2^64 bytes when the request is long.
+;; `shape` sets an output of nearly 2^64 bytes if the request is long.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

@@ -1,4 +1,5 @@
-;; `shape` never ends when the request is long, and takes some milliseconds otherwise: far more time than fuel.
+;; `shape` never returns if the request is long, and otherwise takes some milliseconds. Both take
+;; far more time than fuel.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

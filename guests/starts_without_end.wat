@@ -1,4 +1,4 @@
-;; Its start function never ends, and takes far more time than fuel.
+;; Its start function never returns, and takes far more time than fuel.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

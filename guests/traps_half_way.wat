@@ -1,4 +1,5 @@
-;; `shape` traps on a long request while it changes its own state, and on every request when it finds that half-way.
+;; `shape` traps on a long request while it changes its own state, and on every request that finds
+;; that state half-changed.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

@@ -1,4 +1,5 @@
-;; `shape` writes over the header of a block when the request is long, and sets the block as its error.
+;; If the request is long, `shape` overwrites the header of a block, and sets the block as its
+;; error.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

@@ -1,5 +1,5 @@
-;; `shape` writes into the bookkeeping of Extism's kernel when the request is long: the highest byte of the length
-;; of its output.
+;; If the request is long, `shape` writes into the bookkeeping of Extism's kernel: the highest byte
+;; of the length of its output.
 (module
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))

@@ -1,7 +1,8 @@
-//! The instructions that a campaign's hot loop takes, counted and not timed: the same on a busy machine.
+//! Counts the instructions of a campaign's hot loop. Unlike times, they are the same on a busy
+//! machine.
 //!
-//! `.ci/instructions BASE` compares them with those of another commit. A discrepancy here is a loop that has become slower by
-//! more than [`TOLERANCE_PERCENT`] without anybody having said so.
+//! `.ci/instructions BASE` compares them with those of another commit. Bugs in this module look
+//! like a loop that has become slower by more than [`TOLERANCE_PERCENT`] unnoticed.
 
 use std::hint::black_box;
 
@@ -15,12 +16,13 @@ use cc_lb_fuzz::wire::Request;
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
 
-/// How many instructions more are too many, in percent.
+/// The largest tolerated increase of the instructions, in percent.
 const TOLERANCE_PERCENT: f64 = 5.0;
 
 const CASES: u64 = 128;
 
-/// Arbitrary requests that the puppet answers: what programs do to it takes longer here than the clock allows.
+/// Returns a plan of arbitrary requests without programs: under Callgrind, programs would exceed
+/// the time limit.
 fn plan() -> Plan {
     Plan {
         phases: vec![Phase::Random],
@@ -29,7 +31,7 @@ fn plan() -> Plan {
     }
 }
 
-/// Cases that have been made once: what they are drawn from is worked out then.
+/// Returns cases that were generated once, so that everything computed on first use exists.
 fn drawn() -> Cases<Request> {
     let cases = Cases::new(&plan());
     make(&cases);
@@ -47,7 +49,7 @@ fn making_cases(cases: Cases<Request>) -> usize {
     make(&cases)
 }
 
-/// A bench whose guest is compiled, and has run the cases once.
+/// Returns an executor whose guest is compiled, and which has run the cases once.
 fn warm() -> (Plan, InProcessExecutor<'static, PluginHost>) {
     let host = PluginHost::new(puppet::wasm()).expect("the puppet opens");
     let mut executor =

@@ -1,4 +1,4 @@
-//! The loop of a campaign against bare calls.
+//! Compares the loop of a campaign with bare calls.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -15,18 +15,18 @@ use cc_lb_plugin_wire::limits::{HANDSHAKE_FUEL, HANDSHAKE_WALL_MS};
 
 use crate::Figure;
 
-/// The rounds of each figure, and the cases of one.
+/// The number of rounds of each figure, and of the cases of a round.
 const ROUNDS: u64 = 24;
 const CASES: u64 = 2_048;
 
-/// What a guest was called with, and whether its instance was of no more use then.
+/// A call of a guest, and whether its instance must be renewed afterwards.
 struct Input {
     function: &'static str,
     bytes: Vec<u8>,
     renews: bool,
 }
 
-/// A plugin with the protocol's limits and nothing around it, or behind the guard.
+/// Compiles a plugin, with or without the guard, with the protocol's limits.
 pub fn bare(manifest: extism::Manifest) -> extism::CompiledPlugin {
     let manifest = manifest
         .with_timeout(Duration::from_millis(HANDSHAKE_WALL_MS))
@@ -39,7 +39,7 @@ pub fn bare(manifest: extism::Manifest) -> extism::CompiledPlugin {
         .expect("the puppet compiles")
 }
 
-/// Arbitrary cases, with programs for the puppet or without.
+/// Returns a plan of arbitrary cases, with or without programs for the puppet.
 pub fn plan(programs: bool) -> Plan {
     let mut plan = Plan::puppet::<Request>(1, ROUNDS * CASES);
     plan.phases = vec![Phase::Random];
@@ -52,7 +52,7 @@ pub fn plan(programs: bool) -> Plan {
     plan
 }
 
-/// The inputs of the guest in these cases, and how many of the calls were not answered.
+/// Returns the inputs of the guest in the cases of a round, and the number of calls that fell back.
 fn inputs(runner: &mut Runner<'_, PluginHost>, plan: &Plan, round: u64) -> (Vec<Input>, usize) {
     let cases = Cases::<Request>::new(plan);
     let mut failed = 0;
@@ -79,7 +79,7 @@ fn inputs(runner: &mut Runner<'_, PluginHost>, plan: &Plan, round: u64) -> (Vec<
     (inputs, failed)
 }
 
-/// The time of a bare call of each, with a fresh instance behind those that need one.
+/// Returns the time of bare calls with all inputs, with a fresh instance after those that need one.
 fn bare_calls(compiled: &extism::CompiledPlugin, inputs: &[Input]) -> Duration {
     let open = || extism::Plugin::new_from_compiled(compiled).expect("it opens");
     let mut plugin = open();
@@ -94,8 +94,8 @@ fn bare_calls(compiled: &extism::CompiledPlugin, inputs: &[Input]) -> Duration {
     start.elapsed()
 }
 
-/// The time of a campaign's loop over the cases of a round: without second sessions, or as campaigns run. `None` where the
-/// machine was too busy for a call.
+/// Returns the time of a campaign's loop over the cases of a round, either without second sessions
+/// or as campaigns run. Returns `None` if the machine was too busy for a call.
 fn library(
     executor: &mut InProcessExecutor<'_, PluginHost>,
     plan: &Plan,
@@ -122,7 +122,8 @@ fn library(
     violations.is_empty().then_some(elapsed)
 }
 
-/// The bare calls in a second of the hostile mix of a round, with the renewals that it forces.
+/// Returns the bare calls per second with the hostile mix of a round, including the renewals that
+/// it forces.
 pub fn hostile_bare_calls(round: u64) -> f64 {
     let host = PluginHost::new(puppet::wasm()).expect("the puppet opens");
     let mut runner = Runner::new(&host, Subject::Puppet).expect("it opens");

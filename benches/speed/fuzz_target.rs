@@ -1,4 +1,4 @@
-//! The fuzz target `dispatch`, where it has been built, against bare calls.
+//! Compares the fuzz target `dispatch`, if it is built, with bare calls.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,16 +9,17 @@ use crate::dispatches::hostile_bare_calls;
 
 const ROUNDS: u64 = 3;
 
-/// How long the target runs in a round, in seconds.
+/// The time that the target runs in a round, in seconds.
 const SECONDS: u64 = 20;
 
-/// What `RUSTC_WRAPPER=fuzz/rustc-wrapper cargo +nightly fuzz build -s none dispatch` makes.
+/// The program that `RUSTC_WRAPPER=fuzz/rustc-wrapper cargo +nightly fuzz build -s none dispatch`
+/// builds.
 const TARGET: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/target/x86_64-unknown-linux-gnu/release/dispatch"
 );
 
-/// The dispatches in a second of the target, which tells now and then how many it has done.
+/// Returns the dispatches per second of the target, which prints their number from time to time.
 fn dispatches(seed: u64) -> f64 {
     let corpus = tempfile::tempdir().expect("there is room");
     let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/dispatch");

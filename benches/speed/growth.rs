@@ -12,10 +12,10 @@ use cc_lb_fuzz::wire::Request;
 
 use crate::Figure;
 
-/// The fastest of so many.
+/// The number of tries, of which the fastest counts.
 const TRIES: usize = 24;
 
-/// The time of running and judging a case, the fastest of some.
+/// Returns the time of running and judging a case: that of the fastest try.
 fn time(case: &Case) -> Duration {
     let host = PluginHost::new(puppet::wasm()).expect("it opens");
     let mut executor =
@@ -29,7 +29,7 @@ fn time(case: &Case) -> Duration {
     (0..TRIES).map(|_| once()).min().unwrap_or_default()
 }
 
-/// The case of one step whose body has so many bytes, before base64.
+/// Returns a case of one step whose body has this many bytes before base64.
 fn with_body(bytes: u64) -> Case {
     let mut request = serde_json::to_value(Step::<Request>::healthy(0).request).expect("JSON");
     let body = request.pointer_mut("/shape_v1/request/body_base64");
@@ -41,8 +41,8 @@ fn with_body(bytes: u64) -> Case {
     }
 }
 
-/// The power with which the time grows over the sizes: the slope of a straight line through the logarithms. A picture of
-/// it goes to the page.
+/// Returns the exponent with which the time grows with the size: the slope of a line fitted to the
+/// logarithms.
 fn figure(
     what: &'static str,
     unit: &'static str,

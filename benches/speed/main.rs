@@ -4,9 +4,10 @@
 //! cargo bench --bench speed
 //! ```
 //!
-//! prints the table and writes it to `docs/speed.md`. Every figure is a ratio of two measurements that alternate within this
-//! run, so that other load on the machine affects both: the median of the rounds, with half the interquartile range. Bugs in
-//! this module look like a figure that another run on the same machine does not come near.
+//! prints the table and writes it to `docs/speed.md`. Every figure is a ratio of two measurements
+//! that alternate within this run, so that other load on the machine affects both: the median of
+//! the rounds, with half the interquartile range. Bugs in this module look like a figure that other
+//! runs on the same machine do not reproduce.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -25,16 +26,16 @@ struct Figure {
     what: &'static str,
     /// The median of the rounds.
     value: f64,
-    /// Half of the range of the middle half of them.
+    /// Half of their interquartile range.
     noise: f64,
     unit: &'static str,
     goal: &'static str,
-    /// Absolute figures, for those who ask how fast.
+    /// Absolute figures.
     aside: String,
 }
 
 impl Figure {
-    /// Of one round each.
+    /// Returns a figure of the values of all rounds.
     fn of(
         what: &'static str,
         rounds: &mut [f64],
@@ -119,7 +120,7 @@ fn table(figures: &[Figure]) -> String {
     text(table)
 }
 
-/// A table as text.
+/// Formats a table as text.
 fn text(mut table: Table) -> String {
     table.load_style(presets::ASCII_MARKDOWN);
     table.lines().fold(String::new(), |mut text, line| {

@@ -1,4 +1,4 @@
-//! Campaigns in worker processes: how they scale, and how soon they find.
+//! Campaigns in worker processes: how they scale, and how soon they find something.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use cc_lb_fuzz::worker::{HostKind, Setup, Workers};
 
 use crate::Figure;
 
-/// The seeds of what is found.
+/// The number of seeds with which findings are searched.
 const SEEDS: u64 = 20;
 
-/// The rounds of two campaigns each, and the cases of one.
+/// The number of rounds of two campaigns each, and of the cases of a campaign.
 const ROUNDS: usize = 5;
 const CASES: u64 = 20_000;
 
@@ -57,7 +57,7 @@ fn scaling() -> Figure {
     )
 }
 
-/// From the start of a campaign on the published host to its first finding, shrunk.
+/// Measures from the start of a campaign on the published host to its first, shrunk finding.
 fn first_finding() -> Figure {
     let rounds = (1..=SEEDS).map(|seed| {
         let workers = workers(HostKind::Reference);
@@ -84,7 +84,7 @@ fn first_finding() -> Figure {
     )
 }
 
-/// From a violation to its smallest case.
+/// Measures from a violation to its smallest case.
 fn shrinking() -> Figure {
     let rounds = (1..=SEEDS).map(|seed| {
         let mut executor = workers(HostKind::Reference).worker();

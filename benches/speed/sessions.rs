@@ -1,4 +1,4 @@
-//! Opening sessions, and what they cost in memory.
+//! The time to open a session, the memory that sessions take, and what the guard costs.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::dispatches::bare;
 
 const ROUNDS: usize = 12;
 
-/// The dispatches before memory is looked at first, and last.
+/// The numbers of dispatches after which memory is measured.
 const FEW: u64 = 100_000;
 const MANY: u64 = 10_000_000;
 
@@ -45,7 +45,7 @@ fn opening() -> Figure {
     Figure::of(what, &mut rounds, "", "50", aside)
 }
 
-/// The same healthy call with the guard and without it.
+/// Compares a healthy call with and without the guard.
 fn guarded() -> Vec<Figure> {
     let compiled = [
         bare(guard::manifest(puppet::wasm()).expect("it may run")),
@@ -80,7 +80,7 @@ fn guarded() -> Vec<Figure> {
     ]
 }
 
-/// The fuel that the guard takes for each store more than Extism's kernel does.
+/// Returns how much more fuel a store takes in the guard than in Extism's kernel.
 fn store(guarded: &mut extism::Plugin, bare: &mut extism::Plugin) -> Figure {
     let alloc = Op::Call {
         function: Import::Alloc,
@@ -106,7 +106,8 @@ fn store(guarded: &mut extism::Plugin, bare: &mut extism::Plugin) -> Figure {
     Figure::of(what, &mut [own - other], "", "at most 0", aside)
 }
 
-/// The fuel that the guard takes for eight bytes of an answer more than Extism's kernel does: they are copied out of it.
+/// Returns how much more fuel eight bytes of an answer take with the guard than with Extism's
+/// kernel: the guard copies them.
 fn answer(guarded: &mut extism::Plugin, bare: &mut extism::Plugin) -> Figure {
     let program = |words: u32| {
         let (byte, times) = (b' ', 8 * words);
@@ -118,7 +119,7 @@ fn answer(guarded: &mut extism::Plugin, bare: &mut extism::Plugin) -> Figure {
     Figure::of(what, &mut [own - other], "", "at most 24", aside)
 }
 
-/// The fuel that a call takes for each of something, of which a program does so many, and so many.
+/// Returns the fuel that each operation takes, from two calls with different numbers of operations.
 fn fuel_of_each(
     plugin: &mut extism::Plugin,
     numbers: [u32; 2],

@@ -1,4 +1,5 @@
-//! Where the time of a dispatch goes: the stages of a campaign's loop, each by itself over the same cases.
+//! How the time of a dispatch is spent: each stage of a campaign's loop is measured by itself over
+//! the same cases.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -18,10 +19,10 @@ use crate::dispatches::{bare, plan};
 
 const CASES: u64 = 1_024;
 
-/// The fastest of so many counts.
+/// The number of tries, of which the fastest counts.
 const TRIES: usize = 12;
 
-/// Seals a request, as the session does.
+/// Encodes a request as the session does.
 struct Seal;
 
 impl Visitor for Seal {
@@ -32,7 +33,7 @@ impl Visitor for Seal {
     }
 }
 
-/// Reads a response and writes it as JSON, as the session and the runner do.
+/// Decodes a response as the session does, and serializes it as the runner does.
 struct Unseal<'a>(&'a [u8]);
 
 impl Visitor for Unseal<'_> {
@@ -44,7 +45,7 @@ impl Visitor for Unseal<'_> {
     }
 }
 
-/// The time of the fastest try; what `prepare` makes is not counted.
+/// Returns the time of the fastest try, without the time of `prepare`.
 fn fastest<P>(prepare: impl Fn() -> P, mut work: impl FnMut(P)) -> Duration {
     let mut once = || {
         let prepared = prepare();
@@ -55,7 +56,7 @@ fn fastest<P>(prepare: impl Fn() -> P, mut work: impl FnMut(P)) -> Duration {
     (0..TRIES).map(|_| once()).min().unwrap_or_default()
 }
 
-/// Each stage, and what it takes of all these cases.
+/// Returns the number of dispatches, and the time of each stage over all of them.
 fn stages() -> (usize, Vec<(&'static str, Duration)>) {
     let host = PluginHost::new(puppet::wasm()).expect("it opens");
     let mut runner = Runner::<_, Request>::new(&host, Subject::Puppet).expect("it opens");
@@ -95,7 +96,7 @@ fn stages() -> (usize, Vec<(&'static str, Duration)>) {
             }
             paused
         };
-        // What was spent between the calls is not theirs.
+        // The time between the calls does not count.
         let once = |_| {
             let start = Instant::now();
             let paused = call();
@@ -155,8 +156,8 @@ fn stages() -> (usize, Vec<(&'static str, Duration)>) {
         ("decoding the answer, and reading its JSON", unsealing),
         ("the checks", checks),
     ];
-    // Extism tells its timer's thread of each call's beginning and end. Between calls that do not follow at once it has gone
-    // to sleep, and it takes a system call to wake it.
+    // Extism notifies its timer thread at the beginning and end of each call. If calls do not
+    // follow each other at once, that thread is asleep, and waking it takes a system call.
     let between = whole.saturating_sub(bare_calls) / steps.len() as u32;
     let woken = calls(&plain, between).saturating_sub(bare_calls);
     stages.insert(1, ("waking the timer of Extism, asleep by then", woken));
@@ -165,7 +166,7 @@ fn stages() -> (usize, Vec<(&'static str, Duration)>) {
     (steps.len(), stages)
 }
 
-/// The table of the stages.
+/// Returns the table of the stages.
 pub fn table() -> String {
     let (dispatches, stages) = stages();
     let whole: Duration = stages.iter().map(|(_, time)| *time).sum();

@@ -1,5 +1,5 @@
-//! Cases for the dispatch session. A crash is a finding; its text ends with the shrunk case as JSON, which
-//! `cc-lb-fuzz replay` reads. `CC_LB_FUZZ_HOST=reference` fuzzes the published host.
+//! Cases for the dispatch session. A crash is a finding; its message ends with the shrunk case as
+//! JSON, which `cc-lb-fuzz replay` reads. `CC_LB_FUZZ_HOST=reference` fuzzes the published host.
 #![no_main]
 
 use std::cell::RefCell;
@@ -40,7 +40,8 @@ where
 
 /// A session outlives the inputs that it runs, which looks like a leak after each of them, and
 /// searching for leaks takes a hundred times longer than running. Recording allocations takes a
-/// tenth of the time, and keeping freed memory takes most of the memory. So all of these are limited.
+/// tenth of the time, and keeping freed memory takes most of the memory. So all of these are
+/// limited.
 #[unsafe(no_mangle)]
 extern "C" fn __asan_default_options() -> *const std::ffi::c_char {
     c"detect_leaks=0:malloc_context_size=2:quarantine_size_mb=16".as_ptr()

@@ -1,13 +1,14 @@
 ;; The puppet: a cc-lb plugin that does what the request says.
 ;;
-;; Every wire function looks for the mark "puppet:" in its input. The hex digits after it are a small
-;; program: opcodes with their operands, little-endian. Without a mark the puppet answers healthily, with
-;; the function's dry-run response. `program.rs` assembles programs, `model.rs` predicts their outcome.
+;; Every wire function looks for the mark "puppet:" in its input. The hex digits after it are a
+;; small program: opcodes with their operands, little-endian. Without a mark the puppet gives its
+;; healthy answer, the function's dry-run response. `program.rs` assembles programs, `model.rs`
+;; predicts their outcome.
 ;;
-;; Nothing of a call outlives it except the sizes of the memory and of an unused table, and the number of calls.
-;; So the puppet itself is never the reason why a later call fails. There is one exception, which a program must ask
-;; for: as with many plugins, an instance that is interrupted half-way through a change of its own state is unusable
-;; afterwards.
+;; Nothing of a call outlives it except the sizes of the memory and of an unused table, and the
+;; number of calls. So the puppet itself is never the reason why a later call fails. There is one
+;; exception, which a program must request: as with many plugins, an instance that is interrupted
+;; half-way through a change of its own state is unusable afterwards.
 (module
   ;; Everything that a guest may import, in the order of the codes.
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
@@ -296,8 +297,9 @@
   (func $emit_input
     (call $emit (i32.const 0x20000) (i32.sub (global.get $input_end) (i32.const 0x20000))))
 
-  ;; Appends the input as the inside of a JSON string. Outside of strings, JSON has control characters only as white space,
-  ;; so each becomes a space, and only quotes and backslashes need escaping.
+  ;; Appends the input as the inside of a JSON string. Outside of strings, JSON has control
+  ;; characters only as white space, so each becomes a space, and only quotes and backslashes need
+  ;; escaping.
   (func $quote_input
     (local $at i32) (local $to i32) (local $c i32)
     (call $reserve (i32.shl (i32.sub (global.get $input_end) (i32.const 0x20000)) (i32.const 1)))
@@ -355,7 +357,7 @@
         (br $more)))
     (local.get $block))
 
-  ;; Counts down from the operand: a few fuel each time.
+  ;; Counts down from the operand. Each iteration takes a few units of fuel.
   (func $burn
     (local $left i32)
     (local.set $left (call $operand_u32))
@@ -365,11 +367,11 @@
         (local.set $left (i32.sub (local.get $left) (i32.const 1)))
         (br $more))))
 
-  ;; Never ends; runs out of fuel.
+  ;; Never returns: runs out of fuel.
   (func $spin
     (loop $more (br $more)))
 
-  ;; Never ends; each round takes far more time than fuel, so it runs out of time.
+  ;; Never returns: each iteration takes far more time than fuel, so it times out.
   (func $stall
     (loop $more
       (memory.fill (i32.const 0x320000) (i32.const 0) (i32.const 0x100000))
@@ -459,7 +461,8 @@
       (i32.const 0x420000) (i32.const 1)
       (i32.sub (i32.mul (memory.size) (i32.const 0x10000)) (i32.const 0x420000))))
 
-  ;; Grows the memory and moves everything after the answer many times, without loops, and with no call but the operand.
+  ;; Grows the memory and moves everything after the answer many times, without loops or calls
+  ;; except for reading the operand.
   (func $line
     (local $a i32) (local $b i32) (local $n i32)
     (drop (memory.grow (call $operand_u32)))
@@ -520,7 +523,7 @@
       (then (call_indirect (type $nothing) (i32.const 0))))
     (if (i32.eq (local.get $kind) (i32.const 7)) ;; call of a function of another type
       (then (call_indirect (type $nothing) (i32.const 1))))
-    (if (i32.eq (local.get $kind) (i32.const 8)) ;; recursion without end
+    (if (i32.eq (local.get $kind) (i32.const 8)) ;; infinite recursion
       (then (drop (call $overflow (i32.const 0)))))
     (unreachable))
 

@@ -1,4 +1,5 @@
-//! Every rule of the handshake: what is refused, and how, here and by the reference.
+//! The rules of the handshake: which plugins the guarded and the published host refuse, and with
+//! which error.
 
 use cc_lb_fuzz::handshake::{HandshakeError, build_offer};
 use cc_lb_fuzz::host::{Host, PluginHost};
@@ -19,14 +20,14 @@ fn with_handshake(handshake: String) -> Vec<u8> {
 }
 
 fn refused(wasm: &[u8]) -> HandshakeError {
-    open_on_both(wasm, &[]).expect_err("it is refused")
+    open_on_both(wasm, &[]).expect_err("the plugin is refused")
 }
 
-/// The field that an `InvalidIdentity` names.
+/// Returns the field that the `InvalidIdentity` error names.
 fn invalid_field(wasm: &[u8]) -> &'static str {
     match refused(wasm) {
         HandshakeError::InvalidIdentity { field, .. } => field,
-        other => panic!("it is refused otherwise: {other:?}"),
+        other => panic!("refused with another error: {other:?}"),
     }
 }
 
@@ -36,17 +37,17 @@ fn a_sound_plugin_opens() {
 }
 
 #[test]
-fn what_is_no_module_cannot_be_instantiated() {
+fn bytes_that_are_not_a_module_cannot_be_instantiated() {
     for bytes in [&b"not wasm"[..], b"", b"\0asm", &guest().wasm()[..40]] {
         assert!(matches!(refused(bytes), HandshakeError::Instantiate { .. }));
     }
 }
 
 #[test]
-fn an_import_that_the_host_does_not_have_cannot_be_instantiated() {
+fn a_module_with_an_unknown_import_cannot_be_instantiated() {
     let wasm =
         wat::parse_str(r#"(module (import "env" "now" (func)) (func (export "cc_lb_handshake")))"#);
-    let error = refused(&wasm.expect("it is valid"));
+    let error = refused(&wasm.expect("valid WebAssembly"));
     assert!(
         matches!(error, HandshakeError::Instantiate { .. }),
         "{error}"
@@ -54,13 +55,13 @@ fn an_import_that_the_host_does_not_have_cannot_be_instantiated() {
 }
 
 #[test]
-fn a_module_without_handshake_is_refused() {
-    let wasm = wat::parse_str("(module)").expect("it is valid");
+fn a_module_without_a_handshake_is_refused() {
+    let wasm = wat::parse_str("(module)").expect("valid WebAssembly");
     assert_eq!(refused(&wasm), HandshakeError::MissingExport);
 }
 
 #[test]
-fn a_handshake_that_fails_is_refused() {
+fn a_plugin_whose_handshake_fails_is_refused() {
     for body in [
         "(unreachable)",
         "(loop $l (br $l))",
@@ -69,7 +70,7 @@ fn a_handshake_that_fails_is_refused() {
         let wasm = format!(
             r#"(module (func (export "cc_lb_handshake") (result i32) {body} (i32.const 0)))"#
         );
-        let wasm = wat::parse_str(wasm).expect("it is valid");
+        let wasm = wat::parse_str(wasm).expect("valid WebAssembly");
         assert!(
             matches!(refused(&wasm), HandshakeError::WasmTrap { .. }),
             "{body}"
@@ -78,7 +79,7 @@ fn a_handshake_that_fails_is_refused() {
 }
 
 #[test]
-fn an_answer_that_is_not_utf_8_is_refused() {
+fn a_handshake_response_that_is_not_utf_8_is_refused() {
     let wasm = r#"(module
         (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
         (import "extism:host/env" "store_u8" (func $store_u8 (param i64 i32)))
@@ -88,12 +89,12 @@ fn an_answer_that_is_not_utf_8_is_refused() {
             (call $store_u8 (local.get $block) (i32.const 0xff))
             (call $output_set (local.get $block) (i64.const 1))
             (i32.const 0)))"#;
-    let error = refused(&wat::parse_str(wasm).expect("it is valid"));
+    let error = refused(&wat::parse_str(wasm).expect("valid WebAssembly"));
     assert!(matches!(error, HandshakeError::WasmTrap { .. }), "{error}");
 }
 
 #[test]
-fn a_guest_may_refuse_for_want_of_a_capability() {
+fn a_guest_may_refuse_if_a_capability_is_missing() {
     let refuse = set_error("required capability 'kv:read' not available in host capabilities");
     let source = format!(
         r#"(module
@@ -108,7 +109,7 @@ fn a_guest_may_refuse_for_want_of_a_capability() {
         name: "kv:read".to_owned(),
     };
     assert_eq!(
-        refused(&wat::parse_str(source).expect("it is valid")),
+        refused(&wat::parse_str(source).expect("valid WebAssembly")),
         missing
     );
 }
@@ -125,7 +126,7 @@ fn a_required_capability_must_be_offered() {
         name: "kv:read".to_owned(),
     };
     assert_eq!(refused(&wasm), missing);
-    open_on_both(&wasm, &["kv:read", "kv:write"]).expect("it opens with the capability");
+    open_on_both(&wasm, &["kv:read", "kv:write"]).expect("the plugin opens with the capability");
     let capabilities = ["kv:read", "kv:write"].map(str::to_owned).into();
     let host = PluginHost::new_with_caps(&wasm, &capabilities).expect("it opens");
     let granted = &host.metadata().negotiated_capabilities;
@@ -136,7 +137,7 @@ fn a_required_capability_must_be_offered() {
 fn too_many_capabilities_are_refused_before_the_guest_is_called() {
     let names: Vec<String> = (0..33).map(|n| format!("cap{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let error = open_on_both(&guest().wasm(), &names).expect_err("it is refused");
+    let error = open_on_both(&guest().wasm(), &names).expect_err("the plugin is refused");
     let field = "host_capabilities";
     assert!(
         matches!(&error, HandshakeError::InvalidIdentity { field: f, .. } if *f == field),
@@ -145,7 +146,7 @@ fn too_many_capabilities_are_refused_before_the_guest_is_called() {
 }
 
 #[test]
-fn an_answer_that_is_no_accept_is_refused() {
+fn a_handshake_response_that_does_not_parse_is_refused() {
     let sound = guest().handshake;
     for answer in [
         "null".to_owned(),
@@ -163,7 +164,7 @@ fn an_answer_that_is_no_accept_is_refused() {
 }
 
 #[test]
-fn an_answer_of_another_schema_is_refused() {
+fn a_handshake_response_of_another_schema_version_is_refused() {
     let sound = guest().handshake;
     let answer = sound.replace(
         "\"handshake_schema_version\":1",
@@ -198,7 +199,7 @@ fn a_chosen_version_must_be_offered_supported_and_implemented() {
 }
 
 #[test]
-fn declared_functions_must_be_offered_in_versions_that_exist() {
+fn declared_functions_must_be_offered_and_have_valid_versions() {
     let unknown = accept(r#""shape":1"#, r#""shape":[1]"#, r#""shape","route""#, "");
     assert_eq!(
         invalid_field(&with_handshake(unknown)),
@@ -225,7 +226,7 @@ fn declared_functions_must_be_offered_in_versions_that_exist() {
 }
 
 #[test]
-fn declared_functions_and_exports_must_be_the_same() {
+fn declared_functions_must_match_the_exports() {
     let answer = accept(r#""shape":1"#, r#""shape":[1]"#, r#""shape","sign""#, "");
     let missing = HandshakeError::FunctionMissing {
         name: "sign".to_owned(),
@@ -234,7 +235,7 @@ fn declared_functions_and_exports_must_be_the_same() {
     let mut undeclared = guest();
     undeclared.functions += r#"(func (export "observe") (result i32) (i32.const 0))"#;
     assert_eq!(invalid_field(&undeclared.wasm()), "implemented_functions");
-    // What a host cannot call is no export of a wire function.
+    // An export that a host cannot call is not a wire function.
     let mut other = guest();
     other.functions += r#"(func (export "observe") (param i32)) (func (export "helper"))"#;
     open_on_both(&other.wasm(), &[]).expect("it opens");
@@ -262,7 +263,7 @@ fn a_downgrade_is_refused() {
 }
 
 #[test]
-fn an_offer_that_breaks_the_rules_is_not_made() {
+fn an_invalid_offer_is_refused() {
     let field = |offer: &cc_lb_plugin_wire::handshake::HandshakeOffer| match PluginHost::with_offer(
         &guest().wasm(),
         offer,
@@ -270,7 +271,7 @@ fn an_offer_that_breaks_the_rules_is_not_made() {
     .err()
     {
         Some(HandshakeError::InvalidIdentity { field, .. }) => field,
-        other => panic!("it is refused otherwise: {other:?}"),
+        other => panic!("refused with another error: {other:?}"),
     };
     let offer = build_offer(&Default::default());
     let mut versions = offer.clone();
@@ -286,7 +287,7 @@ fn an_offer_that_breaks_the_rules_is_not_made() {
 }
 
 #[test]
-fn a_plugin_has_exactly_one_valid_identity() {
+fn a_plugin_must_have_exactly_one_valid_identity() {
     let sound = guest().identities.remove(0);
     let too_large = format!("{}{sound}", " ".repeat(64 * 1024));
     let identities = [

@@ -1,4 +1,4 @@
-//! Plugins that were made to kill, stall or fool their host, and modules that were made to cost it too much.
+//! Plugins that try to crash, stall or deceive their host, and modules too expensive to open.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::cli::{folder, text, tool};
 use crate::common::{Guest, OPENING_SLACK, block, is_in_time, set_error, set_output};
 use crate::guard::{misbehaves, request, survives};
 
-/// Bulk instructions, each with what it needs, that take as long as they can.
+/// Returns bulk instructions that take as long as possible, each with the declarations it needs.
 fn bulk() -> [(&'static str, &'static str); 7] {
     const ALL: &str = "(i32.const 0x4000000)";
     const HALF: &str = "(i32.const 0x2000000)";
@@ -53,7 +53,7 @@ fn bulk() -> [(&'static str, &'static str); 7] {
     ]
 }
 
-/// A plugin with all the memory that it may have.
+/// Returns a plugin with as much memory as a plugin may have.
 fn with_all_memory(declared: &str, body: &str) -> Guest {
     let mut guest = misbehaves("", body);
     let memory = format!("(memory 1024) {declared}");
@@ -61,13 +61,13 @@ fn with_all_memory(declared: &str, body: &str) -> Guest {
     guest
 }
 
-/// What a call comes to that does not take all the time there is.
+/// Returns whether a call is over in time: it returned, or was interrupted at a limit.
 fn is_over(cause: Option<&Cause>) -> bool {
     matches!(cause, None | Some(Cause::Timeout | Cause::OutOfFuel))
 }
 
 #[test]
-fn bulk_instructions_in_a_line_end_with_the_time_of_a_call() {
+fn consecutive_bulk_instructions_end_at_the_time_limit_of_a_call() {
     let mut interrupted = 0;
     for (declared, instruction) in bulk() {
         for times in [300, 14_000] {
@@ -84,12 +84,12 @@ fn bulk_instructions_in_a_line_end_with_the_time_of_a_call() {
     }
     assert!(
         interrupted >= bulk().len() / 2,
-        "{interrupted} were too long"
+        "only {interrupted} timed out"
     );
 }
 
 #[test]
-fn bulk_instructions_in_start_code_end_with_the_time_of_a_call() {
+fn consecutive_bulk_instructions_in_start_code_end_at_its_time_limit() {
     let mut refused = 0;
     for (declared, instruction) in bulk() {
         let mut guest = with_all_memory(declared, "");
@@ -106,10 +106,11 @@ fn bulk_instructions_in_start_code_end_with_the_time_of_a_call() {
             Err(error) => panic!("{error}"),
         });
     }
-    assert!(refused >= bulk().len() / 2, "{refused} were too long");
+    assert!(refused >= bulk().len() / 2, "only {refused} were refused");
 }
 
-/// What a plugin returns that carries out these instructions, a code.
+/// Returns the causes of calls of a plugin that executes these instructions, which may return an
+/// exit code.
 fn code(declared: &str, body: &str) -> Vec<Cause> {
     let mut guest = misbehaves("", body);
     guest.functions = guest
@@ -119,8 +120,8 @@ fn code(declared: &str, body: &str) -> Vec<Cause> {
 }
 
 #[test]
-fn bulk_instructions_come_to_what_they_did() {
-    // Longer than a piece, and not a whole number of them.
+fn rewritten_bulk_instructions_have_the_same_effect() {
+    // Longer than a chunk, and not a multiple of its size.
     const LONG: u32 = 0x1_8003;
     let byte = |at: u32| format!("(i32.load8_u (i32.const {at}))");
     let sum = |at: [u32; 4]| {
@@ -130,7 +131,7 @@ fn bulk_instructions_come_to_what_they_did() {
     let filled = format!("(memory.fill (i32.const 5) (i32.const 7) (i32.const {LONG}))");
     let seven = code("", &format!("{filled} {}", sum([4, 5, 4 + LONG, 5 + LONG])));
     assert_eq!(seven, [const { Cause::ExitCode(14) }; 3]);
-    // To where the source is: each byte must be read before it is written over.
+    // Source and destination overlap: each byte must be read before it is overwritten.
     let marks = format!(
         "(i32.store8 (i32.const 0) (i32.const 1)) (i32.store8 (i32.const 0x8000) (i32.const 2))
          (i32.store8 (i32.const 0x10000) (i32.const 4)) (i32.store8 (i32.const {}) (i32.const 8))",
@@ -156,7 +157,7 @@ fn bulk_instructions_come_to_what_they_did() {
 }
 
 #[test]
-fn bulk_instructions_outside_of_the_memory_trap_as_they_did() {
+fn rewritten_bulk_instructions_still_trap_out_of_bounds() {
     for instruction in [
         "(memory.fill (i32.const 0x40000) (i32.const 0) (i32.const 1))",
         "(memory.fill (i32.const 1) (i32.const 0) (i32.const -1))",
@@ -181,14 +182,14 @@ fn bulk_instructions_outside_of_the_memory_trap_as_they_did() {
 }
 
 #[test]
-fn a_plugin_that_writes_over_all_that_it_can_reach_harms_itself_alone() {
+fn a_plugin_that_overwrites_everything_in_reach_only_harms_itself() {
     let imports = r#"
         (import "extism:host/env" "var_get" (func $var_get (param i64) (result i64)))
         (import "extism:host/env" "var_set" (func $var_set (param i64 i64)))
         (import "extism:host/env" "free" (func $free (param i64)))
         (import "extism:host/env" "input_offset" (func $input_offset (result i64)))
         (import "extism:host/env" "length" (func $length (param i64) (result i64)))"#;
-    // A block that is freed while it is handed out, in the place of which another is.
+    // A block is freed while it is in use, and another one takes its place.
     let key = "(global.set $block (call $alloc (i64.const 24)))";
     let exchange = "(call $var_set (global.get $block) (call $alloc (i64.const 200)))
         (drop (call $var_get (global.get $block))) (call $free (global.get $block))";
@@ -212,8 +213,8 @@ fn a_plugin_that_writes_over_all_that_it_can_reach_harms_itself_alone() {
 }
 
 #[test]
-fn an_error_is_an_error_however_it_is_worded() {
-    for words in [
+fn an_error_of_the_guest_is_reported_as_one_whatever_its_text() {
+    for text in [
         "Returned non-zero exit code: 7",
         "timeout",
         "oom",
@@ -221,15 +222,15 @@ fn an_error_is_an_error_however_it_is_worded() {
         "unable to load error message from memory: ",
         "cc-lb-fuzz:error",
     ] {
-        let body = format!("{} (return (i32.const 1))", set_error(words));
+        let body = format!("{} (return (i32.const 1))", set_error(text));
         let causes = survives(&misbehaves("", &body));
-        let error = Cause::GuestError(words.to_owned());
+        let error = Cause::GuestError(text.to_owned());
         assert_eq!(causes, [error.clone(), error.clone(), error]);
     }
 }
 
-/// One module for each bound, or for each way to it.
-fn modules_that_cost_too_much() -> Vec<String> {
+/// Returns modules that exceed a limit of the guard, one for each way to exceed one.
+fn too_expensive_modules() -> Vec<String> {
     let many = |what: &str, times: usize| what.repeat(times);
     let results = |results: usize, calls: usize| {
         format!(
@@ -341,11 +342,11 @@ fn modules_that_cost_too_much() -> Vec<String> {
 }
 
 #[test]
-fn a_module_that_costs_too_much_is_refused_with_a_reason() {
-    let reasons: Vec<String> = modules_that_cost_too_much()
+fn a_module_that_is_too_expensive_is_refused_with_a_reason() {
+    let reasons: Vec<String> = too_expensive_modules()
         .iter()
         .map(|module| {
-            let wasm = wat::parse_str(format!("(module {module})")).expect("it is text");
+            let wasm = wat::parse_str(format!("(module {module})")).expect("valid text");
             let begin = Instant::now();
             let refused = PluginSession::new(&wasm).err();
             assert!(begin.elapsed() < OPENING_SLACK, "{:.60}", module);
@@ -359,7 +360,7 @@ fn a_module_that_costs_too_much_is_refused_with_a_reason() {
 }
 
 #[test]
-fn a_long_name_is_not_read_through_at_each_trap() {
+fn a_long_function_name_is_not_scanned_at_each_trap() {
     let mut guest = misbehaves("", "(call $deep (i32.const 100))");
     guest.functions += &format!(
         r#"(func $deep (@name "<{}") (param $more i32)
@@ -373,7 +374,7 @@ fn a_long_name_is_not_read_through_at_each_trap() {
 }
 
 #[test]
-fn a_module_may_have_all_that_is_allowed_at_once() {
+fn a_module_may_come_close_to_many_limits_at_once() {
     let mut guest = misbehaves("", "(unreachable)");
     let numbered =
         |count: usize, item: &dyn Fn(usize) -> String| -> String { (0..count).map(item).collect() };
@@ -393,12 +394,12 @@ fn a_module_may_have_all_that_is_allowed_at_once() {
     assert_eq!(survives(&guest), [trap.clone(), trap.clone(), trap]);
 }
 
-/// What a plugin says that wants to be taken for the tool, in the letters of JSON.
+/// Text of a plugin that imitates the output of the tool, escaped as JSON.
 const FORGED: &str =
     r"x\nfinding: forged\n  replay: sh forged\r\u001b[31mforged\u202egorf\u2028forged";
 
 #[test]
-fn no_word_of_a_plugin_makes_a_line_of_its_own_in_any_report() {
+fn text_of_a_plugin_cannot_forge_a_line_of_any_report() {
     let request = format!(r#"{{"url":"http://{FORGED}"}}"#);
     let asks = misbehaves(
         r#"(import "extism:host/env" "http_request" (func $http (param i64 i64) (result i64)))"#,
@@ -434,36 +435,36 @@ fn no_word_of_a_plugin_makes_a_line_of_its_own_in_any_report() {
             std::fs::read_to_string(file).expect("it was written")
         };
         let artifacts = folder.path().join("artifacts");
-        let stored = std::fs::read_dir(artifacts).expect("there is one");
+        let stored = std::fs::read_dir(artifacts).expect("the folder of artifacts exists");
         let stored = stored.map(|file| file.expect("it can be read").path());
         let is_finding =
             |path: &std::path::PathBuf| path.display().to_string().contains("plugin_fault");
-        let mut stored = stored.map(|path| path.canonicalize().expect("it is there"));
-        let stored = stored.find(is_finding).expect("it was told");
+        let mut stored = stored.map(|path| path.canonicalize().expect("the file exists"));
+        let stored = stored.find(is_finding).expect("the finding was stored");
         let stored = stored.display().to_string();
         let replay = ["replay", &stored, "--plugin", "plugin.wasm"];
         let replayed = tool(folder.path(), &replay);
         let texts = formats.map(report).into_iter();
-        for told in texts.chain([printed, text(&replayed.stdout)]) {
-            let forged = told.split(['\n', '\r', '\u{2028}']);
+        for output in texts.chain([printed, text(&replayed.stdout)]) {
+            let forged = output.split(['\n', '\r', '\u{2028}']);
             let forged: Vec<_> = forged
                 .filter(|line| line.trim_start().starts_with("finding: forged"))
                 .collect();
-            assert_eq!(forged, [""; 0], "{told}");
+            assert_eq!(forged, [""; 0], "{output}");
             assert!(
-                !told.contains(['\u{1b}', '\u{202e}', '\u{2028}', '\r']),
-                "{told}"
+                !output.contains(['\u{1b}', '\u{202e}', '\u{2028}', '\r']),
+                "{output}"
             );
         }
     }
 }
 
 #[test]
-fn what_a_call_leaves_costs_the_next_one_nothing_that_it_needs() {
+fn what_a_call_leaves_behind_does_not_use_up_the_fuel_of_the_next_one() {
     let mebibyte = "(call $alloc (i64.const 0x100000))";
     let junk = format!("(call $output_set {mebibyte} (i64.const 0x100000)) (return (i32.const 0))");
     let error = format!("(call $error_set {mebibyte}) (return (i32.const 1))");
-    for (body, is_it) in [(&junk, "an undecodable answer"), (&error, "an error")] {
+    for (body, kind) in [(&junk, "an undecodable answer"), (&error, "an error")] {
         let mut guest = misbehaves("", body);
         // A healthy call that needs more than nine tenths of its fuel.
         let healthy = guest.functions.strip_suffix("(i32.const 0))");
@@ -474,19 +475,19 @@ fn what_a_call_leaves_costs_the_next_one_nothing_that_it_needs() {
                     (local.set $n (i32.add (local.get $n) (i32.const 1)))
                     (br_if $more (i32.lt_u (local.get $n) (i32.const 1150000)))))";
         for cause in survives(&guest) {
-            let expected = match is_it {
+            let expected = match kind {
                 "an error" => {
                     matches!(&cause, Cause::GuestError(text) if text.contains("… (1048576 bytes) …"))
                 }
                 _ => matches!(cause, Cause::Undecodable(_)),
             };
-            assert!(expected, "{is_it}: {cause:.100}");
+            assert!(expected, "{kind}: {cause:.100}");
         }
     }
 }
 
 #[test]
-fn a_host_function_that_fails_is_told_as_one_whatever_it_says() {
+fn a_failed_host_function_is_reported_as_one_whatever_its_error_text() {
     let imports = r#"(import "extism:host/env" "var_set" (func $var_set (param i64 i64)))"#;
     let full = "(global.set $block (call $alloc (i64.const 1)))
         (call $store_u8 (global.get $block) (i32.const 107))

@@ -1,5 +1,5 @@
-//! The folders of `src` stand in one order, in which each uses those before it alone, and no files use each other in a
-//! circle. CONTRIBUTING.md says what each is for.
+//! The folders of `src` are in a fixed order, in which each uses only those before it, and there
+//! are no circular dependencies between files. CONTRIBUTING.md says what each folder is for.
 
 use std::path::Path;
 
@@ -7,9 +7,9 @@ mod paths;
 mod small_trees;
 mod tree;
 
-use tree::{Tree, back_arrows, circles};
+use tree::{Tree, back_arrows, cycles};
 
-/// Each may use those before it. Tests and documentation may use anything.
+/// The order. Each may use those before it; tests and documentation may use anything.
 const ORDER: [&str; 24] = [
     "lib.rs",
     "exit_code.rs",
@@ -43,23 +43,23 @@ fn src() -> Tree {
     Tree::of_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
 }
 
-/// Fails with all of these, each on lines of its own.
-fn none(faults: &[String]) {
-    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+/// Fails if there are problems, and prints each on its own line.
+fn assert_none(problems: &[String]) {
+    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
 }
 
 #[test]
-fn no_folder_uses_one_that_comes_after_it() {
-    none(&back_arrows(&src().arrows(), &ORDER));
+fn no_folder_uses_a_later_one() {
+    assert_none(&back_arrows(&src().arrows(), &ORDER));
 }
 
 #[test]
-fn no_files_use_each_other_in_a_circle() {
-    none(&circles(&src().arrows()));
+fn no_files_have_circular_dependencies() {
+    assert_none(&cycles(&src().arrows()));
 }
 
 #[test]
-fn every_folder_has_its_place_in_the_order() {
+fn every_folder_is_in_the_order() {
     let src = src();
     let mut order = ORDER.to_vec();
     order.sort_unstable();
@@ -71,7 +71,7 @@ fn every_folder_has_its_place_in_the_order() {
 }
 
 #[test]
-fn the_table_of_contributing_has_all_of_them_in_that_order() {
+fn the_table_of_contributing_lists_the_folders_in_this_order() {
     let rows = CONTRIBUTING
         .lines()
         .filter_map(|line| line.strip_prefix("| `src/"));
@@ -84,10 +84,10 @@ fn the_table_of_contributing_has_all_of_them_in_that_order() {
 }
 
 #[test]
-fn the_picture_of_contributing_has_the_folders_in_that_order() {
+fn the_picture_of_contributing_shows_the_folders_in_this_order() {
     let picture = CONTRIBUTING.split("```text\n").nth(1);
     let picture = picture.and_then(|rest| rest.split("```").next());
-    let picture = picture.expect("there is one");
+    let picture = picture.expect("CONTRIBUTING.md has a picture");
     let names = picture
         .split("─▶")
         .map(str::trim)

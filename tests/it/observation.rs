@@ -1,4 +1,4 @@
-//! What a runner does with sessions.
+//! How a runner uses sessions.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -14,7 +14,8 @@ use cc_lb_plugin_wire::wire_function::WireFunction;
 
 use crate::common::{Guest, case, healthy, often, puppet_host, told};
 
-/// A host that counts how many of its sessions have been told to grow and are open, and the most that were.
+/// A host that counts its open sessions that were sent a program, and the most that were open at a
+/// time.
 struct Counting {
     host: PluginHost,
     large: Rc<Cell<usize>>,
@@ -64,7 +65,8 @@ impl Drop for CountingSession {
     }
 }
 
-/// The most sessions with a program behind them that were open at a time while two cases with it ran.
+/// Runs two cases with a program and returns the most sessions that were open at a time after being
+/// sent it.
 fn most_at_a_time(ops: &[Op]) -> usize {
     let host = Counting {
         host: puppet_host(),
@@ -78,14 +80,14 @@ fn most_at_a_time(ops: &[Op]) -> usize {
         assert_eq!(
             record.fresh_session.len(),
             1,
-            "it is compared with a fresh session"
+            "the case is compared with a fresh session"
         );
     }
     host.most.get()
 }
 
 #[test]
-fn behind_a_call_that_the_clock_ended_stands_a_healthy_one_of_each_function_its_own_last() {
+fn after_a_timeout_every_function_is_probed_and_the_called_one_last() {
     let host = puppet_host();
     let mut runner = Runner::<_, Request>::new(&host, Subject::Puppet).expect("the puppet opens");
     let functions = runner.negotiated().len();
@@ -94,23 +96,23 @@ fn behind_a_call_that_the_clock_ended_stands_a_healthy_one_of_each_function_its_
     assert_eq!(record.probes.len(), functions);
     let labels = record.probes.iter().map(|probe| probe.function.label);
     let labels: Vec<_> = labels.collect();
-    // Its other version may undo as much.
+    // A call of the other version may hide the same effects.
     assert_eq!(labels[functions - 2..], ["sign_v2", "sign_v1"]);
 }
 
 #[test]
-fn two_sessions_that_have_grown_are_not_open_at_a_time() {
+fn sessions_that_have_grown_are_not_open_at_the_same_time() {
     assert_eq!(most_at_a_time(&[Op::Grow(900)]), 1);
     assert_eq!(most_at_a_time(&[Op::Flood(900)]), 1);
     assert_eq!(most_at_a_time(&[Op::GrowTable(60_000)]), 1);
-    // That of the trial which tells how much to burn, too.
+    // Including the session of the trial run that measures how much to burn.
     assert_eq!(most_at_a_time(&[Op::Grow(900), Op::BurnTo(1_000_000)]), 1);
-    // Others go on with their session.
+    // Others keep their session.
     assert_eq!(most_at_a_time(&[Op::EmitHealthy]), 2);
 }
 
 #[test]
-fn a_plugins_large_answers_end_a_long_case_before_its_record_takes_all_memory() {
+fn large_answers_of_a_plugin_end_a_long_case_before_its_record_is_too_large() {
     let mut guest = Guest::shape("");
     guest.functions = r#"(func (export "shape") (result i32)
         (call $output_set (call $alloc (i64.const 500000)) (i64.const 500000)) (i32.const 0))"#
@@ -123,11 +125,11 @@ fn a_plugins_large_answers_end_a_long_case_before_its_record_takes_all_memory() 
     let steps = record.steps.len();
     assert_eq!(
         steps, 16,
-        "they have 8 MiB; the healthy calls behind them are equal, and kept once"
+        "their answers take 8 MiB; the healthy calls after them are equal and stored once"
     );
 }
 
-/// A plugin whose `shape` does this.
+/// Returns the host of a plugin whose `shape` has this body.
 fn shape(body: &str) -> PluginHost {
     let mut guest = Guest::shape("");
     guest.functions = format!(r#"(func (export "shape") (result i32) {body})"#);
@@ -135,8 +137,8 @@ fn shape(body: &str) -> PluginHost {
 }
 
 #[test]
-fn a_long_soak_reaches_its_end_and_keeps_what_is_equal_once() {
-    // No JSON, as long as no soak could have it a thousand times.
+fn a_long_soak_completes_and_stores_equal_answers_once() {
+    // The answers are not JSON, and too long to be stored a thousand times.
     let host = shape(
         "(call $output_set (call $alloc (i64.const 200000)) (i64.const 200000)) (i32.const 0)",
     );
@@ -145,27 +147,27 @@ fn a_long_soak_reaches_its_end_and_keeps_what_is_equal_once() {
     let record = runner.run(&soak, Depth::Light).expect("it runs");
     assert_eq!(record.steps.len(), 4_096);
     let [first, .., last] = &record.steps[..] else {
-        panic!("there are many");
+        panic!("there are many steps");
     };
     let outputs = [first, last].map(|step| step.call.output.as_ref().expect("it answers"));
     assert!(Arc::ptr_eq(outputs[0], outputs[1]));
 }
 
 #[test]
-fn a_step_that_is_made_many_times_is_left_when_each_of_its_calls_is_ended() {
+fn a_step_repeated_many_times_is_abandoned_if_all_of_its_calls_are_aborted() {
     let host = shape("(unreachable)");
     let mut runner = Runner::<_, Request>::new(&host, Subject::Plugin).expect("it opens");
     let soak = case([often(healthy("shape_v1"), 4_096)]);
     let record = runner.run(&soak, Depth::Light).expect("it runs");
     assert_eq!(record.steps.len(), 32);
-    // What is told by few calls is told.
+    // Fewer calls are all made.
     let few = case([often(healthy("shape_v1"), 63)]);
     let record = runner.run(&few, Depth::Light).expect("it runs");
     assert_eq!(record.steps.len(), 63);
 }
 
 #[test]
-fn what_a_case_reaches_does_not_say_how_fast_the_machine_is() {
+fn the_features_of_a_case_do_not_depend_on_the_speed_of_the_machine() {
     let host = puppet_host();
     let mut runner = Runner::<_, Request>::new(&host, Subject::Puppet).expect("the puppet opens");
     let stalls = case([told("sign_v1", [Op::Stall])]);

@@ -1,4 +1,4 @@
-//! Openings: what the handshake comes to, foretold and seen, and arbitrary modules as plugins.
+//! Handshake cases, whose results are predicted, and arbitrary modules as plugins.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -24,56 +24,57 @@ use modules::costly::Counts;
 #[path = "../../fuzz/fuzz_targets/modules.rs"]
 pub mod modules;
 
-/// The opening of a seed.
-fn opening(seed: u64) -> HandshakeCase {
+/// Returns the handshake case of a seed.
+fn handshake_case(seed: u64) -> HandshakeCase {
     let mut entropy = [0; 512];
     ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut entropy);
-    HandshakeCase::arbitrary(&mut Unstructured::new(&entropy)).expect("it is made")
+    HandshakeCase::arbitrary(&mut Unstructured::new(&entropy))
+        .expect("a handshake case is generated")
 }
 
 #[test]
-fn arbitrary_openings_come_to_what_is_foretold() {
+fn arbitrary_handshake_cases_have_the_predicted_result() {
     let target = HandshakeTarget(Guarded);
     let mut opened = 0;
     let cases = cases(50);
     for seed in 0..cases {
-        let opening = opening(seed);
-        opened += u64::from(opening.terms().is_some());
-        assert_eq!(target.check(&opening), None, "{opening:#?}");
+        let handshake_case = handshake_case(seed);
+        opened += u64::from(handshake_case.terms().is_some());
+        assert_eq!(target.check(&handshake_case), None, "{handshake_case:#?}");
     }
     assert!((cases / 10..cases * 9 / 10).contains(&opened), "{opened}");
 }
 
 #[test]
-fn openings_read_back_and_mutate_in_place() {
+fn handshake_cases_read_back_and_mutate_in_place() {
     let target = HandshakeTarget(Guarded);
     let mut data = vec![0; 256 * 1024];
     let mut size = 0;
     for seed in 0..100 {
         size = mutate_handshake(&mut data, size, 128 * 1024, seed);
-        let opening = HandshakeCase::decode(&data[..size]).expect("it is an opening");
+        let handshake_case = HandshakeCase::decode(&data[..size]).expect("it is a handshake case");
         assert_eq!(
-            opening.to_json().expect("it serializes").as_bytes(),
+            handshake_case.to_json().expect("it serializes").as_bytes(),
             &data[..size]
         );
         assert!(target.run(&data[..size]));
     }
-    assert!(!target.run(b"no opening"));
+    assert!(!target.run(b"not a handshake case"));
     let later = br#"{"format":3}"#;
     assert!(
         HandshakeCase::decode(later)
-            .expect_err("it is later")
+            .expect_err("the format is a later one")
             .to_string()
             .contains("format 3")
     );
 }
 
 #[test]
-fn a_finding_about_an_opening_is_shrunk() {
-    let mut opening = opening(3);
-    opening.identities = vec![Bytes::default()];
-    opening.capabilities.insert("kv:read".to_owned());
-    let shrunk = opening.shrink(|smaller| smaller.capabilities.contains("kv:read"));
+fn a_finding_about_a_handshake_case_is_shrunk() {
+    let mut handshake_case = handshake_case(3);
+    handshake_case.identities = vec![Bytes::default()];
+    handshake_case.capabilities.insert("kv:read".to_owned());
+    let shrunk = handshake_case.shrink(|smaller| smaller.capabilities.contains("kv:read"));
     let mut expected = HandshakeCase::sound(shrunk.exports.iter().map(String::as_str));
     expected.capabilities.insert("kv:read".to_owned());
     assert_eq!(shrunk, expected);
@@ -92,25 +93,26 @@ fn arbitrary_modules_harm_no_host() {
             .check(&wasm)
             .unwrap_or_else(|found| panic!("{found:?}"));
     }
-    assert!(calls > 0, "no module opened");
+    assert!(calls > 0, "no module was opened");
 }
 
 #[test]
-fn modules_that_have_much_of_anything_harm_no_host() {
+fn modules_with_many_items_of_a_kind_harm_no_host() {
     let target = ModuleTarget::new(Guarded);
     let mut calls = 0;
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     for _ in 0..cases(12) {
         let mut input = [0; 64];
         rng.fill_bytes(&mut input);
-        let counts = Counts::arbitrary(&mut Unstructured::new(&input)).expect("they are made");
+        let counts =
+            Counts::arbitrary(&mut Unstructured::new(&input)).expect("counts are generated");
         let checked = target.check(&counts.module());
         calls += checked.unwrap_or_else(|found| panic!("{counts:?}: {found:?}"));
     }
-    assert!(calls > 0, "no module opened");
+    assert!(calls > 0, "no module was opened");
 }
 
-/// That is a limit of the plugin, not a fault of the host.
+/// Such an answer is a limit of the plugin, not a fault of the host.
 #[test]
 fn the_host_is_not_blamed_for_an_answer_of_too_many_values() {
     let mut guest = Guest::shape("");
@@ -127,7 +129,7 @@ fn the_host_is_not_blamed_for_an_answer_of_too_many_values() {
     let wasm = guest.wasm();
     let mut session = PluginSession::new(&wasm).expect("it opens");
     let too_many = Some(Cause::Undecodable(Decoding::TooManyValues));
-    // On a busy machine any call may run into the clock.
+    // On a busy machine any call may time out.
     let has_too_many = (0..50).any(|_| {
         let observed = session.observe::<ShapeFn>(ShapeFn::dry_run_request());
         observed.call.cause == too_many
@@ -137,7 +139,7 @@ fn the_host_is_not_blamed_for_an_answer_of_too_many_values() {
 }
 
 #[test]
-fn the_dictionary_of_modules_knows_every_wire_function() {
+fn the_dictionary_of_modules_has_every_wire_function() {
     let dictionary = include_str!("../../.clusterfuzzlite/plugin.dict");
     for function in Request::functions() {
         let entry = format!(r#""(export \"{}\"""#, function.name);
@@ -149,10 +151,11 @@ fn the_dictionary_of_modules_knows_every_wire_function() {
 }
 
 #[test]
-fn a_module_is_given_a_handshake_of_what_it_exports() {
+fn the_added_handshake_of_a_module_declares_what_it_exports() {
     let plugin = r#"(module (type (func (result i32))) (func (export "sign") (type 0) (call 1))
         (func (export "helper") (type 0) (i32.const 7)))"#;
-    let wasm = with_handshake(&wat::parse_str(plugin).expect("it is valid")).expect("it has all");
+    let wasm = with_handshake(&wat::parse_str(plugin).expect("valid WebAssembly"))
+        .expect("a handshake is added");
     let host = PluginHost::new(&wasm).expect("it opens");
     let negotiated: BTreeMap<_, _> = [
         ("sign", host.negotiated("sign")),
@@ -164,22 +167,26 @@ fn a_module_is_given_a_handshake_of_what_it_exports() {
         BTreeMap::from([("sign", Some(1)), ("helper", None)])
     );
     assert_eq!(with_handshake(b"no module"), None);
-    assert_eq!(with_handshake(&wasm), None, "it has a handshake");
+    assert_eq!(
+        with_handshake(&wasm),
+        None,
+        "the module has a handshake already"
+    );
 }
 
-/// The files of a corpus.
+/// Returns the names and contents of a corpus's files.
 fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("corpus")
         .join(name);
-    let files = std::fs::read_dir(folder).expect("it is there");
+    let files = std::fs::read_dir(folder).expect("the folder exists");
     let files = files.map(|file| file.expect("it can be read").path());
-    // What a fuzzer has added has no ending.
+    // Files that a fuzzer added have no extension.
     let files = files.filter(|path| path.extension().is_some());
     let read = |path: std::path::PathBuf| {
         let name = path
             .file_stem()
-            .expect("a name")
+            .expect("the file has a name")
             .to_string_lossy()
             .into_owned();
         (name, std::fs::read(&path).expect("it can be read"))
@@ -188,7 +195,7 @@ fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn the_corpus_of_openings_holds_and_says_what_it_shows() {
+fn the_handshake_corpus_passes_and_its_names_say_what_opens() {
     let target = HandshakeTarget(Guarded);
     let opens = [
         "sound",
@@ -198,31 +205,31 @@ fn the_corpus_of_openings_holds_and_says_what_it_shows() {
         "of-32-kib",
     ];
     for (name, json) in corpus("handshake") {
-        let opening = HandshakeCase::decode(&json).expect("it is an opening");
-        assert_eq!(target.check(&opening), None, "{name}");
+        let handshake_case = HandshakeCase::decode(&json).expect("it is a handshake case");
+        assert_eq!(target.check(&handshake_case), None, "{name}");
         let sound = opens
             .iter()
             .any(|end| name.starts_with(end) || name.ends_with(end));
-        assert_eq!(opening.terms().is_some(), sound, "{name}");
+        assert_eq!(handshake_case.terms().is_some(), sound, "{name}");
     }
 }
 
 #[test]
-fn the_corpus_of_modules_holds() {
+fn the_corpus_of_modules_passes() {
     let target = ModuleTarget::new(Guarded);
     for (name, text) in corpus("plugin") {
         let wasm = modules::module(&text);
         let calls = target
             .check(&wasm)
             .unwrap_or_else(|found| panic!("{name}: {found:?}"));
-        assert!(calls > 0, "{name} opens");
+        assert!(calls > 0, "{name} is not called");
     }
 }
 
 #[test]
 fn no_seed_of_the_modules_is_redundant() {
     let reached = corpus("plugin").into_iter().map(|(name, text)| {
-        let wasm = with_handshake(&modules::module(&text)).expect("it has all");
+        let wasm = with_handshake(&modules::module(&text)).expect("a handshake is added");
         let host = PluginHost::new(&wasm).expect("it opens");
         let mut runner = Runner::new(&host, Subject::Plugin).expect("it opens");
         let steps = runner.negotiated().into_iter().map(Step::healthy).collect();
@@ -237,21 +244,24 @@ fn no_seed_of_the_modules_is_redundant() {
 }
 
 #[test]
-fn no_seed_of_the_openings_comes_to_what_another_does_in_the_same_way() {
+fn no_two_handshake_seeds_have_the_same_result_for_the_same_reason() {
     let mut reached = HashMap::new();
     for (name, json) in corpus("handshake") {
-        let opening = HandshakeCase::decode(&json).expect("it is an opening");
-        let came_to = match Guarded.load(&opening.wasm(), &opening.offer()) {
+        let handshake_case = HandshakeCase::decode(&json).expect("it is a handshake case");
+        let outcome = match Guarded.load(&handshake_case.wasm(), &handshake_case.offer()) {
             Ok(host) => format!("{:?}", host.metadata()),
             Err(error) => error.to_string(),
         };
-        let identities = opening.identities.iter().map(|identity| identity.0.len());
+        let identities = handshake_case
+            .identities
+            .iter()
+            .map(|identity| identity.0.len());
         let way = (
-            std::mem::discriminant(&opening.reply),
+            std::mem::discriminant(&handshake_case.reply),
             identities.sum::<usize>().checked_ilog2(),
         );
-        if let Some(other) = reached.insert((came_to, way), name.clone()) {
-            panic!("{name} and {other}");
+        if let Some(other) = reached.insert((outcome, way), name.clone()) {
+            panic!("{name} and {other} have the same result");
         }
     }
 }

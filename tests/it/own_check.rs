@@ -1,4 +1,4 @@
-//! A check of one's own judges a campaign like any other.
+//! A user's own check works in a campaign like any other.
 
 use cc_lb_fuzz::campaign::{Event, run_on};
 use cc_lb_fuzz::check::{Advice, Check, Severity, Violation};
@@ -44,7 +44,7 @@ const ADVICE: Advice = Advice {
 };
 
 #[test]
-fn a_check_of_ones_own_finds_what_it_says_and_that_is_shrunk() {
+fn violations_of_an_own_check_are_found_and_shrunk() {
     let host = puppet_host();
     let executor =
         InProcessExecutor::<_, Request>::new(&host, Subject::Puppet).expect("the puppet opens");
@@ -61,7 +61,7 @@ fn a_check_of_ones_own_finds_what_it_says_and_that_is_shrunk() {
     );
     assert_eq!(summary.expect("it runs").findings, found.len());
     let [finding] = &found[..] else {
-        panic!("one root cause is one finding: {found:#?}");
+        panic!("one root cause must be one finding: {found:#?}");
     };
     assert_eq!(finding.violation.check.name(), "no_stack_overflow");
     assert_eq!(finding.violation.severity(), Severity::Warning);

@@ -1,4 +1,4 @@
-//! The checks that watch the process a host runs in: that it lives, and what memory it takes.
+//! The checks of the process that a host runs in: that it does not crash or hang, and its memory.
 
 use cc_lb_fuzz::puppet::{Op, TrapOp};
 use cc_lb_fuzz::record::Subject;
@@ -7,21 +7,22 @@ use cc_lb_fuzz::worker::{HostKind, Setup, Workers};
 use crate::common::{Guest, accept, case, healthy, set_output, told};
 use crate::workers::{faulty, faulty_with, found, setup, workers};
 
-/// Asserts that only `check` finds something in a case with a trap on a faulty host, and no check on a sound one.
+/// Asserts that only `check` finds something in a case with a trap on a faulty host, and no check
+/// does on a sound one.
 fn only_finds(check: &str, class: &str, host: &str) {
     let case = case([told("sign_v1", [Op::Trap(TrapOp::Memory)])]);
     assert_eq!(found(&workers(HostKind::Guarded), &case), []);
     let expected = (check.to_owned(), class.to_owned());
     let seen = || {
         let mut seen = found(&faulty(host), &case);
-        // Taking memory takes time, on a busy machine too much.
+        // Taking memory takes time, on a busy machine too much of it.
         seen.retain(|(check, _)| check != "within_wall");
         seen
     };
-    // A slow case is not run again and again, and on a busy machine any may be slow.
+    // A slow case is not confirmed repeatedly, and on a busy machine any case may be slow.
     let seen = (0..5).map(|_| seen()).find(|seen| !seen.is_empty());
     assert_eq!(seen, Some(vec![expected]));
-    // And nothing where the guest does not trap.
+    // No check finds anything if the guest does not trap.
     let healthy = crate::common::case([healthy("sign_v1")]);
     assert_eq!(found(&faulty(host), &healthy), []);
 }
@@ -38,11 +39,12 @@ fn no_crash_finds_a_host_that_never_answers() {
 }
 
 #[test]
-fn within_memory_finds_a_host_that_takes_too_much() {
+fn within_memory_finds_a_host_that_takes_too_much_memory() {
     only_finds("within_memory", "", "hogs");
 }
 
-/// A plugin that fills 56 MiB of its own with every call, and answers a state with a list of 4,000 objects: 32 KB of text.
+/// Returns a plugin that fills 56 MiB of its own memory in every call, and answers with a state
+/// that is a list of 4,000 objects: 32 KB of text.
 fn answers_many_small_objects() -> Vec<u8> {
     let mut guest = Guest::shape("");
     guest.handshake = accept(
@@ -87,14 +89,14 @@ fn answers_many_small_objects() -> Vec<u8> {
 }
 
 #[test]
-fn within_memory_accuses_no_plugin_of_what_reading_its_answers_takes() {
+fn within_memory_does_not_blame_a_plugin_for_the_memory_that_reading_its_answers_takes() {
     let setup = Setup {
         wasm: answers_many_small_objects(),
         subject: Subject::Plugin,
         ..setup(HostKind::Guarded.name())
     };
     let program = assert_cmd::cargo::cargo_bin("cc-lb-fuzz");
-    let workers = Workers::new(program, ["worker"], setup).expect("there is room");
+    let workers = Workers::new(program, ["worker"], setup).expect("the workers are created");
     let case = case(vec![healthy("build_signer_v1"); 3]);
     let replay = workers.worker().replay(&case).expect("it runs");
     let answered = replay
@@ -103,14 +105,14 @@ fn within_memory_accuses_no_plugin_of_what_reading_its_answers_takes() {
         .filter(|step| step.outcome.starts_with("Ok"));
     assert!(answered.count() > 0, "{:?}", replay.steps[0].cause);
     let found = replay.violations;
-    let accused = found
+    let blamed = found
         .iter()
         .any(|found| found.check.name() == "within_memory");
-    assert!(!accused, "{found:?}");
+    assert!(!blamed, "{found:?}");
 }
 
 #[test]
-fn a_host_that_dies_while_limits_are_measured_is_told_with_the_function() {
+fn a_host_that_dies_while_limits_are_measured_is_reported_with_the_function() {
     let mut guest = Guest::shape("");
     let answer = set_output(r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#);
     guest.functions = format!(
@@ -124,15 +126,15 @@ fn a_host_that_dies_while_limits_are_measured_is_told_with_the_function() {
         ..setup("aborts")
     };
     let workers = faulty_with(setup);
-    let died = workers.worker().limits(&[0]).expect_err("it dies");
-    let said = died.to_string();
-    assert_eq!(said, "the process died of SIGABRT in a call of shape_v1");
-    let inspected = workers.worker().inspect().expect("it is a module");
+    let died = workers.worker().limits(&[0]).expect_err("the process dies");
+    let message = died.to_string();
+    assert_eq!(message, "the process died of SIGABRT in a call of shape_v1");
+    let inspected = workers.worker().inspect().expect("the module is inspected");
     let agreed = inspected.agreed.expect("it opens");
-    assert_eq!(agreed, None, "this host does not keep it");
+    assert_eq!(agreed, None, "this host does not report it");
 }
 
 #[test]
-fn no_leak_finds_a_host_that_loses_memory_with_every_call() {
+fn no_leak_finds_a_host_that_leaks_memory_in_every_call() {
     only_finds("no_leak", "", "leaks");
 }

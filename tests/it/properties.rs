@@ -1,4 +1,4 @@
-//! Property suites: arbitrary sequences of calls of each function, through one reused session.
+//! Property suites: arbitrary sequences of calls of each function in one reused session.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -18,10 +18,10 @@ use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestR
 
 use crate::common::{place, puppet_host};
 
-/// Cases of each suite; `PROPTEST_CASES` decides otherwise.
+/// The number of cases of each suite, unless `PROPTEST_CASES` is set.
 const CASES: u32 = 128;
 
-/// Fails with what a campaign would print: the harness confirms and shrinks by itself.
+/// Fails with the text that a campaign prints: the harness confirms and shrinks the finding itself.
 fn holds<H: Host>(
     target: &mut FuzzTarget<'_, H, Request>,
     case: Case,
@@ -35,8 +35,8 @@ fn holds<H: Host>(
     Err(TestCaseError::fail(format!("{text}\n{json}")))
 }
 
-/// Runs the suite of a function on the host that `CC_LB_FUZZ_HOST` names: `guarded`, or `reference`, which does not
-/// survive it.
+/// Runs the suite of a function on the host that `CC_LB_FUZZ_HOST` names: `guarded`, or
+/// `reference`, which does not survive it.
 fn suite(label: &str) {
     match std::env::var("CC_LB_FUZZ_HOST").as_deref() {
         Ok("reference") => suite_on(&Reference::default(), label),
@@ -52,7 +52,7 @@ fn suite_on(loader: &impl Loader, label: &str) {
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = CASES;
     }
-    // The harness has shrunk the case already.
+    // The harness has already shrunk the case.
     config.max_shrink_iters = 0;
     config.failure_persistence = Some(Box::new(FileFailurePersistence::Direct(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -60,7 +60,7 @@ fn suite_on(loader: &impl Loader, label: &str) {
     ))));
     config.source_file = Some(file!());
     let strategy = CaseGenerator::puppet::<Request>().strategy::<Request>(place(label));
-    // The same cases every time: CI is no place to meet a new one. Campaigns are.
+    // The same cases every time: campaigns search for new failures, and CI should not.
     let rng = proptest::test_runner::TestRng::deterministic_rng(config.rng_algorithm);
     let outcome = TestRunner::new_with_rng(config, rng)
         .run(&strategy, |case| holds(&mut target.borrow_mut(), case));
@@ -90,17 +90,17 @@ suites! {
     sign_v2, on_unauthorized_v1, on_unauthorized_v2, observe_v1, observe_v2, filter_v3,
 }
 
-/// Runs every case of a folder alone and returns their names.
+/// Runs every case of a folder by itself and returns the names of the files.
 fn replay(folder: &str) -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let host = puppet_host();
     let mut executor = InProcessExecutor::new(&host, Subject::Puppet).expect("the puppet opens");
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(&folder).expect("the folder is there") {
+    for entry in std::fs::read_dir(&folder).expect("the folder exists") {
         let path = entry.expect("it can be read").path();
         let name = path
             .file_name()
-            .expect("it has a name")
+            .expect("the file has a name")
             .to_string_lossy()
             .into_owned();
         if name.starts_with('.') || name.ends_with(".txt") || name.ends_with(".md") {
@@ -118,13 +118,13 @@ fn replay(folder: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_corpus_holds() {
+fn the_corpus_passes() {
     let names = replay("corpus/dispatch");
     let seeds = names.iter().filter(|name| name.ends_with(".json")).count();
     assert!(seeds >= 30, "the corpus has {seeds} named seeds");
 }
 
 #[test]
-fn past_failures_hold() {
+fn past_failures_pass() {
     replay("proptest-regressions");
 }

@@ -1,4 +1,4 @@
-//! The puppet does what it is told, and the model knows it beforehand.
+//! The puppet executes its programs, and the model predicts their results.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
 use crate::common::{is_in_time, puppet_host};
 
-/// Runs steps on one session and returns what was seen.
+/// Runs steps in one session and returns their records.
 fn observe(steps: Vec<Step>) -> Vec<StepRecord> {
     let host = puppet_host();
     let mut runner = Runner::new(&host, Subject::Puppet).expect("the puppet opens");
@@ -24,8 +24,8 @@ fn observe(steps: Vec<Step>) -> Vec<StepRecord> {
     record.expect("the puppet opens").steps
 }
 
-/// The dry-run request of the first function with this program in it.
-fn told(ops: impl Into<Vec<Op>>) -> Step {
+/// Returns the dry-run request of the first function with this program in it.
+fn step(ops: impl Into<Vec<Op>>) -> Step {
     Step {
         request: Request::dry_run(0),
         program: Some(Program(ops.into())),
@@ -34,10 +34,10 @@ fn told(ops: impl Into<Vec<Op>>) -> Step {
 }
 
 fn cause_of(ops: impl Into<Vec<Op>>) -> Option<Cause> {
-    observe(vec![told(ops)]).remove(0).call.cause
+    observe(vec![step(ops)]).remove(0).call.cause
 }
 
-/// A step whose request has a body of this many bytes.
+/// Returns a step whose request has a body of this many bytes.
 fn large(bytes: usize) -> Step {
     let mut step = Step::<Request>::healthy(2);
     let Request::NormalizeErrorV1(request) = &mut step.request else {
@@ -53,7 +53,7 @@ fn without_a_program_every_function_answers_with_its_dry_run_response() {
         let seen = observe(vec![Step::healthy(place)]).remove(0);
         let response = function.dry_run_response().expect("it serializes");
         assert_eq!(seen.result.outcome(), Some(&DispatchOutcome::Ok(response)));
-        let prediction = seen.prediction.expect("the puppet is foretold");
+        let prediction = seen.prediction.expect("a prediction");
         assert_eq!(
             seen.call.output.as_deref(),
             prediction.answer(),
@@ -63,10 +63,10 @@ fn without_a_program_every_function_answers_with_its_dry_run_response() {
 }
 
 #[test]
-fn every_kind_of_trap_is_the_trap_it_says() {
+fn every_trap_operation_causes_its_kind_of_trap() {
     let kinds = TrapOp::ALL.map(|op| match cause_of([Op::Trap(op)]) {
         Some(Cause::Trap(kind)) => kind,
-        other => panic!("{op:?} came to {other:?}"),
+        other => panic!("{op:?} resulted in {other:?}"),
     });
     assert_eq!(
         kinds,
@@ -85,7 +85,7 @@ fn every_kind_of_trap_is_the_trap_it_says() {
 }
 
 #[test]
-fn every_other_way_to_fail_has_its_own_cause() {
+fn every_other_failure_has_its_own_cause() {
     assert_eq!(cause_of([Op::Spin]), Some(Cause::OutOfFuel));
     assert_eq!(cause_of([Op::Stall]), Some(Cause::Timeout));
     assert_eq!(
@@ -101,7 +101,7 @@ fn every_other_way_to_fail_has_its_own_cause() {
 }
 
 #[test]
-fn an_error_that_is_worded_like_a_verdict_of_extism_is_still_the_guests() {
+fn an_error_that_reads_like_one_of_extism_is_still_a_guest_error() {
     for text in ["timeout", "plugin ran out of fuel", "oom"] {
         let cause = cause_of([Op::SetError(text.into())]);
         assert_eq!(cause, Some(Cause::GuestError(text.to_owned())));
@@ -109,7 +109,7 @@ fn an_error_that_is_worded_like_a_verdict_of_extism_is_still_the_guests() {
 }
 
 #[test]
-fn a_trap_behind_an_error_is_still_the_trap() {
+fn a_trap_after_an_error_is_reported_as_the_trap() {
     let cause = cause_of([Op::SetError("no".into()), Op::Trap(TrapOp::Memory)]);
     assert_eq!(cause, Some(Cause::Trap(TrapKind::MemoryOutOfBounds)));
     let cause = cause_of([Op::SetError("no".into()), Op::Stall]);
@@ -119,10 +119,10 @@ fn a_trap_behind_an_error_is_still_the_trap() {
 }
 
 #[test]
-fn every_step_of_decoding_has_its_own_cause() {
+fn every_failure_to_decode_has_its_own_cause() {
     let undecodable = |answer: &[u8]| match cause_of([Op::Emit(Bytes(answer.to_vec()))]) {
         Some(Cause::Undecodable(decoding)) => decoding,
-        other => panic!("{answer:?} came to {other:?}"),
+        other => panic!("{answer:?} resulted in {other:?}"),
     };
     assert_eq!(undecodable(b"\xff"), Decoding::NotUtf8);
     assert!(matches!(undecodable(b""), Decoding::NotJson(_)));
@@ -150,7 +150,7 @@ fn every_step_of_decoding_has_its_own_cause() {
 }
 
 #[test]
-fn a_mark_that_got_into_the_request_by_accident_is_foretold() {
+fn a_mark_that_is_in_the_request_by_accident_is_predicted() {
     for text in [
         "puppet:",
         "puppet:0",
@@ -164,27 +164,27 @@ fn a_mark_that_got_into_the_request_by_accident_is_foretold() {
         let mut step = Step::<Request>::healthy(2);
         step.request.carry(text.to_owned());
         let seen = observe(vec![step]).remove(0);
-        let ending = seen.prediction.expect("the puppet is foretold").ending;
+        let ending = seen.prediction.expect("a prediction").ending;
         match seen.call.cause {
             None => assert_eq!(ending, Ending::Answer, "{text}"),
             Some(Cause::Trap(TrapKind::Unreachable)) => {
                 assert_eq!(ending, Ending::Trap(TrapOp::Unreachable), "{text}");
             }
             Some(Cause::Undecodable(_)) => assert_eq!(ending, Ending::Answer, "{text}"),
-            Some(other) => panic!("{text} came to {other}"),
+            Some(other) => panic!("{text} resulted in {other}"),
         }
     }
 }
 
 #[test]
-fn a_program_or_an_answer_that_is_too_long_traps_as_foretold() {
+fn a_program_or_an_answer_that_is_too_long_traps_as_predicted() {
     let too_long = [
-        told([Op::Emit("a".repeat(70_000).into())]),
-        told([Op::Repeat {
+        step([Op::Emit("a".repeat(70_000).into())]),
+        step([Op::Repeat {
             byte: 0,
             times: (1 << 21) + 1,
         }]),
-        told([
+        step([
             Op::Repeat {
                 byte: 0,
                 times: u32::MAX,
@@ -194,21 +194,21 @@ fn a_program_or_an_answer_that_is_too_long_traps_as_foretold() {
     ];
     for seen in observe(too_long.into()) {
         assert_eq!(seen.call.cause, Some(Cause::Trap(TrapKind::Unreachable)));
-        let ending = seen.prediction.expect("the puppet is foretold").ending;
+        let ending = seen.prediction.expect("a prediction").ending;
         assert_eq!(ending, Ending::Trap(TrapOp::Unreachable));
     }
 }
 
 #[test]
 fn the_models_bounds_of_fuel_hold() {
-    let emit = |bytes: usize| told([Op::Emit("a".repeat(bytes).into())]);
-    let repeat = |times| told([Op::Repeat { byte: b'a', times }]);
+    let emit = |bytes: usize| step([Op::Emit("a".repeat(bytes).into())]);
+    let repeat = |times| step([Op::Repeat { byte: b'a', times }]);
     let steps = vec![
-        told([]),
-        told(vec![Op::QuoteInput; 8]),
-        told(vec![Op::EmitInput; 8]),
-        told(vec![Op::LogCall; 16]),
-        told([Op::SetError("a".repeat(10_000).into())]),
+        step([]),
+        step(vec![Op::QuoteInput; 8]),
+        step(vec![Op::EmitInput; 8]),
+        step(vec![Op::LogCall; 16]),
+        step([Op::SetError("a".repeat(10_000).into())]),
         emit(10_000),
         emit(30_000),
         repeat(200_000),
@@ -216,37 +216,37 @@ fn the_models_bounds_of_fuel_hold() {
         Step::healthy(2),
         large(100_000),
         large(100_000),
-        // Extism zeroes what a call allocated at the expense of the next one.
+        // Extism zeroes the memory of a call at the expense of the next one.
         Step::healthy(2),
-        told([Op::EmitHealthy, Op::Burn(1_230_000)]),
+        step([Op::EmitHealthy, Op::Burn(1_230_000)]),
     ];
     for seen in observe(steps) {
-        // Where the model is sure of an answer, there is one; and it is sure of all of these.
-        let prediction = seen.prediction.expect("the puppet is foretold");
+        // The model predicts all of these calls, and none of them runs out of fuel.
+        let prediction = seen.prediction.expect("a prediction");
         assert_ne!(prediction.ending, Ending::Unknown, "{:?}", seen.call);
         assert_ne!(seen.call.cause, Some(Cause::OutOfFuel), "{prediction:?}");
     }
 }
 
 #[test]
-fn a_loop_takes_the_fuel_that_the_model_says() {
+fn a_loop_takes_the_fuel_that_the_model_predicts() {
     let fuel = |loops| {
-        observe(vec![told([Op::Burn(loops)])])[0]
+        observe(vec![step([Op::Burn(loops)])])[0]
             .call
             .fuel
-            .expect("it is told")
+            .expect("the host reports the fuel")
     };
     assert_eq!(fuel(2_000) - fuel(1_000), 8_000);
-    let beyond = observe(vec![told([Op::EmitHealthy, Op::Burn(1_300_000)])]).remove(0);
+    let beyond = observe(vec![step([Op::EmitHealthy, Op::Burn(1_300_000)])]).remove(0);
     assert_eq!(beyond.call.cause, Some(Cause::OutOfFuel));
     assert_eq!(beyond.prediction.map(|p| p.ending), Some(Ending::OutOfFuel));
 }
 
 #[test]
-fn knocks_are_heard_once_for_each() {
+fn log_calls_are_counted() {
     let seen = observe(vec![
-        told([Op::LogCall]),
-        told([Op::LogCall, Op::LogCall, Op::Trap(TrapOp::Memory)]),
+        step([Op::LogCall]),
+        step([Op::LogCall, Op::LogCall, Op::Trap(TrapOp::Memory)]),
     ]);
     let guest_calls: Vec<_> = seen.iter().map(|step| step.guest_calls).collect();
     assert_eq!(guest_calls, [Some(1), Some(2)]);
@@ -255,23 +255,23 @@ fn knocks_are_heard_once_for_each() {
 #[test]
 fn growing_the_memory_changes_no_answer() {
     let seen = observe(vec![
-        told([Op::Grow(1), Op::EmitHealthy]),
-        told([Op::Grow(u32::MAX), Op::EmitHealthy]),
-        told([Op::Grow(65_536 - 67), Op::EmitHealthy]),
-        told([Op::Grow(1), Op::EmitHealthy]),
+        step([Op::Grow(1), Op::EmitHealthy]),
+        step([Op::Grow(u32::MAX), Op::EmitHealthy]),
+        step([Op::Grow(65_536 - 67), Op::EmitHealthy]),
+        step([Op::Grow(1), Op::EmitHealthy]),
     ]);
     assert!(seen.iter().all(|step| step.call.cause.is_none()));
 }
 
 #[test]
-fn an_instance_that_is_left_half_way_is_of_no_more_use_until_it_is_renewed() {
-    let ends_by_itself = told([Op::Hold, Op::Return(1)]);
-    let is_interrupted = told([Op::Hold, Op::Trap(TrapOp::Memory)]);
+fn an_interrupted_instance_is_unusable_until_it_is_renewed() {
+    let ends_by_itself = step([Op::Hold, Op::Return(1)]);
+    let is_interrupted = step([Op::Hold, Op::Trap(TrapOp::Memory)]);
     let steps = [
         ends_by_itself,
-        told([]),
+        step([]),
         is_interrupted,
-        told([Op::EmitHealthy]),
+        step([Op::EmitHealthy]),
     ];
     let seen = observe(steps.to_vec());
     let half_way: Vec<_> = seen
@@ -279,9 +279,9 @@ fn an_instance_that_is_left_half_way_is_of_no_more_use_until_it_is_renewed() {
         .map(|s| s.prediction.as_ref().map(|p| p.half_way))
         .collect();
     assert_eq!(half_way, [false, false, true, false].map(Some));
-    // The guarded host goes on with a fresh instance.
+    // The guarded host continues with a fresh instance.
     assert_eq!(seen[3].call.cause, None);
-    // The published one does not.
+    // The published host does not.
     let offer = build_offer(&Default::default());
     let published = ReferenceHost::with_offer(puppet::wasm(), &offer).expect("the puppet opens");
     let mut runner = Runner::new(&published, Subject::Puppet).expect("the puppet opens");
@@ -295,12 +295,12 @@ fn an_instance_that_is_left_half_way_is_of_no_more_use_until_it_is_renewed() {
     let last = record.steps[3]
         .result
         .outcome()
-        .expect("it does not unwind");
+        .expect("the host does not panic");
     assert!(matches!(last, DispatchOutcome::Fallback(_)), "{last:?}");
 }
 
 #[test]
-fn an_end_behind_an_error_leaves_no_instance_half_way() {
+fn an_abort_after_an_error_does_not_leave_the_instance_unusable() {
     let not_utf_8 = Op::SetError(Bytes(vec![0xff]));
     let no_handle = call(Import::LogInfo, (None, 1), (None, 0), 0);
     for error in [Op::SetError("no".into()), not_utf_8] {
@@ -311,8 +311,8 @@ fn an_end_behind_an_error_leaves_no_instance_half_way() {
             no_handle.clone(),
         ] {
             let seen = observe(vec![
-                told([Op::Hold, error.clone(), end.clone()]),
-                told([Op::EmitHealthy]),
+                step([Op::Hold, error.clone(), end.clone()]),
+                step([Op::EmitHealthy]),
             ]);
             let cause = seen[0].call.cause.as_ref().expect("it fails");
             assert!(cause.is_abnormal(), "{error:?}, {end:?}: {cause}");
@@ -321,7 +321,7 @@ fn an_end_behind_an_error_leaves_no_instance_half_way() {
     }
 }
 
-/// A call of Extism with these operands: a register, if any, and a constant.
+/// Returns a call of Extism with these operands: each is a register, if any, plus a constant.
 fn call(function: Import, a: (Option<u8>, i64), b: (Option<u8>, i64), to: u8) -> Op {
     let operand = |(register, add)| Operand { register, add };
     Op::Call {
@@ -336,7 +336,7 @@ const NONE: (Option<u8>, i64) = (None, 0);
 #[test]
 fn a_program_calls_extism_with_registers_and_constants() {
     let block = (Some(1), 0);
-    let seen = observe(vec![told([
+    let seen = observe(vec![step([
         call(Import::Alloc, (None, 2), NONE, 1),
         call(Import::StoreU8, block, (None, 65), 0),
         call(Import::LoadU8, block, NONE, 2),
@@ -346,16 +346,16 @@ fn a_program_calls_extism_with_registers_and_constants() {
     ])])
     .remove(0);
     assert_eq!(seen.call.output.as_deref(), Some(&b"AB"[..]));
-    let ending = seen.prediction.expect("the puppet is foretold").ending;
-    assert_eq!(ending, Ending::Unknown, "what calls Extism is not foretold");
+    let ending = seen.prediction.expect("a prediction").ending;
+    assert_eq!(ending, Ending::Unknown, "calls of Extism are not predicted");
 }
 
 #[test]
-fn every_function_of_extism_can_be_called_and_registers_are_a_calls_own() {
+fn every_function_of_extism_can_be_called_and_registers_do_not_outlive_a_call() {
     for function in Import::ALL {
         let seen = observe(vec![
-            told([call(function, (None, -1), (None, -1), 3), Op::EmitHealthy]),
-            told([
+            step([call(function, (None, -1), (None, -1), 3), Op::EmitHealthy]),
+            step([
                 call(Import::Alloc, (Some(3), 4), NONE, 0),
                 call(Import::Length, (Some(0), 0), NONE, 1),
                 call(Import::OutputSet, (Some(0), 0), (Some(1), 0), 0),
@@ -372,14 +372,14 @@ fn every_function_of_extism_can_be_called_and_registers_are_a_calls_own() {
 }
 
 #[test]
-fn a_call_is_made_so_many_times_more_and_the_next_one_once() {
-    // The guard has room for sixteen of these.
+fn times_repeats_the_next_call_only() {
+    // The guard has room for sixteen of these blocks.
     let filled = |times: u32| {
         cause_of([
             Op::Times(times),
             call(Import::Alloc, (None, 1 << 16), NONE, 0),
             call(Import::Alloc, (None, 1 << 16), NONE, 1),
-            // Where there was no room there is no block.
+            // This traps if there was no room for the block.
             call(Import::StoreU8, (Some(1), 0), NONE, 2),
         ])
     };
@@ -388,27 +388,27 @@ fn a_call_is_made_so_many_times_more_and_the_next_one_once() {
 }
 
 #[test]
-fn a_line_of_instructions_ends_with_the_time_of_a_call_and_harms_none() {
+fn consecutive_instructions_end_at_the_time_limit_and_harm_no_later_call() {
     is_in_time(WALL_SLACK, || {
         let host = puppet_host();
         let mut session = host.open().expect("it opens");
-        let line = told([Op::Line(958)]).request_with_program();
+        let line = step([Op::Line(958)]).request_with_program();
         let cause = dispatch(line, &mut session).call.cause;
         let is_over = matches!(cause, Some(Cause::Timeout | Cause::Undecodable(_)));
         assert!(is_over, "{cause:?}");
     });
-    let seen = observe(vec![told([Op::Line(958)]), told([Op::EmitHealthy])]);
+    let seen = observe(vec![step([Op::Line(958)]), step([Op::EmitHealthy])]);
     assert_eq!(seen[1].call.cause, None);
 }
 
 #[test]
-fn a_call_is_left_the_fuel_that_its_program_asks_for() {
+fn a_program_can_leave_a_requested_amount_of_fuel() {
     for rest in [80, 4_000] {
         let left = || {
-            let seen = observe(vec![told([Op::EmitHealthy, Op::BurnTo(rest)])]).remove(0);
-            HANDSHAKE_FUEL - seen.call.fuel.expect("the host tells it")
+            let seen = observe(vec![step([Op::EmitHealthy, Op::BurnTo(rest)])]).remove(0);
+            HANDSHAKE_FUEL - seen.call.fuel.expect("the host reports the fuel")
         };
-        // On a busy machine the call may run into the clock.
+        // On a busy machine the call may time out.
         let near = |left: &u64| left.abs_diff(rest.into()) <= 24;
         assert!((0..5).map(|_| left()).any(|left| near(&left)), "{rest}");
     }
@@ -417,20 +417,21 @@ fn a_call_is_left_the_fuel_that_its_program_asks_for() {
 /// The version of Extism in `Cargo.toml`.
 const EXTISM: &str = "1.30.0";
 
-/// The folder of the sources of the Extism that this was built with. The build's own notes say where it is: asking cargo would
-/// need every package of the workspace, also those that nothing here is built with.
+/// Returns the folder with the sources of the Extism that this was built with. It is in the
+/// dependency files of the build. `cargo metadata` would need every package of the workspace,
+/// including those that are not built here.
 fn extism_sources() -> std::path::PathBuf {
-    let tests = std::env::current_exe().expect("it is there");
-    let built = std::fs::read_dir(tests.parent().expect("it lies in a folder"));
-    let notes = built.expect("it can be read").filter_map(|entry| {
+    let tests = std::env::current_exe().expect("a path");
+    let built = std::fs::read_dir(tests.parent().expect("the program is in a folder"));
+    let dep_infos = built.expect("it can be read").filter_map(|entry| {
         let path = entry.expect("it can be read").path();
         let name = path.file_name()?.to_str()?;
-        let is_note = name.starts_with("extism-") && name.ends_with(".d");
-        is_note.then(|| std::fs::read_to_string(&path).expect("it is text"))
+        let is_dep_info = name.starts_with("extism-") && name.ends_with(".d");
+        is_dep_info.then(|| std::fs::read_to_string(&path).expect("it is text"))
     });
-    let sources = notes.filter_map(|note| {
-        let (_, sources) = note.lines().next()?.split_once(": ")?;
-        // The first ends at a blank that is not escaped.
+    let sources = dep_infos.filter_map(|dep_info| {
+        let (_, sources) = dep_info.lines().next()?.split_once(": ")?;
+        // The first path ends at a space that is not escaped.
         let first = sources.replace("\\ ", "\0");
         let first = first.split(' ').next()?.replace('\0', " ");
         Some(std::path::PathBuf::from(first).with_file_name(""))
@@ -443,33 +444,33 @@ fn extism_sources() -> std::path::PathBuf {
                 .any(|part| part == locked.as_str() || part == "extism")
     };
     let found = { sources }.find(is_locked);
-    found.expect("it was built from its sources")
+    found.expect("the dependency files name the sources of Extism")
 }
 
-/// The functions among a module's imports or exports.
+/// Returns the names of functions in a module's imports or exports.
 fn functions(wasm: &[u8], of: fn(wasmparser::Payload<'_>) -> Vec<String>) -> BTreeSet<String> {
     let payloads = wasmparser::Parser::new(0).parse_all(wasm);
     payloads
-        .flat_map(|payload| of(payload.expect("it is valid")))
+        .flat_map(|payload| of(payload.expect("valid WebAssembly")))
         .collect()
 }
 
 #[test]
 fn the_puppet_imports_every_function_that_extism_offers() {
     let sources = extism_sources();
-    let kernel = std::fs::read(sources.join("extism-runtime.wasm")).expect("the kernel is there");
+    let kernel = std::fs::read(sources.join("extism-runtime.wasm")).expect("the kernel exists");
     let mut offered = functions(&kernel, |payload| match payload {
         wasmparser::Payload::ExportSection(exports) => {
             let exports = exports
                 .into_iter()
-                .map(|export| export.expect("it is valid"));
+                .map(|export| export.expect("valid WebAssembly"));
             let functions = exports.filter(|e| e.kind == wasmparser::ExternalKind::Func);
             functions.map(|export| export.name.to_owned()).collect()
         }
         _ => Vec::new(),
     });
-    let linking = std::fs::read_to_string(sources.join("plugin.rs")).expect("it is there");
-    let (_, builtins) = linking.split_once("add_funcs!(").expect("they are listed");
+    let linking = std::fs::read_to_string(sources.join("plugin.rs")).expect("the file exists");
+    let (_, builtins) = linking.split_once("add_funcs!(").expect("a list begins");
     let (builtins, _) = builtins.split_once(");\n\n").expect("the list ends");
     let names = builtins
         .lines()
@@ -480,15 +481,15 @@ fn the_puppet_imports_every_function_that_extism_offers() {
     let imported = functions(cc_lb_fuzz::puppet::wasm(), |payload| match payload {
         wasmparser::Payload::ImportSection(imports) => imports
             .into_imports()
-            .map(|import| import.expect("it is valid").name.to_owned())
+            .map(|import| import.expect("valid WebAssembly").name.to_owned())
             .collect(),
         _ => Vec::new(),
     });
     assert_eq!(imported, offered);
-    let told: BTreeSet<String> = Import::ALL
+    let operations: BTreeSet<String> = Import::ALL
         .iter()
         .map(|import| serde_json::to_value(import).expect("it serializes"))
-        .map(|name| name.as_str().expect("a name").to_owned())
+        .map(|name| name.as_str().expect("the name is a string").to_owned())
         .collect();
-    assert_eq!(told, offered);
+    assert_eq!(operations, offered);
 }

@@ -1,4 +1,4 @@
-//! What the puppet stores over a range of Extism's memory.
+//! Programs that store over a range of Extism's memory.
 
 use cc_lb_fuzz::case::Depth;
 use cc_lb_fuzz::execute::Runner;
@@ -15,7 +15,7 @@ fn constant(add: i64) -> Operand {
     }
 }
 
-/// An address in the block of register 1, or near it.
+/// Returns an address in or near the block of register 1.
 fn in_block(add: i64) -> Operand {
     Operand {
         register: Some(1),
@@ -23,7 +23,7 @@ fn in_block(add: i64) -> Operand {
     }
 }
 
-/// A block of this many bytes, in register 1.
+/// Allocates a block of this many bytes, with its handle in register 1.
 fn alloc(bytes: i64) -> Op {
     Op::Call {
         function: Import::Alloc,
@@ -32,8 +32,8 @@ fn alloc(bytes: i64) -> Op {
     }
 }
 
-/// Runs a program and then a healthy call on one session, and returns what was seen of the first.
-/// The second must be answered.
+/// Runs a program and then a healthy call in one session, and returns the record of the program.
+/// The healthy call must be answered.
 fn before_a_healthy_call(ops: impl Into<Vec<Op>>) -> StepRecord {
     let host = puppet_host();
     let mut runner = Runner::new(&host, Subject::Puppet).expect("the puppet opens");
@@ -61,13 +61,16 @@ fn a_range_of_a_block_is_stored_eight_bytes_at_a_time() {
         ]);
         let expected = [vec![1; stored], vec![0; 24 - stored]].concat();
         assert_eq!(seen.call.output.as_deref(), Some(&expected[..]), "{bytes}");
-        let ending = seen.prediction.expect("the puppet is foretold").ending;
-        assert_eq!(ending, Ending::Unknown, "what calls Extism is not foretold");
+        let ending = seen
+            .prediction
+            .expect("the model predicts the puppet")
+            .ending;
+        assert_eq!(ending, Ending::Unknown, "calls of Extism are not predicted");
     }
 }
 
 #[test]
-fn a_range_that_is_a_block_leaves_the_answer_as_it_is() {
+fn storing_over_exactly_a_block_does_not_change_the_answer() {
     let usual = before_a_healthy_call([Op::EmitHealthy]).call.output;
     assert!(usual.is_some());
     for bytes in [8_u32, 200, 4096, 1 << 16] {
@@ -83,17 +86,17 @@ fn a_range_that_is_a_block_leaves_the_answer_as_it_is() {
 }
 
 #[test]
-fn a_range_outside_of_every_block_is_a_fallback_and_harms_no_later_call() {
+fn storing_outside_of_a_block_is_a_fallback_and_harms_no_later_call() {
     let kernel = (constant(0), 1 << 16);
     let wraps_around = (constant(-8), 1 << 16);
     let before = (in_block(-16), 64);
-    let behind = (in_block(0), 64 + 8);
-    for (from, bytes) in [kernel, wraps_around, before, behind] {
+    let after = (in_block(0), 64 + 8);
+    for (from, bytes) in [kernel, wraps_around, before, after] {
         let seen =
             before_a_healthy_call([alloc(64), Op::StoreRange { from, bytes }, Op::EmitHealthy]);
         let trap = Cause::Trap(TrapKind::Unreachable);
         assert_eq!(seen.call.cause, Some(trap), "{from:?}");
-        let outcome = seen.result.outcome().expect("it does not unwind");
+        let outcome = seen.result.outcome().expect("the host does not panic");
         assert!(
             matches!(outcome, DispatchOutcome::Fallback(_)),
             "{from:?}: {outcome:?}"

@@ -1,4 +1,4 @@
-//! What the README says is true: its commands run, and its output is what they print.
+//! The README is correct: its commands run, and they print the output that it shows.
 
 use std::path::Path;
 
@@ -14,21 +14,22 @@ const WORKFLOWS: [&str; 2] = [
     include_str!("../../.github/workflows/nightly.yml"),
 ];
 
-/// The lines of the README's code blocks of a language.
+/// Returns the lines of the README's code blocks in a language.
 fn blocks(language: &str) -> Vec<Vec<&'static str>> {
-    let opening = format!("```{language}\n");
-    let blocks = README.split(opening.as_str()).skip(1);
-    let bodies = blocks.map(|rest| rest.split("```").next().expect("it is closed"));
+    let fence = format!("```{language}\n");
+    let blocks = README.split(fence.as_str()).skip(1);
+    let bodies = blocks.map(|rest| rest.split("```").next().expect("the block is closed"));
     bodies.map(|body| body.lines().collect()).collect()
 }
 
-/// Runs the tool in a folder with the repository's guests, as the README's reader would in the repository.
+/// Runs the tool in a folder with the repository's guests, as a reader of the README would do in
+/// the repository.
 fn tool(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
     if !folder.join("guests").exists() {
-        std::os::unix::fs::symlink(guests, folder.join("guests")).expect("it links");
+        std::os::unix::fs::symlink(guests, folder.join("guests")).expect("the link is created");
     }
-    let mut command = Command::cargo_bin("cc-lb-fuzz").expect("it is built");
+    let mut command = Command::cargo_bin("cc-lb-fuzz").expect("the tool is built");
     let output = command
         .current_dir(folder)
         .args(arguments)
@@ -40,10 +41,11 @@ fn tool(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     )
 }
 
-/// What does not change from run to run: no rates, no times, no name of the program.
+/// Returns the part of a line that is the same in every run: no rates, no times, and no program
+/// name.
 fn stable(line: &str) -> &str {
     if let Some((_, replay)) = line.split_once("replay: ") {
-        return replay.split_once(' ').expect("it has arguments").1;
+        return replay.split_once(' ').expect("the command has arguments").1;
     }
     if let Some((counts, _)) = line.split_once(" dispatches, ") {
         return counts;
@@ -55,22 +57,22 @@ fn stable(line: &str) -> &str {
 }
 
 #[test]
-fn every_command_runs_as_it_says() {
-    let folder = tempfile::tempdir().expect("there is room");
+fn every_command_runs_and_prints_what_the_readme_shows() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let mut printed = String::new();
     for line in blocks("sh").concat() {
         match line
             .strip_prefix("cargo run --release")
             .map(|rest| rest.strip_prefix(" -- "))
         {
-            // The main job takes its ten seconds in CI.
+            // The main command takes ten seconds, in CI.
             Some(None) => assert!(CI.contains(line), "{line}"),
             Some(Some(arguments)) => {
                 let arguments: Vec<&str> = arguments.split(' ').collect();
                 let run = || tool(folder.path(), &arguments);
                 let (code, output) = match arguments[..] {
                     ["run", plugin, ..] if plugin.starts_with("guests") => undisturbed(|| {
-                        // What one run found the next would try first.
+                        // The next run would try the stored findings first.
                         let _ = std::fs::remove_dir_all(folder.path().join("artifacts"));
                         run()
                     }),
@@ -83,9 +85,9 @@ fn every_command_runs_as_it_says() {
                 );
                 printed += &output;
             }
-            // Tools of their own, and this very test; CI runs the same.
+            // Other tools, and these tests; CI runs the same commands.
             None => {
-                let command = line.split(" -- ").next().expect("there is a command");
+                let command = line.split(" -- ").next().expect("the line has a command");
                 let runs = |script: &str| script.contains(command);
                 let runs = runs(CI) || WORKFLOWS.into_iter().any(runs);
                 assert!(runs, "CI does not run {command}");

@@ -1,4 +1,4 @@
-//! What people read of a campaign.
+//! Reports in every format.
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt as _;
@@ -62,7 +62,7 @@ fn summary() -> Summary {
 }
 
 #[test]
-fn a_campaign_is_a_table_and_a_line() {
+fn the_summary_of_a_campaign_is_a_table_and_a_line() {
     insta::assert_snapshot!(summary_text(&summary()));
 }
 
@@ -107,22 +107,24 @@ fn finding(origin: Origin, minimal: bool) -> Finding {
 }
 
 #[test]
-fn a_finding_is_what_differs_from_the_dry_run_sample_and_a_command() {
+fn a_finding_shows_what_differs_from_the_dry_run_sample_and_the_replay_command() {
     let finding = finding(Origin::Case, true);
     insta::assert_snapshot!(finding_text(
         &finding,
         "cc-lb-fuzz replay artifacts/case.json"
     ));
-    let words = "plugin_fault-shape-trap-unreachable-trap-";
+    let prefix = "plugin_fault-shape-trap-unreachable-trap-";
     let found_on = Fingerprint::of_text("a plugin");
     for name in [finding.name(), finding.file_stem(&found_on)] {
-        let number = name.strip_prefix(words).expect("it begins with its words");
+        let number = name
+            .strip_prefix(prefix)
+            .expect("the name begins with its label");
         assert_eq!(number.len(), 8, "{name}");
     }
 }
 
 #[test]
-fn a_finding_says_how_its_case_came_about() {
+fn a_finding_says_where_its_case_comes_from() {
     let origins = [
         (Origin::Case, true),
         (Origin::Case, false),
@@ -131,13 +133,16 @@ fn a_finding_says_how_its_case_came_about() {
     ];
     let lines = origins.map(|(origin, minimal)| {
         let text = finding_text(&finding(origin, minimal), "");
-        text.lines().nth(2).expect("it says so").to_owned()
+        text.lines()
+            .nth(2)
+            .expect("the text has three lines")
+            .to_owned()
     });
     insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[test]
-fn what_does_not_show_again_is_one_finding_of_its_check() {
+fn findings_of_a_check_that_do_not_reproduce_have_the_same_key() {
     let mut other = finding(Origin::Unreproduced, false);
     other.violation.function = "sign".to_owned();
     assert_eq!(other.key(), finding(Origin::Unreproduced, false).key());
@@ -145,7 +150,7 @@ fn what_does_not_show_again_is_one_finding_of_its_check() {
 }
 
 #[test]
-fn deaths_that_do_not_show_again_are_as_many_as_their_manners_and_each_case_is_kept() {
+fn deaths_that_do_not_reproduce_differ_by_class_and_each_case_is_kept() {
     let died = |manner: &str| {
         let mut finding = finding(Origin::Unreproduced, false);
         finding.violation.check = CheckRef::new(&NoCrash);
@@ -175,7 +180,7 @@ fn report() -> Report {
     report
 }
 
-/// A limit that a campaign found.
+/// Returns a limit that a campaign found.
 fn a_limit() -> Finding {
     let mut step = healthy("build_signer_v2");
     if let Request::BuildSignerV2(signer) = &mut step.request {
@@ -197,14 +202,14 @@ fn a_limit() -> Finding {
 }
 
 #[test]
-fn a_limit_is_told_as_one_and_its_text_in_short() {
+fn a_limit_is_reported_as_one_and_its_long_text_is_abbreviated() {
     insta::assert_snapshot!(finding_text(
         &a_limit(),
         "cc-lb-fuzz replay artifacts/case.json"
     ));
 }
 
-/// A limit with a curve that takes so much fuel for each byte.
+/// Returns a measured limit whose curve takes this much fuel per byte.
 fn limit(field: &str, fuel: u64) -> LimitReport {
     let point = |size: u64| PointReport {
         size,
@@ -223,10 +228,10 @@ fn limit(field: &str, fuel: u64) -> LimitReport {
     }
 }
 
-/// What a browser makes of the page, where one is installed: the script, which the page itself does without, looks at
-/// it and writes down what it sees.
+/// Checks the page in a browser, if one is installed. A script, which only the test adds, inspects
+/// the page and writes what it finds into the title.
 #[test]
-fn a_page_in_a_browser_is_as_wide_as_the_window_and_its_findings_open() {
+fn the_page_fits_the_window_of_a_browser_and_its_findings_unfold() {
     const LOOK: &str = "<script>
         const wide = document.documentElement.scrollWidth <= window.innerWidth;
         const drawn = [...document.querySelectorAll('polyline, .columns i, .bar div')]
@@ -238,7 +243,7 @@ fn a_page_in_a_browser_is_as_wide_as_the_window_and_its_findings_open() {
         document.querySelector('summary').click();
         document.title = JSON.stringify([wide, drawn, curves, before, shown.checkVisibility()]);
         </script>";
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("page.html");
     std::fs::write(&file, html_page(&report()) + LOOK).expect("it can be written");
     for width in [480, 1280] {
@@ -263,33 +268,33 @@ fn a_page_in_a_browser_is_as_wide_as_the_window_and_its_findings_open() {
             .arg(&file)
             .output();
         let Ok(seen) = browser else {
-            eprintln!("there is no chromium: the page was not looked at");
+            eprintln!("chromium is not installed: the page was not checked");
             return;
         };
         let page = String::from_utf8_lossy(&seen.stdout);
-        let words = String::from_utf8_lossy(&seen.stderr);
+        let stderr = String::from_utf8_lossy(&seen.stderr);
         let title = "<title>[true,true,2,false,true]</title>";
-        assert!(page.contains(title), "at {width}: {page}\n{words}");
+        assert!(page.contains(title), "at {width}: {page}\n{stderr}");
     }
 }
 
 #[test]
-fn a_report_is_json_of_a_stated_format() {
+fn a_json_report_states_its_format() {
     insta::assert_snapshot!(report().to_json().expect("it serializes"));
 }
 
 #[test]
-fn a_report_is_junit_with_a_failure_for_each_finding() {
-    insta::assert_snapshot!(junit(&report()).expect("it is written"));
+fn a_junit_report_has_a_failure_for_each_finding() {
+    insta::assert_snapshot!(junit(&report()).expect("the report is written"));
 }
 
 #[test]
-fn a_report_is_sarif_with_a_result_for_each_finding() {
+fn a_sarif_report_has_a_result_for_each_finding() {
     insta::assert_snapshot!(sarif(&report()).expect("it serializes"));
 }
 
 #[test]
-fn a_report_is_the_text_of_an_issue_in_markdown() {
+fn a_markdown_report_is_the_text_of_an_issue() {
     insta::assert_snapshot!(markdown(&report()));
     let mut hostile = report();
     hostile.findings[0].detail = "a line\n```\n# A heading\r# Another".to_owned();
@@ -303,9 +308,9 @@ fn a_report_is_the_text_of_an_issue_in_markdown() {
 }
 
 #[test]
-fn a_report_is_one_page_that_needs_nothing_else() {
+fn an_html_report_is_one_page_without_external_resources() {
     let page = html_page(&report());
-    for words in [
+    for text in [
         "my_plugin.wasm",
         "1 finding",
         "plugin_fault in shape",
@@ -314,19 +319,19 @@ fn a_report_is_one_page_that_needs_nothing_else() {
         "the guest ran out of fuel; no host sends this: request.body_base64 is no text",
         "seed 7",
     ] {
-        assert!(page.contains(words), "{words}");
+        assert!(page.contains(text), "{text}");
     }
     for reference in ["src=", "href=", "url(", "@import", "<script"] {
         assert!(!page.contains(reference), "{reference}");
     }
-    // What a plugin says is text, whatever it looks like.
+    // Text from a plugin is escaped.
     let mut hostile = report();
     hostile.findings[0].detail = "<script>alert(1)</script>".to_owned();
     assert!(!html_page(&hostile).contains("<script"));
 }
 
 #[test]
-fn findings_whose_words_are_alike_have_names_of_their_own() {
+fn findings_with_similar_texts_have_different_names() {
     let stem = |class: &str| {
         let mut finding = finding(Origin::Case, true);
         finding.violation.class = class.to_owned();
@@ -352,14 +357,14 @@ fn findings_whose_words_are_alike_have_names_of_their_own() {
 }
 
 #[test]
-fn every_finding_of_a_report_has_a_name_of_its_own_in_every_format() {
+fn every_finding_of_a_report_has_a_unique_name_in_every_format() {
     let with = |op: Op| {
         let mut finding = finding(Origin::Case, true);
         finding.case = case([told("sign_v1", [op])]);
         FindingReport::new(&finding, "")
     };
     let mut report = report();
-    // They differ in their effects alone, which the title does not say.
+    // They only differ in their effects, which are not in the title.
     report.findings = vec![
         with(Op::Trap(TrapOp::Memory)),
         with(Op::Spin),
@@ -368,24 +373,24 @@ fn every_finding_of_a_report_has_a_name_of_its_own_in_every_format() {
     let values = |text: &str, before: &str| -> BTreeSet<String> {
         let found = text.split(before).skip(1);
         found
-            .map(|rest| rest.split('"').next().expect("it ends").to_owned())
+            .map(|rest| rest.split('"').next().expect("the value ends").to_owned())
             .collect()
     };
-    let xml = junit(&report).expect("it is written");
+    let xml = junit(&report).expect("the report is written");
     let testcases = xml.matches("<testcase ").count();
     assert_eq!(values(&xml, "<testcase name=\"").len(), testcases, "{xml}");
     let sarif = sarif(&report).expect("it serializes");
-    // And a limit.
+    // Three findings and a limit.
     assert_eq!(values(&sarif, "\"finding/v1\": \"").len(), 4, "{sarif}");
     let json = report.to_json().expect("it serializes");
     let names = values(&json, "\"name\": \"");
     assert_eq!(names.len(), 4, "{json}");
-    // And the same one in every report.
+    // The name is the same in every report.
     assert!(names.contains(&with(Op::Spin).name));
 }
 
 #[test]
-fn the_place_of_a_finding_is_a_uri_whatever_the_path_of_the_plugin_is() {
+fn the_location_of_a_finding_is_a_uri_whatever_the_path_of_the_plugin_is() {
     let uri = |path: &[u8]| {
         let mut report = report();
         report.plugin = Some(std::ffi::OsStr::from_bytes(path).into());
@@ -393,7 +398,7 @@ fn the_place_of_a_finding_is_a_uri_whatever_the_path_of_the_plugin_is() {
             serde_json::from_str(&sarif(&report).expect("it serializes")).expect("it is JSON");
         report
             .to_json()
-            .expect("a path that is no text is one in JSON");
+            .expect("a path that is not UTF-8 can be written as JSON");
         let place = &sarif["runs"][0]["results"][0]["locations"][0];
         place["physicalLocation"]["artifactLocation"]["uri"].clone()
     };

@@ -1,4 +1,5 @@
-//! What the guest gets is what the published host sends, byte by byte: the request as a tree of JSON, and that as text.
+//! The envelope that the guest receives equals that of the published host byte by byte. The
+//! published host builds a JSON tree of the request and serializes that.
 
 use cc_lb_fuzz::host::{Cause, Decoding, decode_envelope, encode_envelope};
 use cc_lb_fuzz::wire::{Request, VERSION_KEY, Visitor, Vocabulary as _};
@@ -9,8 +10,8 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-/// The request as the published host seals it.
-fn by_way_of_a_tree<T: Serialize>(request: &T, version: u32) -> Option<String> {
+/// Encodes a request as the published host does.
+fn encode_via_tree<T: Serialize>(request: &T, version: u32) -> Option<String> {
     let Ok(Value::Object(mut tree)) = serde_json::to_value(request) else {
         return None;
     };
@@ -18,7 +19,7 @@ fn by_way_of_a_tree<T: Serialize>(request: &T, version: u32) -> Option<String> {
     serde_json::to_string(&tree).ok()
 }
 
-/// A map that may have a key twice.
+/// A map that may have duplicate keys.
 #[derive(Clone, Debug)]
 struct Pairs(Vec<(String, Thing)>);
 
@@ -53,7 +54,8 @@ impl Serialize for Thing {
     }
 }
 
-/// Few keys, some with what is escaped in JSON: a key may come twice, and escapes sort otherwise than what they say.
+/// Maps with few possible keys, so that duplicates occur. Some contain characters that JSON
+/// escapes: an escape sorts differently than its character.
 fn pairs(value: impl Strategy<Value = Thing>) -> impl Strategy<Value = Pairs> {
     let key = proptest::sample::select(vec![
         "", "a", "ab", "A", "_v", "_", "\n", "\"", "\\", "\u{1}", "\u{7f}", "é", "~",
@@ -77,7 +79,7 @@ fn thing() -> impl Strategy<Value = Thing> {
     })
 }
 
-/// The same values every time.
+/// Tests a property with the same values every time.
 fn for_each<S: Strategy>(strategy: &S, cases: u32, holds: impl Fn(S::Value)) {
     let config = Config {
         failure_persistence: None,
@@ -92,22 +94,22 @@ fn for_each<S: Strategy>(strategy: &S, cases: u32, holds: impl Fn(S::Value)) {
 }
 
 #[test]
-fn an_object_is_sealed_as_its_tree_is_written() {
+fn an_object_is_encoded_as_its_tree_is_serialized() {
     for_each(
         &(pairs(thing()), any::<u32>()),
         2_000,
         |(pairs, version)| {
-            let sealed = encode_envelope(&pairs, version);
-            match by_way_of_a_tree(&pairs, version) {
-                Some(text) => assert_eq!(sealed, Ok(text)),
-                None => assert!(matches!(sealed, Err(Cause::RequestUnserializable(_)))),
+            let encoded = encode_envelope(&pairs, version);
+            match encode_via_tree(&pairs, version) {
+                Some(text) => assert_eq!(encoded, Ok(text)),
+                None => assert!(matches!(encoded, Err(Cause::RequestUnserializable(_)))),
             }
         },
     );
 }
 
 #[test]
-fn every_functions_requests_are_sealed_as_their_trees_are_written() {
+fn requests_of_every_function_are_encoded_as_their_trees_are_serialized() {
     struct BothWays;
 
     impl Visitor for BothWays {
@@ -116,31 +118,31 @@ fn every_functions_requests_are_sealed_as_their_trees_are_written() {
         fn visit<F: WireFunction>(self, request: F::Request) {
             assert_eq!(
                 encode_envelope(&request, 2).ok(),
-                by_way_of_a_tree(&request, 2)
+                encode_via_tree(&request, 2)
             );
         }
     }
 
-    for place in 0..Request::functions().len() {
-        for_each(&Request::strategy_of(place), 200, |request| {
+    for index in 0..Request::functions().len() {
+        for_each(&Request::strategy_of(index), 200, |request| {
             request.visit(BothWays);
         });
     }
 }
 
 #[test]
-fn what_is_no_object_is_not_sealed() {
-    for sealed in [
+fn a_request_that_is_not_an_object_is_not_encoded() {
+    for encoded in [
         encode_envelope(&"text", 1),
         encode_envelope(&[1, 2], 1),
         encode_envelope(&[Pairs(Vec::new())], 1),
     ] {
-        assert_eq!(sealed, Err(Cause::RequestNotObject));
+        assert_eq!(encoded, Err(Cause::RequestNotObject));
     }
 }
 
 #[test]
-fn of_two_versions_in_an_answer_the_last_counts() {
+fn of_two_versions_in_an_answer_the_last_one_counts() {
     let read = |answer: &str| decode_envelope::<Value>(answer.as_bytes(), 1);
     assert!(read(r#"{"_v":2,"_v":1}"#).is_ok());
     let other = Decoding::VersionMismatch {

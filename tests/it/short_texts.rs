@@ -1,4 +1,4 @@
-//! Long texts are written in short, and shrink in few tries.
+//! Long texts are written in a short form, and shrink in few tries.
 
 use cc_lb_fuzz::case::{Case, CaseError, ShrinkLimits, Step};
 use cc_lb_fuzz::wire::{Json, Request, Vocabulary};
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::common::{case, healthy};
 
-/// JSON with long texts, and what the forms of a case file have a meaning for.
+/// JSON with long texts, and with the keys that have a special meaning in a case file.
 fn with_long_texts() -> impl Strategy<Value = serde_json::Value> {
     let text = prop_oneof![
         ("[a€\0\"]{1,3}", 0usize..3_000).prop_map(|(unit, times)| unit.repeat(times)),
@@ -40,11 +40,11 @@ proptest! {
         }
         let case = case([signer]);
         let json = case.to_json().expect("it serializes");
-        prop_assert_eq!(Case::decode(json.as_bytes()).expect("it reads"), case);
+        prop_assert_eq!(Case::decode(json.as_bytes()).expect("it parses"), case);
     }
 }
 
-/// A case with this as its state, as it stands in a case file.
+/// Reads a case file with this text as its state, and returns the state.
 fn with_state(state: &str) -> Result<serde_json::Value, CaseError> {
     let json = case([healthy("build_signer_v1")]).to_json()?;
     let field = r#""factory_state": "#;
@@ -57,7 +57,7 @@ fn with_state(state: &str) -> Result<serde_json::Value, CaseError> {
 }
 
 #[test]
-fn long_texts_inside_of_json_are_written_in_short_and_older_files_mean_what_they_did() {
+fn long_texts_in_json_have_a_short_form_and_older_files_keep_their_meaning() {
     let euros = serde_json::json!({ "key": ["€".repeat(1_700), 1] });
     let mut signer = healthy("build_signer_v1");
     if let Request::BuildSignerV1(request) = &mut signer.request {
@@ -66,8 +66,8 @@ fn long_texts_inside_of_json_are_written_in_short_and_older_files_mean_what_they
     let json = case([signer]).to_json().expect("it serializes");
     assert!(json.len() < 600, "{json}");
     let short = r#"{"$json": {"key": [{"$repeat": ["€", 1700]}, 1]}}"#;
-    assert_eq!(with_state(short).expect("it reads"), euros);
-    // These are written otherwise today, and were not always.
+    assert_eq!(with_state(short).expect("it parses"), euros);
+    // Earlier versions wrote these literally; they are written differently now.
     for literal in [
         r#"{"key": {"$repeat": ["a", 3]}}"#,
         r#"{"$repeat": ["a", 3]}"#,
@@ -75,19 +75,23 @@ fn long_texts_inside_of_json_are_written_in_short_and_older_files_mean_what_they
         r#"{"$json": {"$repeat": ["a", 3]}, "b": 1}"#,
     ] {
         let value: serde_json::Value = serde_json::from_str(literal).expect("it is JSON");
-        assert_eq!(with_state(literal).expect("it reads"), value, "{literal}");
+        assert_eq!(with_state(literal).expect("it parses"), value, "{literal}");
     }
     let much = r#"{"$json": {"$repeat": ["a", 9999999]}}"#;
-    let error = with_state(much).expect_err("it is too long").to_string();
+    let error = with_state(much)
+        .expect_err("the string is too long")
+        .to_string();
     assert!(error.contains("$repeat stands for more than"), "{error}");
     let each = r#"{"$repeat": ["a", 1048576]}"#;
     let many = format!(r#"{{"$json": [{}]}}"#, vec![each; 70].join(","));
-    let error = with_state(&many).expect_err("it is too much").to_string();
+    let error = with_state(&many)
+        .expect_err("the strings are too long")
+        .to_string();
     assert!(error.contains("strings expand to more than"), "{error}");
 }
 
 #[test]
-fn long_texts_shrink_in_a_bounded_number_of_tries_wherever_they_are() {
+fn long_texts_in_any_field_shrink_in_a_bounded_number_of_tries() {
     fn euros(value: &serde_json::Value) -> usize {
         value.to_string().matches('€').count()
     }
@@ -105,7 +109,7 @@ fn long_texts_shrink_in_a_bounded_number_of_tries_wherever_they_are() {
             _ => request["request"]["query"] = text.clone().into(),
         }
         case([Step::without_program(
-            serde_json::from_value(root.clone()).expect("it reads"),
+            serde_json::from_value(root.clone()).expect("it parses"),
         )])
     };
     for place in ["claims", "header", "query"] {

@@ -1,4 +1,4 @@
-//! Shrinking: what is left of a case, in how many tries.
+//! Shrinking: the resulting case, and the number of candidates tried.
 
 use cc_lb_fuzz::case::{Case, Numbers, ShrinkLimits, Step};
 use cc_lb_fuzz::puppet::Op;
@@ -8,7 +8,7 @@ use crate::cases::plan;
 use crate::common::{case, healthy, nth_case, often, place, told};
 
 #[test]
-fn what_needs_many_equal_calls_shrinks_to_their_number_in_few_tries() {
+fn a_case_that_needs_many_equal_calls_shrinks_to_their_number_in_few_tries() {
     let calls = |case: &Case, label: &str| {
         let steps = case.steps.iter();
         let of_it = steps.filter(|step| step.request.function().label == label);
@@ -30,7 +30,7 @@ fn what_needs_many_equal_calls_shrinks_to_their_number_in_few_tries() {
 }
 
 #[test]
-fn what_needs_many_calls_of_a_long_history_shrinks_to_one_of_them_and_their_number() {
+fn a_long_history_of_similar_calls_shrinks_to_one_step_and_its_number() {
     let mut steps = Vec::new();
     for number in 0..3_000u64 {
         let mut step = healthy("shape_v1");
@@ -57,13 +57,13 @@ fn what_needs_many_calls_of_a_long_history_shrinks_to_one_of_them_and_their_numb
     assert!(shrunk.candidates < 1_000, "{} tries", shrunk.candidates);
 }
 
-/// Shrinks an arbitrary case as long as `fails` holds of it.
+/// Shrinks the first case of a seed for which `fails` returns true.
 fn shrunk(seed: u64, fails: impl Fn(&Case) -> bool) -> Option<Case> {
     let mut cases = (0..20_000).map(|index| nth_case(&plan(seed), index));
     let found = cases.find(|case| fails(case))?;
     let shrunk = found.shrink(ShrinkLimits::default(), &fails);
     assert!(shrunk.minimal, "{} candidates", shrunk.candidates);
-    assert!(fails(&shrunk.case), "the finding is still there");
+    assert!(fails(&shrunk.case), "the shrunk case still fails");
     Some(shrunk.case)
 }
 
@@ -74,13 +74,14 @@ fn a_case_shrinks_to_the_one_step_and_the_one_operation_that_matter() {
         program.is_some_and(|program| program.0.iter().any(|op| matches!(op, Op::Trap(_))))
     };
     for seed in 0..20 {
-        let case = shrunk(seed, |case| case.steps.iter().any(traps)).expect("there is one");
+        let case =
+            shrunk(seed, |case| case.steps.iter().any(traps)).expect("some case of the seed fails");
         let [step] = &case.steps[..] else {
             panic!("{case:?}");
         };
         let place = place(step.request.function().label);
         assert_eq!(step.request, Request::dry_run(place));
-        let program = step.program.as_ref().expect("it has one");
+        let program = step.program.as_ref().expect("the step has a program");
         assert!(matches!(program.0[..], [Op::Trap(_)]), "{program:?}");
     }
 }
@@ -94,7 +95,7 @@ fn a_case_shrinks_to_the_dry_run_sample_with_the_one_field_that_matters() {
         })
     };
     for seed in 0..20 {
-        let case = shrunk(seed, with_query).expect("there is one");
+        let case = shrunk(seed, with_query).expect("some case of the seed fails");
         let mut sample = Request::dry_run(place("shape_v2"));
         if let Request::ShapeV2(shape) = &mut sample {
             shape.request.query = Some(cc_lb_fuzz::wire::Query(String::new()));
@@ -104,7 +105,7 @@ fn a_case_shrinks_to_the_dry_run_sample_with_the_one_field_that_matters() {
 }
 
 #[test]
-fn numbers_lists_and_texts_shrink_to_the_edge_of_the_finding() {
+fn numbers_lists_and_texts_shrink_to_the_smallest_that_fail() {
     let fails = |case: &Case| {
         case.steps.iter().any(|step| match &step.request {
             Request::FilterV3(filter) => {
@@ -115,7 +116,7 @@ fn numbers_lists_and_texts_shrink_to_the_edge_of_the_finding() {
         })
     };
     for seed in 0..5 {
-        let case = shrunk(seed, fails).expect("there is one");
+        let case = shrunk(seed, fails).expect("some case of the seed fails");
         let Request::FilterV3(filter) = &case.steps[0].request else {
             panic!("{case:?}");
         };
@@ -130,7 +131,7 @@ fn numbers_lists_and_texts_shrink_to_the_edge_of_the_finding() {
 }
 
 #[test]
-fn where_numbers_stay_as_they_are_all_else_still_shrinks() {
+fn if_numbers_are_kept_everything_else_still_shrinks() {
     let case = case([
         told("sign_v1", [Op::LogCall, Op::Flood(1_999), Op::Burn(7)]),
         healthy("shape_v1"),
@@ -149,7 +150,7 @@ fn where_numbers_stay_as_they_are_all_else_still_shrinks() {
     assert_eq!(
         shrunk.case.steps,
         [told("shape_v1", [Op::Flood(1_999)])],
-        "at the edge of a measurement a finding would come and go"
+        "at the threshold of a measurement a finding would not reproduce reliably"
     );
     assert!(shrunk.minimal);
 }
@@ -170,8 +171,8 @@ fn shrinking_ends_at_its_limit() {
 }
 
 #[test]
-fn behind_its_limit_shrinking_makes_no_candidates_that_nobody_looks_at() {
-    // As long as a case may be, and with fields that have thousands of simpler ones.
+fn after_its_limit_shrinking_makes_no_more_candidates() {
+    // A case of maximal length, with fields that have thousands of simpler values.
     let mut step = healthy("shape_v1");
     if let Request::ShapeV1(shape) = &mut step.request {
         shape.request.request_id.0 = "ab".repeat(20_000);
@@ -189,13 +190,13 @@ fn behind_its_limit_shrinking_makes_no_candidates_that_nobody_looks_at() {
         candidates: 1,
         ..ShrinkLimits::default()
     };
-    // A copy of the case for each of them would take minutes.
+    // A copy of the case for each of these values would take minutes.
     let shrunk = long.shrink(limits, |_| false);
     assert_eq!((shrunk.candidates, shrunk.case.steps.len()), (1, 1024));
 }
 
 #[test]
-fn json_that_is_nested_too_deep_to_be_written_shrinks_to_the_depth_that_matters() {
+fn json_that_is_nested_too_deep_to_be_written_shrinks_to_the_smallest_depth_that_fails() {
     fn depth(value: &serde_json::Value) -> usize {
         value
             .as_array()
@@ -207,7 +208,7 @@ fn json_that_is_nested_too_deep_to_be_written_shrinks_to_the_depth_that_matters(
             _ => false,
         })
     };
-    let case = shrunk(1, deep).expect("there is one");
+    let case = shrunk(1, deep).expect("some case of the seed fails");
     let Request::BuildSignerV1(request) = &case.steps[0].request else {
         panic!("{case:?}");
     };

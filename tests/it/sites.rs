@@ -1,4 +1,4 @@
-//! Two bugs of a plugin are two findings, and one bug is one, whatever leads to it.
+//! Two bugs of a plugin are two findings, and one bug is one finding, whatever calls reach it.
 
 use std::collections::HashSet;
 
@@ -16,11 +16,11 @@ use crate::common::{Guest, accept, case, healthy, set_output};
 
 const HEALTHY: &str = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#;
 
-/// Whether the request has a query, and whether it has another method than the dry-run request.
+/// Conditions of a guest: the request has a query, or another method than the dry-run request.
 const QUERY: &str = "(call $has (i32.const 0) (i32.const 9))";
 const PUT: &str = "(call $has (i32.const 16) (i32.const 5))";
 
-/// What guests need to look at a request.
+/// The memory and function with which guests search the request.
 const HAS: &str = r#"
     (memory 1)
     (data (i32.const 0) "\"query\":\"")
@@ -43,7 +43,7 @@ const HAS: &str = r#"
             (br $more)))
         (i32.const 0))"#;
 
-/// A plugin whose `shape` does this before it answers, with these functions.
+/// Returns a plugin whose `shape` executes `before` and then answers, with additional functions.
 fn shape(before: &str, functions: &str) -> Vec<u8> {
     let mut guest = Guest::shape(HEALTHY);
     let answers = std::mem::take(&mut guest.functions);
@@ -52,13 +52,14 @@ fn shape(before: &str, functions: &str) -> Vec<u8> {
     guest.wasm()
 }
 
-/// One that does the first of these where the request has a query, and the second where it has another method.
+/// Returns a plugin that executes `first` if the request has a query, and `second` if it has
+/// another method.
 fn two_ways(first: &str, second: &str, functions: &str) -> Vec<u8> {
     let before = format!("(if {QUERY} (then {first})) (if {PUT} (then {second}))");
     shape(&before, functions)
 }
 
-/// A request with a query, and one with another method.
+/// Returns a request with a query, and one with another method.
 fn queried_and_put() -> [Step; 2] {
     let mut queried = healthy("shape_v1");
     let mut put = queried.clone();
@@ -71,7 +72,8 @@ fn queried_and_put() -> [Step; 2] {
     [queried, put]
 }
 
-/// What is found by a request with a query, one with another method, and a healthy one to `sign`.
+/// Returns the findings of three cases: a request with a query, one with another method, and a
+/// healthy call of `sign`.
 fn findings(wasm: &[u8]) -> Vec<Finding> {
     let [queried, put] = queried_and_put();
     let check = check_plugin(wasm)
@@ -89,7 +91,7 @@ fn found(check: PluginCheck) -> Vec<Finding> {
     }
 }
 
-/// What was found, by class and function of the plugin. That each has a key and a file of its own is asserted.
+/// Returns the labels of the findings, and asserts that each has a unique key and file name.
 fn labels(wasm: &[u8]) -> Vec<String> {
     labels_of(&findings(wasm))
 }
@@ -106,11 +108,11 @@ fn labels_of(found: &[Finding]) -> Vec<String> {
     labels
 }
 
-/// The module without its name section.
+/// Returns the module without its name section.
 fn without_names(wasm: &[u8]) -> Vec<u8> {
     let mut module = wasm_encoder::Module::new();
     for payload in wasmparser::Parser::new(0).parse_all(wasm) {
-        let payload = payload.expect("it is valid");
+        let payload = payload.expect("valid WebAssembly");
         if let Some((id, range)) = payload.as_section()
             && !matches!(&payload, wasmparser::Payload::CustomSection(section) if section.name() == "name")
         {
@@ -121,7 +123,7 @@ fn without_names(wasm: &[u8]) -> Vec<u8> {
     module.finish()
 }
 
-/// Two bugs that end in one helper, behind a chain of others.
+/// Returns a plugin with two bugs that end in one helper, through a chain of others.
 fn with_an_abort_helper() -> Vec<u8> {
     two_ways(
         "(call $bug_one)",
@@ -135,7 +137,7 @@ fn with_an_abort_helper() -> Vec<u8> {
 }
 
 #[test]
-fn two_bugs_that_share_a_helper_that_only_aborts_are_two() {
+fn two_bugs_that_share_a_helper_that_only_aborts_are_two_findings() {
     let expected = [
         "trap: unreachable in bug_one",
         "trap: unreachable in bug_two",
@@ -144,7 +146,7 @@ fn two_bugs_that_share_a_helper_that_only_aborts_are_two() {
 }
 
 #[test]
-fn a_campaign_tells_two_bugs_and_each_once() {
+fn a_campaign_reports_two_bugs_once_each() {
     let expected = [
         "trap: unreachable in bug_one",
         "trap: unreachable in bug_two",
@@ -161,9 +163,9 @@ fn a_campaign_tells_two_bugs_and_each_once() {
 }
 
 #[test]
-fn the_fuel_ends_where_it_did_on_the_instance_that_the_call_had() {
-    // The first request is larger than what is ordinary, so that it is no fault that the fuel ends. On the copy, which has
-    // more fuel, it would come to its end.
+fn the_site_is_located_on_an_instance_in_the_same_state_as_the_failed_call() {
+    // The first request is larger than usual, so running out of fuel there is not a fault. On the
+    // metered copy, which has more fuel, it would complete.
     let wasm = two_ways(
         "(call $burn) (global.set $seen (i32.const 1))",
         "(if (global.get $seen) (then (call $second)) (else (call $first)))",
@@ -183,7 +185,7 @@ fn the_fuel_ends_where_it_did_on_the_instance_that_the_call_had() {
 }
 
 #[test]
-fn two_bugs_of_a_module_without_names_are_two() {
+fn two_bugs_of_a_module_without_names_are_two_findings() {
     let labels = labels(&without_names(&with_an_abort_helper()));
     assert_eq!(labels.len(), 2, "{labels:?}");
     for label in labels {
@@ -195,29 +197,29 @@ fn two_bugs_of_a_module_without_names_are_two() {
 }
 
 #[test]
-fn two_calls_of_a_helper_in_one_function_are_two_and_the_detail_says_where() {
+fn two_calls_of_a_helper_in_one_function_are_two_findings_whose_details_say_where() {
     let wasm = two_ways("(call $die)", "(call $die)", "(func $die unreachable)");
     let found = findings(&wasm);
     let details: HashSet<_> = found.iter().map(|f| &f.violation.detail).collect();
     assert_eq!(details.len(), 2, "{found:#?}");
     for detail in details {
-        let place = "the guest trapped: unreachable; in shape, at 0x";
-        assert!(detail.starts_with(place), "{detail}");
+        let start = "the guest trapped: unreachable; in shape, at 0x";
+        assert!(detail.starts_with(start), "{detail}");
     }
 }
 
 #[test]
-fn two_functions_whose_names_begin_alike_are_two() {
+fn two_functions_whose_names_begin_alike_are_two_findings() {
     let name = "a".repeat(150);
     let functions = format!("(func ${name}1 unreachable) (func ${name}2 unreachable)");
     let (first, second) = (format!("(call ${name}1)"), format!("(call ${name}2)"));
     let labels = labels(&two_ways(&first, &second, &functions));
     assert_eq!(labels.len(), 2, "{labels:?}");
-    assert_eq!(labels[0], labels[1], "they are printed alike");
+    assert_eq!(labels[0], labels[1], "the printed labels are equal");
 }
 
 #[test]
-fn one_bug_is_one_by_two_ways_of_one_function() {
+fn one_bug_that_is_reached_by_two_callers_is_one_finding() {
     let wasm = two_ways(
         "(call $one)",
         "(call $other)",
@@ -229,7 +231,7 @@ fn one_bug_is_one_by_two_ways_of_one_function() {
 }
 
 #[test]
-fn one_bug_is_one_by_two_functions_of_the_protocol() {
+fn one_bug_that_is_reached_by_two_wire_functions_is_one_finding() {
     let mut guest = Guest::shape(HEALTHY);
     guest.handshake = accept(
         r#""shape":1,"sign":1"#,
@@ -248,13 +250,13 @@ fn one_bug_is_one_by_two_functions_of_the_protocol() {
 }
 
 #[test]
-fn two_exit_codes_are_two() {
+fn two_exit_codes_are_two_findings() {
     let wasm = two_ways("(return (i32.const 1))", "(return (i32.const 2))", "");
     assert_eq!(labels(&wasm), ["exit code 1", "exit code 2"]);
 }
 
 #[test]
-fn two_recursions_are_two_and_one_is_one_wherever_it_begins() {
+fn two_recursions_are_two_findings_and_one_is_one_wherever_it_begins() {
     let functions = "(func $a (call $b)) (func $b (call $a)) (func $c (call $c))";
     let two = labels(&two_ways("(call $a)", "(call $c)", functions));
     assert_eq!(
@@ -266,7 +268,7 @@ fn two_recursions_are_two_and_one_is_one_wherever_it_begins() {
 }
 
 #[test]
-fn two_loops_without_end_are_two_and_one_is_one() {
+fn two_infinite_loops_are_two_findings_and_one_is_one() {
     let functions = "
         (func $first (loop (br 0)))
         (func $second (loop (br 0)))
@@ -283,7 +285,7 @@ fn two_loops_without_end_are_two_and_one_is_one() {
 }
 
 #[test]
-fn what_runs_out_of_fuel_is_the_loop_that_lasts_and_not_what_it_calls() {
+fn the_site_of_running_out_of_fuel_is_the_infinite_loop_and_not_what_it_calls() {
     let functions = "
         (func $copy (param i32) (loop
             (local.set 0 (i32.sub (local.get 0) (i32.const 1)))
@@ -294,7 +296,7 @@ fn what_runs_out_of_fuel_is_the_loop_that_lasts_and_not_what_it_calls() {
         (func $grow (local $n i32) (loop $more
             (local.set $n (i32.add (local.get $n) (i32.const 1)))
             (call $copy (local.get $n)) (call $fill (local.get $n)) (br $more)))
-        ;; Three calls of itself in each.
+        ;; Each call makes three recursive calls.
         (func $deeper (param i32) (if (local.get 0) (then
             (call $deeper (i32.sub (local.get 0) (i32.const 1)))
             (call $deeper (i32.sub (local.get 0) (i32.const 1)))
@@ -307,7 +309,7 @@ fn what_runs_out_of_fuel_is_the_loop_that_lasts_and_not_what_it_calls() {
     assert_eq!(found, ["out of fuel in deeper", "out of fuel in grow"]);
 }
 
-/// These functions, and one that sets the output to whatever it is given.
+/// Returns these functions, and one that sets the output to its arguments.
 fn answering(functions: &str) -> String {
     format!(
         "(func $set (param $at i64) (param $length i64)
@@ -316,7 +318,7 @@ fn answering(functions: &str) -> String {
 }
 
 #[test]
-fn two_places_that_answer_with_rubbish_are_two_and_one_is_one() {
+fn two_sites_that_set_an_invalid_answer_are_two_findings_and_one_is_one() {
     let functions = answering(
         "(func $zeros (param i64) (call $set (call $alloc (local.get 0)) (local.get 0)))
          (func $rubbish (call $zeros (i64.const 5)))",
@@ -341,7 +343,7 @@ fn two_places_that_answer_with_rubbish_are_two_and_one_is_one() {
         &answer("call $set (call $alloc (i64.const 9))", 9),
     );
     assert_eq!(two, [not_json, not_json]);
-    // The healthy answer is set elsewhere.
+    // The healthy answer is set in another function.
     let (first, second) = (answer("call $zeros", 3), answer("call $zeros", 9));
     let two = labels(&two_ways(&first, &second, &functions));
     assert_eq!(two, [not_json, not_json]);
@@ -351,7 +353,7 @@ fn two_places_that_answer_with_rubbish_are_two_and_one_is_one() {
 }
 
 #[test]
-fn two_reasons_for_which_an_answer_is_none_are_two() {
+fn two_reasons_for_an_invalid_answer_are_two_findings() {
     let answer = |text: &str| format!("{} (return (i32.const 0))", set_output(text));
     let without = HEALTHY.replace(r#","method":"POST""#, "");
     let wrong = HEALTHY.replace(r#""POST""#, "7");
@@ -363,7 +365,7 @@ fn two_reasons_for_which_an_answer_is_none_are_two() {
 }
 
 #[test]
-fn two_fields_of_an_answer_that_are_wrong_in_one_way_are_two_and_two_items_of_a_list_are_one() {
+fn two_invalid_fields_of_an_answer_are_two_findings_and_two_items_of_a_list_are_one() {
     let answer = |from: &str, to: &str| {
         let answer = HEALTHY.replace(from, to);
         assert_ne!(answer, HEALTHY);
@@ -406,12 +408,12 @@ fn a_copy_that_is_metered_counts_the_fuel_of_the_plugin() {
     let mut copy = host
         .open_metered()
         .expect("it opens")
-        .expect("there are copies");
+        .expect("this host opens metered copies");
     let counted = Session::dispatch::<ShapeFn>(&mut copy, ShapeFn::dry_run_request());
     assert_eq!(counted.outcome, plain.outcome);
     let (fuel, metering) = (
-        plain.call.fuel.expect("it is told"),
-        counted.call.metering.expect("it is counted"),
+        plain.call.fuel.expect("the host reports the fuel"),
+        counted.call.metering.expect("the copy counts"),
     );
     assert_eq!(metering.answers, 1);
     assert!(metering.ticks > 100, "{metering:?}");
@@ -422,7 +424,7 @@ fn a_copy_that_is_metered_counts_the_fuel_of_the_plugin() {
 }
 
 #[test]
-fn where_the_fuel_ends_in_a_helper_of_many_it_ended_for_their_callers() {
+fn running_out_of_fuel_in_a_common_helper_is_attributed_to_its_caller() {
     let spends = [
         ("rust_begin_unwind", "(loop $more (br $more))"),
         ("memset", "(loop $more (br_if $more (i32.const 1)))"),
@@ -439,7 +441,7 @@ fn where_the_fuel_ends_in_a_helper_of_many_it_ended_for_their_callers() {
 }
 
 #[test]
-fn two_faults_of_one_stored_case_that_read_the_same_are_two() {
+fn two_faults_of_one_stored_case_with_equal_functions_are_two_findings() {
     let functions = "(func $first (loop $more (br $more))) (func $second (loop $more (br $more)))";
     let wasm = two_ways("(call $first)", "(call $second)", functions);
     let both = check_plugin(&wasm).case(case(queried_and_put())).cases(0);
@@ -450,7 +452,7 @@ fn two_faults_of_one_stored_case_that_read_the_same_are_two() {
 }
 
 #[test]
-fn a_replay_tells_a_fault_behind_others_and_the_healthy_call_that_it_breaks_as_one() {
+fn a_replay_reports_a_fault_and_the_healthy_call_that_it_breaks_as_one_finding() {
     let breaks = format!(
         "(if {PUT} (then (global.set $broken (i32.const 1)) {} (return (i32.const 0))))
          (if (global.get $broken) (then (return (i32.const 5))))",
@@ -458,7 +460,7 @@ fn a_replay_tells_a_fault_behind_others_and_the_healthy_call_that_it_breaks_as_o
     );
     let wasm = shape(&breaks, "(global $broken (mut i32) (i32.const 0))");
     let folder = folder();
-    std::fs::write(folder.path().join("plugin.wasm"), wasm).expect("there is room");
+    std::fs::write(folder.path().join("plugin.wasm"), wasm).expect("the plugin is written");
     let [_, put] = queried_and_put();
     let written = case([put, healthy("shape_v1")]).write(&folder.path().join("case.json"));
     written.expect("it can be written");
@@ -472,8 +474,8 @@ fn a_replay_tells_a_fault_behind_others_and_the_healthy_call_that_it_breaks_as_o
 }
 
 #[test]
-fn a_recursion_is_one_whichever_of_its_functions_were_running() {
-    // As a parser of values, of which some are lists and others objects.
+fn a_recursion_is_one_finding_whichever_of_its_functions_were_running() {
+    // Like a parser of values, some of which are lists and others objects.
     let functions = "
         (func $value (param i32) (if (local.get 0) (then (call $list)) (else (call $object))))
         (func $list (call $value (i32.const 1)))
@@ -486,7 +488,7 @@ fn a_recursion_is_one_whichever_of_its_functions_were_running() {
 }
 
 #[test]
-fn two_recursions_of_more_functions_than_the_runtime_tells_are_two() {
+fn two_recursions_of_more_functions_than_the_runtime_reports_are_two_findings() {
     let ring = |name: &str| {
         let call = |n: u32| format!("(func ${name}{n} (call ${name}{}))", (n + 1) % 70);
         (0..70).map(call).collect::<String>()

@@ -1,5 +1,5 @@
-//! Start code: for every combination of exports that mean something to Extism or wasmtime, the guarded host comes to what
-//! the published one comes to.
+//! Start code: the guarded host runs the same start code as the published one, for every
+//! combination of exports that have a meaning to Extism or wasmtime.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -15,11 +15,11 @@ use cc_lb_runtime_protocol::handshake::build_plugin;
 
 use crate::common::Guest;
 
-/// What an export may be.
+/// The kind of an export.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Absent,
-    /// A function of this type, with what it returns.
+    /// A function of this type, with the instructions of its results.
     Function(&'static str, &'static str),
     Global,
     Memory,
@@ -35,7 +35,7 @@ const HASKELL_RESULTS: Kind = Function(
     "(i64.const 0) (i32.const 0)",
 );
 
-/// Each name with what is tried of it. The digit says in the marker that it ran.
+/// Each name with the kinds that are tried. Its index is its digit in the marker.
 const EXPORTS: [(&str, &[Kind]); 4] = [
     ("_start", &[Absent, PLAIN, PARAM, Global]),
     ("_initialize", &[Absent, PLAIN, PARAM, RESULT, Table]),
@@ -54,7 +54,8 @@ const EXPORTS: [(&str, &[Kind]); 4] = [
     ),
 ];
 
-/// A plugin whose start code does this beside its mark, by its name, and whose `shape` returns what ran of its start code: a digit for each, from the left, behind a 9.
+/// Returns a plugin with these exports. Each function of its start code executes `does` of its name
+/// and appends its digit to a marker that begins with 9. Its `shape` returns the marker.
 fn plugin(kinds: [Kind; 4], has_section: bool, does: &dyn Fn(&str) -> &'static str) -> Vec<u8> {
     let mark = |digit: usize| {
         format!(
@@ -92,21 +93,24 @@ fn nothing(_: &str) -> &'static str {
     ""
 }
 
-/// What ran, or why the plugin does not open.
+/// The marker, or why the plugin does not open.
 type Opened = Result<i32, String>;
 
 fn published(wasm: &[u8]) -> Opened {
-    let words = |error: &dyn std::fmt::Display| error.to_string();
+    let message = |error: &dyn std::fmt::Display| error.to_string();
     let plugin = build_plugin(wasm, HANDSHAKE_WALL_MS, HANDSHAKE_FUEL);
-    let mut plugin = plugin.map_err(|error| words(&error))?;
+    let mut plugin = plugin.map_err(|error| message(&error))?;
     let offer = cc_lb_fuzz::handshake::build_offer(&Default::default());
     let offer = serde_json::to_string(&offer).expect("it serializes");
     let accept = plugin.call::<_, String>("cc_lb_handshake", offer);
-    accept.map_err(|error| words(&error))?;
+    accept.map_err(|error| message(&error))?;
     let called = plugin.call::<_, &[u8]>("shape", "{}");
-    let words = called.expect_err("the marker is an exit code").to_string();
-    let code = words.strip_prefix("Returned non-zero exit code: ");
-    Ok(code.expect("it is one").parse().expect("it is a number"))
+    let error = called.expect_err("the marker is an exit code").to_string();
+    let code = error.strip_prefix("Returned non-zero exit code: ");
+    Ok(code
+        .expect("the error is an exit code")
+        .parse()
+        .expect("it is a number"))
 }
 
 fn guarded(wasm: &[u8]) -> Opened {
@@ -118,7 +122,7 @@ fn guarded(wasm: &[u8]) -> Opened {
     }
 }
 
-/// Every combination.
+/// Returns all combinations.
 fn combinations() -> Vec<([Kind; 4], bool)> {
     let [start, initialize, ctors, haskell] = EXPORTS.map(|(_, kinds)| kinds);
     let mut all = Vec::new();
@@ -136,15 +140,16 @@ fn combinations() -> Vec<([Kind; 4], bool)> {
     all
 }
 
-/// Whether it is one of those that always run: any one or two exports, and all that a plugin may have together.
+/// Returns whether the combination is always tested: it has at most two exports, or only valid
+/// ones.
 fn is_simple((kinds, has_section): &([Kind; 4], bool)) -> bool {
     let are_sound = kinds.iter().all(|k| [Absent, PLAIN, HASKELL].contains(k));
     let exports = kinds.iter().filter(|kind| **kind != Absent).count();
     are_sound || (exports <= 2 && !has_section)
 }
 
-/// Asserts that both hosts come to the same, and that all happens that there is.
-fn both_come_to_the_same(combinations: &[([Kind; 4], bool)]) {
+/// Asserts that both hosts have the same result, and that every possible result occurs.
+fn assert_same_on_both_hosts(combinations: &[([Kind; 4], bool)]) {
     let (next, opened) = (AtomicUsize::new(0), Mutex::new(BTreeSet::new()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
@@ -158,31 +163,32 @@ fn both_come_to_the_same(combinations: &[([Kind; 4], bool)]) {
                         there.as_ref().ok(),
                         "{combination:?}: here {here:?}, there {there:?}"
                     );
-                    opened.lock().expect("nobody panicked").extend(here.ok());
+                    opened.lock().expect("no thread panicked").extend(here.ok());
                 }
             });
         }
     });
-    // Nothing, each alone and behind the start section, and `_initialize` before `hs_init`; `_start` never.
+    // Nothing, each one alone or after the start section, and `_initialize` before `hs_init`.
+    // `_start` never runs.
     let expected = [9, 91, 92, 93, 94, 913, 941, 942, 943, 9413];
-    let opened = opened.into_inner().expect("nobody panicked");
+    let opened = opened.into_inner().expect("no thread panicked");
     assert_eq!(opened, BTreeSet::from(expected));
 }
 
 #[test]
-fn both_hosts_come_to_the_same_with_any_one_or_two_start_exports_and_all_together() {
+fn both_hosts_run_the_same_start_code_with_any_two_exports_or_all_valid_ones() {
     let mut simple = combinations();
     simple.retain(is_simple);
-    both_come_to_the_same(&simple);
+    assert_same_on_both_hosts(&simple);
 }
 
 #[test]
-#[ignore = "takes minutes: the same with every combination"]
-fn both_hosts_come_to_the_same_with_every_combination_of_start_exports() {
-    both_come_to_the_same(&combinations());
+#[ignore = "takes minutes: tests every combination"]
+fn both_hosts_run_the_same_start_code_with_every_combination_of_exports() {
+    assert_same_on_both_hosts(&combinations());
 }
 
-/// What inspecting a module says of its start code, or why it is refused.
+/// Returns what `inspect` reports about the start code of a module, or why it refuses the module.
 fn inspected(kinds: [Kind; 4], has_section: bool) -> String {
     match inspect::inspect(&plugin(kinds, has_section, &nothing)) {
         Ok(found) => found.changes.join("; "),
@@ -191,7 +197,7 @@ fn inspected(kinds: [Kind; 4], has_section: bool) -> String {
 }
 
 #[test]
-fn a_module_is_described_by_its_start_code_or_refused_for_it_in_one_line() {
+fn the_start_code_of_a_module_is_described_or_the_reason_to_refuse_it_in_one_line() {
     let lines = [
         inspected([Absent, PLAIN, Absent, HASKELL], true),
         inspected([Absent, PLAIN, PLAIN, Absent], false),
@@ -207,9 +213,9 @@ fn a_module_is_described_by_its_start_code_or_refused_for_it_in_one_line() {
 }
 
 #[test]
-fn start_code_that_fails_opens_on_neither_host() {
+fn a_plugin_whose_start_code_fails_opens_on_neither_host() {
     let kinds = [Absent, PLAIN, PLAIN, Absent];
-    // The last of them is run by the published host on an instance that answers nothing.
+    // The published host runs the last of these on an instance that answers nothing.
     for failing in ["section", "__wasm_call_ctors", "_initialize"] {
         let wasm = plugin(kinds, true, &|name: &str| {
             if name == failing { "(unreachable)" } else { "" }
@@ -228,7 +234,7 @@ fn start_code_that_fails_opens_on_neither_host() {
 }
 
 #[test]
-fn what_start_code_sets_as_its_error_or_output_is_forgotten() {
+fn the_error_or_output_that_start_code_sets_is_discarded() {
     for sets in [
         "(call $error_set (call $alloc (i64.const 8)))",
         "(call $output_set (call $alloc (i64.const 8)) (i64.const 8))",
@@ -247,7 +253,7 @@ fn what_start_code_sets_as_its_error_or_output_is_forgotten() {
 }
 
 #[test]
-fn a_name_of_the_guards_own_is_refused() {
+fn an_export_with_a_name_of_the_guard_is_refused() {
     for name in [
         "cc-lb-fuzz:start",
         "cc-lb-fuzz:memory",

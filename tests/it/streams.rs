@@ -1,4 +1,4 @@
-//! What the tool reads and prints: printed commands, streams that nobody reads, flags and configurations.
+//! The tool's input and output: printed commands, closed streams, flags and configuration files.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -17,14 +17,14 @@ use crate::cli::{code, folder, text, tool, traps_on_a_query};
 use crate::common::{Guest, case, healthy, set_error, set_output, told};
 use crate::files::{RUN, names, paste, put, replays, workshop};
 
-/// A stream whose reader is gone.
+/// Returns a stream whose reader is closed.
 fn gone() -> Stdio {
-    let (_, writer) = std::io::pipe().expect("there is room");
+    let (_, writer) = std::io::pipe().expect("a pipe");
     writer.into()
 }
 
 #[test]
-fn where_nobody_reads_the_reports_are_written_and_the_exit_code_says_what_was_found() {
+fn if_the_output_is_closed_reports_are_written_and_the_exit_code_is_right() {
     let folder = workshop();
     let program = || {
         let mut program = Command::new(cargo_bin("cc-lb-fuzz"));
@@ -38,10 +38,10 @@ fn where_nobody_reads_the_reports_are_written_and_the_exit_code_says_what_was_fo
         .stderr(gone())
         .status();
     assert_eq!(run.expect("it runs").code(), Some(1));
-    let report = fs::read_to_string(folder.path().join("out.xml")).expect("it is there");
+    let report = fs::read_to_string(folder.path().join("out.xml")).expect("the file exists");
     assert!(report.contains("failures=\"1\""), "{report}");
     let name = names(&folder.path().join("artifacts")).pop_first();
-    let found = format!("artifacts/{}", name.expect("there is a case"));
+    let found = format!("artifacts/{}", name.expect("a case is stored"));
     for (arguments, expected) in [
         (&["fly"][..], 2),
         (&["run", "missing.wasm"], 2),
@@ -69,24 +69,24 @@ fn where_nobody_reads_the_reports_are_written_and_the_exit_code_says_what_was_fo
 }
 
 #[test]
-fn a_long_run_goes_on_when_the_reader_of_its_progress_is_gone() {
+fn a_long_run_continues_if_the_reader_of_its_progress_is_closed() {
     let folder = workshop();
     let program = cargo_bin("cc-lb-fuzz");
-    // The first line about the progress is due after ten seconds.
+    // The first line of progress is printed after ten seconds.
     let line = format!(
         "{{ {} run plugin.wasm --time 11s --seed 1 --report junit=out.xml; echo $? >code; }} 2>&1 | head -1",
         program.display()
     );
     let run = paste(folder.path(), &line);
     assert_eq!(text(&run.stdout), "fuzzing plugin.wasm; seed 1\n");
-    let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect("it is there");
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect("the file exists");
     assert_eq!(read("code"), "1\n");
     assert!(read("out.xml").contains("failures=\"1\""));
 }
 
 #[test]
-fn a_printed_command_runs_whatever_its_paths_are_made_of() {
-    let words: [&[u8]; 9] = [
+fn a_printed_command_runs_whatever_characters_its_paths_have() {
+    let file_names: [&[u8]; 9] = [
         b"plain",
         b"a b",
         b"it's $HOME\\n `x` !! \"q\" *",
@@ -97,33 +97,33 @@ fn a_printed_command_runs_whatever_its_paths_are_made_of() {
         b"-\t%s 100%!'\\\x81\x88\x7f",
         b"line\n\n",
     ];
-    for word in words {
+    for file_name in file_names {
         let outer = folder();
         let here = outer.path();
-        let word = OsStr::from_bytes(word);
-        let plugin = Path::new(".").join(word).with_extension("wasm");
+        let file_name = OsStr::from_bytes(file_name);
+        let plugin = Path::new(".").join(file_name).with_extension("wasm");
         fs::write(here.join(&plugin), traps_on_a_query()).expect("it can be written");
-        let program = here.join(word);
-        symlink(cargo_bin("cc-lb-fuzz"), &program).expect("it links");
-        let artifacts = Path::new("found").join(word);
+        let program = here.join(file_name);
+        symlink(cargo_bin("cc-lb-fuzz"), &program).expect("the link is created");
+        let artifacts = Path::new("found").join(file_name);
         let mut report = OsStr::new("sarif=out").to_owned();
-        report.push(word);
+        report.push(file_name);
         let mut run = Command::new(&program);
         run.current_dir(here)
             .args(["run", "--cases=60", "--seed=1"]);
-        if let Some(capability) = word.to_str() {
+        if let Some(capability) = file_name.to_str() {
             run.arg(format!("--capability={capability}"));
         }
         run.arg("--artifacts")
             .arg(&artifacts)
             .arg("--report")
             .arg(&report);
-        let plugin = plugin.strip_prefix(".").expect("it is in it");
+        let plugin = plugin.strip_prefix(".").expect("the path begins with `.`");
         let run = run.arg("--").arg(plugin).output().expect("it runs");
         let printed = text(&run.stdout);
-        assert_eq!(code(&run), exit_code::FINDINGS, "{word:?} {printed}");
+        assert_eq!(code(&run), exit_code::FINDINGS, "{file_name:?} {printed}");
         for command in replays(&printed) {
-            assert!(!command.contains('\u{fffd}') || word.to_string_lossy().contains('€'));
+            assert!(!command.contains('\u{fffd}') || file_name.to_string_lossy().contains('€'));
             let replay = paste(here, &command);
             let error = text(&replay.stderr);
             assert_eq!(code(&replay), exit_code::FINDINGS, "{command} {error}");
@@ -131,16 +131,16 @@ fn a_printed_command_runs_whatever_its_paths_are_made_of() {
             assert!(shown.contains("finding: plugin_fault"), "{shown}");
         }
         let mut name = OsStr::new("out").to_owned();
-        name.push(word);
-        let report = fs::read(here.join(name)).expect("it is there");
+        name.push(file_name);
+        let report = fs::read(here.join(name)).expect("the file exists");
         let report: serde_json::Value = serde_json::from_slice(&report).expect("it is JSON");
-        let told = report["runs"][0]["results"][0]["message"]["text"].as_str();
-        assert_eq!(replays(told.expect("a text")), replays(&printed));
+        let message = report["runs"][0]["results"][0]["message"]["text"].as_str();
+        assert_eq!(replays(message.expect("a string")), replays(&printed));
     }
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_a_case_a_plugin_or_a_configuration() {
+fn a_byte_order_mark_is_ignored_in_a_case_a_plugin_and_a_configuration() {
     let folder = folder();
     let marked = |text: &str| ["\u{feff}", text].concat().into_bytes();
     let mut queried = healthy("shape_v1");
@@ -158,15 +158,15 @@ fn a_byte_order_mark_is_no_part_of_a_case_a_plugin_or_a_configuration() {
     );
     let replay = tool(folder.path(), &["replay", "case.json"]);
     let printed = text(&replay.stdout) + &text(&replay.stderr);
-    // The puppet would answer.
+    // The puppet would answer this request.
     assert!(printed.contains("the guest trapped"), "{printed}");
 }
 
 #[test]
-fn a_command_of_a_corpus_takes_its_flags_wherever_they_stand() {
+fn a_corpus_command_accepts_its_flags_in_any_position() {
     let folder = workshop();
     let corpus = folder.path().join("corpus");
-    fs::create_dir(&corpus).expect("it can be made");
+    fs::create_dir(&corpus).expect("the folder is created");
     let only = case([healthy("shape_v1")]);
     only.write(&corpus.join("one.json"))
         .expect("it can be written");
@@ -177,29 +177,29 @@ fn a_command_of_a_corpus_takes_its_flags_wherever_they_stand() {
         &["--deny", "refused"],
     ];
     for flag in flags {
-        for words in [
+        for arguments in [
             [&["corpus"][..], flag, &["stats", "corpus"]].concat(),
             [&["corpus", "stats"][..], flag, &["corpus"]].concat(),
             [&["corpus", "stats", "corpus"][..], flag].concat(),
         ] {
-            let ended = tool(folder.path(), &words);
+            let ended = tool(folder.path(), &arguments);
             let error = text(&ended.stderr);
-            assert_eq!(code(&ended), exit_code::CLEAN, "{words:?} {error}");
+            assert_eq!(code(&ended), exit_code::CLEAN, "{arguments:?} {error}");
         }
     }
-    // And it is what it says: there is no such function on that plugin, but on the puppet.
+    // The flag has its effect: the puppet implements this function, and the plugin does not.
     let sign = case([healthy("sign_v1")]);
     sign.write(&corpus.join("one.json"))
         .expect("it can be written");
     let stats = |flags: &[&str]| {
-        let words = [&["corpus", "stats", "corpus"][..], flags].concat();
-        text(&tool(folder.path(), &words).stdout)
+        let arguments = [&["corpus", "stats", "corpus"][..], flags].concat();
+        text(&tool(folder.path(), &arguments).stdout)
     };
     assert_ne!(stats(&[]), stats(&["--plugin", "plugin.wasm"]));
 }
 
 #[test]
-fn a_temporary_folder_that_is_missing_is_what_the_error_is_about() {
+fn a_missing_temporary_folder_is_named_in_the_error() {
     let folder = workshop();
     let mut run = Command::new(cargo_bin("cc-lb-fuzz"));
     run.current_dir(folder.path()).args(RUN);
@@ -222,21 +222,21 @@ fn a_temporary_folder_may_have_any_name() {
     for name in [&b"\xff"[..], b"\x7f\t\n\"\\"] {
         let name = OsStr::from_bytes(name);
         let temporary = folder.path().join(name);
-        fs::create_dir(&temporary).expect("it can be made");
+        fs::create_dir(&temporary).expect("the folder is created");
         for host in ["guarded", "reference"] {
             let mut run = Command::new(cargo_bin("cc-lb-fuzz"));
             run.current_dir(folder.path()).args(RUN);
             let run = run.args(["--host", host]).env("TMPDIR", &temporary);
             let ended = run.output().expect("it runs");
-            let told = text(&ended.stdout) + &text(&ended.stderr);
-            assert_ne!(code(&ended), exit_code::COULD_NOT_RUN, "{name:?} {told}");
-            assert!(told.contains(" in 60 cases, "), "{name:?} {told}");
+            let output = text(&ended.stdout) + &text(&ended.stderr);
+            assert_ne!(code(&ended), exit_code::COULD_NOT_RUN, "{name:?} {output}");
+            assert!(output.contains(" in 60 cases, "), "{name:?} {output}");
         }
     }
 }
 
 #[test]
-fn a_printed_command_runs_as_it_says_whatever_the_configuration_has() {
+fn a_printed_command_does_not_depend_on_the_configuration() {
     let folder = workshop();
     let huge = Operand {
         register: None,
@@ -275,8 +275,8 @@ fn a_printed_command_runs_as_it_says_whatever_the_configuration_has() {
     assert_eq!(code(&key), exit_code::COULD_NOT_RUN);
 }
 
-/// A plugin that refuses every request behind the first.
-fn is_poisoned_by_a_call() -> Vec<u8> {
+/// Returns a plugin that refuses every request after the first.
+fn answers_only_the_first_call() -> Vec<u8> {
     let answer = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#;
     let mut guest = Guest::shape("");
     guest.functions = format!(
@@ -292,17 +292,17 @@ fn is_poisoned_by_a_call() -> Vec<u8> {
 }
 
 #[test]
-fn a_replay_tells_a_finding_once_however_often_its_case_shows_it() {
+fn a_replay_reports_a_finding_once_however_often_its_case_shows_it() {
     let folder = folder();
-    put(folder.path(), "plugin.wasm", &is_poisoned_by_a_call());
+    put(folder.path(), "plugin.wasm", &answers_only_the_first_call());
     let steps = case(vec![healthy("shape_v1"); 4]);
-    fs::create_dir(folder.path().join("cases")).expect("it can be made");
+    fs::create_dir(folder.path().join("cases")).expect("the folder is created");
     steps
         .write(&folder.path().join("cases/case.json"))
         .expect("it can be written");
     let replay = |what: &str| {
-        let words = ["replay", what, "--plugin", "plugin.wasm"];
-        text(&tool(folder.path(), &words).stdout)
+        let arguments = ["replay", what, "--plugin", "plugin.wasm"];
+        text(&tool(folder.path(), &arguments).stdout)
     };
     let printed = replay("cases/case.json");
     let titles: Vec<_> = printed
@@ -323,15 +323,18 @@ fn a_replay_tells_a_finding_once_however_often_its_case_shows_it() {
 }
 
 #[test]
-fn a_seed_is_a_text_in_the_report_and_one_that_is_drawn_is_short() {
+fn a_seed_is_a_string_in_the_report_and_a_drawn_seed_is_short() {
     let folder = workshop();
     let seed_of = |flags: &[&str]| {
         let report = ["--report", "json=out.json"];
-        let words = [&["run", "--cases=1"][..], &report, flags].concat();
-        tool(folder.path(), &words);
-        let json = fs::read_to_string(folder.path().join("out.json")).expect("it is there");
+        let arguments = [&["run", "--cases=1"][..], &report, flags].concat();
+        tool(folder.path(), &arguments);
+        let json = fs::read_to_string(folder.path().join("out.json")).expect("the file exists");
         let report: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
-        report["seed"].as_str().expect("it is a text").to_owned()
+        report["seed"]
+            .as_str()
+            .expect("the seed is a string")
+            .to_owned()
     };
     let largest = u64::MAX.to_string();
     assert_eq!(seed_of(&["--seed", &largest]), largest);

@@ -1,4 +1,4 @@
-//! Guests that harm the published host, what they do there, and what becomes of them here.
+//! Trophies: guests that harm the published host, the harm, and the guarded host's answer to them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,60 +19,61 @@ use crate::common::{OPENING_SLACK, case, healthy, is_in_time};
 
 const FINDINGS: &str = include_str!("../../FINDINGS.md");
 
-/// What a long request makes of the published host.
+/// What a long request does to the published host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum There {
-    /// The process dies: of SIGSEGV, or SIGABRT where the standard library checks what unsafe code promises.
+enum Harm {
+    /// The process dies: of SIGSEGV, or of SIGABRT if the standard library checks the preconditions
+    /// of unsafe code.
     Dies,
     /// The process dies while the plugin is opened.
     DiesOpening,
     /// The plugin is never opened.
     NeverOpens,
-    /// The healthy request behind it fails.
+    /// The healthy request after it fails.
     BreaksTheNext,
     /// Every later request fails.
     StaysBroken,
-    /// It is answered.
+    /// The request is answered, although it should not be.
     Answers,
     /// The process takes far more memory than a plugin may have.
     Hogs,
-    /// The call cannot be interrupted, and takes far more time than it has.
+    /// The call cannot be interrupted and takes far longer than its time limit.
     Overruns,
-    /// It falls back, and nothing else: as it should.
+    /// The call falls back and does no harm, as it should.
     FallsBack,
 }
 
-/// How long the query is that makes a request long.
+/// The length of the query in a long request.
 const LONG: usize = 400;
 
-/// All guests that harm somebody, with the length of the query and what they do there.
-const TROPHIES: [(&str, usize, There); 18] = [
-    ("allocates_8_mib", LONG, There::BreaksTheNext),
-    ("allocates_a_length_that_wraps_around", LONG, There::Dies),
-    ("asks_at_its_start", LONG, There::DiesOpening),
-    ("fills_all_the_memory_it_gets", LONG, There::Hogs),
-    ("fills_in_a_line", LONG, There::Overruns),
-    ("grows_a_table", LONG, There::Hogs),
-    ("imports_from_main", LONG, There::DiesOpening),
-    ("initializes_without_end", LONG, There::NeverOpens),
-    ("leaks_its_stack_when_it_traps", LONG, There::StaysBroken),
-    ("loses_its_error", LONG, There::Answers),
-    ("reads_a_byte_at_a_time", 256 << 10, There::FallsBack),
-    ("resets_the_kernel", LONG, There::StaysBroken),
-    ("sets_an_output_that_wraps_around", LONG, There::Dies),
-    ("stalls", LONG, There::FallsBack),
-    ("starts_without_end", LONG, There::NeverOpens),
-    ("traps_half_way", LONG, There::StaysBroken),
-    ("writes_over_a_blocks_header", LONG, There::Dies),
-    ("writes_over_the_kernels_root", LONG, There::Dies),
+/// All trophies, with the length of the query and what they do to the published host.
+const TROPHIES: [(&str, usize, Harm); 18] = [
+    ("allocates_8_mib", LONG, Harm::BreaksTheNext),
+    ("allocates_a_length_that_wraps_around", LONG, Harm::Dies),
+    ("asks_at_its_start", LONG, Harm::DiesOpening),
+    ("fills_all_the_memory_it_gets", LONG, Harm::Hogs),
+    ("fills_in_a_line", LONG, Harm::Overruns),
+    ("grows_a_table", LONG, Harm::Hogs),
+    ("imports_from_main", LONG, Harm::DiesOpening),
+    ("initializes_without_end", LONG, Harm::NeverOpens),
+    ("leaks_its_stack_when_it_traps", LONG, Harm::StaysBroken),
+    ("loses_its_error", LONG, Harm::Answers),
+    ("reads_a_byte_at_a_time", 256 << 10, Harm::FallsBack),
+    ("resets_the_kernel", LONG, Harm::StaysBroken),
+    ("sets_an_output_that_wraps_around", LONG, Harm::Dies),
+    ("stalls", LONG, Harm::FallsBack),
+    ("starts_without_end", LONG, Harm::NeverOpens),
+    ("traps_half_way", LONG, Harm::StaysBroken),
+    ("writes_over_a_blocks_header", LONG, Harm::Dies),
+    ("writes_over_the_kernels_root", LONG, Harm::Dies),
 ];
 
-/// How often a long request is sent: some harm adds up.
+/// How often a long request is sent: some harm accumulates.
 const ROUNDS: usize = 8;
 
 fn wasm(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
-    wat::parse_file(path.join(name).with_extension("wat")).expect("it is valid")
+    wat::parse_file(path.join(name).with_extension("wat")).expect("valid WebAssembly")
 }
 
 fn long(length: usize) -> Step {
@@ -83,7 +84,7 @@ fn long(length: usize) -> Step {
     step
 }
 
-/// Runs a case on the published host, in a process of its own.
+/// Runs a case on the published host, in a separate process.
 fn on_the_published_host(name: &str, case: &Case) -> Replay {
     let setup = Setup {
         host: HostKind::Reference.name().to_owned(),
@@ -102,14 +103,14 @@ fn on_the_published_host(name: &str, case: &Case) -> Replay {
         ["worker"],
         setup,
     )
-    .expect("there is room")
+    .expect("the workers are created")
     .with_timeouts(timeouts);
     workers.worker().replay(case).expect("it runs")
 }
 
-fn there(name: &str, length: usize) -> There {
+fn harm_of(name: &str, length: usize) -> Harm {
     let mut steps = vec![healthy("shape_v1")];
-    // Seconds each, on a slow machine.
+    // Each round takes seconds on a slow machine.
     let rounds = if name == "fills_in_a_line" { 1 } else { ROUNDS };
     for _ in 0..rounds {
         steps.extend([long(length), healthy("shape_v1"), healthy("shape_v1")]);
@@ -118,9 +119,9 @@ fn there(name: &str, length: usize) -> There {
     let (seen, found) = (replay.steps, replay.violations);
     if let Some(death) = found.iter().find(|found| found.check.name() == "no_crash") {
         return match (&death.function[..], &death.class[..]) {
-            ("open", "SIGSEGV" | "SIGABRT") => There::DiesOpening,
-            ("open", "silence") => There::NeverOpens,
-            ("shape", "SIGSEGV" | "SIGABRT") => There::Dies,
+            ("open", "SIGSEGV" | "SIGABRT") => Harm::DiesOpening,
+            ("open", "silence") => Harm::NeverOpens,
+            ("shape", "SIGSEGV" | "SIGABRT") => Harm::Dies,
             _ => panic!("{name}: {}", death.detail),
         };
     }
@@ -128,27 +129,30 @@ fn there(name: &str, length: usize) -> There {
         .iter()
         .any(|found| found.check.name() == "within_memory")
     {
-        return There::Hogs;
+        return Harm::Hogs;
     }
     if found
         .iter()
         .any(|found| found.check.name() == "within_wall")
     {
-        return There::Overruns;
+        return Harm::Overruns;
     }
     let answered: Vec<bool> = seen.iter().map(|s| s.outcome.starts_with("Ok")).collect();
-    assert!(answered[0], "{name} is healthy before: {seen:?}");
-    // The healthy call that the replay itself makes behind each failing one takes the harm.
+    assert!(
+        answered[0],
+        "{name} does not answer the first request: {seen:?}"
+    );
+    // The healthy call that the replay makes after each failed call suffers the harm.
     let mut rounds = answered[1..].chunks(3);
     let broken = found.iter().any(|found| found.check.name() == "no_poison");
     if !answered[answered.len() - 1] {
-        There::StaysBroken
+        Harm::StaysBroken
     } else if rounds.any(|round| round[0]) {
-        There::Answers
+        Harm::Answers
     } else if broken {
-        There::BreaksTheNext
+        Harm::BreaksTheNext
     } else {
-        There::FallsBack
+        Harm::FallsBack
     }
 }
 
@@ -158,9 +162,9 @@ fn request(length: Option<usize>) -> ShapeRequest {
     request
 }
 
-/// Asserts that the guarded host refuses the plugin with a reason, or falls back in time and answers healthy
-/// requests.
-fn holds_here(name: &str, length: usize) {
+/// Asserts that the guarded host refuses the plugin with a reason, or falls back in time and
+/// answers healthy requests.
+fn assert_harmless_on_the_guarded_host(name: &str, length: usize) {
     let wasm = wasm(name);
     let mut session = match PluginSession::new(&wasm) {
         Ok(session) => session,
@@ -187,27 +191,27 @@ fn holds_here(name: &str, length: usize) {
 }
 
 #[test]
-fn every_trophy_harms_the_published_host_as_told_and_not_this_one() {
+fn every_trophy_harms_the_published_host_as_listed_and_not_the_guarded_one() {
     for (name, length, expected) in TROPHIES {
-        assert_eq!(there(name, length), expected, "{name}");
-        holds_here(name, length);
+        assert_eq!(harm_of(name, length), expected, "{name}");
+        assert_harmless_on_the_guarded_host(name, length);
     }
 }
 
 #[test]
-fn every_guest_that_does_harm_is_a_trophy_and_told() {
+fn every_harmful_guest_is_a_trophy_and_in_findings_md() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
-    let files = std::fs::read_dir(folder).expect("it is there");
+    let files = std::fs::read_dir(folder).expect("the folder exists");
     let names = files.map(|file| file.expect("it can be read").path());
     let mut names: BTreeSet<String> = names
         .map(|path| {
             path.file_stem()
-                .expect("a name")
+                .expect("the file has a name")
                 .to_string_lossy()
                 .into_owned()
         })
         .collect();
-    // Those that harm nobody.
+    // These do no harm.
     names.remove("traps_on_a_query");
     names.remove("has_a_function_of_its_own");
     let trophies: BTreeSet<String> = TROPHIES.iter().map(|(name, ..)| (*name).into()).collect();
@@ -217,7 +221,8 @@ fn every_guest_that_does_harm_is_a_trophy_and_told() {
     }
 }
 
-/// Whether a session is interrupted when another one runs out of time. A session tells whether a request was answered.
+/// Returns whether a session is interrupted when another one times out. Sessions are functions that
+/// return whether a request was answered.
 fn is_interrupted<S: FnMut(ShapeRequest) -> bool + Send>(open: impl Fn() -> S) -> bool {
     let (mut stalling, mut healthy) = (open(), open());
     std::thread::scope(|scope| {
@@ -230,7 +235,7 @@ fn is_interrupted<S: FnMut(ShapeRequest) -> bool + Send>(open: impl Fn() -> S) -
         while !stalls.is_finished() {
             let start = Instant::now();
             let answered = healthy(request(None));
-            // On a busy machine its own time may be over.
+            // On a busy machine its own time limit may have passed.
             interrupted |= !answered && start.elapsed() < Duration::from_millis(HANDSHAKE_WALL_MS);
         }
         interrupted
@@ -247,7 +252,7 @@ fn session(host: &impl Host<Session: Send>) -> impl FnMut(ShapeRequest) -> bool 
 
 #[test]
 fn plugins_of_one_compiled_plugin_interrupt_each_other_and_sessions_of_a_host_do_not() {
-    // The healthy call takes long enough to be hit.
+    // Its healthy call takes long enough to be interrupted.
     let wasm = wasm("stalls");
     let manifest = extism::Manifest::new([extism::Wasm::data(wasm.clone())]);
     let manifest = manifest.with_timeout(Duration::from_millis(250));

@@ -1,4 +1,5 @@
-//! A host that does not tell why a call fell back: a plugin that never answers an ordinary request is a finding there, too.
+//! Hosts that do not report why a call fell back: a plugin that never answers an ordinary request
+//! is a finding on these too.
 
 use std::cell::Cell;
 
@@ -19,7 +20,7 @@ use crate::common::{Guest, case, healthy, set_output};
 
 const ANSWER: &str = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#;
 
-/// A plugin whose `shape` does this.
+/// Returns a plugin whose `shape` has this body.
 fn shape(body: &str) -> Vec<u8> {
     let mut guest = Guest::shape("");
     guest.functions =
@@ -27,7 +28,7 @@ fn shape(body: &str) -> Vec<u8> {
     guest.wasm()
 }
 
-/// Plugins that answer no request, each in its own way.
+/// Returns plugins that answer no request, each for another reason.
 fn silent() -> [Vec<u8>; 3] {
     [
         shape("(unreachable)"),
@@ -36,7 +37,7 @@ fn silent() -> [Vec<u8>; 3] {
     ]
 }
 
-/// Answers the dry-run request, and traps on a query.
+/// Returns a plugin that answers the dry-run request, and traps on a request of another length.
 fn picky() -> Vec<u8> {
     let dry_run = cc_lb_plugin_wire::v1::shape::ShapeFn::dry_run_request();
     let length = serde_json::to_string(&dry_run)
@@ -72,8 +73,14 @@ fn a_plugin_that_answers_nothing_on_the_published_host_is_one_finding_that_repla
     );
     assert!(printed.contains("the dry-run sample"), "{printed}");
     assert!(printed.contains("1 finding in"), "{printed}");
-    let (_, replay) = printed.split_once("replay: ").expect("it is printed");
-    let replay = replay.lines().next().expect("a line").split(' ');
+    let (_, replay) = printed
+        .split_once("replay: ")
+        .expect("a replay command is printed");
+    let replay = replay
+        .lines()
+        .next()
+        .expect("the command is one line")
+        .split(' ');
     let replay: Vec<&str> = replay.skip(1).collect();
     let output = tool(at, &replay);
     let printed = text(&output.stdout);
@@ -82,7 +89,7 @@ fn a_plugin_that_answers_nothing_on_the_published_host_is_one_finding_that_repla
 }
 
 #[test]
-fn a_plugin_that_answers_the_dry_run_request_on_the_published_host_has_no_such_finding() {
+fn a_plugin_that_answers_the_dry_run_request_on_the_published_host_has_no_finding() {
     let folder = folder();
     std::fs::write(folder.path().join("picky.wasm"), picky()).expect("it can be written");
     let run = [
@@ -100,10 +107,10 @@ fn a_plugin_that_answers_the_dry_run_request_on_the_published_host_has_no_such_f
     assert_eq!(code(&output), exit_code::CLEAN, "{printed}");
 }
 
-/// The guarded host, of which nothing is told; its first sessions may answer nothing.
+/// The guarded host without the causes of fallbacks. Its first sessions may answer nothing.
 struct Quiet {
     host: PluginHost,
-    /// How many sessions answer nothing yet.
+    /// The number of sessions from now on that answer nothing.
     busy: Cell<u32>,
 }
 
@@ -146,7 +153,7 @@ fn quiet(wasm: &[u8], busy: u32) -> Quiet {
 }
 
 #[test]
-fn whatever_it_is_that_a_plugin_does_instead_of_answering_is_told_once_and_shrunk_to_the_sample() {
+fn a_plugin_that_never_answers_is_one_finding_shrunk_to_the_sample_whatever_the_reason() {
     for wasm in silent() {
         let host = quiet(&wasm, 0);
         let found = findings::<_, Request>(&host, Subject::Plugin, &Plan::plugin::<Request>(1, 8));
@@ -162,7 +169,7 @@ fn whatever_it_is_that_a_plugin_does_instead_of_answering_is_told_once_and_shrun
 }
 
 #[test]
-fn what_a_busy_machine_did_not_answer_once_is_no_fault_of_the_plugin() {
+fn a_plugin_is_not_blamed_for_what_a_busy_machine_did_not_answer_once() {
     let wasm = shape(&set_output(ANSWER));
     for busy in 0..4 {
         let host = quiet(&wasm, busy);
@@ -176,8 +183,8 @@ fn what_a_busy_machine_did_not_answer_once_is_no_fault_of_the_plugin() {
     }
 }
 
-/// A plugin that is not there yet when it is called first.
-fn exits_at_first() -> Vec<u8> {
+/// Returns a plugin that is not ready in its first call.
+fn exits_in_its_first_call() -> Vec<u8> {
     let mut guest = Guest::shape("");
     let at_first = "(if (i32.eqz (global.get $ready)) (then (global.set $ready (i32.const 1)) (return (i32.const 3))))";
     guest.functions = format!(
@@ -189,8 +196,8 @@ fn exits_at_first() -> Vec<u8> {
 }
 
 #[test]
-fn a_plugin_that_does_not_answer_the_first_request_of_a_session_is_told() {
-    let host = quiet(&exits_at_first(), 0);
+fn a_plugin_that_does_not_answer_the_first_request_of_a_session_is_reported() {
+    let host = quiet(&exits_in_its_first_call(), 0);
     let found = findings::<_, Request>(&host, Subject::Plugin, &Plan::plugin::<Request>(1, 16));
     let found = found.expect("it opens");
     let keys: Vec<_> = found.iter().map(|finding| finding.key()).collect();

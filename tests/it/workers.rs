@@ -1,4 +1,4 @@
-//! Worker processes: deaths are attributed and survived, memory is measured, and nothing is lost.
+//! Worker processes: crashes are attributed and survived, memory is measured, and no case is lost.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -32,21 +32,24 @@ pub fn setup(host: &str) -> Setup {
     }
 }
 
-/// Workers of the tool, with a host that it knows.
+/// Returns workers of the tool with one of its hosts.
 pub fn workers(host: HostKind) -> Workers {
     let program = assert_cmd::cargo::cargo_bin("cc-lb-fuzz");
-    Workers::new(program, ["worker"], setup(host.name())).expect("there is room")
+    Workers::new(program, ["worker"], setup(host.name())).expect("the workers are created")
 }
 
-/// The example of a host of one's own, built as these tests are: `cargo test` leaves examples out where it is told which
-/// tests to run.
+/// Returns the program of the example `own_host`, built in the profile of these tests: `cargo test`
+/// does not build examples if it is given the tests to run.
 fn example() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
-        let tests = std::env::current_exe().expect("it is there");
-        let built_to = tests.ancestors().nth(2).expect("it lies deep");
+        let tests = std::env::current_exe().expect("the path of this program is known");
+        let built_to = tests
+            .ancestors()
+            .nth(2)
+            .expect("the program is in the target folder");
         let mut cargo = Command::new(env!("CARGO"));
-        // With these, build scripts that look at them would run again, here and in the next build.
+        // Build scripts that depend on these variables would run again, here and in the next build.
         let of_this_package = std::env::vars().map(|(name, _)| name).filter(|name| {
             let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_"];
             prefixes.iter().any(|prefix| name.starts_with(prefix))
@@ -56,16 +59,20 @@ fn example() -> PathBuf {
         });
         let built = cargo
             .args(["build", "--quiet", "--example", "own_host", "--target-dir"])
-            .arg(built_to.parent().expect("it lies deep"))
+            .arg(
+                built_to
+                    .parent()
+                    .expect("the program is in the target folder"),
+            )
             .args((!cfg!(debug_assertions)).then_some("--release"))
             .status();
-        assert!(built.expect("there is cargo").success());
+        assert!(built.expect("cargo runs").success());
         built_to.join("examples/own_host")
     };
     BUILT.get_or_init(build).clone()
 }
 
-/// Workers of the example, each of whose hosts has a fault that strikes when the guest traps.
+/// Returns workers of the example, with a host whose fault shows when the guest traps.
 pub fn faulty(host: &str) -> Workers {
     faulty_with(setup(host))
 }
@@ -77,7 +84,7 @@ pub fn faulty_with(setup: Setup) -> Workers {
         ..Timeouts::default()
     };
     Workers::new(example(), ["worker"], setup)
-        .expect("there is room")
+        .expect("the workers are created")
         .with_timeouts(timeouts)
 }
 
@@ -88,7 +95,8 @@ pub fn found(workers: &Workers, case: &Case) -> Vec<(String, String)> {
     found.map(|v| (v.check.to_string(), v.class)).collect()
 }
 
-/// A finding that its case shows. A worker that is silent for once, on a busy machine, is another.
+/// Returns the finding of an event if its case reproduces it. On a busy machine a worker that was
+/// silent once is a finding too, and does not reproduce.
 fn shown(event: Event<'_, Request>) -> Option<&Finding> {
     match event {
         Event::Finding(finding) => Some(finding).filter(|it| it.origin != Origin::Unreproduced),
@@ -100,10 +108,10 @@ fn plan(seed: u64, cases: u64) -> Plan {
     Plan::puppet::<Request>(seed, cases)
 }
 
-/// A campaign, with the keys of its findings.
+/// Runs a campaign and returns its summary and the keys of its findings.
 fn campaign(workers: &Workers, plan: &Plan, count: usize) -> (Summary, Vec<String>) {
     let mut keys = Vec::new();
-    let count = NonZeroUsize::new(count).expect("there are workers");
+    let count = NonZeroUsize::new(count).expect("the count is not zero");
     let summary = workers.run(plan, count, &mut |event| {
         if let Event::Finding(finding) = event {
             keys.push(finding.key());
@@ -112,8 +120,8 @@ fn campaign(workers: &Workers, plan: &Plan, count: usize) -> (Summary, Vec<Strin
     (summary.expect("it runs"), keys)
 }
 
-/// What of a summary does not depend on the clock: the dispatches of each function, its answers, and its fallbacks by
-/// cause.
+/// Returns what does not depend on time in a summary: the dispatches of each function, its answers,
+/// and its fallbacks by cause.
 fn counts(summary: &Summary) -> BTreeMap<&'static str, (u64, u64, BTreeMap<String, u64>)> {
     let functions = summary.functions.iter();
     functions
@@ -128,7 +136,7 @@ fn counts(summary: &Summary) -> BTreeMap<&'static str, (u64, u64, BTreeMap<Strin
         .collect()
 }
 
-/// Asserts that two campaigns came to the same.
+/// Asserts that two campaigns had the same results.
 fn assert_same(
     one: &BTreeMap<&'static str, (u64, u64, BTreeMap<String, u64>)>,
     other: &BTreeMap<&'static str, (u64, u64, BTreeMap<String, u64>)>,
@@ -137,14 +145,14 @@ fn assert_same(
     for (label, one) in one {
         let other = &other[label];
         assert_eq!(other.0, one.0, "{label}");
-        // On a busy machine any call may run into the clock.
+        // On a busy machine any call may time out.
         let late = [one, other].map(|counts| counts.2.contains_key("timeout"));
         assert!(late.contains(&true) || other == one, "{label}");
     }
 }
 
 #[test]
-fn a_campaign_comes_to_the_same_with_any_number_of_workers() {
+fn a_campaign_has_the_same_result_with_any_number_of_workers() {
     let plan = plan(5, 400);
     let guarded = workers(HostKind::Guarded);
     let (one, keys) = campaign(&guarded, &plan, 1);
@@ -157,7 +165,7 @@ fn a_campaign_comes_to_the_same_with_any_number_of_workers() {
 }
 
 #[test]
-fn a_campaign_goes_on_behind_every_death_and_tells_it_once() {
+fn a_campaign_continues_after_every_crash_and_reports_it_once() {
     let aborting = faulty("aborts");
     let plan = plan(1, 24);
     let mut findings: Vec<Finding> = Vec::new();
@@ -168,7 +176,7 @@ fn a_campaign_goes_on_behind_every_death_and_tells_it_once() {
     });
     let summary = summary.expect("it runs");
     assert_eq!(summary.cases, 24);
-    // A trap by an operation, by a program that is none, and by a function of Extism.
+    // Traps of an operation, of an invalid program, and of a function of Extism.
     assert!((1..=6).contains(&findings.len()), "{findings:#?}");
     for finding in &findings {
         assert_eq!(finding.violation.check.name(), "no_crash");
@@ -179,20 +187,22 @@ fn a_campaign_goes_on_behind_every_death_and_tells_it_once() {
 }
 
 #[test]
-fn the_same_seed_comes_to_the_same_findings_with_any_number_of_workers_and_again() {
+fn a_seed_has_the_same_findings_every_time_with_any_number_of_workers() {
     let guest = include_bytes!("../../guests/traps_on_a_query.wat");
     let setup = Setup {
-        wasm: wat::parse_bytes(guest).expect("it is valid").into_owned(),
+        wasm: wat::parse_bytes(guest)
+            .expect("valid WebAssembly")
+            .into_owned(),
         subject: Subject::Plugin,
         ..setup(HostKind::Guarded.name())
     };
     let program = assert_cmd::cargo::cargo_bin("cc-lb-fuzz");
-    let workers = Workers::new(program, ["worker"], setup).expect("there is room");
-    // Seven sessions, so that all of seven workers have something to do.
+    let workers = Workers::new(program, ["worker"], setup).expect("the workers are created");
+    // Seven sessions, so that each of seven workers has one.
     let plan = Plan::plugin::<Request>(1, 7 * CASES_PER_SESSION);
-    let comes_to = |count: usize| {
+    let run_with = |count: usize| {
         let mut findings: Vec<(String, Case)> = Vec::new();
-        let count = NonZeroUsize::new(count).expect("there are workers");
+        let count = NonZeroUsize::new(count).expect("the count is not zero");
         let summary = workers.run(&plan, count, &mut |event| {
             if let Event::Finding(finding) = event {
                 findings.push((finding.key(), finding.case.clone()));
@@ -201,23 +211,23 @@ fn the_same_seed_comes_to_the_same_findings_with_any_number_of_workers_and_again
         let summary = summary.expect("it runs");
         (summary.cases, findings, counts(&summary))
     };
-    let (cases, findings, counts) = comes_to(1);
+    let (cases, findings, counts) = run_with(1);
     assert!(!findings.is_empty());
     for count in [1, 2, 7] {
-        let again = comes_to(count);
+        let again = run_with(count);
         assert_eq!((again.0, &again.1), (cases, &findings), "{count} workers");
         assert_same(&again.2, &counts);
     }
 }
 
-/// The processes that this one started with such an argument.
+/// Returns the child processes of this one that have this argument.
 fn started_with(argument: &str) -> Vec<Pid> {
     let me = std::process::id().to_string();
-    let processes = std::fs::read_dir("/proc").expect("there is /proc");
+    let processes = std::fs::read_dir("/proc").expect("/proc exists");
     let started = processes.filter_map(|entry| {
         let path = entry.ok()?.path();
         let id: i32 = path.file_name()?.to_str()?.parse().ok()?;
-        // Behind the name, which may be anything in brackets: the state, the parent.
+        // After the name, which is any text in parentheses: the state and the parent.
         let stat = std::fs::read_to_string(path.join("stat")).ok()?;
         let parent = stat.rsplit_once(") ")?.1.split(' ').nth(1)?;
         let arguments = std::fs::read(path.join("cmdline")).ok()?;
@@ -230,25 +240,25 @@ fn started_with(argument: &str) -> Vec<Pid> {
     started.collect()
 }
 
-/// Kills such a process, as the system does for want of memory.
+/// Kills such a process, as the system does if it is out of memory.
 fn kill_one(argument: &str) -> bool {
     let victim = started_with(argument).first().copied();
     victim.is_some_and(|victim| kill(victim, Signal::SIGKILL).is_ok())
 }
 
 #[test]
-fn workers_that_are_killed_from_outside_lose_nothing() {
+fn no_case_is_lost_if_workers_are_killed_from_outside() {
     let plan = plan(7, 300);
     let undisturbed = campaign(&workers(HostKind::Guarded), &plan, 2).0;
-    // An argument that means nothing tells its workers from those of other tests.
+    // An argument without a meaning distinguishes its workers from those of other tests.
     let marked = Workers::new(example(), ["worker", "--mark"], setup("sound"));
-    let marked = marked.expect("there is room");
+    let marked = marked.expect("the workers are created");
     let (mut blocks, mut kills, mut keys) = (0, 0, Vec::new());
     let disturbed = marked.run(
         &plan,
-        NonZeroUsize::new(2).expect("two"),
+        NonZeroUsize::new(2).expect("not zero"),
         &mut |event| match event {
-            // Whatever it is at.
+            // Whatever the worker is doing.
             Event::Progress(_) => {
                 blocks += 1;
                 if blocks % 2 == 0 {
@@ -259,21 +269,21 @@ fn workers_that_are_killed_from_outside_lose_nothing() {
         },
     );
     let disturbed = disturbed.expect("it runs");
-    assert!(kills > 0, "nobody was killed");
+    assert!(kills > 0, "no worker was killed");
     assert_eq!(keys, [""; 0]);
     assert_eq!(disturbed.cases, undisturbed.cases);
     assert_same(&counts(&disturbed), &counts(&undisturbed));
 }
 
 #[test]
-fn a_campaign_is_not_clean_whose_workers_somebody_kills() {
+fn a_campaign_whose_workers_are_always_killed_is_not_clean() {
     let doomed = Workers::new(example(), ["worker", "--doomed"], setup("sound"));
-    let doomed = doomed.expect("there is room");
+    let doomed = doomed.expect("the workers are created");
     let plan = Plan {
         budget: Budget::Time(Duration::from_secs(1)),
         ..plan(7, 0)
     };
-    let (is_over, mut told) = (AtomicBool::new(false), 0);
+    let (is_over, mut reported) = (AtomicBool::new(false), 0);
     let ended = std::thread::scope(|scope| {
         scope.spawn(|| {
             let begin = Instant::now();
@@ -283,41 +293,45 @@ fn a_campaign_is_not_clean_whose_workers_somebody_kills() {
             }
         });
         let ended = doomed.run(&plan, NonZeroUsize::MIN, &mut |event| {
-            told += u64::from(matches!(event, Event::Finding(_)));
+            reported += u64::from(matches!(event, Event::Finding(_)));
         });
         is_over.store(true, Ordering::Relaxed);
         ended
     });
-    // Or it does not open the plugin again.
+    // An error means that the plugin could not be opened again.
     if let Ok(summary) = ended {
-        // Where no case has run, the tool says so.
-        let is_told = told > 0 || summary.unexamined_certain > 0 || summary.cases == 0;
-        assert!(is_told, "{summary:?}");
+        // If no case has run, the tool says so.
+        let is_reported = reported > 0 || summary.unexamined_certain > 0 || summary.cases == 0;
+        assert!(is_reported, "{summary:?}");
     }
 }
 
 #[test]
-fn the_published_host_is_found_to_die_and_the_case_is_small_and_replayable() {
+fn crashes_of_the_published_host_are_found_with_small_replayable_cases() {
     let published = workers(HostKind::Reference);
     let mut findings: Vec<Finding> = Vec::new();
     let plan = plan(2, 300);
-    let summary = published.run(&plan, NonZeroUsize::new(2).expect("two"), &mut |event| {
-        if let Some(finding) = shown(event) {
-            findings.push(finding.clone());
-        }
-    });
+    let summary = published.run(
+        &plan,
+        NonZeroUsize::new(2).expect("not zero"),
+        &mut |event| {
+            if let Some(finding) = shown(event) {
+                findings.push(finding.clone());
+            }
+        },
+    );
     assert_eq!(summary.expect("it runs").cases, 300);
     let checks: Vec<_> = findings.iter().map(|f| f.violation.check.name()).collect();
     assert!(
         checks.contains(&"no_crash"),
-        "no case of this seed kills the published host; where cases are others now, try the next: {checks:?}"
+        "no case of this seed kills the published host; if the cases of seeds changed, try the next: {checks:?}"
     );
     for finding in &findings {
         let programs = finding.case.steps.iter().filter_map(|s| s.program.as_ref());
         let operations: usize = programs.map(|program| program.0.len()).sum();
         assert!(operations <= 4, "{finding:#?}");
         let check = finding.violation.check.name();
-        // On a busy machine what was measured may take some tries.
+        // On a busy machine a measured violation may take several tries.
         let tries = if finding.violation.measured { 5 } else { 1 };
         let again = (0..tries).any(|_| {
             let again = found(&published, &finding.case);
@@ -328,9 +342,12 @@ fn the_published_host_is_found_to_die_and_the_case_is_small_and_replayable() {
 }
 
 #[test]
-fn a_worker_that_cannot_start_is_told() {
+fn a_worker_that_cannot_start_is_an_error() {
     let nowhere = Workers::new("/nonexistent/program", ["worker"], setup("guarded"));
-    let error = nowhere.expect("there is room").worker().negotiated();
+    let error = nowhere
+        .expect("the workers are created")
+        .worker()
+        .negotiated();
     assert!(
         matches!(error, Err(CampaignError::Worker { .. })),
         "{error:?}"
@@ -343,9 +360,9 @@ fn a_worker_that_cannot_start_is_told() {
 }
 
 #[test]
-fn a_worker_is_started_by_a_campaign_and_by_nobody_else() {
+fn the_worker_command_refuses_to_run_outside_of_a_campaign() {
     let output = assert_cmd::Command::cargo_bin("cc-lb-fuzz")
-        .expect("it is built")
+        .expect("the tool is built")
         .arg("worker")
         .output()
         .expect("it runs");
@@ -355,8 +372,8 @@ fn a_worker_is_started_by_a_campaign_and_by_nobody_else() {
 }
 
 #[test]
-fn a_session_that_a_hostile_plugin_starves_is_a_finding_and_not_the_end() {
-    // Each takes a few hundred MiB of table and keeps it, until no session opens.
+fn a_plugin_that_exhausts_memory_is_a_finding_and_does_not_end_the_campaign() {
+    // Each call takes a few hundred MiB for a table and keeps them, until no session opens.
     let grow = told("shape_v1", [Op::GrowTable(1 << 25), Op::GrowTable(1 << 25)]);
     let alloc = Op::Call {
         function: Import::Alloc,
@@ -381,14 +398,14 @@ fn a_session_that_a_hostile_plugin_starves_is_a_finding_and_not_the_end() {
 }
 
 #[test]
-fn a_campaign_that_ends_before_all_was_looked_into_goes_on_at_what_is_left() {
+fn a_campaign_that_ends_with_unexamined_violations_resumes_at_these() {
     let setup = Setup {
         wasm: crate::planted::two_bugs(),
         subject: Subject::Plugin,
         ..setup(HostKind::Guarded.name())
     };
     let program = assert_cmd::cargo::cargo_bin("cc-lb-fuzz");
-    let workers = Workers::new(program, ["worker"], setup).expect("there is room");
+    let workers = Workers::new(program, ["worker"], setup).expect("the workers are created");
     let mut plan = Plan::plugin::<Request>(6, 5_000);
     plan.phases = vec![Phase::Random];
     let interrupt = workers.interrupt();
@@ -396,7 +413,7 @@ fn a_campaign_that_ends_before_all_was_looked_into_goes_on_at_what_is_left() {
     let ended = workers.run(&plan, NonZeroUsize::MIN, &mut |event| {
         if let Event::Finding(finding) = event {
             found.push(finding.clone());
-            // While the other still waits.
+            // The other violation still waits for its confirmation.
             interrupt.request();
         }
     });
@@ -405,13 +422,16 @@ fn a_campaign_that_ends_before_all_was_looked_into_goes_on_at_what_is_left() {
         panic!("{ended:?}");
     };
     assert!(ended.unexamined_certain > 0, "{ended:?}");
-    assert_eq!(ended.findings, 1, "what is open is no finding yet");
-    assert!(!open.is_empty(), "what is open is emitted");
+    assert_eq!(
+        ended.findings, 1,
+        "an unexamined violation does not count as a finding"
+    );
+    assert!(!open.is_empty(), "unexamined violations are emitted");
     let workers = workers.with_interrupt(Interrupt::new());
     for open in open {
         assert_eq!(open.origin, Origin::Unexamined { certain: true });
         assert_ne!(open.violation.key(), first.violation.key());
-        // All that its session saw, which shows it.
+        // Its case is the history of the session, which reproduces it.
         let again = self::found(&workers, &open.case);
         let expected = (
             open.violation.check.to_string(),
@@ -434,12 +454,13 @@ fn a_campaign_that_ends_before_all_was_looked_into_goes_on_at_what_is_left() {
 }
 
 #[test]
-fn a_worker_that_cannot_be_started_again_ends_the_campaign_and_loses_nothing() {
-    let folder = tempfile::tempdir().expect("there is room");
+fn a_worker_that_cannot_be_restarted_ends_the_campaign_without_losing_findings() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let program = folder.path().join("host");
-    std::fs::copy(example(), &program).expect("there is room");
-    // Every trap kills it.
-    let workers = Workers::new(&program, ["worker"], setup("aborts")).expect("there is room");
+    std::fs::copy(example(), &program).expect("the program is copied");
+    // Every trap kills this host.
+    let workers =
+        Workers::new(&program, ["worker"], setup("aborts")).expect("the workers are created");
     let mut found: Vec<Finding> = Vec::new();
     let ended = workers.run(&plan(1, 400), NonZeroUsize::MIN, &mut |event| {
         if let Event::Finding(finding) = event {

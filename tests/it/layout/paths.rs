@@ -1,4 +1,4 @@
-//! What a file says of others: by its syntax tree, and in macros by their tokens.
+//! The paths in a file, read from its syntax tree, and in macros from their tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,52 +6,52 @@ use proc_macro2::{Spacing, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, ItemMod, ItemUse, Macro, Meta, UseTree, Visibility};
 
-/// A file, as far as it says where things are.
+/// What a file names, defines and imports.
 #[derive(Debug, Default)]
 pub struct Source {
-    /// All that it names outside of its tests, its own things and those of other packages, too.
+    /// All paths outside of its tests, including those of its own items and of other packages.
     pub named: Vec<Named>,
-    /// What it defines.
+    /// The names of the items that it defines.
     pub items: BTreeSet<String>,
-    /// The words in its calls of macros, which may define something, too.
-    pub macro_words: BTreeSet<String>,
-    /// The macros that the whole crate has of it.
+    /// The identifiers in its macro calls, which may define items too.
+    pub macro_identifiers: BTreeSet<String>,
+    /// The macros that it exports.
     pub exported_macros: BTreeSet<String>,
-    /// The modules that are files of their own.
+    /// Its modules that are separate files.
     pub children: BTreeSet<String>,
-    /// What its `use` lines bring in, each by its name here.
+    /// The paths that its `use` lines import, by the name in this file.
     pub imports: BTreeMap<String, Vec<String>>,
-    /// The modules of which they bring in everything.
+    /// The modules of which they import everything.
     pub globs: Vec<Vec<String>>,
 }
 
-/// A path that a file names.
+/// A path in a file.
 #[derive(Clone, Debug)]
 pub struct Named {
-    /// Its words. The last one of `use x::*` is the star.
+    /// Its segments. The last segment of `use x::*` is the star.
     pub path: Vec<String>,
     pub line: usize,
-    /// The modules inside of the file that are around it.
+    /// The inline modules that enclose it.
     pub inside: Vec<String>,
     pub by: By,
 }
 
-/// How a path is named.
+/// Where a path is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// By a `use` line.
+    /// In a `use` line.
     Use,
-    /// By one that hands it on.
+    /// In one that re-exports it.
     PublicUse,
-    /// In the middle of something.
+    /// Anywhere else.
     Path,
 }
 
 impl Source {
-    /// What this text says.
+    /// Reads the text of a file.
     ///
     /// # Panics
-    /// Where it is no Rust.
+    /// Panics if it is not Rust.
     pub fn read(file: &str, text: &str) -> Self {
         let syntax = syn::parse_file(text).unwrap_or_else(|error| panic!("{file}: {error}"));
         let mut reader = Reader::default();
@@ -81,7 +81,7 @@ impl Source {
             Item::Mod(item) => &item.ident,
             Item::Macro(item) => {
                 let Some(name) = &item.ident else {
-                    words(item.mac.tokens.clone(), &mut self.macro_words);
+                    identifiers(item.mac.tokens.clone(), &mut self.macro_identifiers);
                     return;
                 };
                 if has_attribute(&item.attrs, "macro_export") {
@@ -105,11 +105,11 @@ impl Source {
     }
 }
 
-/// What a `use` line brings in.
+/// One import of a `use` line.
 struct Leaf {
     path: Vec<String>,
     line: usize,
-    /// Its name here; `None` for everything in the path.
+    /// Its name in this file; `None` for everything in the path.
     name: Option<String>,
 }
 
@@ -181,7 +181,7 @@ fn has_attribute(attributes: &[Attribute], name: &str) -> bool {
     attributes.iter().any(|of| of.path().is_ident(name))
 }
 
-/// Whether it is only there when tests are built: those may use what they like.
+/// Returns whether the item only exists in tests, which may use anything.
 fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::List(list) if list.path.is_ident("cfg") => list.tokens.to_string() == "test",
@@ -189,11 +189,11 @@ fn is_test(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// All words in tokens.
-fn words(tokens: TokenStream, found: &mut BTreeSet<String>) {
+/// Collects all identifiers in tokens.
+fn identifiers(tokens: TokenStream, found: &mut BTreeSet<String>) {
     for token in tokens {
         match token {
-            TokenTree::Group(group) => words(group.stream(), found),
+            TokenTree::Group(group) => identifiers(group.stream(), found),
             TokenTree::Ident(ident) => {
                 found.insert(ident.to_string());
             }
@@ -202,7 +202,7 @@ fn words(tokens: TokenStream, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Collects paths.
+/// Collects the paths of a file.
 #[derive(Default)]
 struct Reader {
     source: Source,
@@ -219,7 +219,7 @@ impl Reader {
         });
     }
 
-    /// The paths in a macro's tokens: words with `::` between them.
+    /// Reads the paths in a macro's tokens: identifiers with `::` between them.
     fn read_tokens(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let mut at = 0;
@@ -228,8 +228,8 @@ impl Reader {
                 TokenTree::Group(group) => self.read_tokens(group.stream()),
                 TokenTree::Ident(ident) => {
                     let line = ident.span().start().line;
-                    let (path, behind) = path_at(&tokens, at);
-                    at = behind;
+                    let (path, end) = path_at(&tokens, at);
+                    at = end;
                     if let Some(path) = path {
                         self.name(path, line, By::Path);
                     }
@@ -251,36 +251,36 @@ impl Reader {
     }
 }
 
-/// The path that begins with the word at this place, if one does, and the place behind it.
+/// Returns the path that begins with the identifier at this index, if any, and the index after it.
 fn path_at(tokens: &[TokenTree], at: usize) -> (Option<Vec<String>>, usize) {
-    let is = |place: Option<usize>, character: char| {
-        let token = place.and_then(|place| tokens.get(place));
+    let is = |index: Option<usize>, character: char| {
+        let token = index.and_then(|index| tokens.get(index));
         matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == character)
     };
-    let is_joint = |place: usize| match &tokens[place] {
+    let is_joint = |index: usize| match &tokens[index] {
         TokenTree::Punct(punct) => punct.spacing() == Spacing::Joint,
         _ => false,
     };
     let (before, two_before) = (at.checked_sub(1), at.checked_sub(2));
     let mut path = vec![tokens[at].to_string()];
-    let mut behind = at + 1;
-    while is(Some(behind), ':') && is_joint(behind) && is(Some(behind + 1), ':') {
-        let Some(TokenTree::Ident(ident)) = tokens.get(behind + 2) else {
+    let mut end = at + 1;
+    while is(Some(end), ':') && is_joint(end) && is(Some(end + 1), ':') {
+        let Some(TokenTree::Ident(ident)) = tokens.get(end + 2) else {
             break;
         };
         path.push(ident.to_string());
-        behind += 3;
+        end += 3;
     }
     let is_member = is(before, '.') && !is(two_before, '.');
     let is_lifetime = is(before, '\'');
-    // Behind something that is no word, such as `<T>::`.
-    let goes_on = is(before, ':') && is(two_before, ':');
+    // It continues something that is not an identifier, such as `<T>::`.
+    let continues = is(before, ':') && is(two_before, ':');
     let is_variable = is(before, '$') && path[0] != "crate";
     if is(before, '$') {
         path[0].insert(0, '$');
     }
-    let begins = !is_member && !is_lifetime && !goes_on && !is_variable;
-    (begins.then_some(path), behind)
+    let begins = !is_member && !is_lifetime && !continues && !is_variable;
+    (begins.then_some(path), end)
 }
 
 impl<'ast> Visit<'ast> for Reader {
@@ -317,8 +317,8 @@ impl<'ast> Visit<'ast> for Reader {
         let is_of_here = path.leading_colon.is_none();
         if let Some(first) = path.segments.first().filter(|_| is_of_here) {
             let line = first.ident.span().start().line;
-            let words = path.segments.iter().map(|of| of.ident.to_string());
-            self.name(words.collect(), line, By::Path);
+            let segments = path.segments.iter().map(|of| of.ident.to_string());
+            self.name(segments.collect(), line, By::Path);
         }
         visit::visit_path(self, path);
     }
@@ -329,12 +329,12 @@ impl<'ast> Visit<'ast> for Reader {
     }
 
     fn visit_attribute(&mut self, attribute: &'ast Attribute) {
-        // The others are documentation, and names of attributes.
+        // The others are documentation and names of attributes.
         if let Meta::List(list) = &attribute.meta {
             self.read_tokens(list.tokens.clone());
         }
     }
 
-    /// `pub(in super::x)` is no use of anything.
+    /// `pub(in super::x)` uses nothing.
     fn visit_visibility(&mut self, _: &'ast Visibility) {}
 }

@@ -1,6 +1,6 @@
-//! The tests of the test: trees of a few lines, with and without what it looks for.
+//! Tests of the layout test: small trees with and without the problems that it reports.
 
-use super::tree::{Tree, back_arrows, circles};
+use super::tree::{Tree, back_arrows, cycles};
 
 const LIB: (&str, &str) = ("lib.rs", "pub mod low; pub mod high; pub mod alone;");
 const LOW: (&str, &str) = (
@@ -10,8 +10,8 @@ const LOW: (&str, &str) = (
 const ALONE: (&str, &str) = ("alone.rs", "pub fn alone() {}");
 const ORDER: [&str; 4] = ["lib.rs", "alone.rs", "low", "high"];
 
-/// The faults of a tree whose folder `low` has these files beside its `mod.rs`.
-fn faults(one: &str, other: &str, high: &str) -> [Vec<String>; 2] {
+/// Returns the problems of a tree whose folder `low` has these files besides its `mod.rs`.
+fn problems(one: &str, other: &str, high: &str) -> [Vec<String>; 2] {
     let files = [
         LIB,
         LOW,
@@ -20,15 +20,15 @@ fn faults(one: &str, other: &str, high: &str) -> [Vec<String>; 2] {
         ("low/other.rs", other),
         ("high.rs", high),
     ];
-    faults_of(&files, &["lib.rs", "alone.rs", "low", "high.rs"])
+    problems_of(&files, &["lib.rs", "alone.rs", "low", "high.rs"])
 }
 
-fn faults_of<'t>(files: &[(&'t str, &'t str)], order: &[&str]) -> [Vec<String>; 2] {
+fn problems_of<'t>(files: &[(&'t str, &'t str)], order: &[&str]) -> [Vec<String>; 2] {
     let arrows = Tree::new(files.iter().copied()).arrows();
-    [back_arrows(&arrows, order), circles(&arrows)]
+    [back_arrows(&arrows, order), cycles(&arrows)]
 }
 
-fn no_faults() -> [Vec<String>; 2] {
+fn no_problems() -> [Vec<String>; 2] {
     Default::default()
 }
 
@@ -38,13 +38,13 @@ const HIGH: &str =
     "use crate::low::{self, Other}; pub fn high(_: Other) { low::first(); crate::alone::alone(); }";
 
 #[test]
-fn a_tree_in_which_each_uses_what_stands_before_it_has_no_faults() {
-    assert_eq!(faults(ONE, OTHER, HIGH), no_faults());
+fn a_tree_in_which_each_uses_only_earlier_ones_has_no_problems() {
+    assert_eq!(problems(ONE, OTHER, HIGH), no_problems());
 }
 
-/// Each way to say it.
+/// Each way to use an item of a later folder.
 #[test]
-fn what_uses_a_later_folder_is_told_with_its_line() {
+fn a_use_of_a_later_folder_is_reported_with_its_line() {
     let ways = [
         "use crate::high::high;",
         "pub use crate::high::high as first_of_all;",
@@ -62,7 +62,7 @@ fn what_uses_a_later_folder_is_told_with_its_line() {
         "fn later() { use crate::high::*; }",
     ];
     for way in ways {
-        let [back, _] = faults(&format!("{ONE}\n{way}"), OTHER, HIGH);
+        let [back, _] = problems(&format!("{ONE}\n{way}"), OTHER, HIGH);
         assert_eq!(back.len(), 1, "{way}: {back:?}");
         assert!(back[0].starts_with("src/low/one.rs:2: `"), "{back:?}");
         assert!(back[0].contains("is in src/high.rs, and high.rs comes after low."));
@@ -70,7 +70,7 @@ fn what_uses_a_later_folder_is_told_with_its_line() {
 }
 
 #[test]
-fn what_is_no_use_of_another_file_is_not_told() {
+fn what_does_not_use_another_file_is_not_reported() {
     let ways = [
         "#[cfg(test)] mod tests { use crate::high::high; }",
         "/// See [`high`](crate::high::high).\nfn it() {}",
@@ -80,25 +80,25 @@ fn what_is_no_use_of_another_file_is_not_told() {
         "use serde::high;",
     ];
     for way in ways {
-        let [back, _] = faults(&format!("{ONE}\n{way}"), OTHER, HIGH);
+        let [back, _] = problems(&format!("{ONE}\n{way}"), OTHER, HIGH);
         assert_eq!(back, [""; 0], "{way}");
     }
 }
 
 #[test]
-fn two_files_that_use_each_other_are_a_circle() {
+fn two_files_that_use_each_other_are_a_cycle() {
     let one = "use super::Other; pub struct One(Other); pub fn first() {}";
-    let [back, circles] = faults(one, OTHER, HIGH);
-    assert_eq!(back, [""; 0], "folders alone have an order");
-    assert_eq!(circles.len(), 1);
-    assert!(circles[0].starts_with("These 2 files"), "{circles:?}");
+    let [back, cycles] = problems(one, OTHER, HIGH);
+    assert_eq!(back, [""; 0], "files of one folder have no order");
+    assert_eq!(cycles.len(), 1);
+    assert!(cycles[0].starts_with("These 2 files"), "{cycles:?}");
     for file in ["src/low/one.rs:1", "src/low/other.rs:1"] {
-        assert!(circles[0].contains(file), "{circles:?}");
+        assert!(cycles[0].contains(file), "{cycles:?}");
     }
 }
 
 #[test]
-fn a_folder_that_uses_what_its_files_define_must_not_be_used_by_them() {
+fn a_folder_that_uses_items_of_its_files_must_not_be_used_by_them() {
     let used = "mod one; mod other; pub use one::{One, first}; pub use other::Other;
         pub const MOST: usize = 1; fn all() -> One { one::first(); One }";
     let files = [
@@ -112,16 +112,16 @@ fn a_folder_that_uses_what_its_files_define_must_not_be_used_by_them() {
         ("low/other.rs", OTHER),
         ("high/mod.rs", HIGH),
     ];
-    let [back, circles] = faults_of(&files, &ORDER);
+    let [back, cycles] = problems_of(&files, &ORDER);
     assert_eq!(back, [""; 0]);
-    assert_eq!(circles.len(), 1);
+    assert_eq!(cycles.len(), 1);
     for file in ["src/low/mod.rs:2", "src/low/one.rs:1"] {
-        assert!(circles[0].contains(file), "{circles:?}");
+        assert!(cycles[0].contains(file), "{cycles:?}");
     }
 }
 
 #[test]
-fn three_files_of_which_each_uses_the_next_are_a_circle() {
+fn three_files_of_which_each_uses_the_next_are_a_cycle() {
     let files = [
         LIB,
         ALONE,
@@ -131,15 +131,15 @@ fn three_files_of_which_each_uses_the_next_are_a_circle() {
         ("high/mod.rs", "pub mod third;"),
         ("high/third.rs", "pub fn h() { crate::low::one::g() }"),
     ];
-    let [back, circles] = faults_of(&files, &ORDER);
+    let [back, cycles] = problems_of(&files, &ORDER);
     assert_eq!(back.len(), 1, "{back:?}");
     assert!(back[0].starts_with("src/low/other.rs:1: `crate::high::third::h`"));
-    assert_eq!(circles.len(), 1, "{circles:?}");
-    assert!(circles[0].starts_with("These 3 files"), "{circles:?}");
+    assert_eq!(cycles.len(), 1, "{cycles:?}");
+    assert!(cycles[0].starts_with("These 3 files"), "{cycles:?}");
 }
 
 #[test]
-fn the_program_uses_the_library_by_its_name_and_itself_by_crate() {
+fn the_program_names_the_library_by_its_crate_name_and_itself_by_crate() {
     let files = [
         ("lib.rs", "pub mod low;"),
         ("low.rs", "pub fn f() {}"),
@@ -151,7 +151,7 @@ fn the_program_uses_the_library_by_its_name_and_itself_by_crate() {
         ("cli/flags.rs", "use crate::cli::run; fn g() { run() }"),
     ];
     let order = ["lib.rs", "low.rs", "cli", "main.rs"];
-    assert_eq!(faults_of(&files, &order), no_faults());
-    let [back, _] = faults_of(&files, &["lib.rs", "cli", "low.rs", "main.rs"]);
+    assert_eq!(problems_of(&files, &order), no_problems());
+    let [back, _] = problems_of(&files, &["lib.rs", "cli", "low.rs", "main.rs"]);
     assert_eq!(back.len(), 1, "{back:?}");
 }

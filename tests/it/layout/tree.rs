@@ -1,4 +1,4 @@
-//! Which file uses which: the paths of all files, each followed to the file that defines what it names.
+//! Which file uses which: each path in a file is resolved to the file that defines the item.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,7 +8,7 @@ use petgraph::algo::kosaraju_scc;
 
 use super::paths::{By, Named, Source};
 
-/// A package of a library and a program has two roots.
+/// The root of a path: a package with a library and a program has two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Root {
     Library,
@@ -28,33 +28,33 @@ impl FromRoot {
 
 /// The files of a package.
 pub struct Tree {
-    /// By their places in `src`.
+    /// The files by their paths in `src`.
     files: BTreeMap<String, Source>,
     modules: BTreeMap<FromRoot, String>,
 }
 
-/// That one file uses another.
+/// A dependency: one file uses another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arrow {
     pub from: String,
     pub to: String,
     pub line: usize,
-    /// As the file says it.
+    /// The path as it is written in the file.
     pub path: String,
 }
 
 impl Arrow {
-    /// Whether it stands in a macro, which is written out somewhere else.
+    /// Returns whether it is in a macro, which is expanded in other files.
     fn is_of_macro(&self) -> bool {
         self.path.starts_with('$')
     }
 }
 
-/// So many `use` lines may stand behind each other.
+/// The most `use` lines that are followed to resolve a path.
 const MOST_IMPORTS: usize = 16;
 
 impl Tree {
-    /// The tree of these files, each by its place in `src`.
+    /// Returns the tree of these files, given as path in `src` and text.
     pub fn new<'t>(files: impl IntoIterator<Item = (&'t str, &'t str)>) -> Self {
         let read = files
             .into_iter()
@@ -76,19 +76,20 @@ impl Tree {
         Self { files, modules }
     }
 
-    /// That of a folder.
+    /// Returns the tree of a folder.
     pub fn of_folder(folder: &Path) -> Self {
         let mut texts = Vec::new();
         read_folder(folder, folder, &mut texts);
         Self::new(texts.iter().map(|(file, text)| (&file[..], &text[..])))
     }
 
-    /// The folders of `src`, and the files that stand in it alone.
+    /// Returns the folders of `src` and the files directly in it.
     pub fn units(&self) -> BTreeSet<&str> {
         self.files.keys().map(|file| unit(file)).collect()
     }
 
-    /// Who uses whom. That a folder has its files, and hands on what is in them, is no use of theirs.
+    /// Returns the dependencies. A folder that declares its files and re-exports their items does
+    /// not thereby use them.
     pub fn arrows(&self) -> BTreeSet<Arrow> {
         let mut arrows = BTreeSet::new();
         for (here, file) in &self.modules {
@@ -106,24 +107,26 @@ impl Tree {
                 }
             }
         }
-        // Once each: the first line tells enough.
-        let mut told = BTreeSet::new();
+        // The first line of each dependency suffices.
+        let mut seen = BTreeSet::new();
         arrows.retain(|arrow| {
-            told.insert((arrow.from.clone(), arrow.to.clone(), arrow.is_of_macro()))
+            seen.insert((arrow.from.clone(), arrow.to.clone(), arrow.is_of_macro()))
         });
         arrows
     }
 
-    /// The file that defines what is named in the file of this module, where that is one of these.
+    /// Returns the file that defines what is named in the file of this module; `None` if it is in
+    /// another package.
     fn file_named(&self, here: &FromRoot, named: &Named) -> Option<String> {
         let target = self.absolute(here, named, MOST_IMPORTS)?;
         let module = self.defining_module(&target, MOST_IMPORTS)?;
-        let is_handed_on =
+        let is_re_export =
             named.by == By::PublicUse && module.0 == here.0 && module.1.starts_with(&here.1);
-        (!is_handed_on).then(|| self.modules[&module].clone())
+        (!is_re_export).then(|| self.modules[&module].clone())
     }
 
-    /// A path that the file of a module names, from the root on; `None` for those of other packages.
+    /// Returns the absolute form of a path in the file of a module; `None` for paths of other
+    /// packages.
     fn absolute(&self, here: &FromRoot, named: &Named, imports: usize) -> Option<FromRoot> {
         let FromRoot(root, module) = here;
         let mut base = [&module[..], &named.inside[..]].concat();
@@ -135,29 +138,29 @@ impl Tree {
             "self" | "super" => {
                 let levels = path
                     .iter()
-                    .take_while(|word| *word == "self" || *word == "super");
+                    .take_while(|segment| *segment == "self" || *segment == "super");
                 let levels: Vec<_> = levels.collect();
-                let up = levels.iter().filter(|word| **word == "super").count();
+                let up = levels.iter().filter(|segment| **segment == "super").count();
                 base.truncate(base.len().checked_sub(up)?);
                 return Some(FromRoot(*root, base).join(&path[levels.len()..]));
             }
             _ => {}
         }
         let child = FromRoot(*root, base).join(&path[..1]);
-        // A word alone in the middle of something is no module.
+        // A single identifier outside of a `use` line is not a module.
         let may_be_module = named.by != By::Path || !rest.is_empty();
         if may_be_module && self.modules.contains_key(&child) {
             return Some(child.join(rest));
         }
         if !named.inside.is_empty() {
-            // Its own `use` lines count by themselves.
+            // Inline modules have their own `use` lines, which are read separately.
             return None;
         }
         let import = self.import(here, first, imports)?;
         Some(import.join(rest))
     }
 
-    /// What a name is that a `use` line brings into the file of a module.
+    /// Returns the absolute path of a name that a `use` line imports into the file of a module.
     fn import(&self, here: &FromRoot, name: &str, imports: usize) -> Option<FromRoot> {
         let path = self.files[&self.modules[here]].imports.get(name)?;
         let named = Named {
@@ -166,7 +169,7 @@ impl Tree {
             inside: Vec::new(),
             by: By::Use,
         };
-        // `use wat;` is of another package, and brings in itself.
+        // `use wat;` imports another package under its own name.
         let is_itself = path[0] == name;
         let imports = imports.checked_sub(1).filter(|_| !is_itself);
         match imports {
@@ -180,7 +183,7 @@ impl Tree {
         }
     }
 
-    /// The module whose file defines what is at this path.
+    /// Returns the module whose file defines the item at this path.
     fn defining_module(&self, path: &FromRoot, imports: usize) -> Option<FromRoot> {
         let FromRoot(root, names) = path;
         let modules = (0..=names.len()).map(|length| FromRoot(*root, names[..length].to_vec()));
@@ -215,62 +218,63 @@ impl Tree {
             };
             let glob = self.absolute(&module, &named, left)?;
             let file = &self.files[self.modules.get(&glob)?];
-            let has = file.items.contains(name) || file.macro_words.contains(name);
+            let has = file.items.contains(name) || file.macro_identifiers.contains(name);
             has.then_some(glob)
         });
-        // A macro of this file may have written it out, too.
+        // A macro of this file may define it too.
         Some(of_glob.unwrap_or(module))
     }
 }
 
-/// What an order tells apart: the folder of a file, or the file where it stands alone.
+/// Returns the unit of the order that a file belongs to: its folder, or the file itself if it has
+/// none.
 pub fn unit(file: &str) -> &str {
     file.split_once('/').map_or(file, |(folder, _)| folder)
 }
 
 fn module_of(file: &str) -> Vec<String> {
-    let words = file.trim_end_matches(".rs").split('/');
-    let mut words: Vec<String> = words.map(str::to_owned).collect();
-    let is_folder = words.last().is_some_and(|last| last == "mod");
-    if is_folder || words == ["lib"] || words == ["main"] {
-        words.pop();
+    let segments = file.trim_end_matches(".rs").split('/');
+    let mut segments: Vec<String> = segments.map(str::to_owned).collect();
+    let is_folder = segments.last().is_some_and(|last| last == "mod");
+    if is_folder || segments == ["lib"] || segments == ["main"] {
+        segments.pop();
     }
-    words
+    segments
 }
 
 fn read_folder(root: &Path, folder: &Path, texts: &mut Vec<(String, String)>) {
-    for entry in std::fs::read_dir(folder).expect("it is there") {
+    for entry in std::fs::read_dir(folder).expect("the folder exists") {
         let path = entry.expect("it can be read").path();
         if path.is_dir() {
             read_folder(root, &path, texts);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let file = path.strip_prefix(root).expect("it is in there");
-            let text = std::fs::read_to_string(&path).expect("it is a text");
-            texts.push((file.to_str().expect("plain names").to_owned(), text));
+            let file = path.strip_prefix(root).expect("the file is in the folder");
+            let text = std::fs::read_to_string(&path).expect("the file is text");
+            texts.push((file.to_str().expect("the path is UTF-8").to_owned(), text));
         }
     }
 }
 
-/// The arrows to what stands later in this order, each with what to do about it.
+/// Returns a message for each arrow to a later unit of this order, which says what to do about it.
 pub fn back_arrows(arrows: &BTreeSet<Arrow>, order: &[&str]) -> Vec<String> {
-    let place = |file: &str| order.iter().position(|name| *name == unit(file));
+    let position = |file: &str| order.iter().position(|name| *name == unit(file));
     let back = arrows
         .iter()
-        .filter(|arrow| place(&arrow.from) < place(&arrow.to));
-    let told = back.map(|arrow| {
+        .filter(|arrow| position(&arrow.from) < position(&arrow.to));
+    let messages = back.map(|arrow| {
         let Arrow { from, to, line, path } = arrow;
         let (unit_from, unit_to) = (unit(from), unit(to));
         format!(
-            "src/{from}:{line}: `{path}` is in src/{to}, and {unit_to} comes after {unit_from}. Move what is named to \
-             {unit_from} or before, or what names it to {unit_to} or after."
+            "src/{from}:{line}: `{path}` is in src/{to}, and {unit_to} comes after {unit_from}. Move the item to \
+             {unit_from} or before, or its user to {unit_to} or after."
         )
     });
-    told.collect()
+    messages.collect()
 }
 
-/// The files that use each other, in circles of two or more, each with its arrows and what to do about it.
-pub fn circles(arrows: &BTreeSet<Arrow>) -> Vec<String> {
-    // What a macro writes out is part of the file that calls it, which says so itself where it names the macro.
+/// Returns a message for each cycle of two or more files, with its arrows and what to do about it.
+pub fn cycles(arrows: &BTreeSet<Arrow>) -> Vec<String> {
+    // The expansion of a macro belongs to the file that calls it, and that file names the macro.
     let arrows: Vec<&Arrow> = arrows.iter().filter(|arrow| !arrow.is_of_macro()).collect();
     let mut graph = Graph::<&str, ()>::new();
     let mut nodes = BTreeMap::new();
@@ -282,11 +286,11 @@ pub fn circles(arrows: &BTreeSet<Arrow>) -> Vec<String> {
         });
         graph.update_edge(from, to, ());
     }
-    let circles = kosaraju_scc(&graph)
+    let cycles = kosaraju_scc(&graph)
         .into_iter()
-        .filter(|circle| circle.len() > 1);
-    let told = circles.map(|circle| {
-        let files: BTreeSet<&str> = circle.into_iter().map(|node| graph[node]).collect();
+        .filter(|cycle| cycle.len() > 1);
+    let messages = cycles.map(|cycle| {
+        let files: BTreeSet<&str> = cycle.into_iter().map(|node| graph[node]).collect();
         let is_of_it = |arrow: &&&Arrow| {
             files.contains(&arrow.from[..]) && files.contains(&arrow.to[..])
         };
@@ -296,9 +300,9 @@ pub fn circles(arrows: &BTreeSet<Arrow>) -> Vec<String> {
         });
         let lines: String = lines.collect();
         format!(
-            "These {} files use each other. Move what both sides need to a file of its own, or make one file of them.{lines}",
+            "These {} files use each other. Move what both sides need to a separate file, or merge them.{lines}",
             files.len()
         )
     });
-    told.collect()
+    messages.collect()
 }
