@@ -1,4 +1,4 @@
-//! The session agrees with that of `cc-lb-plugin-conformance` 0.1.0 on every outcome.
+//! The guarded session has the same outcomes as that of `cc-lb-plugin-conformance` 0.1.0.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use cc_lb_plugin_wire::wire_function::WireFunction;
 
 use crate::common::{cases, nth_case, puppet_host};
 
-/// Cases that share a session; the reference takes milliseconds to open one.
+/// The number of cases that share a session. The reference takes milliseconds to open one.
 const CASES_PER_SESSION: u64 = 256;
 
 struct ReferenceSession(reference::PluginSession);
@@ -34,8 +34,8 @@ impl Session for ReferenceSession {
     }
 }
 
-/// Whether the puppet's memory decides what the step comes to: the guard bounds it, so that what grew there may not have
-/// grown here. `guard.rs` tests that, and the intended differences for guests that misuse Extism.
+/// Returns whether the result of the step may depend on the bound of the puppet's memory: only the
+/// guard has one. `guard.rs` tests it, and the intended differences for guests that misuse Extism.
 fn memory_decides(step: &Step) -> bool {
     const SCRATCH_BYTES: u32 = 1 << 20;
     let program = step.program.iter().flat_map(|program| &program.0);
@@ -46,7 +46,8 @@ fn memory_decides(step: &Step) -> bool {
     sizes.any(|bytes| bytes >= SCRATCH_BYTES)
 }
 
-/// Whether a little more or less fuel decides what the step comes to: the guard takes some.
+/// Returns whether the result of the step may depend on a little more or less fuel. The guard
+/// itself uses some.
 fn fuel_decides(step: &Step) -> bool {
     let mut input = step.request_with_program().to_json().unwrap_or_default();
     input["_v"] = 1.into();
@@ -54,12 +55,12 @@ fn fuel_decides(step: &Step) -> bool {
 }
 
 #[test]
-fn both_sessions_come_to_the_same_outcomes() {
+fn both_sessions_have_the_same_outcomes() {
     let cases = cases(2_000);
     let mut plan = Plan::puppet::<Request>(1, cases);
-    // Large requests take about all the fuel, and the hosts differ in what they take.
+    // Large requests use almost all the fuel, and the hosts themselves use different amounts.
     plan.phases.retain(|phase| *phase != Phase::Extremes);
-    // Wild programs kill the reference.
+    // Wild programs crash the reference.
     plan.generator.programs = Some(Wildness::Scripted);
     let host = puppet_host();
     let (mut dispatches, mut ok) = (0u64, 0u64);
@@ -77,7 +78,7 @@ fn both_sessions_come_to_the_same_outcomes() {
             unreachable!("the first case opens sessions");
         };
         let case: Case = nth_case(&plan, index);
-        for (place, step) in case.steps.iter().enumerate() {
+        for (step_index, step) in case.steps.iter().enumerate() {
             let one = dispatch(step.request_with_program(), own).outcome;
             let other = dispatch(step.request_with_program(), theirs).outcome;
             dispatches += 1;
@@ -90,18 +91,21 @@ fn both_sessions_come_to_the_same_outcomes() {
                 by_fuel += 1;
                 continue;
             }
-            assert_eq!(one, other, "case {index} of seed 1, step {place}: {step:?}");
+            assert_eq!(
+                one, other,
+                "case {index} of seed 1, step {step_index}: {step:?}"
+            );
         }
     }
     println!(
-        "{cases} cases, {dispatches} dispatches, {ok} ok: the sessions agree, {by_fuel} by fuel apart, {by_memory} by memory"
+        "{cases} cases, {dispatches} dispatches, {ok} ok: the sessions agree, except for {by_fuel} by fuel and {by_memory} by memory"
     );
     assert!(by_memory <= 2 + dispatches / 1_000, "{by_memory}");
     assert!(by_fuel <= 2 + dispatches / 10_000, "{by_fuel}");
-    assert!(ok > 0 && ok < dispatches, "both outcomes occurred");
+    assert!(ok > 0 && ok < dispatches, "both outcomes must occur");
 }
 
-/// What a call of `PluginSession::new` came to, without the words of reasons.
+/// Returns the result of `PluginSession::new` as text, without the text of reasons.
 fn verdict(result: Result<(), (String, String)>) -> String {
     match result {
         Ok(()) => "a session".to_owned(),
@@ -109,15 +113,15 @@ fn verdict(result: Result<(), (String, String)>) -> String {
     }
 }
 
-/// The name of the variant of an error, and its fields that are no words.
+/// Returns the variant of an error with its fields up to the reason, and its whole `Debug` text.
 fn variant(error: &dyn std::fmt::Debug) -> (String, String) {
     let text = format!("{error:?}");
     let fields = text.split("reason: ").next().unwrap_or_default();
     (fields.to_owned(), text.clone())
 }
 
-/// Opens a module on both hosts with these capabilities; asserts that they agree, and returns what the
-/// session here came to.
+/// Opens a module on both hosts with these capabilities. Asserts that the results agree, and
+/// returns that of the guarded host.
 pub fn open_on_both(wasm: &[u8], capabilities: &[&str]) -> Result<(), HandshakeError> {
     let capabilities: BTreeSet<String> = capabilities.iter().map(|c| (*c).to_owned()).collect();
     let own = PluginSession::new_with_caps(wasm, &capabilities).map(|_| ());

@@ -1,4 +1,4 @@
-//! Cases mean the same after they were written and read.
+//! Cases are equal after they are written and read, and the cases of a seed are stable.
 
 use cc_lb_fuzz::case::{Case, CaseError, MAX_STEPS, ONCE, ShrinkLimits, Step};
 use cc_lb_fuzz::generate::{CaseGenerator, Cases, Phase, Plan};
@@ -6,12 +6,14 @@ use cc_lb_fuzz::puppet::{Bytes, Import, Op, Operand, Program, TrapOp};
 use cc_lb_fuzz::wire::{Json, Request, Vocabulary};
 use sha2::{Digest as _, Sha256};
 
-use crate::common::{case, healthy, nth_case, often, told};
+use crate::common::{case, healthy, nth_case, repeated, with_program};
 
+/// Returns an endless plan for the puppet.
 pub fn plan(seed: u64) -> Plan {
     Plan::puppet::<Request>(seed, 0)
 }
 
+/// Returns this many nested arrays.
 pub fn nested(levels: usize) -> serde_json::Value {
     (0..levels).fold(serde_json::Value::Null, |inner, _| {
         serde_json::json!([inner])
@@ -19,18 +21,18 @@ pub fn nested(levels: usize) -> serde_json::Value {
 }
 
 #[test]
-fn both_forms_read_back_as_what_was_written() {
+fn both_file_forms_are_read_as_they_were_written() {
     for index in 0..3_000 {
         let case: Case = nth_case(&plan(7), index);
         let json = case.to_json().expect("it serializes");
         assert_eq!(
-            Case::decode(json.as_bytes()).expect("it reads"),
+            Case::decode(json.as_bytes()).expect("it can be read"),
             case,
             "{json}"
         );
         let postcard = case.to_postcard().expect("it serializes");
         assert_eq!(
-            Case::decode(&postcard).expect("it reads"),
+            Case::decode(&postcard).expect("it can be read"),
             case,
             "case {index}"
         );
@@ -38,7 +40,7 @@ fn both_forms_read_back_as_what_was_written() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_cases_and_another_seed_others() {
+fn the_same_seed_gives_the_same_cases_and_another_seed_gives_others() {
     let cases = |seed| {
         (0..200)
             .map(|index| nth_case(&plan(seed), index))
@@ -46,7 +48,7 @@ fn the_same_seed_gives_the_same_cases_and_another_seed_others() {
     };
     assert_eq!(cases(1), cases(1));
     assert_ne!(cases(1), cases(2));
-    // In any order.
+    // The order of the indices does not matter.
     let backwards: Vec<Case> = (0..200)
         .rev()
         .map(|index| nth_case(&plan(1), index))
@@ -62,12 +64,12 @@ fn the_cases_of_a_seed_are_the_same_on_every_machine() {
     let drawn = (40..).filter(|index| phases.phase(*index) == Phase::Random);
     let mut cases = drawn.map(|index| nth_case(&plan, index));
     let has_program = |case: &Case| case.steps.iter().any(|step| step.program.is_some());
-    let case = cases.find(has_program).expect("there is no last one");
+    let case = cases.find(has_program).expect("the cases are endless");
     insta::assert_snapshot!(case.to_json().expect("it serializes"));
 }
 
 #[test]
-fn what_is_no_case_is_refused_with_a_reason() {
+fn an_invalid_case_is_refused_with_a_reason() {
     let message = |bytes: &[u8]| match Case::<Request>::decode(bytes) {
         Ok(case) => panic!("{case:?}"),
         Err(error) => error.to_string(),
@@ -129,26 +131,26 @@ fn what_is_no_case_is_refused_with_a_reason() {
 }
 
 #[test]
-fn equal_steps_in_a_row_are_written_once_with_their_number_and_read_back() {
+fn equal_consecutive_steps_are_written_once_with_their_number() {
     let case = case([
-        often(told("sign_v1", [Op::LogCall]), 3),
+        repeated(with_program("sign_v1", [Op::LogCall]), 3),
         healthy("shape_v1"),
-        often(healthy("sign_v1"), 3_000),
+        repeated(healthy("sign_v1"), 3_000),
     ]);
     assert_eq!(case.dispatches(), 3_004);
     let json = case.to_json().expect("it serializes");
     assert!(json.contains("\"format\": 2"), "{json}");
     assert!(json.contains("\"times\": 3000"), "{json}");
     assert_eq!(json.matches("\"times\"").count(), 2, "{json}");
-    assert_eq!(Case::decode(json.as_bytes()).expect("it reads"), case);
+    assert_eq!(Case::decode(json.as_bytes()).expect("it can be read"), case);
     let postcard = case.to_postcard().expect("it serializes");
     assert!(postcard.len() < 1024, "{} bytes", postcard.len());
-    assert_eq!(Case::decode(&postcard).expect("it reads"), case);
+    assert_eq!(Case::decode(&postcard).expect("it can be read"), case);
 }
 
 #[test]
-fn a_case_that_needs_no_times_is_written_as_earlier_versions_read_it() {
-    let case = case([healthy("sign_v1"), told("sign_v1", [Op::LogCall])]);
+fn a_case_without_repeated_steps_is_written_in_format_1() {
+    let case = case([healthy("sign_v1"), with_program("sign_v1", [Op::LogCall])]);
     let json = case.to_json().expect("it serializes");
     assert!(json.contains("\"format\": 1"), "{json}");
     assert!(!json.contains("times"), "{json}");
@@ -157,9 +159,9 @@ fn a_case_that_needs_no_times_is_written_as_earlier_versions_read_it() {
 }
 
 #[test]
-fn times_are_checked_before_anything_is_done_so_often() {
+fn the_number_of_repetitions_is_checked_when_a_case_is_read() {
     let read = |times: [u32; 2], format: u32| {
-        let case = case(times.map(|times| often(healthy("shape_v1"), times)));
+        let case = case(times.map(|times| repeated(healthy("shape_v1"), times)));
         let json = case.to_json().expect("it serializes");
         let json = json.replace("\"format\": 2", &format!("\"format\": {format}"));
         Case::<Request>::decode(json.as_bytes())
@@ -171,14 +173,14 @@ fn times_are_checked_before_anything_is_done_so_often() {
             matches!(read(times, 2), Err(CaseError::TooLong { .. })),
             "{times:?}"
         );
-        let case = case(times.map(|times| often(healthy("shape_v1"), times)));
+        let case = case(times.map(|times| repeated(healthy("shape_v1"), times)));
         let postcard = case.to_postcard().expect("it serializes");
         let read = Case::<Request>::decode(&postcard);
         assert!(matches!(read, Err(CaseError::TooLong { .. })), "{times:?}");
     }
-    let error = read([1, 2], 1).expect_err("earlier versions read no times");
+    let error = read([1, 2], 1).expect_err("format 1 has no `times`");
     assert!(error.to_string().contains("`times`"), "{error}");
-    let sound = case([often(healthy("shape_v1"), 2)]);
+    let sound = case([repeated(healthy("shape_v1"), 2)]);
     let json = sound.to_json().expect("it serializes");
     for times in ["0", "-1", "1.5", "null", "4294967296"] {
         let json = json.replace("\"times\": 2", &format!("\"times\": {times}"));
@@ -187,7 +189,7 @@ fn times_are_checked_before_anything_is_done_so_often() {
 }
 
 #[test]
-fn a_case_with_more_values_than_there_is_room_for_is_refused() {
+fn a_case_with_too_many_values_is_refused() {
     let objects = "{},".repeat(1 << 20);
     for repeat in ["{}", r#"{"$repeat":[]}"#] {
         let json = format!(r#"{{"format":2,"steps":[{objects}{repeat}]}}"#);
@@ -199,39 +201,40 @@ fn a_case_with_more_values_than_there_is_room_for_is_refused() {
     }
 }
 
-/// A number for what the cases of a seed say, in the readable form and in the compact one.
-fn number_of(plan: &Plan, indices: impl Iterator<Item = u64>) -> String {
+/// Returns a hash of the cases of a plan: of their JSON, their compact form, and the inputs that
+/// guests get.
+fn hash_of_cases(plan: &Plan, indices: impl Iterator<Item = u64>) -> String {
     let cases = Cases::<Request>::new(plan);
-    let mut number = Sha256::new();
+    let mut hash = Sha256::new();
     for index in indices {
         let case = cases.nth(index);
-        number.update(case.to_json().expect("it serializes"));
-        number.update(case.to_postcard().expect("it serializes"));
+        hash.update(case.to_json().expect("it serializes"));
+        hash.update(case.to_postcard().expect("it serializes"));
         for step in &case.steps {
             let input = step
                 .request_with_program()
                 .to_json()
                 .expect("it serializes");
-            // What the guest gets has its keys sorted.
+            // The guest gets it with sorted keys.
             let input = cc_lb_fuzz::host::encode_envelope(&input, 1).expect("it is an object");
-            number.update(input);
+            hash.update(input);
         }
     }
-    short(number)
+    short(hash)
 }
 
-/// The beginning of a hash, in hexadecimal digits.
+/// Returns the first 8 bytes of a hash in hexadecimal digits.
 fn short(hash: Sha256) -> String {
     let hash = hash.finalize();
     hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A package of the workspace, `tests/preserve_order`, has nothing but the feature of `serde_json` with which objects keep
-/// the order in which they were made. Tested together with it, this must come to the same. Other numbers are wanted where
-/// a generator or the vocabulary changed, and only there.
+/// The workspace package `tests/preserve_order` only turns on the feature of `serde_json` with
+/// which objects keep their insertion order. Tested together with it, the hashes must be the same.
+/// They may change only if a generator or the vocabulary changed.
 #[test]
-fn the_cases_of_a_seed_do_not_depend_on_the_order_that_objects_keep() {
-    let puppet = number_of(&plan(1), 0..500);
+fn the_cases_of_a_seed_do_not_depend_on_the_order_of_keys() {
+    let puppet = hash_of_cases(&plan(1), 0..500);
     let mut plan = Plan::plugin::<Request>(1, 0);
     plan.generator.dictionary = ["x-tenant", "refresh_token", "claude-opus-4-1"]
         .map(String::from)
@@ -239,9 +242,9 @@ fn the_cases_of_a_seed_do_not_depend_on_the_order_that_objects_keep() {
     plan.generator.response_dictionary = vec![
         r#"{"token":"AAAA","expires_at":1767225600,"scopes":["a"],"of":{"b":1,"a":2}}"#.to_owned(),
     ];
-    // All phases, and growth.
-    let plugin = number_of(&plan, (0..200).chain((200..60_000).step_by(499)));
-    // Shrinking goes from field to field.
+    // This covers all phases, and growth.
+    let plugin = hash_of_cases(&plan, (0..200).chain((200..60_000).step_by(499)));
+    // Shrinking visits the fields in order.
     let mut order = Sha256::new();
     let cases = Cases::<Request>::new(&plan);
     let limits = ShrinkLimits {
@@ -260,7 +263,7 @@ fn the_cases_of_a_seed_do_not_depend_on_the_order_that_objects_keep() {
 
 #[test]
 fn a_case_that_cannot_be_read_names_its_file() {
-    let folder = tempfile::tempdir().expect("there is room");
+    let folder = tempfile::tempdir().expect("the folder can be created");
     let missing = Case::<Request>::read(&folder.path().join("missing.json"));
     assert!(matches!(missing, Err(CaseError::Read { .. })));
     let broken = folder.path().join("broken.json");
@@ -271,9 +274,9 @@ fn a_case_that_cannot_be_read_names_its_file() {
     assert!(error.contains("broken.json: not a case"), "{error}");
 }
 
-/// Everything that a case file has a form of its own for.
+/// The case has everything that the JSON form writes in a special way.
 #[test]
-fn the_readable_form_is_readable() {
+fn the_json_form_is_readable() {
     let mut step = healthy("filter_v3");
     if let Request::FilterV3(filter) = &mut step.request {
         filter.method.0 = "A".repeat(1024);
@@ -291,7 +294,7 @@ fn the_readable_form_is_readable() {
     let case = case([
         step,
         signer,
-        told(
+        with_program(
             "sign_v2",
             [
                 Op::LogCall,
@@ -302,12 +305,12 @@ fn the_readable_form_is_readable() {
         ),
     ]);
     let json = case.to_json().expect("it serializes");
-    assert_eq!(Case::decode(json.as_bytes()).expect("it reads"), case);
+    assert_eq!(Case::decode(json.as_bytes()).expect("it can be read"), case);
     insta::assert_snapshot!(json);
 }
 
 #[test]
-fn mutation_keeps_cases_readable_and_reaches_everything() {
+fn mutation_keeps_cases_valid_and_changes_every_part() {
     use arbitrary::Unstructured;
     let generator = CaseGenerator::puppet::<Request>();
     let mut case: Case = nth_case(&plan(5), 20);
@@ -317,7 +320,7 @@ fn mutation_keeps_cases_readable_and_reaches_everything() {
         let entropy = entropy.to_postcard().expect("it serializes").repeat(4);
         let before = case.clone();
         case.mutate(&generator, &mut Unstructured::new(&entropy[5..]))
-            .expect("it mutates");
+            .expect("it can be mutated");
         longer += u32::from(case.steps.len() > before.steps.len());
         shorter += u32::from(case.steps.len() < before.steps.len());
         let pairs = || before.steps.iter().zip(&case.steps);
@@ -325,20 +328,20 @@ fn mutation_keeps_cases_readable_and_reaches_everything() {
         requests += u32::from(pairs().any(|(a, b)| a.request != b.request));
         assert!(case.steps.len() <= 64);
         let written = case.to_postcard().expect("it serializes");
-        assert_eq!(Case::decode(&written).expect("it reads"), case);
+        assert_eq!(Case::decode(&written).expect("it can be read"), case);
     }
     assert!(longer > 50 && shorter > 50 && programs > 50 && requests > 50);
 }
 
 #[test]
-fn a_program_survives_its_journey_through_the_request() {
+fn a_request_contains_the_encoded_program() {
     let program = Program(vec![
         Op::Emit(Bytes((0..=255).collect())),
         Op::Return(i32::MIN),
     ]);
-    for place in 0..Request::functions().len() {
+    for index in 0..Request::functions().len() {
         let step = Step::<Request> {
-            request: Request::dry_run(place),
+            request: Request::dry_run(index),
             program: Some(program.clone()),
             times: ONCE,
         };
@@ -352,7 +355,7 @@ fn a_program_survives_its_journey_through_the_request() {
 }
 
 #[test]
-fn the_compact_form_of_format_1_counts_operations_as_it_always_did() {
+fn the_numbers_of_operations_in_the_compact_form_are_permanent() {
     let operand = Operand {
         register: Some(1),
         add: -1,
@@ -392,18 +395,18 @@ fn the_compact_form_of_format_1_counts_operations_as_it_always_did() {
             bytes: 0,
         },
     ];
-    for (place, op) in ops.iter().enumerate() {
+    for (number, op) in ops.iter().enumerate() {
         let bytes = postcard::to_stdvec(op).expect("it serializes");
-        assert_eq!(usize::from(bytes[0]), place, "{op:?}");
+        assert_eq!(usize::from(bytes[0]), number, "{op:?}");
     }
-    for (place, import) in Import::ALL.iter().enumerate() {
+    for (number, import) in Import::ALL.iter().enumerate() {
         let bytes = postcard::to_stdvec(import).expect("it serializes");
-        assert_eq!(bytes, [place as u8], "{import:?}");
+        assert_eq!(bytes, [number as u8], "{import:?}");
     }
 }
 
 #[test]
-fn brackets_in_a_text_are_no_nesting() {
+fn brackets_in_a_text_do_not_count_as_nesting() {
     let mut shape = case([healthy("shape_v1")]);
     if let Request::ShapeV1(request) = &mut shape.steps[0].request {
         let claims = &mut request.principal.claims.0;

@@ -1,4 +1,4 @@
-//! A check in a plugin's own tests.
+//! `check_plugin`, the campaign for a plugin's own tests.
 
 use cc_lb_fuzz::check_plugin;
 use cc_lb_fuzz::check_plugin::CheckError;
@@ -10,14 +10,14 @@ use crate::common::{Guest, accept, case, healthy};
 const HEALTHY: &str = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#;
 
 #[test]
-fn a_check_fails_with_the_shrunk_case_as_its_message() {
+fn a_failed_check_has_the_shrunk_case_in_its_message() {
     let failed = check_plugin(traps_on_a_query()).cases(300).run();
     let message = format!("{:?}", failed.expect_err("it has a bug"));
     insta::assert_snapshot!(message.trim());
 }
 
 #[test]
-fn a_check_of_a_healthy_plugin_passes_and_says_what_ran() {
+fn a_check_of_a_healthy_plugin_passes_and_returns_a_summary() {
     let check = check_plugin(Guest::shape(HEALTHY).wasm()).cases(50);
     let summary = check.function("shape_v1").run().expect("it is healthy");
     assert_eq!(summary.cases, 50);
@@ -32,7 +32,7 @@ fn stored_cases_run_first_and_are_shrunk() {
         shape.request.query = Some(Query("beta=true".to_owned()));
     }
     let stored = case([healthy("shape_v2"), queried]);
-    let folder = tempfile::tempdir().expect("there is room");
+    let folder = tempfile::tempdir().expect("the folder can be created");
     let file = folder.path().join("stored.json");
     stored.write(&file).expect("it can be written");
     for check in [
@@ -50,7 +50,7 @@ fn stored_cases_run_first_and_are_shrunk() {
 }
 
 #[test]
-fn a_check_that_cannot_run_says_why() {
+fn a_check_that_cannot_run_reports_why() {
     let mut demanding = Guest::shape(HEALTHY);
     demanding.handshake = accept(
         r#""shape":1"#,

@@ -1,4 +1,4 @@
-//! The command line tool, as its users meet it.
+//! The command line tool: what it prints, its exit codes, and replays.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,10 +8,11 @@ use assert_cmd::Command;
 use cc_lb_fuzz::exit_code;
 use tempfile::TempDir;
 
-use crate::common::{Guest, case, healthy, told};
+use crate::common::{Guest, case, healthy, with_program};
 use cc_lb_fuzz::puppet::{Op, TrapOp};
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 
+/// Runs the tool in this folder.
 pub fn tool(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::cargo_bin("cc-lb-fuzz").expect("it is built");
     command
@@ -21,15 +22,18 @@ pub fn tool(folder: &Path, arguments: &[&str]) -> Output {
         .expect("it runs")
 }
 
+/// Returns a new temporary folder.
 pub fn folder() -> TempDir {
-    tempfile::tempdir().expect("there is room")
+    tempfile::tempdir().expect("the folder can be created")
 }
 
+/// Returns the output as text.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("it prints UTF-8")
 }
 
-/// Asserts a snapshot of what was printed, without what differs from run to run: times, rates, and the program's place.
+/// Asserts a snapshot of what was printed, without what differs between runs: times, rates, and the
+/// program's path.
 macro_rules! assert_printed {
     ($printed:expr) => {
         let filters = [
@@ -42,34 +46,35 @@ macro_rules! assert_printed {
     };
 }
 
-/// What a run of a plugin that keeps no call waiting prints: on a busy machine the clock may have a say in it, and then it
-/// runs again.
-pub fn undisturbed<T>(mut run: impl FnMut() -> (T, String)) -> (T, String) {
+/// Runs the tool with a plugin that does not time out, and returns the result and what was printed.
+/// On a busy machine any call may time out, so a run that reports that is repeated.
+pub fn without_timeout<T>(mut run: impl FnMut() -> (T, String)) -> (T, String) {
     for _ in 1..5 {
-        let (told, printed) = run();
+        let (result, printed) = run();
         if !printed.contains("timeout") && !printed.contains("the machine was busy") {
-            return (told, printed);
+            return (result, printed);
         }
     }
     run()
 }
 
+/// Returns the exit code.
 pub fn code(output: &Output) -> u8 {
     output
         .status
         .code()
         .and_then(|code| u8::try_from(code).ok())
-        .expect("it exits")
+        .expect("it exits with a code")
 }
 
-/// A plugin whose `shape` traps when the request has a query.
+/// Returns a plugin whose `shape` traps if the request has a query.
 pub fn traps_on_a_query() -> Vec<u8> {
     wat::parse_str(include_str!("../../guests/traps_on_a_query.wat")).expect("it is valid")
 }
 
 #[test]
-fn a_plugin_with_one_bug_has_one_finding_shrunk_to_the_field_and_replayable() {
-    let ((folder, run), printed) = undisturbed(|| {
+fn a_plugin_with_one_bug_has_one_finding_which_is_shrunk_and_replays() {
+    let ((folder, run), printed) = without_timeout(|| {
         let folder = folder();
         std::fs::write(folder.path().join("plugin.wasm"), traps_on_a_query())
             .expect("it can be written");
@@ -89,8 +94,8 @@ fn a_plugin_with_one_bug_has_one_finding_shrunk_to_the_field_and_replayable() {
     let command = printed
         .lines()
         .find_map(|line| line.trim().strip_prefix("replay: "));
-    let words: Vec<&str> = command.expect("it is printed").split(' ').skip(1).collect();
-    let replay = tool(folder.path(), &words);
+    let arguments: Vec<&str> = command.expect("it is printed").split(' ').skip(1).collect();
+    let replay = tool(folder.path(), &arguments);
     let printed = text(&replay.stdout);
     assert_eq!(code(&replay), exit_code::FINDINGS, "{printed}");
     assert!(
@@ -114,13 +119,13 @@ fn a_healthy_plugin_has_no_finding() {
     );
     assert!(
         !printed.contains("sign"),
-        "only what was negotiated: {printed}"
+        "only negotiated functions run: {printed}"
     );
     assert!(!folder.path().join("artifacts").exists());
 }
 
 #[test]
-fn the_host_itself_has_no_finding_and_every_function_shows_both_outcomes() {
+fn the_guarded_host_has_no_finding_and_every_function_has_both_outcomes() {
     let run = tool(folder().path(), &["run", "--cases", "1500", "--seed", "3"]);
     let printed = text(&run.stdout);
     assert_eq!(code(&run), exit_code::CLEAN, "{printed}");
@@ -130,7 +135,7 @@ fn the_host_itself_has_no_finding_and_every_function_shows_both_outcomes() {
         let mut numbers = row
             .split_whitespace()
             .skip(1)
-            .map(|n| n.parse::<u64>().expect("a number"));
+            .map(|n| n.parse::<u64>().expect("it is a number"));
         let (dispatches, ok) = (numbers.next(), numbers.next());
         assert!(ok > Some(0) && ok < dispatches, "{row}");
         functions += 1;
@@ -138,8 +143,8 @@ fn the_host_itself_has_no_finding_and_every_function_shows_both_outcomes() {
     assert_eq!(functions, Request::functions().len());
 }
 
-/// The numbers in each function's row of a printed table, by column, but for the rate and for what no call came to: a
-/// column is printed where any function has something in it.
+/// Returns the counts in each function's row of the printed table, by column, without the rate and
+/// without zeros: a column is printed if it has a count for any function.
 fn table(printed: &str) -> BTreeMap<String, BTreeMap<String, String>> {
     let cells = |line: &str| -> Vec<String> {
         let cells = line.split("  ").map(str::trim);
@@ -150,7 +155,7 @@ fn table(printed: &str) -> BTreeMap<String, BTreeMap<String, String>> {
     };
     let mut lines = printed.lines();
     let names = lines.find(|line| line.trim_start().starts_with("function "));
-    let names = cells(names.expect("there is a table"));
+    let names = cells(names.expect("a table is printed"));
     let rows = lines.map(cells).filter(|row| row.len() == names.len());
     rows.map(|row| {
         let columns = names.iter().cloned().zip(row.iter().cloned()).skip(1);
@@ -172,14 +177,18 @@ fn the_same_seed_prints_the_same_counts() {
     for (function, one) in &one {
         let other = &other[function];
         assert_eq!(one["dispatches"], other["dispatches"], "{function}");
-        // On a busy machine any call may run into the clock.
-        let late = |row: &BTreeMap<String, String>| row.get("timeout").is_some_and(|n| n != "0");
-        assert!(late(one) || late(other) || one == other, "{function}");
+        // On a busy machine any call may time out.
+        let timed_out =
+            |row: &BTreeMap<String, String>| row.get("timeout").is_some_and(|n| n != "0");
+        assert!(
+            timed_out(one) || timed_out(other) || one == other,
+            "{function}"
+        );
     }
 }
 
 #[test]
-fn only_the_functions_asked_for_are_called() {
+fn only_the_selected_functions_are_called() {
     let run = tool(
         folder().path(),
         &[
@@ -196,7 +205,7 @@ fn only_the_functions_asked_for_are_called() {
     let labels = printed
         .lines()
         .filter_map(|line| line.split_whitespace().next());
-    let labels: Vec<&str> = labels.filter(|word| word.contains("_v")).collect();
+    let labels: Vec<&str> = labels.filter(|label| label.contains("_v")).collect();
     assert_eq!(labels, ["sign_v1", "sign_v2", "observe_v2"]);
 }
 
@@ -205,7 +214,7 @@ fn a_case_replays_step_by_step() {
     let folder = folder();
     let file = folder.path().join("case.json");
     let case = case([
-        told("sign_v1", [Op::EmitHealthy, Op::Trap(TrapOp::Memory)]),
+        with_program("sign_v1", [Op::EmitHealthy, Op::Trap(TrapOp::Memory)]),
         healthy("observe_v1"),
     ]);
     case.write(&file).expect("it can be written");
@@ -215,7 +224,7 @@ fn a_case_replays_step_by_step() {
 }
 
 #[test]
-fn a_case_that_cannot_be_written_is_told() {
+fn a_case_that_cannot_be_written_is_an_error() {
     let folder = folder();
     std::fs::write(folder.path().join("plugin.wasm"), traps_on_a_query())
         .expect("it can be written");
@@ -241,16 +250,16 @@ fn a_case_that_cannot_be_written_is_told() {
     );
 }
 
-/// A folder with a plugin that is slow on zeroes in a body.
-fn with_a_limit() -> TempDir {
+/// Returns a folder with a plugin that is slow if a body contains zeroes.
+fn folder_with_slow_plugin() -> TempDir {
     let folder = folder();
     let plugin = folder.path().join("plugin.wasm");
     std::fs::write(plugin, crate::planted::slow_on_zeroes()).expect("it can be written");
     folder
 }
 
-/// The words of the printed command, without the program's.
-fn replay_of(printed: &str) -> Vec<&str> {
+/// Returns the arguments of the printed replay command.
+fn replay_arguments(printed: &str) -> Vec<&str> {
     let mut lines = printed.lines().map(str::trim);
     let command = lines.find_map(|line| line.strip_prefix("replay: "));
     command.expect("it is printed").split(' ').skip(1).collect()
@@ -259,8 +268,8 @@ fn replay_of(printed: &str) -> Vec<&str> {
 const RUN: [&str; 6] = ["run", "plugin.wasm", "--cases", "100", "--seed", "1"];
 
 #[test]
-fn a_limit_is_told_stored_and_replayed_and_is_no_failure() {
-    let folder = with_a_limit();
+fn a_limit_is_printed_stored_and_replayed_and_is_not_a_failure() {
+    let folder = folder_with_slow_plugin();
     let report = [
         "--report",
         "json=report.json",
@@ -287,13 +296,14 @@ fn a_limit_is_told_stored_and_replayed_and_is_no_failure() {
         printed.contains("\n0 findings, 1 limit in 100 cases"),
         "{printed}"
     );
-    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("it is there");
+    let read =
+        |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("it was written");
     let report: serde_json::Value = serde_json::from_str(&read("report.json")).expect("it is JSON");
     assert_eq!(report["findings"], serde_json::json!([]));
     assert_eq!(report["found_limits"][0]["severity"], "limit");
     assert!(read("report.xml").contains("failures=\"0\""));
 
-    let replay = tool(folder.path(), &replay_of(&printed));
+    let replay = tool(folder.path(), &replay_arguments(&printed));
     let printed = text(&replay.stdout);
     assert_eq!(code(&replay), exit_code::CLEAN, "{printed}");
     assert!(
@@ -315,9 +325,9 @@ fn a_limit_is_told_stored_and_replayed_and_is_no_failure() {
 }
 
 #[test]
-fn a_limit_that_is_denied_is_a_finding_of_the_run_and_of_the_replay() {
+fn a_denied_limit_is_a_finding_of_the_run_and_of_the_replay() {
     for by_flag in [true, false] {
-        let folder = with_a_limit();
+        let folder = folder_with_slow_plugin();
         let deny: &[&str] = if by_flag { &["--deny", "limits"] } else { &[] };
         if !by_flag {
             let file = folder.path().join("cc-lb-fuzz.toml");
@@ -336,9 +346,9 @@ fn a_limit_that_is_denied_is_a_finding_of_the_run_and_of_the_replay() {
             "{printed}"
         );
         assert!(printed.contains("\n1 finding in 100 cases"), "{printed}");
-        let command = replay_of(&printed);
-        let says = |words: &[_]| words == ["--deny", "limits"];
-        assert!(command.windows(2).any(says), "{command:?}");
+        let command = replay_arguments(&printed);
+        let is_deny = |pair: &[_]| pair == ["--deny", "limits"];
+        assert!(command.windows(2).any(is_deny), "{command:?}");
         let replay = tool(folder.path(), &command);
         assert_eq!(
             code(&replay),

@@ -1,4 +1,5 @@
-//! What the clock of a busy machine does to a call is nobody's fault, and a host whose calls run into it every time is.
+//! Healthy calls that time out: once or twice is the fault of a busy machine and not a violation;
+//! every time is a violation of the host.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -16,41 +17,42 @@ use cc_lb_fuzz::wire::Request;
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
-use crate::common::{case, puppet_host, told};
+use crate::common::{case, puppet_host, with_program};
 
-/// The guarded host with a clock that ends calls.
-struct Clocked {
+/// The guarded host, but some calls time out.
+struct TimingOut {
     host: PluginHost,
-    /// How many of the calls behind a trap it ends yet.
-    behind_traps: Rc<Cell<u32>>,
-    /// How many of the first calls of a session it ends yet.
-    at_first: Cell<u32>,
-    /// Whether it does so when their time is over, or at once: for the time of the call before.
-    in_time: bool,
-    /// Whether it tells why.
-    tells: bool,
+    /// How many more calls after a trap time out.
+    after_traps: Rc<Cell<u32>>,
+    /// How many more sessions have a first call that times out.
+    first_calls: Cell<u32>,
+    /// Whether they take the whole time limit; otherwise they time out at once, as if the call
+    /// before had used it.
+    waits: bool,
+    /// Whether they report the cause.
+    reports_cause: bool,
 }
 
-struct ClockedSession {
+struct TimingOutSession {
     session: PluginSession,
-    behind_traps: Rc<Cell<u32>>,
-    strikes: bool,
-    in_time: bool,
-    tells: bool,
+    after_traps: Rc<Cell<u32>>,
+    next_times_out: bool,
+    waits: bool,
+    reports_cause: bool,
 }
 
-impl Host for Clocked {
-    type Session = ClockedSession;
+impl Host for TimingOut {
+    type Session = TimingOutSession;
 
-    fn open(&self) -> Result<ClockedSession, HandshakeError> {
-        let left = self.at_first.get();
-        self.at_first.set(left.saturating_sub(1));
-        Ok(ClockedSession {
+    fn open(&self) -> Result<TimingOutSession, HandshakeError> {
+        let left = self.first_calls.get();
+        self.first_calls.set(left.saturating_sub(1));
+        Ok(TimingOutSession {
             session: self.host.open()?,
-            behind_traps: Rc::clone(&self.behind_traps),
-            strikes: left > 0,
-            in_time: self.in_time,
-            tells: self.tells,
+            after_traps: Rc::clone(&self.after_traps),
+            next_times_out: left > 0,
+            waits: self.waits,
+            reports_cause: self.reports_cause,
         })
     }
 
@@ -59,77 +61,89 @@ impl Host for Clocked {
     }
 }
 
-impl Session for ClockedSession {
+impl Session for TimingOutSession {
     fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
-        if std::mem::take(&mut self.strikes) {
-            if self.in_time {
+        if std::mem::take(&mut self.next_times_out) {
+            if self.waits {
                 std::thread::sleep(Duration::from_millis(HANDSHAKE_WALL_MS));
             }
             return Observed {
                 outcome: DispatchOutcome::Fallback(F::FALLBACK),
                 call: Call {
-                    cause: self.tells.then_some(Cause::Timeout),
+                    cause: self.reports_cause.then_some(Cause::Timeout),
                     ..Call::default()
                 },
             };
         }
         let observed = self.session.observe::<F>(request);
-        let left = self.behind_traps.get();
+        let left = self.after_traps.get();
         if matches!(observed.call.cause, Some(Cause::Trap(_))) && left > 0 {
-            self.behind_traps.set(left - 1);
-            self.strikes = true;
+            self.after_traps.set(left - 1);
+            self.next_times_out = true;
         }
         observed
     }
 }
 
-fn clocked(behind_traps: u32, at_first: u32, in_time: bool, tells: bool) -> Clocked {
-    Clocked {
+fn host(after_traps: u32, first_calls: u32, waits: bool, reports_cause: bool) -> TimingOut {
+    TimingOut {
         host: puppet_host(),
-        behind_traps: Rc::new(Cell::new(behind_traps)),
-        at_first: Cell::new(at_first),
-        in_time,
-        tells,
+        after_traps: Rc::new(Cell::new(after_traps)),
+        first_calls: Cell::new(first_calls),
+        waits,
+        reports_cause,
     }
 }
 
-/// What `no_poison` finds in a case with a trap, where it has to show again if it was measured.
-fn found(host: &Clocked) -> Vec<Violation> {
+/// Returns the violations of `no_poison` in a case with a trap, as far as they reproduce.
+fn found(host: &TimingOut) -> Vec<Violation> {
     let mut executor =
         InProcessExecutor::<_, Request>::new(host, Subject::Puppet).expect("it opens");
-    let case = case([told("sign_v1", [Op::Trap(TrapOp::Memory)])]);
+    let case = case([with_program("sign_v1", [Op::Trap(TrapOp::Memory)])]);
     let found = executor.judge_repeatedly(&case, CheckRef::new(&NoPoison));
     found.expect("it opens")
 }
 
 #[test]
-fn a_healthy_call_that_runs_into_the_clock_every_time_is_poisoned() {
-    for (in_time, tells) in [(true, true), (true, false), (false, true)] {
-        // Where the machine is too busy to tell, it says nothing.
-        let found = (0..10).map(|_| found(&clocked(u32::MAX, 0, in_time, tells)));
+fn a_healthy_call_that_times_out_every_time_after_a_trap_is_a_violation() {
+    for (waits, reports_cause) in [(true, true), (true, false), (false, true)] {
+        // If the machine is too busy, the check finds nothing.
+        let found = (0..10).map(|_| found(&host(u32::MAX, 0, waits, reports_cause)));
         let found: Vec<_> = found.skip_while(Vec::is_empty).flatten().take(1).collect();
         let checks: Vec<_> = found.iter().map(|v| v.check.name()).collect();
-        assert_eq!(checks, ["no_poison"], "in time: {in_time}, tells: {tells}");
+        assert_eq!(
+            checks,
+            ["no_poison"],
+            "waits: {waits}, reports the cause: {reports_cause}"
+        );
         assert!(found[0].measured);
     }
 }
 
 #[test]
-fn a_healthy_call_that_the_clock_ends_once_is_not() {
-    for (in_time, tells) in [(true, true), (true, false), (false, true)] {
-        for once_or_twice in 1..=2 {
-            let found = found(&clocked(once_or_twice, 0, in_time, tells));
-            assert_eq!(found, [], "in time: {in_time}, tells: {tells}");
+fn a_healthy_call_that_times_out_once_or_twice_is_not_a_violation() {
+    for (waits, reports_cause) in [(true, true), (true, false), (false, true)] {
+        for timeouts in 1..=2 {
+            let found = found(&host(timeouts, 0, waits, reports_cause));
+            assert_eq!(
+                found,
+                [],
+                "waits: {waits}, reports the cause: {reports_cause}"
+            );
         }
     }
 }
 
 #[test]
-fn a_healthy_call_that_the_clock_ended_is_not_what_others_are_compared_with() {
-    for (in_time, tells) in [(true, true), (false, true), (false, false)] {
+fn a_healthy_call_that_timed_out_is_not_used_as_a_baseline() {
+    for (waits, reports_cause) in [(true, true), (false, true), (false, false)] {
         for sessions in 1..=3 {
-            let host = clocked(0, sessions, in_time, tells);
-            assert_eq!(found(&host), [], "in time: {in_time}, tells: {tells}");
+            let host = host(0, sessions, waits, reports_cause);
+            assert_eq!(
+                found(&host),
+                [],
+                "waits: {waits}, reports the cause: {reports_cause}"
+            );
         }
     }
 }

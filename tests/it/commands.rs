@@ -1,4 +1,4 @@
-//! The commands beside `run`.
+//! The commands other than `run`.
 
 use std::path::Path;
 
@@ -8,15 +8,15 @@ use cc_lb_fuzz::wire::{Query, Request};
 use tempfile::TempDir;
 
 use crate::cli::{code, folder, text, tool, traps_on_a_query};
-use crate::common::{case, healthy, told};
+use crate::common::{case, healthy, with_program};
 
-/// A folder with a plugin that traps on a query, and cases with and without one.
-fn workshop() -> TempDir {
+/// Returns a folder with a plugin that traps on a query, and cases with and without a query.
+fn folder_with_cases() -> TempDir {
     let folder = folder();
     let wasm = traps_on_a_query();
     std::fs::write(folder.path().join("plugin.wasm"), wasm).expect("it can be written");
     let cases = folder.path().join("cases");
-    std::fs::create_dir(&cases).expect("it can be made");
+    std::fs::create_dir(&cases).expect("it can be created");
     let mut queried = healthy("shape_v1");
     if let Request::ShapeV1(shape) = &mut queried.request {
         shape.request.query = Some(Query("beta=true".to_owned()));
@@ -30,7 +30,7 @@ fn workshop() -> TempDir {
     folder
 }
 
-/// What a command prints, which must exit with this code.
+/// Runs a command, asserts its exit code, and returns what it prints.
 fn prints(folder: &Path, arguments: &[&str], expected: u8) -> String {
     let output = tool(folder, arguments);
     let printed = text(&output.stdout);
@@ -40,11 +40,11 @@ fn prints(folder: &Path, arguments: &[&str], expected: u8) -> String {
 
 #[test]
 fn a_folder_of_cases_replays_with_a_summary() {
-    let folder = workshop();
+    let folder = folder_with_cases();
     let arguments = ["replay", "cases", "--plugin", "plugin.wasm"];
     let printed = prints(folder.path(), &arguments, exit_code::FINDINGS);
     insta::assert_snapshot!(printed);
-    // On the puppet, which does what it is told, nothing is wrong.
+    // The puppet answers both cases.
     let printed = prints(folder.path(), &["replay", "cases"], exit_code::CLEAN);
     assert!(
         printed.ends_with("0 of 2 cases show a finding\n"),
@@ -54,7 +54,7 @@ fn a_folder_of_cases_replays_with_a_summary() {
 
 #[test]
 fn several_files_replay_in_full() {
-    let folder = workshop();
+    let folder = folder_with_cases();
     let files = ["cases/healthy.json", "cases/queried.json"];
     let arguments = ["replay", files[0], files[1], "--plugin", "plugin.wasm"];
     let printed = prints(folder.path(), &arguments, exit_code::FINDINGS);
@@ -64,12 +64,12 @@ fn several_files_replay_in_full() {
 }
 
 #[test]
-fn a_case_is_minimized_to_what_shows_its_finding() {
-    let folder = workshop();
+fn a_minimized_case_still_shows_its_finding() {
+    let folder = folder_with_cases();
     let file = "cases/queried.json";
     let arguments = ["minimize", file, "--plugin", "plugin.wasm"];
     let printed = prints(folder.path(), &arguments, exit_code::FINDINGS);
-    let (finding, replay) = printed.split_once("replay: ").expect("it is told");
+    let (finding, replay) = printed.split_once("replay: ").expect("it is printed");
     insta::assert_snapshot!(finding.trim());
     let replay: Vec<&str> = replay.split_whitespace().skip(1).collect();
     prints(folder.path(), &replay, exit_code::FINDINGS);
@@ -79,7 +79,7 @@ fn a_case_is_minimized_to_what_shows_its_finding() {
 
 #[test]
 fn a_case_is_shown_as_text_json_and_test_code() {
-    let folder = workshop();
+    let folder = folder_with_cases();
     let show = |format: &str| {
         let arguments = ["show", "cases/queried.json", "--format", format];
         prints(folder.path(), &arguments, exit_code::CLEAN)
@@ -92,8 +92,8 @@ fn a_case_is_shown_as_text_json_and_test_code() {
 
 #[test]
 fn a_compact_case_is_shown_as_json() {
-    let folder = workshop();
-    let case = case([told("sign_v1", [Op::Trap(TrapOp::Memory)])]);
+    let folder = folder_with_cases();
+    let case = case([with_program("sign_v1", [Op::Trap(TrapOp::Memory)])]);
     let compact = case.to_postcard().expect("it serializes");
     std::fs::write(folder.path().join("compact"), compact).expect("it can be written");
     let arguments = ["show", "compact", "--format", "json"];
@@ -103,7 +103,7 @@ fn a_compact_case_is_shown_as_json() {
 
 #[test]
 fn a_plugin_is_described() {
-    let folder = workshop();
+    let folder = folder_with_cases();
     let arguments = ["inspect", "plugin.wasm"];
     insta::assert_snapshot!(prints(folder.path(), &arguments, exit_code::CLEAN));
 }
@@ -118,7 +118,7 @@ fn a_plugin_that_fails_its_handshake_is_described_and_then_refused() {
 }
 
 #[test]
-fn what_a_plugin_calls_itself_is_no_command_of_a_terminal() {
+fn names_of_a_plugin_are_printed_without_terminal_commands() {
     let folder = folder();
     let clears = r#"(module (import "\c2\9b2J" "f" (func)) (func (export "\1b[2J")))"#;
     std::fs::write(folder.path().join("clears.wat"), clears).expect("it can be written");
@@ -130,7 +130,7 @@ fn what_a_plugin_calls_itself_is_no_command_of_a_terminal() {
 }
 
 #[test]
-fn no_name_of_a_plugin_begins_a_line_of_its_description_in_words_of_the_tool() {
+fn no_name_of_a_plugin_can_imitate_a_line_of_the_tool() {
     let folder = folder();
     let mut exports = String::new();
     for before in 0..120 {
@@ -138,15 +138,15 @@ fn no_name_of_a_plugin_begins_a_line_of_its_description_in_words_of_the_tool() {
         exports += &format!(r#"(func (export "{name}")) (func (export "replay: {before}"))"#);
     }
     let module = format!("(module {exports})");
-    std::fs::write(folder.path().join("says.wat"), module).expect("it can be written");
-    let output = tool(folder.path(), &["inspect", "says.wat"]);
+    std::fs::write(folder.path().join("forges.wat"), module).expect("it can be written");
+    let output = tool(folder.path(), &["inspect", "forges.wat"]);
     let printed = text(&output.stdout);
     assert!(printed.contains("finding: forged"), "{printed}");
     for line in printed.lines() {
-        let words = line.trim_start();
+        let text = line.trim_start();
         let is_forged = ["finding:", "replay:"]
             .iter()
-            .any(|it| words.starts_with(it));
+            .any(|prefix| text.starts_with(prefix));
         assert!(!is_forged, "{line}");
     }
 }
@@ -159,7 +159,7 @@ fn every_shell_has_completions() {
         for command in ["minimize", "inspect", "--capability"] {
             assert!(script.contains(command.trim_start_matches('-')), "{shell}");
         }
-        // The shortest of them, whole.
+        // The snapshot has only the shortest script.
         if shell == "fish" {
             insta::assert_snapshot!(script);
         }
@@ -167,7 +167,7 @@ fn every_shell_has_completions() {
 }
 
 #[test]
-fn the_help_of_every_command_says_what_it_does() {
+fn every_command_has_a_help() {
     let folder = folder();
     let commands = [
         "run",
@@ -188,8 +188,8 @@ fn the_help_of_every_command_says_what_it_does() {
 }
 
 #[test]
-fn a_run_writes_the_reports_that_it_is_asked_for() {
-    let folder = workshop();
+fn a_run_writes_the_requested_reports() {
+    let folder = folder_with_cases();
     let printed = prints(
         folder.path(),
         &[
@@ -213,7 +213,8 @@ fn a_run_writes_the_reports_that_it_is_asked_for() {
         exit_code::FINDINGS,
     );
     assert!(printed.contains("1 finding in 300 cases"), "{printed}");
-    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("it is there");
+    let read =
+        |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("it was written");
     let report: serde_json::Value = serde_json::from_str(&read("out.json")).expect("it is JSON");
     assert_eq!(
         (&report["cases"], &report["seed"]),
@@ -231,10 +232,10 @@ fn a_run_writes_the_reports_that_it_is_asked_for() {
 }
 
 #[test]
-fn a_run_that_is_interrupted_tells_what_it_did() {
+fn an_interrupted_run_prints_its_summary() {
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
-    let folder = workshop();
+    let folder = folder_with_cases();
     let program = assert_cmd::cargo::cargo_bin("cc-lb-fuzz");
     let run = std::process::Command::new(program)
         .current_dir(folder.path())
@@ -242,10 +243,10 @@ fn a_run_that_is_interrupted_tells_what_it_did() {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .expect("it starts");
-    let id = Pid::from_raw(i32::try_from(run.id()).expect("it is small"));
+    let id = Pid::from_raw(i32::try_from(run.id()).expect("it fits"));
     std::thread::sleep(std::time::Duration::from_secs(5));
-    kill(id, Signal::SIGINT).expect("it lives");
-    let output = run.wait_with_output().expect("it ends");
+    kill(id, Signal::SIGINT).expect("it is running");
+    let output = run.wait_with_output().expect("it exits");
     let printed = text(&output.stdout);
     assert_eq!(code(&output), exit_code::CLEAN, "{printed}");
     assert!(printed.contains("interrupted: "), "{printed}");
@@ -253,7 +254,7 @@ fn a_run_that_is_interrupted_tells_what_it_did() {
 }
 
 #[test]
-fn the_limits_of_a_plugin_are_a_table() {
+fn the_limits_of_a_plugin_are_printed_as_a_table() {
     let folder = folder();
     let reads = include_str!("../../guests/reads_a_byte_at_a_time.wat");
     std::fs::write(folder.path().join("reads.wat"), reads).expect("it can be written");
@@ -262,8 +263,8 @@ fn the_limits_of_a_plugin_are_a_table() {
 }
 
 #[test]
-fn a_configuration_says_what_flags_say_and_flags_come_before_it() {
-    let folder = workshop();
+fn a_configuration_file_sets_flags_and_the_command_line_overrides_it() {
+    let folder = folder_with_cases();
     let put = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).expect("it can be written");
     };
@@ -282,10 +283,10 @@ fn a_configuration_says_what_flags_say_and_flags_come_before_it() {
     );
     let printed = prints(folder.path(), &["run", "--seed", "6"], exit_code::CLEAN);
     assert!(printed.contains("seed 6"), "{printed}");
-    // Without a command, be there flags that all commands have.
+    // The same without a command, even with a flag that all commands have.
     let printed = prints(folder.path(), &["--color", "never"], exit_code::CLEAN);
     assert!(printed.contains("seed 5"), "{printed}");
-    // The seed of the file is no seed that is asked for beside another campaign's.
+    // The seed of the file does not conflict with that of the resumed campaign.
     let resumed = tool(folder.path(), &["run", "plugin.wasm", "--resume"]);
     let printed = text(&resumed.stderr);
     assert!(
@@ -293,7 +294,7 @@ fn a_configuration_says_what_flags_say_and_flags_come_before_it() {
         "{printed}"
     );
     assert!(!printed.contains("--seed"), "{printed}");
-    // What another command has is no error, and is that command's.
+    // Keys of other commands are not errors, and apply to those commands.
     let printed = prints(folder.path(), &["replay", "cases"], exit_code::FINDINGS);
     assert!(printed.contains("1 of 2 cases show a finding"), "{printed}");
     put("other.toml", "case = 30\n");

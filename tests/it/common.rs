@@ -1,4 +1,4 @@
-//! What several tests need.
+//! Helpers that several tests use.
 
 use std::cell::RefCell;
 use std::num::NonZeroU32;
@@ -12,54 +12,55 @@ use cc_lb_fuzz::puppet::{self, Op, Program};
 use cc_lb_fuzz::wire::{Request, Vocabulary};
 use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 
-/// The host of the puppet, which is compiled once for all tests.
+/// Returns the guarded host of the puppet, which is compiled once for all tests.
 pub fn puppet_host() -> PluginHost {
     static HOST: OnceLock<PluginHost> = OnceLock::new();
     let host = || PluginHost::new(puppet::wasm()).expect("the puppet opens");
     HOST.get_or_init(host).clone()
 }
 
-/// The place of a function, by its label.
-pub fn place(label: &str) -> usize {
+/// Returns the index of the function with this label.
+pub fn function_index(label: &str) -> usize {
     let mut functions = Request::functions().iter();
     functions
         .position(|function| function.label == label)
-        .expect("there is such a function")
+        .expect("the function exists")
 }
 
-/// A dry-run request with this program in it.
-pub fn told(label: &str, ops: impl Into<Vec<Op>>) -> Step {
+/// Returns a step with a dry-run request and this program.
+pub fn with_program(label: &str, ops: impl Into<Vec<Op>>) -> Step {
     Step {
-        request: Request::dry_run(place(label)),
+        request: Request::dry_run(function_index(label)),
         program: Some(Program(ops.into())),
         times: ONCE,
     }
 }
 
-/// A dry-run request without a program.
+/// Returns a step with a dry-run request and no program.
 pub fn healthy(label: &str) -> Step {
-    Step::healthy(place(label))
+    Step::healthy(function_index(label))
 }
 
-/// A step so many times.
-pub fn often(step: Step, times: u32) -> Step {
+/// Returns the step, repeated this many times.
+pub fn repeated(step: Step, times: u32) -> Step {
     Step {
-        times: NonZeroU32::new(times).expect("it is no zero"),
+        times: NonZeroU32::new(times).expect("it is not zero"),
         ..step
     }
 }
 
-/// A case of these steps.
+/// Returns a case with these steps.
 pub fn case(steps: impl Into<Vec<Step>>) -> Case {
     Case {
         steps: steps.into(),
     }
 }
 
-/// The case of an index of a plan.
+/// Returns the case of a plan with this index.
 pub fn nth_case(plan: &Plan, index: u64) -> Case {
     thread_local! {
-        /// Those of the plan that was asked for last: there are thousands of changed answers to make.
+        /// The cases of the latest plan. Making them is costly, because of thousands of changed
+        /// answers.
         static LATEST: RefCell<Option<Cases<Request>>> = const { RefCell::new(None) };
     }
     LATEST.with_borrow_mut(|latest| match latest {
@@ -68,22 +69,22 @@ pub fn nth_case(plan: &Plan, index: u64) -> Case {
     })
 }
 
-/// What opening a plugin may take beside the start code that it may run: it is compiled.
+/// The time that opening a plugin may take besides its start code, because it is compiled.
 pub const OPENING_SLACK: Duration = Duration::from_secs(1);
 
-/// Asserts that one of some calls of a guest is over in time, but for what it takes beside the guest. On a busy machine
-/// the others may not be.
-pub fn is_in_time(slack: Duration, mut call: impl FnMut()) {
+/// Asserts that one of 50 calls takes at most the time limit of a guest and this slack. On a busy
+/// machine the others may take longer.
+pub fn assert_in_time(slack: Duration, mut call: impl FnMut()) {
     let limit = Duration::from_millis(HANDSHAKE_WALL_MS) + slack;
     let in_time = (0..50).any(|_| {
         let start = Instant::now();
         call();
         start.elapsed() <= limit
     });
-    assert!(in_time, "every one took longer than {limit:?}");
+    assert!(in_time, "all calls took longer than {limit:?}");
 }
 
-/// How many cases a suite runs: `CC_LB_FUZZ_CASES` where that is set.
+/// Returns the number of cases that a test runs: `CC_LB_FUZZ_CASES` if it is set.
 pub fn cases(default: u64) -> u64 {
     let set = std::env::var("CC_LB_FUZZ_CASES").ok();
     set.map_or(default, |n| {
@@ -91,11 +92,11 @@ pub fn cases(default: u64) -> u64 {
     })
 }
 
-/// Everything about a small plugin that a test wants to have otherwise.
+/// The parts of a small plugin that tests change.
 pub struct Guest {
-    /// The text of the identity section, once for each section.
+    /// The texts of the identity sections.
     pub identities: Vec<String>,
-    /// What the handshake answers.
+    /// The answer of the handshake.
     pub handshake: String,
     /// WebAssembly text of further imports.
     pub imports: String,
@@ -104,7 +105,7 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// A plugin that implements `shape` and answers it with `answer`.
+    /// Returns a plugin that implements `shape` and always returns `answer`.
     pub fn shape(answer: &str) -> Self {
         Self {
             identities: vec![
@@ -120,7 +121,7 @@ impl Guest {
         }
     }
 
-    /// The module.
+    /// Returns the module in the binary format.
     pub fn wasm(&self) -> Vec<u8> {
         let identities = self
             .identities
@@ -149,14 +150,14 @@ impl Guest {
     }
 }
 
-/// The text of a handshake's answer.
+/// Returns the text of an answer of the handshake.
 pub fn accept(chosen: &str, supported: &str, implemented: &str, capabilities: &str) -> String {
     format!(
         r#"{{"handshake_schema_version":1,"envelope_version":1,"chosen_versions":{{{chosen}}},"plugin_supported":{{{supported}}},"implemented_functions":[{implemented}],"required_capabilities":[{capabilities}]}}"#
     )
 }
 
-/// Instructions that set the output to this text.
+/// Returns instructions that set the output to this text.
 pub fn set_output(text: &str) -> String {
     let length = text.len();
     format!(
@@ -165,13 +166,13 @@ pub fn set_output(text: &str) -> String {
     )
 }
 
-/// Instructions that set the error to this text.
+/// Returns instructions that set the error to this text.
 pub fn set_error(text: &str) -> String {
     format!("{} (call $error_set (global.get $block))", block(text))
 }
 
-/// Instructions that leave the handle of a new block with this text in `$block`. Eight bytes at a time: what is short is
-/// compiled sooner.
+/// Returns instructions that store this text in a new block and its handle in `$block`. They store
+/// eight bytes at a time, because short code compiles faster.
 pub fn block(text: &str) -> String {
     let (words, rest) = text.as_bytes().as_chunks::<8>();
     let to = |at: usize| format!("(i64.add (global.get $block) (i64.const {at}))");
@@ -179,11 +180,11 @@ pub fn block(text: &str) -> String {
         let word = i64::from_le_bytes(*word);
         format!("(call $store_u64 {} (i64.const {word}))", to(8 * at))
     });
-    let behind = text.len() - rest.len();
+    let rest_at = text.len() - rest.len();
     let rest = rest
         .iter()
         .enumerate()
-        .map(|(at, byte)| format!("(call $store_u8 {} (i32.const {byte}))", to(behind + at)));
+        .map(|(at, byte)| format!("(call $store_u8 {} (i32.const {byte}))", to(rest_at + at)));
     let stores: String = words.chain(rest).collect();
     format!(
         "(global.set $block (call $alloc (i64.const {}))) {stores}",
@@ -191,7 +192,7 @@ pub fn block(text: &str) -> String {
     )
 }
 
-/// A text as it is written in a data segment.
+/// Returns a text escaped for a data segment.
 pub fn escape(text: &str) -> String {
     text.bytes().map(|byte| format!("\\{byte:02x}")).collect()
 }

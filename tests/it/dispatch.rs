@@ -1,4 +1,4 @@
-//! The dispatch session: its interface, and what no puppet can show.
+//! The dispatch session: its interface, and what the puppet cannot test.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::common::{Guest, puppet_host, set_output};
 
-/// The same code against either crate: what compiles against the reference compiles against this.
-macro_rules! written_against {
+/// Compiles the same code with either crate: code for the reference must compile with this crate.
+macro_rules! code_for {
     ($name:ident, $krate:ident) => {
         mod $name {
             use std::collections::BTreeSet;
@@ -68,11 +68,11 @@ macro_rules! written_against {
         }
     };
 }
-written_against!(here, cc_lb_fuzz);
-written_against!(reference, cc_lb_plugin_conformance);
+code_for!(here, cc_lb_fuzz);
+code_for!(reference, cc_lb_plugin_conformance);
 
 #[test]
-fn code_written_against_the_reference_does_the_same_here() {
+fn code_for_the_reference_does_the_same_with_this_crate() {
     let none = BTreeSet::new();
     let some = BTreeSet::from(["kv:read".to_owned()]);
     let shape_only = Guest::shape("{}").wasm();
@@ -98,7 +98,7 @@ fn code_written_against_the_reference_does_the_same_here() {
 }
 
 #[test]
-fn run_tells_a_plugin_that_does_not_compile_from_one_that_fails_the_handshake() {
+fn run_distinguishes_plugins_that_do_not_compile_from_failed_handshakes() {
     let request = SignFn::dry_run_request;
     assert!(matches!(
         run::<SignFn>(b"not wasm", request()),
@@ -125,18 +125,18 @@ fn a_function_that_was_not_negotiated_falls_back_without_a_call() {
     assert_eq!((observed.call.fuel, observed.call.input), (None, None));
 }
 
-/// `shape` with a request that serializes as it is told to.
-struct KnownFindings;
+/// `shape` with a request that may fail to serialize.
+struct ScriptedShape;
 
 #[derive(Deserialize)]
-enum ToldRequest {
+enum ScriptedRequest {
     Sound,
     Number,
     Fails,
     Panics,
 }
 
-impl Serialize for ToldRequest {
+impl Serialize for ScriptedRequest {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Sound => ShapeRequest::dry_run_sample().serialize(s),
@@ -147,15 +147,15 @@ impl Serialize for ToldRequest {
     }
 }
 
-impl WireFunction for KnownFindings {
+impl WireFunction for ScriptedShape {
     const NAME: &'static str = "shape";
     const FALLBACK: FallbackPolicy = FallbackPolicy::UseDefault;
     const SUPPORTED_VERSIONS: &'static [u32] = &[1];
-    type Request = ToldRequest;
+    type Request = ScriptedRequest;
     type Response = ShapeResponse;
 
-    fn dry_run_request() -> ToldRequest {
-        ToldRequest::Sound
+    fn dry_run_request() -> ScriptedRequest {
+        ScriptedRequest::Sound
     }
 
     fn dry_run_response() -> ShapeResponse {
@@ -164,33 +164,33 @@ impl WireFunction for KnownFindings {
 }
 
 #[test]
-fn a_request_that_panics_or_does_not_serialize_falls_back_and_harms_nothing() {
+fn a_request_that_panics_or_does_not_serialize_falls_back_and_keeps_the_session() {
     let mut session = puppet_host().open().expect("the puppet opens");
     for (request, cause, stage) in [
         (
-            ToldRequest::Panics,
+            ScriptedRequest::Panics,
             Cause::Panic("the request panics".into()),
             Stage::Panic,
         ),
         (
-            ToldRequest::Fails,
+            ScriptedRequest::Fails,
             Cause::RequestUnserializable("no".into()),
             Stage::RequestEnvelope,
         ),
         (
-            ToldRequest::Number,
+            ScriptedRequest::Number,
             Cause::RequestNotObject,
             Stage::RequestEnvelope,
         ),
     ] {
-        let observed = session.observe::<KnownFindings>(request);
+        let observed = session.observe::<ScriptedShape>(request);
         assert_eq!(
             observed.outcome,
             DispatchOutcome::Fallback(FallbackPolicy::UseDefault)
         );
         assert_eq!(observed.call.cause.as_ref(), Some(&cause));
         assert_eq!(cause.stage(), stage);
-        let outcome = session.dispatch::<KnownFindings>(ToldRequest::Sound);
+        let outcome = session.dispatch::<ScriptedShape>(ScriptedRequest::Sound);
         assert_eq!(
             outcome,
             DispatchOutcome::Ok(ShapeResponse::dry_run_sample())
@@ -200,7 +200,7 @@ fn a_request_that_panics_or_does_not_serialize_falls_back_and_harms_nothing() {
 
 #[test]
 fn every_dispatch_has_its_own_fuel() {
-    // Each call takes about 6 of the 10 million.
+    // Each call uses about 6 of the 10 million units.
     let burn = "(local $n i32) (local.set $n (i32.const 750000))
         (block $done (loop $more
             (br_if $done (i32.eqz (local.get $n)))
@@ -220,7 +220,7 @@ fn every_dispatch_has_its_own_fuel() {
             "{:?}",
             observed.call
         );
-        let fuel = observed.call.fuel.expect("it is told");
+        let fuel = observed.call.fuel.expect("the guest was called");
         assert!((6_000_000..7_000_000).contains(&fuel), "{fuel}");
     }
 }
@@ -258,7 +258,7 @@ fn a_guest_has_no_wasi_no_files_and_no_network() {
         (func (param i32 i32 i32 i32) (result i32)))"#;
     let wasm = wat::parse_str(format!("(module {request})")).expect("it is valid");
     assert!(PluginHost::new(&wasm).is_err());
-    // `http_request` is there to import; without HTTP in the build, and with no host allowed, it fails.
+    // `http_request` can be imported, but fails: the build has no HTTP, and no host is allowed.
     let fetch = r#"(module
         (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
         (import "extism:host/env" "store_u8" (func $store_u8 (param i64 i32)))
@@ -285,35 +285,35 @@ fn a_guest_has_no_wasi_no_files_and_no_network() {
         panic!("{:?}", observed.call);
     };
     assert!(reason.contains("not enabled"), "{reason}");
-    // What it asks for is nobody's business, and read by nobody.
+    // The URL of the guest is not read, and not in the error.
     assert!(!reason.contains("127.0.0.1"), "{reason}");
 }
 
-/// Extism asks its kernel for the length of an argument, for which there may be no stack left.
+/// Extism calls its kernel for the length of an argument, and the stack may overflow there.
 #[test]
-fn a_stack_that_ends_inside_of_a_host_function_is_told_as_what_it_is() {
+fn a_stack_overflow_inside_a_host_function_is_reported_as_one() {
     let (imports, call) = (
         r#"(import "extism:host/env" "var_get" (func $var_get (param i64) (result i64)))"#,
         "(call $var_get (global.get $block))",
     );
-    is_told_at_the_end_of_the_stack(imports, call, &|cause| cause.is_none());
-    // This one fails wherever it is called.
+    assert_stack_overflow_is_reported(imports, call, &|cause| cause.is_none());
+    // This function always fails.
     let (imports, call) = (
         r#"(import "extism:host/env" "http_request" (func $http_request (param i64 i64) (result i64)))"#,
         "(call $http_request (i64.const 0) (i64.const 0))",
     );
-    is_told_at_the_end_of_the_stack(imports, call, &|cause| match cause {
+    assert_stack_overflow_is_reported(imports, call, &|cause| match cause {
         Some(Cause::HostFunction(reason)) => reason.contains("not enabled"),
         _ => false,
     });
 }
 
-/// A call of a host function comes to what it always does until there is no stack for it, and to the end of the stack from there
-/// on, a byte nearer at a time.
-fn is_told_at_the_end_of_the_stack(
+/// Asserts that a host function called at any depth of the stack has its usual result up to some
+/// depth, and is reported as a stack overflow at the 60 depths after it.
+fn assert_stack_overflow_is_reported(
     imports: &str,
     call: &str,
-    is_as_ever: &dyn Fn(Option<&Cause>) -> bool,
+    is_usual: &dyn Fn(Option<&Cause>) -> bool,
 ) {
     let mut guest = Guest::shape("");
     guest.imports = imports.to_owned();
@@ -331,10 +331,10 @@ fn is_told_at_the_end_of_the_stack(
         set_output(answer)
     );
     let mut session = PluginSession::new(&guest.wasm()).expect("it opens");
-    let mut cause = |more: usize| {
+    let mut cause = |depth: usize| {
         let mut request = ShapeFn::dry_run_request();
-        request.request.query = Some("q".repeat(more));
-        // On a busy machine any call may run into the clock.
+        request.request.query = Some("q".repeat(depth));
+        // On a busy machine any call may time out.
         let mut causes = (0..20).map(|_| session.observe::<ShapeFn>(request.clone()).call.cause);
         causes
             .find(|cause| *cause != Some(Cause::Timeout))
@@ -343,14 +343,14 @@ fn is_told_at_the_end_of_the_stack(
     let (mut shallow, mut deep) = (0_usize, 100_000_usize);
     while deep - shallow > 1 {
         let middle = shallow.midpoint(deep);
-        if is_as_ever(cause(middle).as_ref()) {
+        if is_usual(cause(middle).as_ref()) {
             shallow = middle;
         } else {
             deep = middle;
         }
     }
-    for more in deep..deep + 60 {
-        let cause = cause(more);
-        assert_eq!(cause, Some(Cause::Trap(TrapKind::StackOverflow)), "{more}");
+    for depth in deep..deep + 60 {
+        let cause = cause(depth);
+        assert_eq!(cause, Some(Cause::Trap(TrapKind::StackOverflow)), "{depth}");
     }
 }

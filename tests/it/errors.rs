@@ -1,4 +1,4 @@
-//! What cannot run is told in one line, and the exit code is 2.
+//! Errors that prevent a run are printed in one line, and the exit code is 2.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::cli::{code, folder, text, tool};
 use crate::common::{Guest, accept, case, healthy, set_error};
 
-/// Every way to call the tool wrongly, with files of the [`workshop`].
+/// Every way to call the tool wrongly, with the files of [`folder_with_files`].
 const ATTEMPTS: &str = "
     run missing.wasm
     run .
@@ -111,13 +111,14 @@ const ATTEMPTS: &str = "
     --config odd_value.toml run
 ";
 
-/// A guest that is as [`Guest::shape`] but for one thing.
+/// Returns [`Guest::shape`] with one change.
 fn guest(change: impl FnOnce(&mut Guest)) -> Vec<u8> {
     let mut guest = Guest::shape("{}");
     change(&mut guest);
     guest.wasm()
 }
 
+/// Writes the plugins.
 fn plugins(put: &dyn Fn(&str, &[u8])) {
     let wasm = guest(|_| ());
     put("plugin.wasm", &wasm);
@@ -216,6 +217,7 @@ fn plugins(put: &dyn Fn(&str, &[u8])) {
     );
 }
 
+/// Writes the cases and configuration files.
 fn cases(put: &dyn Fn(&str, &[u8])) {
     put("later.json", br#"{"format":3,"steps":[]}"#);
     put("broken.json", b"{\"format\":1,");
@@ -237,8 +239,8 @@ fn cases(put: &dyn Fn(&str, &[u8])) {
     put("odd_value.toml", b"[time]\nseconds = 5");
 }
 
-/// A folder with everything that the attempts name.
-fn workshop() -> TempDir {
+/// Returns a folder with all files that the attempts name.
+fn folder_with_files() -> TempDir {
     let folder = folder();
     let put = |name: &str, bytes: &[u8]| {
         std::fs::write(folder.path().join(name), bytes).expect("it can be written");
@@ -246,30 +248,30 @@ fn workshop() -> TempDir {
     plugins(&put);
     cases(&put);
     for name in ["bad_corpus", "empty_folder"] {
-        std::fs::create_dir(folder.path().join(name)).expect("it can be made");
+        std::fs::create_dir(folder.path().join(name)).expect("it can be created");
     }
     put("bad_corpus/no_case.json", b"[]");
     folder
 }
 
-/// The one line that an attempt prints.
+/// Returns the only line that an attempt prints.
 fn error(folder: &Path, attempt: &str) -> String {
-    let words: Vec<&str> = attempt.split(' ').collect();
-    let output = tool(folder, &words);
+    let arguments: Vec<&str> = attempt.split(' ').collect();
+    let output = tool(folder, &arguments);
     let error = text(&output.stderr);
-    let told = format!("{attempt}: {}{error}", text(&output.stdout));
-    assert_eq!(code(&output), exit_code::COULD_NOT_RUN, "{told}");
-    assert_eq!(error.lines().count(), 1, "{told}");
+    let context = format!("{attempt}: {}{error}", text(&output.stdout));
+    assert_eq!(code(&output), exit_code::COULD_NOT_RUN, "{context}");
+    assert_eq!(error.lines().count(), 1, "{context}");
     error
         .strip_prefix("cc-lb-fuzz: ")
-        .expect(&told)
+        .expect(&context)
         .trim()
         .to_owned()
 }
 
 #[test]
-fn what_cannot_run_is_one_line_and_exit_code_2() {
-    let folder = workshop();
+fn every_error_is_printed_in_one_line_with_exit_code_2() {
+    let folder = folder_with_files();
     let attempts = ATTEMPTS
         .lines()
         .map(str::trim)

@@ -1,4 +1,4 @@
-//! Files of the command line tool: what lies in one folder, what cannot be written, what is no case.
+//! Files of the command line tool: shared folders, failed writes, and files that are not cases.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,21 +14,22 @@ use tempfile::TempDir;
 use crate::cli::{code, folder, text, tool, traps_on_a_query};
 use crate::common::{case, healthy};
 
-/// What finds the bug of [`traps_on_a_query`] at once, and nothing else.
+/// Arguments of a short run, whose only finding is the bug of [`traps_on_a_query`].
 pub const RUN: [&str; 5] = ["run", "plugin.wasm", "--cases", "60", "--seed=1"];
 
-/// A folder with a plugin that traps on a query.
-pub fn workshop() -> TempDir {
+/// Returns a folder with a plugin that traps on a query.
+pub fn folder_with_plugin() -> TempDir {
     let folder = folder();
     put(folder.path(), "plugin.wasm", &traps_on_a_query());
     folder
 }
 
+/// Writes a file into a folder.
 pub fn put(folder: &Path, name: &str, bytes: &[u8]) {
     fs::write(folder.join(name), bytes).expect("it can be written");
 }
 
-/// The names of what lies in a folder, hidden files too.
+/// Returns the names of all entries of a folder, including hidden ones.
 pub fn names(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).expect("it can be read");
     let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("it can be read").file_name();
@@ -37,15 +38,15 @@ pub fn names(folder: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// Runs what a user would paste, in the shell that every system has.
-pub fn paste(folder: &Path, line: &str) -> Output {
+/// Runs a command line in `sh`, as a user who pastes it would.
+pub fn run_in_shell(folder: &Path, line: &str) -> Output {
     let mut sh = Command::new("sh");
     let pasted = sh.current_dir(folder).arg("-c").arg(line).output();
     pasted.expect("it runs")
 }
 
-/// The commands that a run printed, each on one line and of what is seen.
-pub fn replays(printed: &str) -> Vec<String> {
+/// Returns the replay commands that a run printed. There is at least one.
+pub fn replay_commands(printed: &str) -> Vec<String> {
     let lines = printed.lines().map(str::trim);
     let replays: Vec<_> = lines
         .filter_map(|line| line.strip_prefix("replay: "))
@@ -55,21 +56,22 @@ pub fn replays(printed: &str) -> Vec<String> {
     replays
 }
 
-/// A plugin with the same words as [`traps_on_a_query`] that traps on every request: another bug of the same name.
+/// Returns a plugin like [`traps_on_a_query`] that traps on every request: another bug whose
+/// finding has the same name.
 fn traps_always() -> Vec<u8> {
     let text = include_str!("../../guests/traps_on_a_query.wat");
     let always = text.replace("(if (call $has_query)", "(if (i32.const 1)");
     wat::parse_str(always).expect("it is valid")
 }
 
-/// A plugin that does the same as [`traps_on_a_query`], and is another module.
+/// Returns another module that does the same as [`traps_on_a_query`].
 fn another_version() -> Vec<u8> {
     [&traps_on_a_query()[..], b"\0\x05\x04more"].concat()
 }
 
 #[test]
-fn findings_of_two_plugins_and_of_two_versions_of_one_have_files_of_their_own() {
-    let folder = workshop();
+fn findings_of_different_plugins_and_versions_have_different_files() {
+    let folder = folder_with_plugin();
     put(folder.path(), "other.wasm", &traps_always());
     let first = tool(folder.path(), &RUN);
     let other = tool(
@@ -77,46 +79,46 @@ fn findings_of_two_plugins_and_of_two_versions_of_one_have_files_of_their_own() 
         &["run", "other.wasm", "--cases=60", "--seed=1"],
     );
     let printed = text(&first.stdout) + &text(&other.stdout);
-    let commands = replays(&printed);
+    let commands = replay_commands(&printed);
     assert_eq!(commands.len(), 2, "{printed}");
     for command in &commands {
-        let replay = paste(folder.path(), command);
+        let replay = run_in_shell(folder.path(), command);
         assert_eq!(code(&replay), exit_code::FINDINGS, "{command}");
     }
     let artifacts = folder.path().join("artifacts");
     let before = names(&artifacts);
     let contents = || -> Vec<_> {
-        let read = |name: &String| fs::read(artifacts.join(name)).expect("it is there");
+        let read = |name: &String| fs::read(artifacts.join(name)).expect("it exists");
         before.iter().map(read).collect()
     };
-    let as_it_was = contents();
+    let original = contents();
     // A later version at the same path.
     let later = another_version();
     put(folder.path(), "plugin.wasm", &later);
     tool(folder.path(), &RUN);
     let after = names(&artifacts);
     assert!(after.is_superset(&before), "{before:?} {after:?}");
-    assert_eq!(contents(), as_it_was);
-    // The same plugin anywhere finds the same file.
-    fs::create_dir(folder.path().join("else")).expect("it can be made");
+    assert_eq!(contents(), original);
+    // The same plugin at another path has the same file.
+    fs::create_dir(folder.path().join("else")).expect("it can be created");
     put(folder.path(), "else/where.wasm", &later);
     tool(
         folder.path(),
         &["run", "else/where.wasm", "--cases=60", "--seed=2"],
     );
     assert_eq!(names(&artifacts), after);
-    assert_eq!(contents(), as_it_was);
+    assert_eq!(contents(), original);
 }
 
-/// The case at which a state file says that its campaign is.
+/// Returns the number of finished cases in the state file of a campaign.
 fn done(state: &Path) -> Option<u64> {
     let state: serde_json::Value = serde_json::from_slice(&fs::read(state).ok()?).ok()?;
     state["done"].as_u64()
 }
 
 #[test]
-fn campaigns_in_one_folder_go_on_each_where_it_was_however_their_plugins_are_named() {
-    let folder = workshop();
+fn campaigns_in_one_folder_resume_separately_whatever_path_names_the_plugin() {
+    let folder = folder_with_plugin();
     put(folder.path(), "other.wasm", &another_version());
     let start = |plugin: &str, seed: &str| {
         let flags = ["--function=shape_v2", "--cases=500000", "--workers=1"];
@@ -137,19 +139,19 @@ fn campaigns_in_one_folder_go_on_each_where_it_was_however_their_plugins_are_nam
         let is_state = |path: &PathBuf| path.to_string_lossy().contains("/.campaign-");
         paths.filter(is_state).collect()
     };
-    let begun = Instant::now();
-    let under_way = |path: &PathBuf| done(path).is_some_and(|done| done > 0);
-    while states().iter().filter(|path| under_way(path)).count() < 2
-        && begun.elapsed() < Duration::from_secs(120)
+    let begin = Instant::now();
+    let has_progress = |path: &PathBuf| done(path).is_some_and(|done| done > 0);
+    while states().iter().filter(|path| has_progress(path)).count() < 2
+        && begin.elapsed() < Duration::from_secs(120)
     {
         std::thread::sleep(Duration::from_millis(50));
     }
     for run in &mut runs {
-        run.kill().expect("it is killed");
-        run.wait().expect("it ends");
+        run.kill().expect("it can be killed");
+        run.wait().expect("it exits");
     }
     let last = states().iter().filter_map(|path| done(path)).max();
-    let cases = format!("--cases={}", last.expect("it was kept") + 640);
+    let cases = format!("--cases={}", last.expect("it was stored") + 640);
     let absolute = folder.path().join("other.wasm").display().to_string();
     for (plugin, seed) in [("./plugin.wasm", "seed 3,"), (&absolute, "seed 4,")] {
         let flags = ["--function=shape_v2", "--resume", &cases];
@@ -161,17 +163,17 @@ fn campaigns_in_one_folder_go_on_each_where_it_was_however_their_plugins_are_nam
 }
 
 #[test]
-fn a_state_of_the_first_format_is_resumed_and_one_of_a_later_format_refused() {
-    let folder = workshop();
-    fs::create_dir(folder.path().join("artifacts")).expect("it can be made");
-    // What that format knew a module by.
-    let number = traps_on_a_query()
+fn a_state_of_the_first_format_is_resumed_and_a_later_format_is_refused() {
+    let folder = folder_with_plugin();
+    fs::create_dir(folder.path().join("artifacts")).expect("it can be created");
+    // That format identifies a module by this hash.
+    let hash = traps_on_a_query()
         .iter()
         .fold(0xcbf29ce484222325, |n, byte| {
             (n ^ u64::from(*byte)).wrapping_mul(0x100000001b3)
         });
     let state = |what: &str| {
-        format!(r#"{{"what":"{what}","module":{number},"seed":7,"done":128,"format":1}}"#)
+        format!(r#"{{"what":"{what}","module":{hash},"seed":7,"done":128,"format":1}}"#)
             .replace(r#","format":1"#, "")
     };
     let resume = |plugin: &str, state: &str| {
@@ -210,60 +212,61 @@ fn a_state_of_the_first_format_is_resumed_and_one_of_a_later_format_refused() {
 }
 
 #[test]
-fn what_the_disk_has_no_room_for_leaves_what_was_there_and_nothing_cut_short() {
-    let folder = workshop();
+fn a_full_disk_leaves_the_old_file_and_no_truncated_one() {
+    let folder = folder_with_plugin();
     put(folder.path(), "report.html", b"what was there");
     let long = case(vec![healthy("shape_v1"); 200]);
     long.write(&folder.path().join("long.json"))
         .expect("it can be written");
-    // No file may grow beyond so many KiB, which are two blocks each.
-    let full = |most: u32, command: &str| {
+    // Runs a command that cannot write more than this many KiB to a file.
+    // `ulimit` counts blocks of 512 bytes.
+    let with_file_limit = |kib: u32, command: &str| {
         let program = cargo_bin("cc-lb-fuzz");
         let line = format!(
             "ulimit -f {}; exec {} {command}",
-            2 * most,
+            2 * kib,
             program.display()
         );
-        let ended = paste(folder.path(), &line);
+        let ended = run_in_shell(folder.path(), &line);
         (code(&ended), text(&ended.stderr))
     };
-    // A page of nothing is longer than that, and a case is shorter.
-    let (code, error) = full(
+    // An HTML report is longer than 4 KiB, and a case is shorter.
+    let (code, error) = with_file_limit(
         4,
         "run plugin.wasm --cases 60 --seed 1 --report html=report.html",
     );
-    assert_eq!(code, exit_code::FINDINGS, "it was told: {error}");
+    assert_eq!(code, exit_code::FINDINGS, "{error}");
     assert!(
         error.contains("cannot write the report report.html: "),
         "{error}"
     );
-    let kept = fs::read(folder.path().join("report.html")).expect("it is there");
+    let kept = fs::read(folder.path().join("report.html")).expect("it exists");
     assert_eq!(text(&kept), "what was there");
-    let (code, error) = full(16, "corpus add corpus long.json");
+    let (code, error) = with_file_limit(16, "corpus add corpus long.json");
     assert_eq!(code, exit_code::COULD_NOT_RUN, "{error}");
     assert!(error.contains("cannot write the case corpus/"), "{error}");
     assert!(!error.contains(".tmp"), "{error}");
-    for place in ["artifacts", "corpus", "."] {
-        for name in names(&folder.path().join(place)) {
-            let file = folder.path().join(place).join(&name);
-            let length = file.metadata().expect("it is there").len();
-            assert!(length > 0 && !name.starts_with(".tmp"), "{place}/{name}");
+    for inside in ["artifacts", "corpus", "."] {
+        for name in names(&folder.path().join(inside)) {
+            let file = folder.path().join(inside).join(&name);
+            let length = file.metadata().expect("it exists").len();
+            assert!(length > 0 && !name.starts_with(".tmp"), "{inside}/{name}");
         }
     }
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_place_that_cannot_be_written_to_is_noticed_before_the_run() {
-    let folder = workshop();
+fn a_path_that_cannot_be_written_is_reported_before_the_run() {
+    let folder = folder_with_plugin();
     let healthy = case([healthy("shape_v1")]);
     healthy
         .write(&folder.path().join("case.json"))
         .expect("it can be written");
-    symlink("/proc/nothing", folder.path().join("link")).expect("it links");
-    symlink("nowhere/at/all", folder.path().join("broken")).expect("it links");
+    symlink("/proc/nothing", folder.path().join("link")).expect("it can be created");
+    symlink("nowhere/at/all", folder.path().join("broken")).expect("it can be created");
     let run = ["run", "plugin.wasm", "--cases=60"];
-    for (flags, place) in [
+    for (flags, message) in [
         (["--artifacts", "/proc"], "cannot write /proc: "),
         (["--artifacts", "/proc/a/b"], "cannot write /proc/a/b: "),
         (["--artifacts", "case.json"], "cannot write case.json: "),
@@ -275,7 +278,7 @@ fn a_place_that_cannot_be_written_to_is_noticed_before_the_run() {
         let ended = tool(folder.path(), &[&run[..], &flags].concat());
         let error = text(&ended.stderr);
         assert_eq!(code(&ended), exit_code::COULD_NOT_RUN, "{flags:?} {error}");
-        assert!(error.contains(place), "{flags:?} {error}");
+        assert!(error.contains(message), "{flags:?} {error}");
         assert!(!error.contains(".tmp"), "{error}");
         assert_eq!(text(&ended.stdout), "", "{flags:?}");
     }
@@ -285,8 +288,8 @@ fn a_place_that_cannot_be_written_to_is_noticed_before_the_run() {
 }
 
 #[test]
-fn a_report_goes_to_pipes_streams_and_links_and_may_be_read_as_any_file() {
-    let folder = workshop();
+fn reports_can_be_written_to_pipes_streams_and_links_and_have_the_usual_mode() {
+    let folder = folder_with_plugin();
     let program = cargo_bin("cc-lb-fuzz").display().to_string();
     let lines = format!(
         "mkfifo pipe; cat pipe >piped & ln -s real.xml link.xml; umask 027
@@ -294,8 +297,8 @@ fn a_report_goes_to_pipes_streams_and_links_and_may_be_read_as_any_file() {
             --report markdown=new.md --report json=/dev/stdout >printed
         wait"
     );
-    paste(folder.path(), &lines);
-    let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect("it is there");
+    run_in_shell(folder.path(), &lines);
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect("it exists");
     assert!(read("piped").contains("\"2.1.0\""), "{}", read("piped"));
     assert!(read("real.xml").contains("failures=\"1\""));
     assert!(folder.path().join("link.xml").is_symlink());
@@ -305,11 +308,19 @@ fn a_report_goes_to_pipes_streams_and_links_and_may_be_read_as_any_file() {
         "{printed}"
     );
     assert!(printed.contains("\n{\n  \"format\": 2,\n"), "{printed}");
-    let mode = |name: &str| folder.path().join(name).metadata().expect("it is").mode() & 0o777;
+    let mode = |name: &str| {
+        folder
+            .path()
+            .join(name)
+            .metadata()
+            .expect("it exists")
+            .mode()
+            & 0o777
+    };
     assert_eq!((mode("new.md"), mode("real.xml")), (0o640, 0o640));
-    // What is there keeps its own.
+    // An existing file keeps its mode.
     let to = |mode: u32| std::os::unix::fs::PermissionsExt::from_mode(mode);
-    fs::set_permissions(folder.path().join("new.md"), to(0o604)).expect("it is ours");
+    fs::set_permissions(folder.path().join("new.md"), to(0o604)).expect("the mode can be changed");
     tool(
         folder.path(),
         &[&RUN[..], &["--report", "markdown=new.md"]].concat(),
@@ -317,24 +328,25 @@ fn a_report_goes_to_pipes_streams_and_links_and_may_be_read_as_any_file() {
     assert_eq!(mode("new.md"), 0o604);
 }
 
-/// Puts what is no case into a folder; as many lines say so.
-fn litter(folder: &Path) -> usize {
+/// Writes files that are not cases into a folder, and returns how many of them are reported as
+/// skipped.
+fn add_other_files(folder: &Path) -> usize {
     put(folder, "README.md", b"# Cases");
     put(folder, "report.json", br#"{"format":2,"version":"0.1.0"}"#);
     put(folder, "cut.json", b"{\"format\":1,");
     put(folder, "\u{e9}mpty", b"");
     put(folder, ".hidden", b"");
-    fs::create_dir(folder.join("folder")).expect("it can be made");
-    symlink("nowhere", folder.join("link")).expect("it links");
+    fs::create_dir(folder.join("folder")).expect("it can be created");
+    symlink("nowhere", folder.join("link")).expect("it can be created");
     6
 }
 
 #[test]
-fn what_is_no_case_is_skipped_in_a_folder_with_the_reason_and_stays() {
-    let folder = workshop();
+fn files_that_are_not_cases_are_skipped_with_a_reason_and_kept() {
+    let folder = folder_with_plugin();
     let cases = folder.path().join("cases");
-    fs::create_dir(&cases).expect("it can be made");
-    let littered = litter(&cases);
+    fs::create_dir(&cases).expect("it can be created");
+    let skipped = add_other_files(&cases);
     let only = case([healthy("shape_v1")]);
     for name in ["one.json", "two.json"] {
         only.write(&cases.join(name)).expect("it can be written");
@@ -352,7 +364,7 @@ fn what_is_no_case_is_skipped_in_a_folder_with_the_reason_and_stays() {
         let ended = tool(folder.path(), arguments);
         let (printed, error) = (text(&ended.stdout), text(&ended.stderr));
         assert_eq!(code(&ended), exit_code::CLEAN, "{arguments:?} {error}");
-        assert_eq!(error.lines().count(), littered, "{arguments:?} {error}");
+        assert_eq!(error.lines().count(), skipped, "{arguments:?} {error}");
         for reason in [
             "skipped: cases/folder is a folder",
             "skipped: cases/link is a link to nothing",
@@ -367,42 +379,42 @@ fn what_is_no_case_is_skipped_in_a_folder_with_the_reason_and_stays() {
             _ => {}
         }
     }
-    assert_eq!(names(&cases).len(), littered + 2, "{:?}", names(&cases));
-    // What is named is meant.
+    assert_eq!(names(&cases).len(), skipped + 2, "{:?}", names(&cases));
+    // A file that is named itself is not skipped.
     let named = tool(folder.path(), &["replay", "cases/README.md"]);
     assert_eq!(code(&named), exit_code::COULD_NOT_RUN);
 }
 
 #[test]
-fn a_folder_in_which_nothing_can_run_is_an_error_of_one_line() {
-    let folder = workshop();
-    let littered = folder.path().join("littered");
-    fs::create_dir_all(folder.path().join("outer/inner")).expect("it can be made");
+fn a_folder_without_cases_is_an_error_of_one_line() {
+    let folder = folder_with_plugin();
+    let other_files = folder.path().join("other_files");
+    fs::create_dir_all(folder.path().join("outer/inner")).expect("it can be created");
     let inner = folder.path().join("outer/inner/case.json");
     let only = case([healthy("shape_v1")]);
     only.write(&inner).expect("it can be written");
-    fs::create_dir_all(&littered).expect("it can be made");
-    fs::create_dir_all(folder.path().join("empty")).expect("it can be made");
-    litter(&littered);
-    symlink("nowhere", folder.path().join("link")).expect("it links");
-    for (place, reason) in [
+    fs::create_dir_all(&other_files).expect("it can be created");
+    fs::create_dir_all(folder.path().join("empty")).expect("it can be created");
+    add_other_files(&other_files);
+    symlink("nowhere", folder.path().join("link")).expect("it can be created");
+    for (path, reason) in [
         (
             "outer",
             "there are no cases in outer; outer/inner is a folder",
         ),
         ("empty", "there are no cases in empty; it is empty"),
         (
-            "littered",
-            "there are no cases in littered; littered/README.md: not a case: ",
+            "other_files",
+            "there are no cases in other_files; other_files/README.md: not a case: ",
         ),
         ("link", "link: No such file"),
     ] {
         for arguments in [
-            &["run", "plugin.wasm", "--cases", "1", "--corpus", place][..],
-            &["replay", place],
-            &["corpus", "stats", place],
-            &["corpus", "add", "new", place],
-            &["corpus", "min", place],
+            &["run", "plugin.wasm", "--cases", "1", "--corpus", path][..],
+            &["replay", path],
+            &["corpus", "stats", path],
+            &["corpus", "add", "new", path],
+            &["corpus", "min", path],
         ] {
             let ended = tool(folder.path(), arguments);
             let error = text(&ended.stderr);
@@ -415,13 +427,13 @@ fn a_folder_in_which_nothing_can_run_is_an_error_of_one_line() {
 }
 
 #[test]
-fn what_is_found_counts_though_it_cannot_be_written_or_printed() {
-    let folder = workshop();
+fn findings_count_even_if_they_cannot_be_written_or_printed() {
+    let folder = folder_with_plugin();
     assert_eq!(code(&tool(folder.path(), &RUN)), exit_code::FINDINGS);
     let stored = names(&folder.path().join("artifacts"));
     let case = stored.iter().find(|name| !name.starts_with('.'));
     let case = Path::new("artifacts").join(case.expect("one is stored"));
-    let case = case.to_str().expect("it is a name");
+    let case = case.to_str().expect("it is UTF-8");
     let minimize = [
         "minimize",
         case,
@@ -434,7 +446,7 @@ fn what_is_found_counts_though_it_cannot_be_written_or_printed() {
     for name in names(&folder.path().join("smaller")) {
         let path = folder.path().join("smaller").join(name);
         fs::remove_file(&path).expect("it is a file");
-        fs::create_dir(&path).expect("it can be made");
+        fs::create_dir(&path).expect("it can be created");
     }
     let minimized = tool(folder.path(), &minimize);
     assert_eq!(code(&minimized), exit_code::FINDINGS);
@@ -446,14 +458,14 @@ fn what_is_found_counts_though_it_cannot_be_written_or_printed() {
             "{} replay {case} --plugin plugin.wasm > /dev/full",
             tool.display()
         );
-        let replayed = paste(folder.path(), &replay);
+        let replayed = run_in_shell(folder.path(), &replay);
         assert_eq!(code(&replayed), exit_code::FINDINGS);
         assert!(text(&replayed.stderr).contains("the standard output"));
     }
 }
 
 #[test]
-fn the_path_of_a_plugin_makes_no_line_of_its_own() {
+fn the_path_of_a_plugin_cannot_imitate_a_line_of_the_tool() {
     let folder = folder();
     let name = "x\nfinding: forged\n\n# forged\u{1b}[31m.wasm";
     put(folder.path(), name, &traps_on_a_query());
@@ -471,30 +483,30 @@ fn the_path_of_a_plugin_makes_no_line_of_its_own() {
     assert_eq!(code(&ran), exit_code::FINDINGS, "{}", text(&ran.stderr));
     let reports = ["r.md", "r.xml", "r.html"].map(|report| {
         let report = fs::read(folder.path().join(report));
-        text(&report.expect("it is written"))
+        text(&report.expect("it was written"))
     });
-    for told in reports.into_iter().chain([text(&ran.stdout)]) {
-        let mut lines = told.lines();
+    for printed in reports.into_iter().chain([text(&ran.stdout)]) {
+        let mut lines = printed.lines();
         assert!(
             !lines.any(|line| line.starts_with("finding: forged") || line.starts_with("# forged"))
         );
-        assert!(!told.contains('\u{1b}'), "{told}");
+        assert!(!printed.contains('\u{1b}'), "{printed}");
     }
 }
 
 #[test]
-fn a_case_that_is_empty_or_has_no_end_is_skipped() {
-    let folder = workshop();
+fn a_case_file_that_is_empty_or_too_large_is_skipped() {
+    let folder = folder_with_plugin();
     for (name, size, reason) in [
         ("empty", 0, "is empty"),
         ("endless", 3 << 30, "more than 67108864 bytes"),
     ] {
         let corpus = folder.path().join(name);
-        fs::create_dir(&corpus).expect("it can be made");
-        let case = fs::File::create(corpus.join("case.json")).expect("it can be made");
-        case.set_len(size).expect("it takes no room");
+        fs::create_dir(&corpus).expect("it can be created");
+        let case = fs::File::create(corpus.join("case.json")).expect("it can be created");
+        case.set_len(size).expect("a sparse file can be created");
         let replay = ["replay", name, "--plugin", "plugin.wasm"];
-        let said = text(&tool(folder.path(), &replay).stderr);
-        assert!(said.contains(reason), "{said}");
+        let error = text(&tool(folder.path(), &replay).stderr);
+        assert!(error.contains(reason), "{error}");
     }
 }

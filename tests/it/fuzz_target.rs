@@ -1,4 +1,4 @@
-//! The body of the fuzz target, with fixed seeds: what libFuzzer calls is covered without it.
+//! The body of the fuzz target `dispatch`, with fixed seeds and without libFuzzer.
 
 use cc_lb_fuzz::campaign;
 use cc_lb_fuzz::case::Case;
@@ -13,10 +13,10 @@ use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::wire::Request;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
-use crate::common::{case, cases, healthy, puppet_host, told};
+use crate::common::{case, cases, healthy, puppet_host, with_program};
 
 #[test]
-fn mutated_cases_run_and_hold() {
+fn mutated_cases_run_without_findings() {
     let host = puppet_host();
     let mut target = FuzzTarget::<_, Request>::new(&host).expect("the puppet opens");
     let mut data = vec![0; 64 * 1024];
@@ -31,18 +31,18 @@ fn mutated_cases_run_and_hold() {
 }
 
 #[test]
-fn inputs_that_are_no_case_or_take_everything_are_not_built_upon() {
+fn inputs_that_are_not_cases_or_use_all_the_fuel_are_rejected() {
     let host = puppet_host();
     let mut target = FuzzTarget::<_, Request>::new(&host).expect("the puppet opens");
     let mut verdict = |input: &[u8]| target.run(input).expect("the puppet opens");
     let encode = |case: Case| case.to_postcard().expect("it serializes");
     assert_eq!(verdict(b"no case"), Verdict::Reject);
     assert_eq!(
-        verdict(&encode(case([told("sign_v1", [Op::Spin])]))),
+        verdict(&encode(case([with_program("sign_v1", [Op::Spin])]))),
         Verdict::Reject
     );
     assert_eq!(
-        verdict(&encode(case([told("sign_v1", [Op::Return(1)])]))),
+        verdict(&encode(case([with_program("sign_v1", [Op::Return(1)])]))),
         Verdict::Keep
     );
     let json = case([healthy("sign_v1")]).to_json().expect("it serializes");
@@ -50,7 +50,7 @@ fn inputs_that_are_no_case_or_take_everything_are_not_built_upon() {
 }
 
 #[test]
-fn a_mutation_that_does_not_fit_leaves_the_input_as_it_is() {
+fn a_mutation_that_does_not_fit_leaves_the_input_unchanged() {
     let input = case([healthy("filter_v3")])
         .to_postcard()
         .expect("it serializes");
@@ -61,22 +61,22 @@ fn a_mutation_that_does_not_fit_leaves_the_input_as_it_is() {
     }
 }
 
-/// A host each of whose sessions makes so many calls, and then fails.
-struct Tiring {
+/// A host whose sessions answer this many calls each, and fall back afterwards.
+struct Limited {
     host: PluginHost,
     calls: u32,
 }
 
-struct TiringSession {
+struct LimitedSession {
     session: PluginSession,
     left: u32,
 }
 
-impl Host for Tiring {
-    type Session = TiringSession;
+impl Host for Limited {
+    type Session = LimitedSession;
 
-    fn open(&self) -> Result<TiringSession, HandshakeError> {
-        Ok(TiringSession {
+    fn open(&self) -> Result<LimitedSession, HandshakeError> {
+        Ok(LimitedSession {
             session: self.host.open()?,
             left: self.calls,
         })
@@ -87,7 +87,7 @@ impl Host for Tiring {
     }
 }
 
-impl Session for TiringSession {
+impl Session for LimitedSession {
     fn dispatch<F: WireFunction>(&mut self, request: F::Request) -> Observed<F::Response> {
         match self.left.checked_sub(1) {
             Some(left) => {
@@ -99,10 +99,10 @@ impl Session for TiringSession {
     }
 }
 
-/// The first case runs thoroughly: the healthy calls at its end are of the session's history too.
+/// The first case is thorough, so the healthy calls at its end are part of the session's history.
 #[test]
-fn what_shows_behind_the_healthy_calls_of_an_earlier_case_shows_again() {
-    let host = Tiring {
+fn a_finding_that_depends_on_healthy_calls_of_earlier_cases_reproduces() {
+    let host = Limited {
         host: puppet_host(),
         calls: 24,
     };
@@ -111,14 +111,14 @@ fn what_shows_behind_the_healthy_calls_of_an_earlier_case_shows_again() {
         let checked = target.check(case([healthy("sign_v1")]));
         checked.expect("the puppet opens").1
     });
-    let finding = finding.expect("the session tires");
+    let finding = finding.expect("the session fails");
     assert_eq!(finding.origin, Origin::History, "{finding:#?}");
     assert!(finding.case.dispatches() > 16, "{finding:#?}");
 }
 
 #[test]
-fn what_only_a_session_of_many_cases_shows_is_found_and_shrinks_to_the_number_of_its_calls() {
-    let host = Tiring {
+fn a_bug_that_needs_a_long_session_is_found_and_shrunk_to_repeated_steps() {
+    let host = Limited {
         host: puppet_host(),
         calls: 1_500,
     };
@@ -132,7 +132,7 @@ fn what_only_a_session_of_many_cases_shows_is_found_and_shrinks_to_the_number_of
     };
     assert!(findings(1_024).is_empty(), "sessions are short");
     let found = findings(2_048);
-    let first = found.first().expect("the long session tires");
+    let first = found.first().expect("the long session fails");
     assert_eq!(first.origin, Origin::History, "{:?}", first.violation);
     assert!((1_400..=1_500).contains(&first.case.dispatches()));
     assert!(

@@ -1,4 +1,4 @@
-//! The generators reach what they are there for, in the proportions that they state.
+//! The generators produce all kinds of values and operations, in the stated proportions.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ use serde_json::Value;
 
 use crate::common::nth_case;
 
-/// How many values each statistic is made of.
+/// The number of values in each statistic.
 const VALUES: usize = 4_000;
 
-/// Asserts that each kind has its stated share of the values, within a half: rubbish can be realistic by
-/// chance.
-fn shares<T: FieldDomain>(name: &str, engine: &str, values: impl Iterator<Item = T>) {
+/// Asserts that each kind has its stated share of the values, give or take half of it: arbitrary
+/// values can be realistic by chance.
+fn assert_shares<T: FieldDomain>(name: &str, engine: &str, values: impl Iterator<Item = T>) {
     let mut counts = BTreeMap::new();
     for value in values.take(VALUES) {
         *counts.entry(value.kind()).or_insert(0u32) += 1;
@@ -29,14 +29,14 @@ fn shares<T: FieldDomain>(name: &str, engine: &str, values: impl Iterator<Item =
         let slack = f64::from(share) / 2.0;
         assert!(
             (seen - f64::from(share)).abs() < slack,
-            "{name} by {engine}: {seen:.1} % {kind:?}, stated are {share} %"
+            "{name} by {engine}: {seen:.1} % {kind:?} instead of {share} %"
         );
     }
 }
 
-/// The entropy of case `index` of a fixed seed.
+/// Returns the entropy with this index, of a fixed seed.
 fn entropy(index: usize) -> Vec<u8> {
-    // Any well-mixed bytes do: SplitMix64, Steele et al. 2014.
+    // Any well-mixed bytes would do. This is SplitMix64 (Steele et al. 2014).
     let mut state = index as u64;
     let mut next = || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -51,19 +51,19 @@ fn entropy(index: usize) -> Vec<u8> {
 macro_rules! every_field {
     ($($field:ident),+ $(,)?) => {
         #[test]
-        fn every_field_takes_each_kind_of_value_in_its_proportion() {
+        fn every_field_has_each_kind_of_value_in_its_proportion() {
             $({
                 let name = stringify!($field);
                 let values = (0..).map(|index| {
                     $field::arbitrary(&mut Unstructured::new(&entropy(index))).expect("it generates")
                 });
-                shares(name, "arbitrary", values);
+                assert_shares(name, "arbitrary", values);
                 let mut runner = TestRunner::deterministic();
                 let strategy = proptest::arbitrary::any::<$field>();
                 let values = std::iter::repeat_with(|| {
                     strategy.new_tree(&mut runner).expect("it generates").current()
                 });
-                shares(name, "proptest", values);
+                assert_shares(name, "proptest", values);
             })+
         }
     };
@@ -74,24 +74,24 @@ every_field! {
     UserAgent, Message, Body, HeaderValue, Json, JsonObject, Status, Count, SmallCount, Share, Confidence,
 }
 
-/// Counts what occurs in the cases of a fixed seed.
+/// Counts the features of the cases of a fixed seed.
 fn census() -> BTreeMap<&'static str, u64> {
     let plan = Plan::puppet::<Request>(11, 0);
     let mut census = BTreeMap::new();
-    let mut see = |what, times: usize| *census.entry(what).or_insert(0) += times as u64;
+    let mut count = |what, times: usize| *census.entry(what).or_insert(0) += times as u64;
     for index in 0..40_000 {
         let case: Case = nth_case(&plan, index);
-        see("one step", usize::from(case.steps.len() == 1));
-        see("several steps", usize::from(case.steps.len() > 1));
+        count("one step", usize::from(case.steps.len() == 1));
+        count("several steps", usize::from(case.steps.len() > 1));
         for step in &case.steps {
-            see(
+            count(
                 "steps without a program",
                 usize::from(step.program.is_none()),
             );
             let ops = step.program.iter().flat_map(|program| &program.0);
-            ops.for_each(|op| see(op_name(op), 1));
+            ops.for_each(|op| count(op_name(op), 1));
             let json = step.request.to_json().expect("it serializes");
-            visit(&json, 0, &mut see);
+            visit(&json, 0, &mut count);
             if let Request::FilterV3(filter) = &step.request {
                 let scores = filter
                     .candidates
@@ -99,21 +99,21 @@ fn census() -> BTreeMap<&'static str, u64> {
                     .iter()
                     .flat_map(|c| &c.subscription_quotas.0);
                 let shares = scores.filter_map(|quota| quota.utilization);
-                see(
+                count(
                     "float: not finite",
                     shares.filter(|share| !share.0.is_finite()).count(),
                 );
-                see(length_name(filter.candidates.0.len()), 1);
+                count(length_name(filter.candidates.0.len()), 1);
             }
             if let Request::ShapeV1(shape) = &step.request {
                 let body = &shape.request.body_base64;
-                see("body: no base64", usize::from(!is_base64(&body.0)));
-                see(
+                count("body: not base64", usize::from(!is_base64(&body.0)));
+                count(
                     "body: a Messages API request",
                     usize::from(is_messages(&body.0)),
                 );
-                see("query", usize::from(shape.request.query.is_some()));
-                see("no query", usize::from(shape.request.query.is_none()));
+                count("query", usize::from(shape.request.query.is_some()));
+                count("no query", usize::from(shape.request.query.is_none()));
             }
         }
     }
@@ -143,7 +143,7 @@ fn length_name(length: usize) -> &'static str {
 
 fn op_name(op: &Op) -> &'static str {
     match op {
-        Op::LogCall => "op: knock",
+        Op::LogCall => "op: log_call",
         Op::Emit(_) => "op: emit",
         Op::Repeat { .. } => "op: repeat",
         Op::EmitInput => "op: emit_input",
@@ -181,49 +181,49 @@ fn op_name(op: &Op) -> &'static str {
     }
 }
 
-fn visit(json: &Value, depth: usize, see: &mut impl FnMut(&'static str, usize)) {
+fn visit(json: &Value, depth: usize, count: &mut impl FnMut(&'static str, usize)) {
     match json {
         Value::String(text) => {
-            see("text: empty", usize::from(text.is_empty()));
-            see("text: NUL", usize::from(text.contains('\0')));
-            see("text: not ASCII", usize::from(!text.is_ascii()));
-            see("text: long", usize::from(text.len() >= 1024));
-            see("text: very long", usize::from(text.len() >= 65_536));
+            count("text: empty", usize::from(text.is_empty()));
+            count("text: NUL", usize::from(text.contains('\0')));
+            count("text: not ASCII", usize::from(!text.is_ascii()));
+            count("text: long", usize::from(text.len() >= 1024));
+            count("text: very long", usize::from(text.len() >= 65_536));
         }
         Value::Number(number) => {
-            see("number: 0", usize::from(number.as_u64() == Some(0)));
-            see("number: 1", usize::from(number.as_u64() == Some(1)));
-            see(
+            count("number: 0", usize::from(number.as_u64() == Some(0)));
+            count("number: 1", usize::from(number.as_u64() == Some(1)));
+            count(
                 "number: MAX",
                 usize::from(number.as_u64() == Some(u64::MAX)),
             );
-            see(
+            count(
                 "number: beyond f64",
                 usize::from(number.as_u64() == Some((1 << 53) + 1)),
             );
         }
         Value::Array(items) => {
-            see(
+            count(
                 "JSON: nested past the parser's limit",
                 usize::from(depth == 128),
             );
-            items.iter().for_each(|item| visit(item, depth + 1, see));
+            items.iter().for_each(|item| visit(item, depth + 1, count));
         }
         Value::Object(fields) => {
-            see(
+            count(
                 "JSON: nested past the parser's limit",
                 usize::from(depth == 128),
             );
             fields
                 .values()
-                .for_each(|value| visit(value, depth + 1, see));
+                .for_each(|value| visit(value, depth + 1, count));
         }
         _ => {}
     }
 }
 
 #[test]
-fn everything_that_cases_are_to_hold_occurs() {
+fn cases_contain_every_feature() {
     let census = census();
     let expected = [
         "one step",
@@ -245,10 +245,10 @@ fn everything_that_cases_are_to_hold_occurs() {
         "number: MAX",
         "number: beyond f64",
         "float: not finite",
-        "body: no base64",
+        "body: not base64",
         "body: a Messages API request",
         "JSON: nested past the parser's limit",
-        "op: knock",
+        "op: log_call",
         "op: emit",
         "op: repeat",
         "op: emit_input",
@@ -282,16 +282,16 @@ fn everything_that_cases_are_to_hold_occurs() {
     ];
     for what in expected {
         let seen = census.get(what).copied().unwrap_or(0);
-        // These take the whole wall-clock limit each time, so they are rare.
+        // These are rare, because each takes the whole time limit.
         let is_rare = ["op: stall", "op: line"].contains(&what);
         let least = if is_rare { 1 } else { 3 };
         assert!(seen >= least, "{what}: {seen} times");
     }
 }
 
-/// Nobody needs 20,000 guests to know that every way to be undecodable occurs.
+/// The model predicts the answers, so no guest has to run.
 #[test]
-fn answers_are_sound_and_spoiled_in_every_way() {
+fn programs_give_valid_answers_and_every_kind_of_invalid_one() {
     let function = &Request::functions()[0];
     let mut seen = BTreeMap::new();
     for index in 0..5_000 {
@@ -311,7 +311,7 @@ fn answers_are_sound_and_spoiled_in_every_way() {
             Ok(Ok(Value::Object(mut object))) => match object.remove("_v") {
                 None => "no version",
                 Some(Value::Number(n)) if n.as_u64() == Some(1) => match function.decode(object) {
-                    Ok(_) => "sound",
+                    Ok(_) => "valid",
                     Err(_) => "not the response",
                 },
                 Some(Value::Number(n)) if n.is_u64() => "another version",
@@ -329,7 +329,7 @@ fn answers_are_sound_and_spoiled_in_every_way() {
         "no version number",
         "another version",
         "not the response",
-        "sound",
+        "valid",
     ] {
         let seen = seen.get(what).copied().unwrap_or(0);
         assert!(seen >= 10, "{what}: {seen} times");
@@ -337,7 +337,7 @@ fn answers_are_sound_and_spoiled_in_every_way() {
 }
 
 #[test]
-fn every_dry_run_request_is_that_of_its_wire_function() {
+fn every_dry_run_request_equals_that_of_its_wire_function() {
     struct Samples;
 
     impl Visitor for Samples {
@@ -349,8 +349,8 @@ fn every_dry_run_request_is_that_of_its_wire_function() {
         }
     }
 
-    for (place, function) in Request::functions().iter().enumerate() {
-        let request = Request::dry_run(place);
+    for (index, function) in Request::functions().iter().enumerate() {
+        let request = Request::dry_run(index);
         let own = serde_json::to_value(&request).expect("it serializes");
         assert!(own.get(function.label).is_some(), "{own}");
         let [sample, expected] = request.visit(Samples);

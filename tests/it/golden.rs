@@ -1,5 +1,5 @@
-//! What was stored by an earlier version keeps loading and meaning the same. The files in `golden/` are never written
-//! anew: a later format gets files of its own.
+//! Files that an earlier version stored still load and mean the same. The files in `golden/` never
+//! change: a later format gets new files.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,12 +12,13 @@ use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 
 use crate::common::puppet_host;
 
+/// Reads a file of `golden/`.
 fn read(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden");
     std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The case of format 1, which has every function and every operation there was.
+/// Returns the case of format 1, with every function and operation that existed then.
 fn case_of_format_1() -> Case {
     Case::decode(&read("case-1.json")).expect("it loads")
 }
@@ -39,7 +40,7 @@ fn a_case_of_format_1_loads_from_both_forms() {
 }
 
 #[test]
-fn a_case_of_format_1_comes_to_what_it_always_did() {
+fn a_case_of_format_1_still_has_the_same_results() {
     let host = puppet_host();
     let mut runner = Runner::new(&host, Subject::Puppet).expect("the puppet opens");
     let record = runner.run(&case_of_format_1(), Depth::Light);
@@ -59,7 +60,7 @@ fn a_case_of_format_1_comes_to_what_it_always_did() {
     insta::assert_snapshot!(lines.collect::<String>());
 }
 
-/// The case of format 2, whose steps have times.
+/// In format 2, steps have a number of repetitions.
 #[test]
 fn a_case_of_format_2_loads_from_both_forms() {
     let case = Case::<Request>::decode(&read("case-2.json")).expect("it loads");
@@ -70,7 +71,7 @@ fn a_case_of_format_2_loads_from_both_forms() {
 }
 
 #[test]
-fn an_opening_of_format_1_loads_and_means_what_it_did() {
-    let opening = HandshakeCase::decode(&read("opening-1.json")).expect("it loads");
-    insta::assert_debug_snapshot!((&opening, opening.terms()));
+fn a_handshake_case_of_format_1_loads_and_means_the_same() {
+    let case = HandshakeCase::decode(&read("opening-1.json")).expect("it loads");
+    insta::assert_debug_snapshot!((&case, case.terms()));
 }

@@ -1,4 +1,4 @@
-//! What no guest can do to a session: kill it, hang it, fool it, or break it for the requests that follow.
+//! No guest can crash, hang or deceive a session, or break it for later requests.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 use cc_lb_plugin_wire::v1::shape::{ShapeFn, ShapeRequest, ShapeResponse};
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
-use crate::common::{Guest, OPENING_SLACK, is_in_time, set_output};
+use crate::common::{Guest, OPENING_SLACK, assert_in_time, set_output};
 
 const ANSWER: &str = r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#;
 
-/// A plugin that misbehaves when a request is long and answers otherwise.
+/// Returns a plugin that runs `body` if a request is long, and otherwise answers.
 pub fn misbehaves(imports: &str, body: &str) -> Guest {
     let mut guest = Guest::shape("");
     guest.imports = imports.to_owned();
@@ -29,14 +29,15 @@ pub fn misbehaves(imports: &str, body: &str) -> Guest {
     guest
 }
 
+/// Returns a request that is long or not.
 pub fn request(long: bool) -> ShapeRequest {
     let mut request = ShapeFn::dry_run_request();
     request.request.query = long.then(|| "q".repeat(400));
     request
 }
 
-/// Lets the plugin misbehave again and again; each time the call is a fallback, and the healthy call behind it is answered.
-/// Returns the causes.
+/// Lets the plugin misbehave three times, and returns the causes. Asserts that each such call falls
+/// back in time, and that the healthy call after it is answered.
 pub fn survives(guest: &Guest) -> Vec<Cause> {
     let mut session = PluginSession::new(&guest.wasm()).expect("it opens");
     let mut causes = Vec::new();
@@ -54,14 +55,14 @@ pub fn survives(guest: &Guest) -> Vec<Cause> {
             observed.call
         );
     }
-    is_in_time(WALL_SLACK, || {
+    assert_in_time(WALL_SLACK, || {
         drop(session.dispatch::<ShapeFn>(request(true)))
     });
     causes
 }
 
-/// Asserts that the misbehaviour is stopped as a trap each time.
-fn is_stopped(imports: &str, body: &str) {
+/// Asserts that the misbehavior traps each time.
+fn assert_traps(imports: &str, body: &str) {
     let causes = survives(&misbehaves(imports, body));
     let is_trap = |cause: &Cause| matches!(cause, Cause::Trap(_));
     assert!(
@@ -71,20 +72,20 @@ fn is_stopped(imports: &str, body: &str) {
 }
 
 #[test]
-fn an_output_outside_of_every_block_is_a_fallback() {
+fn an_output_outside_of_all_blocks_traps() {
     for at in [
         "(i64.const 64)",
         "(call $alloc (i64.const 8))",
         "(i64.const -1)",
     ] {
         for length in [-1, -20, 9, 1 << 40, i64::MAX] {
-            is_stopped("", &format!("(call $output_set {at} (i64.const {length}))"));
+            assert_traps("", &format!("(call $output_set {at} (i64.const {length}))"));
         }
     }
 }
 
 #[test]
-fn the_kernels_bookkeeping_cannot_be_written() {
+fn the_kernels_bookkeeping_cannot_be_overwritten() {
     for at in [
         0,
         1,
@@ -98,11 +99,11 @@ fn the_kernels_bookkeeping_cannot_be_written() {
         (1 << 32) - 1,
         i64::MIN,
     ] {
-        is_stopped(
+        assert_traps(
             "",
             &format!("(call $store_u8 (i64.const {at}) (i32.const 1))"),
         );
-        is_stopped(
+        assert_traps(
             "",
             &format!("(call $store_u64 (i64.const {at}) (i64.const -1))"),
         );
@@ -111,38 +112,38 @@ fn the_kernels_bookkeeping_cannot_be_written() {
         let body = format!(
             "(call $store_u64 (i64.add (call $alloc (i64.const 8)) (i64.const {into})) (i64.const -1))"
         );
-        is_stopped("", &body);
+        assert_traps("", &body);
     }
 }
 
 #[test]
-fn a_block_that_is_gone_is_no_error_and_can_be_written_over() {
+fn a_freed_block_is_not_a_valid_error_but_can_be_written() {
     let imports = r#"
         (import "extism:host/env" "free" (func $free (param i64)))
         (import "extism:host/env" "length" (func $length (param i64) (result i64)))
         (import "extism:host/env" "log_info" (func $log_info (param i64)))"#;
-    let make = "(global.set $block (call $alloc (i64.const 8)))";
+    let allocate = "(global.set $block (call $alloc (i64.const 8)))";
     let store = "(call $store_u8 (global.get $block) (i32.const 1))";
     let length =
         "(return (i32.add (i32.const 5) (i32.wrap_i64 (call $length (global.get $block)))))";
-    for gone in [
+    for free in [
         "(call $free (global.get $block))",
         "(call $log_info (global.get $block))",
     ] {
         let causes = survives(&misbehaves(
             imports,
-            &format!("{make} {gone} {store} {length}"),
+            &format!("{allocate} {free} {store} {length}"),
         ));
         assert_eq!(causes, [const { Cause::ExitCode(5) }; 3]);
-        is_stopped(
+        assert_traps(
             imports,
-            &format!("{make} {gone} (call $error_set (global.get $block))"),
+            &format!("{allocate} {free} (call $error_set (global.get $block))"),
         );
     }
 }
 
 #[test]
-fn an_error_that_is_no_block_is_a_fallback() {
+fn an_error_that_is_not_a_block_falls_back() {
     for at in [
         "(i64.const 1)",
         "(i64.add (call $alloc (i64.const 8)) (i64.const 1))",
@@ -154,7 +155,7 @@ fn an_error_that_is_no_block_is_a_fallback() {
 }
 
 #[test]
-fn an_allocation_is_bounded_and_costs_the_next_call_nothing_that_it_needs() {
+fn allocations_are_bounded_and_do_not_affect_the_next_call() {
     for size in [-1_i64, -58, 1 << 23, 1 << 32, (1 << 20) + 1] {
         let body = format!(
             "(if (i64.ne (call $alloc (i64.const {size})) (i64.const 0)) (then (unreachable))) (return (i32.const 5))"
@@ -171,15 +172,15 @@ fn an_allocation_is_bounded_and_costs_the_next_call_nothing_that_it_needs() {
 }
 
 #[test]
-fn the_kernel_cannot_be_reset_by_a_plugin() {
+fn a_plugin_cannot_reset_the_kernel() {
     let reset = r#"(import "extism:host/env" "reset" (func $reset))"#;
-    is_stopped(reset, "(call $reset) (drop (call $alloc (i64.const -58)))");
+    assert_traps(reset, "(call $reset) (drop (call $alloc (i64.const -58)))");
     let input_set = r#"(import "extism:host/env" "input_set" (func $input_set (param i64 i64)))"#;
-    is_stopped(input_set, "(call $input_set (i64.const 0) (i64.const -1))");
+    assert_traps(input_set, "(call $input_set (i64.const 0) (i64.const -1))");
 }
 
 #[test]
-fn host_functions_with_wrong_handles_are_fallbacks() {
+fn host_functions_with_invalid_handles_fall_back() {
     for (import, ty, call) in [
         ("log_info", "(param i64)", "(call $f (i64.const 5))"),
         (
@@ -215,7 +216,7 @@ fn variables_outlive_a_call_and_their_blocks_do_not() {
         (import "extism:host/env" "var_get" (func $var_get (param i64) (result i64)))
         (import "extism:host/env" "var_set" (func $var_set (param i64 i64)))
         (import "extism:host/env" "length" (func $length (param i64) (result i64)))"#;
-    // Sets a variable of 8 bytes when the request is long, and returns its length as a code otherwise.
+    // Sets a variable of 8 bytes if the request is long, and otherwise returns its length.
     let mut guest = misbehaves(imports, "");
     guest.functions = r#"
         (func $key (result i64) (local $key i64)
@@ -263,7 +264,7 @@ fn memory_and_tables_are_bounded() {
 }
 
 #[test]
-fn there_is_room_for_all_that_a_plugin_may_have_again_and_again() {
+fn the_largest_allowed_plugin_can_be_instantiated_repeatedly() {
     let mut largest = misbehaves("", "(unreachable)");
     let tables = format!("(table {} funcref)", guard::TABLE_MAX_ENTRIES);
     largest.functions = largest.functions.replace(
@@ -278,9 +279,9 @@ fn there_is_room_for_all_that_a_plugin_may_have_again_and_again() {
         survives(&largest),
         [const { Cause::Trap(TrapKind::Unreachable) }; 3]
     );
-    // Beside each other they have each room of their own.
+    // Several instances exist at the same time.
     let host = PluginHost::new(&largest.wasm()).expect("it opens");
-    let open = || host.open().expect("there is room");
+    let open = || host.open().expect("it opens");
     let mut sessions = [open(), open(), open()];
     for session in &mut sessions {
         let outcome = session.dispatch::<ShapeFn>(request(false));
@@ -289,7 +290,7 @@ fn there_is_room_for_all_that_a_plugin_may_have_again_and_again() {
 }
 
 #[test]
-fn a_trap_half_way_through_the_plugins_own_state_is_undone() {
+fn a_trap_in_the_middle_of_a_state_change_resets_the_plugin() {
     let mut guest = misbehaves("", "");
     guest.functions = format!(
         r#"(global $busy (mut i32) (i32.const 0))
@@ -305,15 +306,15 @@ fn a_trap_half_way_through_the_plugins_own_state_is_undone() {
 }
 
 #[test]
-fn an_error_is_not_lost_when_the_fuel_ends() {
-    // Sets an answer and an error, and burns so many rounds of fuel; by the length of the query some less.
-    let burns = |rounds: u64| {
+fn an_error_is_not_lost_if_the_fuel_runs_out() {
+    // Sets an answer and an error, and then runs this many loops, less the length of the input.
+    let burns = |loops: u64| {
         let mut guest = misbehaves("", "");
         let error = "(call $error_set (global.get $block))";
         guest.functions = format!(
             r#"(func (export "shape") (result i32) (local $n i64)
                 {} {error}
-                (local.set $n (i64.sub (i64.const {rounds}) (call $input_length)))
+                (local.set $n (i64.sub (i64.const {loops}) (call $input_length)))
                 (block $done (loop $more
                     (br_if $done (i64.eqz (local.get $n)))
                     (local.set $n (i64.sub (local.get $n) (i64.const 1)))
@@ -328,14 +329,14 @@ fn an_error_is_not_lost_when_the_fuel_ends() {
         request.request.query = Some("q".repeat(query));
         request
     };
-    let fuel = |rounds| {
-        let observed = burns(rounds).observe::<ShapeFn>(request_of(200));
+    let fuel = |loops| {
+        let observed = burns(loops).observe::<ShapeFn>(request_of(200));
         observed.call.fuel.expect("the guest was called")
     };
-    let (some, more) = (fuel(100_000), fuel(200_000));
-    let left = HANDSHAKE_FUEL - some;
-    let rounds = 100_000 + left * 100_000 / (more - some);
-    let mut session = burns(rounds);
+    let (once, twice) = (fuel(100_000), fuel(200_000));
+    let left = HANDSHAKE_FUEL - once;
+    let loops = 100_000 + left * 100_000 / (twice - once);
+    let mut session = burns(loops);
     let (mut errors, mut out_of_fuel) = (0, 0);
     for length in 0..400 {
         let observed = session.observe::<ShapeFn>(request_of(length));
@@ -348,7 +349,7 @@ fn an_error_is_not_lost_when_the_fuel_ends() {
         match observed.call.cause {
             Some(Cause::OutOfFuel) => out_of_fuel += 1,
             Some(_) => errors += 1,
-            None => unreachable!("it fell back"),
+            None => unreachable!("a fallback has a cause"),
         }
     }
     assert!(
@@ -357,42 +358,44 @@ fn an_error_is_not_lost_when_the_fuel_ends() {
     );
 }
 
-/// A plugin with start code; `exports` is a function `$start` of no parameters.
-fn starts(body: &str, start: &str) -> Vec<u8> {
+/// Returns a plugin with this start code, which has this export, or is the start section if
+/// `export` is empty.
+fn plugin_with_start_code(body: &str, export: &str) -> Vec<u8> {
     let mut guest = misbehaves("", "");
     guest.functions = format!(
         r#"(memory 16)
         (global $ready (mut i32) (i32.const 0))
-        (func $start {start} {body})
+        (func $start {export} {body})
         (func (export "shape") (result i32)
             (if (i64.gt_u (call $input_length) (i64.const 400)) (then (unreachable)))
             {} (i32.sub (global.get $ready) (i32.const 1)))"#,
         set_output(ANSWER)
     );
-    if start.is_empty() {
+    if export.is_empty() {
         guest.functions += "(start $start)";
     }
     guest.wasm()
 }
 
 #[test]
-fn start_code_runs_once_for_an_instance_inside_the_limits_of_a_call() {
-    for start in [
+fn start_code_runs_once_per_instance_within_the_limits_of_a_call() {
+    for export in [
         "",
         r#"(export "_initialize")"#,
         r#"(export "__wasm_call_ctors")"#,
     ] {
         let ready = "(global.set $ready (i32.add (global.get $ready) (i32.const 1)))";
-        let mut session = PluginSession::new(&starts(ready, start)).expect("it opens");
+        let mut session =
+            PluginSession::new(&plugin_with_start_code(ready, export)).expect("it opens");
         for long in [false, false, true, false] {
             let outcome = session.dispatch::<ShapeFn>(request(long));
-            assert_eq!(matches!(outcome, DispatchOutcome::Ok(_)), !long, "{start}");
+            assert_eq!(matches!(outcome, DispatchOutcome::Ok(_)), !long, "{export}");
         }
         let hang = "(loop $more (memory.fill (i32.const 0) (i32.const 0) (i32.const 0x100000)) (br $more))";
         for endless in [hang, "(loop $more (br $more))", "(unreachable)"] {
-            let wasm = starts(endless, start);
-            is_in_time(OPENING_SLACK, || {
-                let error = PluginSession::new(&wasm).err().expect("it does not open");
+            let wasm = plugin_with_start_code(endless, export);
+            assert_in_time(OPENING_SLACK, || {
+                let error = PluginSession::new(&wasm).err().expect("it must not open");
                 assert!(
                     matches!(&error, HandshakeError::Instantiate { reason } if reason.contains("start code")),
                     "{error}"
@@ -403,7 +406,7 @@ fn start_code_runs_once_for_an_instance_inside_the_limits_of_a_call() {
 }
 
 #[test]
-fn what_a_plugin_may_not_have_is_refused_with_a_reason() {
+fn a_module_with_forbidden_items_is_refused_with_a_reason() {
     let mut code =
         String::from("(func (export \"cc_lb_handshake\") (result i32) (i32.const 0)) (func");
     code.push_str(&"(drop (i32.const 0))".repeat(700_000));
@@ -454,7 +457,7 @@ fn what_a_plugin_may_not_have_is_refused_with_a_reason() {
 }
 
 #[test]
-fn a_request_that_is_too_large_is_a_fallback_without_a_call() {
+fn a_request_that_is_too_large_falls_back_without_a_call() {
     let mut session =
         PluginSession::new(&misbehaves("", "(unreachable)").wasm()).expect("it opens");
     let mut large = request(false);
@@ -470,7 +473,7 @@ fn a_request_that_is_too_large_is_a_fallback_without_a_call() {
 }
 
 #[test]
-fn a_session_that_runs_out_of_time_interrupts_no_other() {
+fn a_session_that_times_out_does_not_interrupt_others() {
     let stall =
         "(loop $more (memory.fill (i32.const 0) (i32.const 0) (i32.const 0x10000)) (br $more))";
     let host = PluginHost::new(&misbehaves("", stall).wasm()).expect("it opens");
@@ -490,7 +493,7 @@ fn a_session_that_runs_out_of_time_interrupts_no_other() {
                 observed.call
             );
         }
-        let causes = stalls.join().expect("it does not panic");
+        let causes = stalls.join().expect("it must not panic");
         assert_eq!(causes, [Some(Cause::Timeout), Some(Cause::Timeout)]);
     });
 }

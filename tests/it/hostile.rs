@@ -8,7 +8,7 @@ use cc_lb_fuzz::host::{Cause, DispatchOutcome, PluginSession, TrapKind};
 use cc_lb_plugin_wire::v1::shape::ShapeFn;
 
 use crate::cli::{folder, text, tool};
-use crate::common::{Guest, OPENING_SLACK, block, is_in_time, set_error, set_output};
+use crate::common::{Guest, OPENING_SLACK, assert_in_time, block, set_error, set_output};
 use crate::guard::{misbehaves, request, survives};
 
 /// Returns bulk instructions that take as long as possible, each with the declarations it needs.
@@ -73,7 +73,7 @@ fn consecutive_bulk_instructions_end_at_the_time_limit_of_a_call() {
         for times in [300, 14_000] {
             let guest = with_all_memory(declared, &instruction.repeat(times));
             let mut session = PluginSession::new(&guest.wasm()).expect("it opens");
-            is_in_time(WALL_SLACK, || {
+            assert_in_time(WALL_SLACK, || {
                 let called = session.observe::<ShapeFn>(request(true)).call;
                 assert!(is_over(called.cause.as_ref()), "{instruction}: {called:?}");
                 interrupted += usize::from(called.cause == Some(Cause::Timeout));
@@ -98,7 +98,7 @@ fn consecutive_bulk_instructions_in_start_code_end_at_its_time_limit() {
             instruction.repeat(14_000)
         );
         let wasm = guest.wasm();
-        is_in_time(OPENING_SLACK, || match PluginSession::new(&wasm) {
+        assert_in_time(OPENING_SLACK, || match PluginSession::new(&wasm) {
             Ok(_) => {}
             Err(HandshakeError::Instantiate { reason }) if reason.contains("start code") => {
                 refused += 1;

@@ -4,13 +4,13 @@ use cc_lb_fuzz::puppet::{Op, TrapOp};
 use cc_lb_fuzz::record::Subject;
 use cc_lb_fuzz::worker::{HostKind, Setup, Workers};
 
-use crate::common::{Guest, accept, case, healthy, set_output, told};
+use crate::common::{Guest, accept, case, healthy, set_output, with_program};
 use crate::workers::{faulty, faulty_with, found, setup, workers};
 
 /// Asserts that only `check` finds something in a case with a trap on a faulty host, and no check
 /// does on a sound one.
 fn only_finds(check: &str, class: &str, host: &str) {
-    let case = case([told("sign_v1", [Op::Trap(TrapOp::Memory)])]);
+    let case = case([with_program("sign_v1", [Op::Trap(TrapOp::Memory)])]);
     assert_eq!(found(&workers(HostKind::Guarded), &case), []);
     let expected = (check.to_owned(), class.to_owned());
     let seen = || {

@@ -16,7 +16,7 @@ use cc_lb_fuzz::report::finding_text;
 use cc_lb_fuzz::wire::{Request, Vocabulary as _};
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
 
-use crate::common::{place, puppet_host};
+use crate::common::{function_index, puppet_host};
 
 /// The number of cases of each suite, unless `PROPTEST_CASES` is set.
 const CASES: u32 = 128;
@@ -59,7 +59,7 @@ fn suite_on(loader: &impl Loader, label: &str) {
         "/proptest-regressions/properties.txt"
     ))));
     config.source_file = Some(file!());
-    let strategy = CaseGenerator::puppet::<Request>().strategy::<Request>(place(label));
+    let strategy = CaseGenerator::puppet::<Request>().strategy::<Request>(function_index(label));
     // The same cases every time: campaigns search for new failures, and CI should not.
     let rng = proptest::test_runner::TestRng::deterministic_rng(config.rng_algorithm);
     let outcome = TestRunner::new_with_rng(config, rng)

@@ -14,7 +14,7 @@ use cc_lb_fuzz::record::{StepRecord, Subject};
 use cc_lb_fuzz::wire::{Request, Vocabulary};
 use cc_lb_plugin_wire::limits::HANDSHAKE_FUEL;
 
-use crate::common::{is_in_time, puppet_host};
+use crate::common::{assert_in_time, puppet_host};
 
 /// Runs steps in one session and returns their records.
 fn observe(steps: Vec<Step>) -> Vec<StepRecord> {

@@ -6,7 +6,7 @@ use cc_lb_fuzz::host::{Cause, DispatchOutcome, TrapKind};
 use cc_lb_fuzz::puppet::{Ending, Import, Op, Operand};
 use cc_lb_fuzz::record::{StepRecord, Subject};
 
-use crate::common::{case, puppet_host, told};
+use crate::common::{case, puppet_host, with_program};
 
 fn constant(add: i64) -> Operand {
     Operand {
@@ -37,7 +37,10 @@ fn alloc(bytes: i64) -> Op {
 fn before_a_healthy_call(ops: impl Into<Vec<Op>>) -> StepRecord {
     let host = puppet_host();
     let mut runner = Runner::new(&host, Subject::Puppet).expect("the puppet opens");
-    let steps = [told("shape_v1", ops), told("shape_v1", [Op::EmitHealthy])];
+    let steps = [
+        with_program("shape_v1", ops),
+        with_program("shape_v1", [Op::EmitHealthy]),
+    ];
     let record = runner.run(&case(steps), Depth::Light);
     let mut seen = record.expect("the puppet opens").steps;
     assert_eq!(seen[1].call.cause, None, "{:?}", seen[0].call);

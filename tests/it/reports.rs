@@ -17,7 +17,7 @@ use cc_lb_fuzz::report::{
 };
 use cc_lb_fuzz::wire::{Query, Request, Vocabulary};
 
-use crate::common::{case, healthy, told};
+use crate::common::{case, healthy, with_program};
 
 fn spread(sizes: [u64; 3]) -> Histogram {
     let mut seen = Histogram::default();
@@ -98,7 +98,7 @@ fn finding(origin: Origin, minimal: bool) -> Finding {
         },
         case: case([
             step,
-            told("sign_v1", [Op::Trap(TrapOp::Memory)]),
+            with_program("sign_v1", [Op::Trap(TrapOp::Memory)]),
             healthy("observe_v1"),
         ]),
         origin,
@@ -360,7 +360,7 @@ fn findings_with_similar_texts_have_different_names() {
 fn every_finding_of_a_report_has_a_unique_name_in_every_format() {
     let with = |op: Op| {
         let mut finding = finding(Origin::Case, true);
-        finding.case = case([told("sign_v1", [op])]);
+        finding.case = case([with_program("sign_v1", [op])]);
         FindingReport::new(&finding, "")
     };
     let mut report = report();

@@ -5,7 +5,7 @@ use cc_lb_fuzz::puppet::Op;
 use cc_lb_fuzz::wire::{Request, Vocabulary};
 
 use crate::cases::plan;
-use crate::common::{case, healthy, nth_case, often, place, told};
+use crate::common::{case, function_index, healthy, nth_case, repeated, with_program};
 
 #[test]
 fn a_case_that_needs_many_equal_calls_shrinks_to_their_number_in_few_tries() {
@@ -16,15 +16,15 @@ fn a_case_that_needs_many_equal_calls_shrinks_to_their_number_in_few_tries() {
     };
     let long = case([
         healthy("observe_v1"),
-        often(healthy("shape_v1"), 4_000),
-        told("sign_v1", [Op::LogCall]),
-        often(healthy("shape_v1"), 96),
+        repeated(healthy("shape_v1"), 4_000),
+        with_program("sign_v1", [Op::LogCall]),
+        repeated(healthy("shape_v1"), 96),
         healthy("sign_v1"),
     ]);
     let shrunk = long.shrink(ShrinkLimits::default(), |case| {
         calls(case, "shape_v1") >= 3_000
     });
-    assert_eq!(shrunk.case.steps, [often(healthy("shape_v1"), 3_000)]);
+    assert_eq!(shrunk.case.steps, [repeated(healthy("shape_v1"), 3_000)]);
     assert!(shrunk.minimal);
     assert!(shrunk.candidates < 100, "{} tries", shrunk.candidates);
 }
@@ -79,7 +79,7 @@ fn a_case_shrinks_to_the_one_step_and_the_one_operation_that_matter() {
         let [step] = &case.steps[..] else {
             panic!("{case:?}");
         };
-        let place = place(step.request.function().label);
+        let place = function_index(step.request.function().label);
         assert_eq!(step.request, Request::dry_run(place));
         let program = step.program.as_ref().expect("the step has a program");
         assert!(matches!(program.0[..], [Op::Trap(_)]), "{program:?}");
@@ -96,7 +96,7 @@ fn a_case_shrinks_to_the_dry_run_sample_with_the_one_field_that_matters() {
     };
     for seed in 0..20 {
         let case = shrunk(seed, with_query).expect("some case of the seed fails");
-        let mut sample = Request::dry_run(place("shape_v2"));
+        let mut sample = Request::dry_run(function_index("shape_v2"));
         if let Request::ShapeV2(shape) = &mut sample {
             shape.request.query = Some(cc_lb_fuzz::wire::Query(String::new()));
         }
@@ -133,7 +133,7 @@ fn numbers_lists_and_texts_shrink_to_the_smallest_that_fail() {
 #[test]
 fn if_numbers_are_kept_everything_else_still_shrinks() {
     let case = case([
-        told("sign_v1", [Op::LogCall, Op::Flood(1_999), Op::Burn(7)]),
+        with_program("sign_v1", [Op::LogCall, Op::Flood(1_999), Op::Burn(7)]),
         healthy("shape_v1"),
     ]);
     let limits = ShrinkLimits {
@@ -149,7 +149,7 @@ fn if_numbers_are_kept_everything_else_still_shrinks() {
     let shrunk = case.shrink(limits, fails);
     assert_eq!(
         shrunk.case.steps,
-        [told("shape_v1", [Op::Flood(1_999)])],
+        [with_program("shape_v1", [Op::Flood(1_999)])],
         "at the threshold of a measurement a finding would not reproduce reliably"
     );
     assert!(shrunk.minimal);
@@ -157,7 +157,7 @@ fn if_numbers_are_kept_everything_else_still_shrinks() {
 
 #[test]
 fn shrinking_ends_at_its_limit() {
-    let case = case(vec![told("sign_v1", vec![Op::LogCall; 8]); 8]);
+    let case = case(vec![with_program("sign_v1", vec![Op::LogCall; 8]); 8]);
     let limits = ShrinkLimits {
         candidates: 3,
         ..ShrinkLimits::default()

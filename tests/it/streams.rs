@@ -14,8 +14,8 @@ use cc_lb_fuzz::puppet::{Import, Op, Operand};
 use cc_lb_fuzz::wire::{Query, Request};
 
 use crate::cli::{code, folder, text, tool, traps_on_a_query};
-use crate::common::{Guest, case, healthy, set_error, set_output, told};
-use crate::files::{RUN, names, paste, put, replays, workshop};
+use crate::common::{Guest, case, healthy, set_error, set_output, with_program};
+use crate::files::{RUN, folder_with_plugin, names, put, replay_commands, run_in_shell};
 
 /// Returns a stream whose reader is closed.
 fn gone() -> Stdio {
@@ -25,7 +25,7 @@ fn gone() -> Stdio {
 
 #[test]
 fn if_the_output_is_closed_reports_are_written_and_the_exit_code_is_right() {
-    let folder = workshop();
+    let folder = folder_with_plugin();
     let program = || {
         let mut program = Command::new(cargo_bin("cc-lb-fuzz"));
         program.current_dir(folder.path());
@@ -70,14 +70,14 @@ fn if_the_output_is_closed_reports_are_written_and_the_exit_code_is_right() {
 
 #[test]
 fn a_long_run_continues_if_the_reader_of_its_progress_is_closed() {
-    let folder = workshop();
+    let folder = folder_with_plugin();
     let program = cargo_bin("cc-lb-fuzz");
     // The first line of progress is printed after ten seconds.
     let line = format!(
         "{{ {} run plugin.wasm --time 11s --seed 1 --report junit=out.xml; echo $? >code; }} 2>&1 | head -1",
         program.display()
     );
-    let run = paste(folder.path(), &line);
+    let run = run_in_shell(folder.path(), &line);
     assert_eq!(text(&run.stdout), "fuzzing plugin.wasm; seed 1\n");
     let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect("the file exists");
     assert_eq!(read("code"), "1\n");
@@ -122,9 +122,9 @@ fn a_printed_command_runs_whatever_characters_its_paths_have() {
         let run = run.arg("--").arg(plugin).output().expect("it runs");
         let printed = text(&run.stdout);
         assert_eq!(code(&run), exit_code::FINDINGS, "{file_name:?} {printed}");
-        for command in replays(&printed) {
+        for command in replay_commands(&printed) {
             assert!(!command.contains('\u{fffd}') || file_name.to_string_lossy().contains('€'));
-            let replay = paste(here, &command);
+            let replay = run_in_shell(here, &command);
             let error = text(&replay.stderr);
             assert_eq!(code(&replay), exit_code::FINDINGS, "{command} {error}");
             let shown = text(&replay.stdout);
@@ -135,7 +135,10 @@ fn a_printed_command_runs_whatever_characters_its_paths_have() {
         let report = fs::read(here.join(name)).expect("the file exists");
         let report: serde_json::Value = serde_json::from_slice(&report).expect("it is JSON");
         let message = report["runs"][0]["results"][0]["message"]["text"].as_str();
-        assert_eq!(replays(message.expect("a string")), replays(&printed));
+        assert_eq!(
+            replay_commands(message.expect("a string")),
+            replay_commands(&printed)
+        );
     }
 }
 
@@ -164,7 +167,7 @@ fn a_byte_order_mark_is_ignored_in_a_case_a_plugin_and_a_configuration() {
 
 #[test]
 fn a_corpus_command_accepts_its_flags_in_any_position() {
-    let folder = workshop();
+    let folder = folder_with_plugin();
     let corpus = folder.path().join("corpus");
     fs::create_dir(&corpus).expect("the folder is created");
     let only = case([healthy("shape_v1")]);
@@ -200,7 +203,7 @@ fn a_corpus_command_accepts_its_flags_in_any_position() {
 
 #[test]
 fn a_missing_temporary_folder_is_named_in_the_error() {
-    let folder = workshop();
+    let folder = folder_with_plugin();
     let mut run = Command::new(cargo_bin("cc-lb-fuzz"));
     run.current_dir(folder.path()).args(RUN);
     let ended = run
@@ -218,7 +221,7 @@ fn a_missing_temporary_folder_is_named_in_the_error() {
 
 #[test]
 fn a_temporary_folder_may_have_any_name() {
-    let folder = workshop();
+    let folder = folder_with_plugin();
     for name in [&b"\xff"[..], b"\x7f\t\n\"\\"] {
         let name = OsStr::from_bytes(name);
         let temporary = folder.path().join(name);
@@ -237,7 +240,7 @@ fn a_temporary_folder_may_have_any_name() {
 
 #[test]
 fn a_printed_command_does_not_depend_on_the_configuration() {
-    let folder = workshop();
+    let folder = folder_with_plugin();
     let huge = Operand {
         register: None,
         add: 8 << 20,
@@ -247,7 +250,7 @@ fn a_printed_command_does_not_depend_on_the_configuration() {
         operands: [huge; 2],
         to: 0,
     };
-    let poisons = case([told("shape_v1", [alloc]), healthy("shape_v1")]);
+    let poisons = case([with_program("shape_v1", [alloc]), healthy("shape_v1")]);
     poisons
         .write(&folder.path().join("case.json"))
         .expect("it can be written");
@@ -261,8 +264,8 @@ fn a_printed_command_does_not_depend_on_the_configuration() {
     put(folder.path(), "other.toml", b"color = \"never\"\n");
     let other = [&minimize[..], &["--config", "other.toml"]].concat();
     let printed = text(&tool(folder.path(), &other).stdout);
-    for command in replays(&printed) {
-        let replay = paste(folder.path(), &command);
+    for command in replay_commands(&printed) {
+        let replay = run_in_shell(folder.path(), &command);
         assert_eq!(code(&replay), exit_code::FINDINGS, "{command}");
     }
     let both = tool(
@@ -324,7 +327,7 @@ fn a_replay_reports_a_finding_once_however_often_its_case_shows_it() {
 
 #[test]
 fn a_seed_is_a_string_in_the_report_and_a_drawn_seed_is_short() {
-    let folder = workshop();
+    let folder = folder_with_plugin();
     let seed_of = |flags: &[&str]| {
         let report = ["--report", "json=out.json"];
         let arguments = [&["run", "--cases=1"][..], &report, flags].concat();

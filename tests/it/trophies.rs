@@ -15,7 +15,7 @@ use cc_lb_plugin_wire::limits::HANDSHAKE_WALL_MS;
 use cc_lb_plugin_wire::v1::shape::{ShapeFn, ShapeRequest};
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
-use crate::common::{OPENING_SLACK, case, healthy, is_in_time};
+use crate::common::{OPENING_SLACK, assert_in_time, case, healthy};
 
 const FINDINGS: &str = include_str!("../../FINDINGS.md");
 
@@ -169,7 +169,7 @@ fn assert_harmless_on_the_guarded_host(name: &str, length: usize) {
     let mut session = match PluginSession::new(&wasm) {
         Ok(session) => session,
         Err(HandshakeError::Instantiate { reason }) => {
-            is_in_time(OPENING_SLACK, || drop(PluginSession::new(&wasm)));
+            assert_in_time(OPENING_SLACK, || drop(PluginSession::new(&wasm)));
             let reasons = ["start code", "a plugin may import only"];
             let named = reasons.iter().any(|known| reason.contains(known));
             assert!(named, "{name}: {reason}");
@@ -185,7 +185,7 @@ fn assert_harmless_on_the_guarded_host(name: &str, length: usize) {
         let answered = matches!(observed.outcome, DispatchOutcome::Ok(_));
         assert!(answered, "{name}: {:?}", observed.call);
     }
-    is_in_time(WALL_SLACK, || {
+    assert_in_time(WALL_SLACK, || {
         drop(session.dispatch::<ShapeFn>(request(Some(length))))
     });
 }

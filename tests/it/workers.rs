@@ -19,7 +19,7 @@ use cc_lb_fuzz::worker::{HostKind, Setup, Timeouts, Workers};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::common::{case, told};
+use crate::common::{case, with_program};
 
 pub fn setup(host: &str) -> Setup {
     Setup {
@@ -271,8 +271,8 @@ fn no_case_is_lost_if_workers_are_killed_from_outside() {
     let disturbed = disturbed.expect("it runs");
     assert!(kills > 0, "no worker was killed");
     assert_eq!(keys, [""; 0]);
-    assert_eq!(disturbed.cases, undisturbed.cases);
-    assert_same(&counts(&disturbed), &counts(&undisturbed));
+    assert_eq!(disturbed.cases, without_timeout.cases);
+    assert_same(&counts(&disturbed), &counts(&without_timeout));
 }
 
 #[test]
@@ -374,7 +374,7 @@ fn the_worker_command_refuses_to_run_outside_of_a_campaign() {
 #[test]
 fn a_plugin_that_exhausts_memory_is_a_finding_and_does_not_end_the_campaign() {
     // Each call takes a few hundred MiB for a table and keeps them, until no session opens.
-    let grow = told("shape_v1", [Op::GrowTable(1 << 25), Op::GrowTable(1 << 25)]);
+    let grow = with_program("shape_v1", [Op::GrowTable(1 << 25), Op::GrowTable(1 << 25)]);
     let alloc = Op::Call {
         function: Import::Alloc,
         operands: [Operand {
@@ -383,7 +383,7 @@ fn a_plugin_that_exhausts_memory_is_a_finding_and_does_not_end_the_campaign() {
         }; 2],
         to: 0,
     };
-    let starving = case([grow.clone(), grow, told("sign_v1", [alloc])]);
+    let starving = case([grow.clone(), grow, with_program("sign_v1", [alloc])]);
     let published = workers(HostKind::Reference);
     let checks: Vec<String> = found(&published, &starving)
         .into_iter()

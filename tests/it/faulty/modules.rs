@@ -8,7 +8,7 @@ use cc_lb_fuzz::host::{Guarded, Host, Loader, PluginHost, PluginSession};
 use cc_lb_plugin_wire::handshake::HandshakeOffer;
 use wasmparser::{Parser, Payload};
 
-pub use crate::openings::modules::costly::Counts;
+pub use crate::handshake_cases::modules::costly::Counts;
 
 /// Returns the module of an index of a seed.
 pub fn nth(seed: u64, index: u64) -> Counts {

@@ -12,7 +12,7 @@ use cc_lb_fuzz::record::{Subject, features};
 use cc_lb_fuzz::wire::Request;
 use cc_lb_plugin_wire::wire_function::WireFunction;
 
-use crate::common::{Guest, case, healthy, often, puppet_host, told};
+use crate::common::{Guest, case, healthy, puppet_host, repeated, with_program};
 
 /// A host that counts its open sessions that were sent a program, and the most that were open at a
 /// time.
@@ -74,7 +74,7 @@ fn most_at_a_time(ops: &[Op]) -> usize {
         most: Rc::default(),
     };
     let mut runner = Runner::<_, Request>::new(&host, Subject::Puppet).expect("the puppet opens");
-    let case = case([told("shape_v1", ops), healthy("sign_v1")]);
+    let case = case([with_program("shape_v1", ops), healthy("sign_v1")]);
     for _ in 0..2 {
         let record = runner.run(&case, Depth::Thorough).expect("the host opens");
         assert_eq!(
@@ -91,7 +91,7 @@ fn after_a_timeout_every_function_is_probed_and_the_called_one_last() {
     let host = puppet_host();
     let mut runner = Runner::<_, Request>::new(&host, Subject::Puppet).expect("the puppet opens");
     let functions = runner.negotiated().len();
-    let stalls = case([told("sign_v1", [Op::Stall])]);
+    let stalls = case([with_program("sign_v1", [Op::Stall])]);
     let record = runner.run(&stalls, Depth::Light).expect("it runs");
     assert_eq!(record.probes.len(), functions);
     let labels = record.probes.iter().map(|probe| probe.function.label);
@@ -143,7 +143,7 @@ fn a_long_soak_completes_and_stores_equal_answers_once() {
         "(call $output_set (call $alloc (i64.const 200000)) (i64.const 200000)) (i32.const 0)",
     );
     let mut runner = Runner::<_, Request>::new(&host, Subject::Plugin).expect("it opens");
-    let soak = case([often(healthy("shape_v1"), 4_096)]);
+    let soak = case([repeated(healthy("shape_v1"), 4_096)]);
     let record = runner.run(&soak, Depth::Light).expect("it runs");
     assert_eq!(record.steps.len(), 4_096);
     let [first, .., last] = &record.steps[..] else {
@@ -157,11 +157,11 @@ fn a_long_soak_completes_and_stores_equal_answers_once() {
 fn a_step_repeated_many_times_is_abandoned_if_all_of_its_calls_are_aborted() {
     let host = shape("(unreachable)");
     let mut runner = Runner::<_, Request>::new(&host, Subject::Plugin).expect("it opens");
-    let soak = case([often(healthy("shape_v1"), 4_096)]);
+    let soak = case([repeated(healthy("shape_v1"), 4_096)]);
     let record = runner.run(&soak, Depth::Light).expect("it runs");
     assert_eq!(record.steps.len(), 32);
     // Fewer calls are all made.
-    let few = case([often(healthy("shape_v1"), 63)]);
+    let few = case([repeated(healthy("shape_v1"), 63)]);
     let record = runner.run(&few, Depth::Light).expect("it runs");
     assert_eq!(record.steps.len(), 63);
 }
@@ -170,7 +170,7 @@ fn a_step_repeated_many_times_is_abandoned_if_all_of_its_calls_are_aborted() {
 fn the_features_of_a_case_do_not_depend_on_the_speed_of_the_machine() {
     let host = puppet_host();
     let mut runner = Runner::<_, Request>::new(&host, Subject::Puppet).expect("the puppet opens");
-    let stalls = case([told("sign_v1", [Op::Stall])]);
+    let stalls = case([with_program("sign_v1", [Op::Stall])]);
     let record = runner.run_undisturbed(&stalls).expect("the puppet opens");
     let reached = features(&stalls, &record);
     assert!(reached.contains("sign_v1: timeout"), "{reached:?}");

@@ -97,7 +97,8 @@ fn long_texts_in_any_field_shrink_in_a_bounded_number_of_tries() {
     }
     let text = "€".repeat(1_700);
     let long = |place: &str| -> Case {
-        let mut root = serde_json::to_value(Request::dry_run(crate::common::place("shape_v2")));
+        let mut root =
+            serde_json::to_value(Request::dry_run(crate::common::function_index("shape_v2")));
         let root = root.as_mut().expect("it serializes");
         let request = &mut root["shape_v2"];
         match place {

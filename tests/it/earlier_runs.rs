@@ -1,4 +1,4 @@
-//! Runs that build on earlier ones: corpora, earlier findings, and campaigns that go on where they stopped.
+//! Runs that use what earlier runs stored: corpora, findings, and campaigns that resume.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,12 +12,13 @@ use tempfile::TempDir;
 use crate::cli::{code, folder, text, tool, traps_on_a_query};
 use crate::common::{Guest, case, healthy, set_error};
 
-/// A folder with a plugin, and a corpus with a case that it traps on.
-fn workshop() -> TempDir {
+/// Returns a folder with a plugin, and a corpus with a case that it traps on.
+fn folder_with_corpus() -> TempDir {
     let folder = folder();
-    std::fs::write(folder.path().join("plugin.wasm"), traps_on_a_query()).expect("there is room");
+    std::fs::write(folder.path().join("plugin.wasm"), traps_on_a_query())
+        .expect("it can be written");
     let corpus = folder.path().join("corpus");
-    std::fs::create_dir(&corpus).expect("it can be made");
+    std::fs::create_dir(&corpus).expect("it can be created");
     let mut queried = healthy("shape_v1");
     if let Request::ShapeV1(shape) = &mut queried.request {
         shape.request.query = Some(Query("beta=true".to_owned()));
@@ -27,7 +28,7 @@ fn workshop() -> TempDir {
     folder
 }
 
-/// Runs the healthy calls alone, which find nothing, with further flags.
+/// Runs only the healthy calls, which find nothing, with further flags.
 fn run_seeds(folder: &Path, flags: &[&str]) -> (u8, String) {
     let seeds = ["run", "plugin.wasm", "--phase", "seeds", "--seed", "1"];
     let output = tool(folder, &[&seeds[..], flags].concat());
@@ -35,8 +36,8 @@ fn run_seeds(folder: &Path, flags: &[&str]) -> (u8, String) {
 }
 
 #[test]
-fn a_corpus_runs_first_and_what_was_found_before_is_found_again() {
-    let folder = workshop();
+fn a_corpus_runs_first_and_stored_findings_are_reproduced() {
+    let folder = folder_with_corpus();
     let (code, printed) = run_seeds(folder.path(), &[]);
     assert_eq!(code, exit_code::CLEAN, "{printed}");
     let (code, printed) = run_seeds(folder.path(), &["--corpus", "corpus"]);
@@ -47,17 +48,21 @@ fn a_corpus_runs_first_and_what_was_found_before_is_found_again() {
     );
     let stored = || {
         let artifacts = Case::<Request>::read_folder(&folder.path().join("artifacts"));
-        artifacts.expect("it is there").cases
+        artifacts.expect("it can be read").cases
     };
     let before = stored();
     let (code, printed) = run_seeds(folder.path(), &[]);
     assert_eq!(code, exit_code::FINDINGS, "{printed}");
-    // It is as small as it was: to shrink it again takes up to 20 s, at each run.
+    // It is not shrunk again, which would take up to 20 s in each run.
     assert!(
         printed.contains("the stored case that shows it"),
         "{printed}"
     );
-    let name = before[0].0.file_name().expect("a name").to_string_lossy();
+    let name = before[0]
+        .0
+        .file_name()
+        .expect("it has a name")
+        .to_string_lossy();
     assert!(
         printed.contains(&format!("replay artifacts/{name}")),
         "{printed}"
@@ -70,8 +75,8 @@ fn a_corpus_runs_first_and_what_was_found_before_is_found_again() {
 }
 
 #[test]
-fn a_corpus_that_is_named_runs_whatever_the_phases_are() {
-    let folder = workshop();
+fn a_named_corpus_runs_with_any_choice_of_phases() {
+    let folder = folder_with_corpus();
     let random = [
         "run",
         "plugin.wasm",
@@ -86,18 +91,18 @@ fn a_corpus_that_is_named_runs_whatever_the_phases_are() {
     assert_eq!(
         code(&output),
         exit_code::FINDINGS,
-        "in whatever phase: {}",
+        "{}",
         text(&output.stdout)
     );
 }
 
 #[test]
-fn what_a_plugin_refuses_is_told_and_a_finding_only_where_that_is_denied() {
+fn refused_requests_are_printed_and_are_findings_only_if_denied() {
     let folder = folder();
     let mut guest = Guest::shape("");
     let refuses = set_error("no such tenant: 4711");
     guest.functions = format!(r#"(func (export "shape") (result i32) {refuses} (i32.const 1))"#);
-    std::fs::write(folder.path().join("plugin.wasm"), guest.wasm()).expect("there is room");
+    std::fs::write(folder.path().join("plugin.wasm"), guest.wasm()).expect("it can be written");
     let (code, printed) = run_seeds(folder.path(), &[]);
     assert_eq!(code, exit_code::CLEAN, "{printed}");
     assert!(printed.contains("the plugin refused"), "{printed}");
@@ -107,13 +112,13 @@ fn what_a_plugin_refuses_is_told_and_a_finding_only_where_that_is_denied() {
     assert!(printed.contains(title), "{printed}");
     assert!(
         printed.contains("--deny refused\n"),
-        "the replay denies it too: {printed}"
+        "the replay has the same flag: {printed}"
     );
 }
 
 #[test]
-fn a_campaign_that_was_killed_goes_on_where_it_was_and_finds_what_was_left() {
-    let folder = workshop();
+fn a_killed_campaign_resumes_where_it_stopped_and_finds_the_rest() {
+    let folder = folder_with_corpus();
     let flags = [
         "run",
         "plugin.wasm",
@@ -134,18 +139,20 @@ fn a_campaign_that_was_killed_goes_on_where_it_was_and_finds_what_was_left() {
         let mut paths = entries.flatten().map(|entry| entry.path());
         paths.find(|path| path.to_string_lossy().contains("/.campaign-"))
     };
-    let kept = || -> Option<u64> {
+    let stored_progress = || -> Option<u64> {
         let state = std::fs::read(state()?).ok()?;
         let state: serde_json::Value = serde_json::from_slice(&state).ok()?;
         state["done"].as_u64()
     };
     let start = Instant::now();
-    while kept().is_none_or(|done| done == 0) && start.elapsed() < Duration::from_secs(60) {
+    while stored_progress().is_none_or(|done| done == 0)
+        && start.elapsed() < Duration::from_secs(60)
+    {
         std::thread::sleep(Duration::from_millis(50));
     }
-    campaign.kill().expect("it is killed");
-    campaign.wait().expect("it ends");
-    let done = kept().expect("it is there");
+    campaign.kill().expect("it can be killed");
+    campaign.wait().expect("it exits");
+    let done = stored_progress().expect("it was stored");
     assert!(done > 0 && done < 50_000, "{done}");
 
     let other = tool(folder.path(), &["run", "plugin.wasm", "--resume"]);
@@ -155,10 +162,10 @@ fn a_campaign_that_was_killed_goes_on_where_it_was_and_finds_what_was_left() {
         "{}",
         text(&other.stdout)
     );
-    // A shorter one of the same seed leaves that.
+    // A shorter campaign with the same seed does not change the state.
     let shorter = [&flags[..5], &["1", "--seed", "7"]].concat();
     tool(folder.path(), &shorter);
-    assert_eq!(kept(), Some(done));
+    assert_eq!(stored_progress(), Some(done));
     let cases = (done + 640).to_string();
     let flags = [&flags[..5], &[&cases[..], "--resume"]].concat();
     let rest = tool(folder.path(), &flags);
@@ -174,12 +181,12 @@ fn a_campaign_that_was_killed_goes_on_where_it_was_and_finds_what_was_left() {
         "{printed}"
     );
     assert!(printed.contains("1 finding in 640 cases"), "{printed}");
-    assert_eq!(state(), None, "there is nothing left to go on with");
+    assert_eq!(state(), None, "the state is removed at the end");
 }
 
 #[test]
-fn findings_have_colors_only_where_that_is_asked_for() {
-    let folder = workshop();
+fn findings_have_colors_only_on_request() {
+    let folder = folder_with_corpus();
     let run = |when: &str| run_seeds(folder.path(), &["--corpus", "corpus", "--color", when]).1;
     assert!(run("always").contains("\u{1b}[1;31mfinding\u{1b}[0m: plugin_fault in shape"));
     for when in ["never", "auto"] {
@@ -191,8 +198,8 @@ fn findings_have_colors_only_where_that_is_asked_for() {
 }
 
 #[test]
-fn what_cannot_be_printed_is_kept_and_what_cannot_be_written_leaves_the_rest() {
-    let folder = workshop();
+fn findings_are_stored_and_reported_even_if_one_output_cannot_be_written() {
+    let folder = folder_with_corpus();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
     let mut campaign = std::process::Command::new(cargo_bin("cc-lb-fuzz"));
     campaign.current_dir(folder.path());
@@ -211,32 +218,32 @@ fn what_cannot_be_printed_is_kept_and_what_cannot_be_written_leaves_the_rest() {
         "json=reports/report.json",
         "--report",
         "junit=/dev/full",
-        // Or the first line already cannot be printed.
+        // Without this, printing the first line fails already.
         "--quiet",
     ]);
     if let Ok(full) = full {
         campaign.stdout(full);
     }
-    let ended = campaign.output().expect("it starts");
+    let ended = campaign.output().expect("it runs");
     assert_eq!(code(&ended), exit_code::FINDINGS, "{}", text(&ended.stderr));
     let report = std::fs::read(folder.path().join("reports/report.json")).expect("it was written");
     assert!(text(&report).contains("plugin_fault"), "{}", text(&report));
     let artifacts = Case::<Request>::read_folder(&folder.path().join("artifacts"));
-    assert!(!artifacts.expect("it is there").cases.is_empty());
+    assert!(!artifacts.expect("it can be read").cases.is_empty());
 }
 
 #[test]
-fn a_corpus_that_calls_nothing_of_the_plugin_is_told_and_runs_nothing() {
-    let folder = workshop();
+fn a_corpus_without_calls_of_negotiated_functions_is_an_error() {
+    let folder = folder_with_corpus();
     let corpus = folder.path().join("elsewhere");
-    std::fs::create_dir(&corpus).expect("it can be made");
+    std::fs::create_dir(&corpus).expect("it can be created");
     let written = case([healthy("observe_v1")]).write(&corpus.join("observe.json"));
     written.expect("it can be written");
     let (code, printed) = run_seeds(folder.path(), &["--corpus", "elsewhere"]);
     assert_eq!(code, exit_code::COULD_NOT_RUN, "{printed}");
-    let told = "no case of the corpus calls a function that the plugin negotiated; it has: shape_v1, shape_v2";
-    assert!(printed.contains(told), "{printed}");
-    // Beside one that does it is as any other.
+    let message = "no case of the corpus calls a function that the plugin negotiated; it has: shape_v1, shape_v2";
+    assert!(printed.contains(message), "{printed}");
+    // Together with a corpus that has such calls, it is accepted.
     let (code, printed) = run_seeds(
         folder.path(),
         &["--corpus", "elsewhere", "--corpus", "corpus"],
@@ -245,10 +252,10 @@ fn a_corpus_that_calls_nothing_of_the_plugin_is_told_and_runs_nothing() {
 }
 
 #[test]
-fn a_campaign_of_another_seed_takes_nothing_from_one_that_was_interrupted() {
-    let folder = workshop();
+fn a_campaign_with_another_seed_leaves_an_interrupted_one_resumable() {
+    let folder = folder_with_corpus();
     let artifacts = folder.path().join("artifacts");
-    std::fs::create_dir(&artifacts).expect("it can be made");
+    std::fs::create_dir(&artifacts).expect("it can be created");
     let flags = ["run", "plugin.wasm", "--function", "shape_v2", "--quiet"];
     let mut campaign = std::process::Command::new(cargo_bin("cc-lb-fuzz"));
     campaign.current_dir(folder.path()).args(flags);
@@ -266,12 +273,12 @@ fn a_campaign_of_another_seed_takes_nothing_from_one_that_was_interrupted() {
     while states().is_empty() && start.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(20));
     }
-    campaign.kill().expect("it is killed");
-    campaign.wait().expect("it ends");
+    campaign.kill().expect("it can be killed");
+    campaign.wait().expect("it exits");
     assert_eq!(states().len(), 1);
     let other = [&flags[..4], &["--seed", "22", "--cases", "64"]].concat();
     tool(folder.path(), &other);
-    assert_eq!(states().len(), 1, "it is still there");
+    assert_eq!(states().len(), 1, "the state still exists");
     let rest = tool(
         folder.path(),
         &[&flags[..4], &["--resume", "--cases", "64"]].concat(),

@@ -1,4 +1,4 @@
-//! However a run ends, what was seen is in every report, and the exit code says so.
+//! However a run ends, all findings are in every report, and the exit code is right.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -21,18 +21,19 @@ const REPORTS: [&str; 5] = [
     "sarif=out.sarif",
 ];
 
-/// What ends at once, or soon, on a busy machine. To shrink a finding takes 20 s and more.
-const BUSY: Duration = Duration::from_secs(15);
+/// The longest time in which a run must exit after a signal, on a busy machine. Shrinking a finding
+/// would take 20 s or more.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A folder with a plugin.
-fn workshop(wasm: &[u8]) -> TempDir {
+/// Returns a folder with this plugin.
+fn folder_with(wasm: &[u8]) -> TempDir {
     let folder = folder();
-    std::fs::write(folder.path().join("plugin.wasm"), wasm).expect("there is room");
+    std::fs::write(folder.path().join("plugin.wasm"), wasm).expect("it can be written");
     folder
 }
 
-/// Begins a run with all reports.
-fn begin(folder: &Path, flags: &[&str]) -> Child {
+/// Starts a run that writes all reports.
+fn start(folder: &Path, flags: &[&str]) -> Child {
     let mut run = Command::new(cargo_bin("cc-lb-fuzz"));
     run.current_dir(folder).arg("run").args(flags);
     for report in REPORTS {
@@ -42,12 +43,13 @@ fn begin(folder: &Path, flags: &[&str]) -> Child {
     run.spawn().expect("it starts")
 }
 
+/// Sends a signal to a run.
 fn signal(run: &Child, signal: Signal) {
-    let id = Pid::from_raw(i32::try_from(run.id()).expect("it is small"));
-    kill(id, signal).expect("it lives");
+    let id = Pid::from_raw(i32::try_from(run.id()).expect("it fits"));
+    kill(id, signal).expect("it is running");
 }
 
-/// Waits until the run has printed such a line.
+/// Waits until this file of the folder exists, for at most a minute.
 fn wait_for(folder: &Path, file: &str) {
     let start = Instant::now();
     while !folder.join(file).exists() && start.elapsed() < Duration::from_secs(60) {
@@ -55,12 +57,13 @@ fn wait_for(folder: &Path, file: &str) {
     }
 }
 
+/// Reads a file of the folder.
 fn read(folder: &Path, name: &str) -> String {
     std::fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Asserts that every report tells of such a violation, whether anybody has looked into it or not.
-fn all_tell(folder: &Path, check: &str, output: &Output) {
+/// Asserts that the output and every report contain a violation of this check, examined or not.
+fn assert_all_report(folder: &Path, check: &str, output: &Output) {
     let printed = text(&output.stdout) + &text(&output.stderr);
     assert!(printed.contains(check), "{printed}");
     for name in ["out.html", "out.json", "out.xml", "out.md", "out.sarif"] {
@@ -71,14 +74,14 @@ fn all_tell(folder: &Path, check: &str, output: &Output) {
     assert!(!xml.contains("failures=\"0\""), "{xml}");
 }
 
-/// A plugin that traps on every request.
+/// Returns a plugin that traps on every request.
 fn traps() -> Vec<u8> {
     let mut guest = Guest::shape("");
     guest.functions = r#"(func (export "shape") (result i32) (unreachable))"#.to_owned();
     guest.wasm()
 }
 
-/// A plugin that never answers. Each call takes all the fuel that there is, and so confirming takes long.
+/// Returns a plugin that never answers. Each call uses all its fuel, so confirmation takes long.
 fn loops() -> Vec<u8> {
     let mut guest = Guest::shape("");
     guest.functions =
@@ -86,56 +89,57 @@ fn loops() -> Vec<u8> {
     guest.wasm()
 }
 
-/// Asks a run of a plugin that never answers for an end, twice, after so long.
-fn ended_after(folder: &Path, time: Duration) -> Output {
-    let run = begin(folder, &["plugin.wasm", "--cases", "64", "--seed", "1"]);
+/// Starts a run of a plugin that never answers, and ends it with two signals after this time.
+fn interrupted_after(folder: &Path, time: Duration) -> Output {
+    let run = start(folder, &["plugin.wasm", "--cases", "64", "--seed", "1"]);
     std::thread::sleep(time);
     signal(&run, Signal::SIGTERM);
-    // Or it is one signal for the one who gets it.
+    // Without a pause, the run may get both as one signal.
     std::thread::sleep(Duration::from_millis(300));
     signal(&run, Signal::SIGINT);
-    let asked = Instant::now();
-    let output = run.wait_with_output().expect("it ends");
-    let took = asked.elapsed();
-    assert!(took < BUSY, "an end at once: {took:?}");
+    let signaled = Instant::now();
+    let output = run.wait_with_output().expect("it exits");
+    let took = signaled.elapsed();
+    assert!(took < EXIT_TIMEOUT, "the run must exit at once: {took:?}");
     output
 }
 
 #[test]
-fn what_was_not_looked_into_is_in_every_report() {
-    let folder = workshop(&loops());
-    // Nothing says from outside when it has seen something and not yet looked into it.
-    let is_open = |output: &Output| text(&output.stdout).contains("unexamined: ");
+fn unexamined_violations_are_in_every_report() {
+    let folder = folder_with(&loops());
+    // Nothing shows from outside when a run has a violation that it has not examined yet, so this
+    // tries several times.
+    let is_unexamined = |output: &Output| text(&output.stdout).contains("unexamined: ");
     let times = (1..20).map(|half_seconds| Duration::from_millis(500 * half_seconds));
-    let ended = times.map(|time| ended_after(folder.path(), time));
-    let output = { ended }.find(is_open).expect("it was open for a while");
+    let outputs = times.map(|time| interrupted_after(folder.path(), time));
+    let output = { outputs }.find(is_unexamined).expect("some run has one");
     assert_eq!(code(&output), exit_code::FINDINGS, "{output:?}");
-    all_tell(folder.path(), "plugin_fault", &output);
+    assert_all_report(folder.path(), "plugin_fault", &output);
     let report = read(folder.path(), "out.json");
     let report: serde_json::Value = serde_json::from_str(&report).expect("it is JSON");
     assert_eq!(report["ended_early"], "interrupted");
-    // Each has its case and the command that replays it.
-    for finding in report["findings"].as_array().expect("a list") {
-        let replay = finding["replay"].as_str().expect("a command");
-        let case = replay.split_whitespace().nth(2).expect("a file");
+    // Each has a case and a command that replays it.
+    for finding in report["findings"].as_array().expect("it is a list") {
+        let replay = finding["replay"].as_str().expect("it has a command");
+        let case = replay.split_whitespace().nth(2).expect("it names a file");
         assert!(folder.path().join(case).exists(), "{replay}");
     }
 }
 
 #[test]
-fn a_signal_ends_a_run_soon_whatever_it_is_at() {
+fn a_signal_ends_a_run_soon_at_any_time() {
     for flags in [
         &["plugin.wasm", "--host", "reference", "--time", "60s"][..],
         &["plugin.wasm", "--time", "60s", "--seed", "3"],
     ] {
-        let folder = workshop(&loops());
-        let run = begin(folder.path(), flags);
+        let folder = folder_with(&loops());
+        let run = start(folder.path(), flags);
         std::thread::sleep(Duration::from_secs(3));
         signal(&run, Signal::SIGINT);
-        let asked = Instant::now();
-        let output = run.wait_with_output().expect("it ends");
-        let took = asked.elapsed();
-        assert!(took < BUSY, "{flags:?}: {took:?}");
+        let signaled = Instant::now();
+        let output = run.wait_with_output().expect("it exits");
+        let took = signaled.elapsed();
+        assert!(took < EXIT_TIMEOUT, "{flags:?}: {took:?}");
         for report in ["out.html", "out.json", "out.xml", "out.md", "out.sarif"] {
             assert!(folder.path().join(report).exists(), "{flags:?}: {output:?}");
         }
@@ -143,13 +147,13 @@ fn a_signal_ends_a_run_soon_whatever_it_is_at() {
 }
 
 #[test]
-fn a_run_goes_on_though_its_program_is_removed() {
-    let folder = workshop(&traps());
+fn a_run_continues_after_its_program_is_removed() {
+    let folder = folder_with(&traps());
     let program = folder.path().join("tool");
-    std::fs::copy(cargo_bin("cc-lb-fuzz"), &program).expect("there is room");
+    std::fs::copy(cargo_bin("cc-lb-fuzz"), &program).expect("it can be copied");
     let mut run = Command::new(&program);
     run.current_dir(folder.path());
-    // The published host's workers start again for each violation.
+    // The workers of the published host restart for each violation.
     run.args([
         "run",
         "--host",
@@ -162,16 +166,16 @@ fn a_run_goes_on_though_its_program_is_removed() {
     let run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let run = run.expect("it starts");
     wait_for(folder.path(), "artifacts");
-    std::fs::remove_file(&program).expect("it was there");
-    let output = run.wait_with_output().expect("it ends");
+    std::fs::remove_file(&program).expect("it exists");
+    let output = run.wait_with_output().expect("it exits");
     let printed = text(&output.stdout) + &text(&output.stderr);
     assert_eq!(code(&output), exit_code::FINDINGS, "{printed}");
     assert!(printed.contains("in 300 cases"), "{printed}");
 }
 
 #[test]
-fn a_report_is_written_though_its_folder_is_removed_in_between() {
-    let folder = workshop(&traps());
+fn a_report_is_written_even_if_its_folder_is_removed_during_the_run() {
+    let folder = folder_with(&traps());
     let mut run = Command::new(cargo_bin("cc-lb-fuzz"));
     run.current_dir(folder.path());
     run.args([
@@ -187,12 +191,12 @@ fn a_report_is_written_though_its_folder_is_removed_in_between() {
     run.stdout(Stdio::piped()).stderr(Stdio::piped());
     let run = run.spawn().expect("it starts");
     wait_for(folder.path(), "reports");
-    // Whether it can be written to is tried with a file.
+    // At its start the run creates a file there for a moment, to check that it can.
     let start = Instant::now();
     while std::fs::remove_dir(folder.path().join("reports")).is_err() {
         assert!(start.elapsed() < Duration::from_secs(60));
     }
-    let output = run.wait_with_output().expect("it ends");
+    let output = run.wait_with_output().expect("it exits");
     assert_eq!(
         code(&output),
         exit_code::FINDINGS,
@@ -204,32 +208,32 @@ fn a_report_is_written_though_its_folder_is_removed_in_between() {
 }
 
 #[test]
-fn a_plugin_that_always_runs_out_of_time_is_told_for_sure_in_a_short_run_too() {
+fn a_plugin_that_always_times_out_is_reported_even_by_a_short_run() {
     let mut guest = Guest::shape("");
-    // A loop that takes far more time than fuel.
+    // A loop that reaches the time limit long before the fuel limit.
     let fill = "(memory.fill (i32.const 0) (i32.const 0) (i32.const 0x100000))";
     guest.functions = format!(
         r#"(memory 16) (func (export "shape") (result i32) (loop $more {fill} (br $more)) (i32.const 0))"#
     );
-    let folder = workshop(&guest.wasm());
-    let run = begin(
+    let folder = folder_with(&guest.wasm());
+    let run = start(
         folder.path(),
         &["plugin.wasm", "--time", "10s", "--seed", "1"],
     );
-    let output = run.wait_with_output().expect("it ends");
+    let output = run.wait_with_output().expect("it exits");
     assert_eq!(
         code(&output),
         exit_code::FINDINGS,
         "{}",
         text(&output.stdout)
     );
-    all_tell(folder.path(), "plugin_fault", &output);
+    assert_all_report(folder.path(), "plugin_fault", &output);
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_signal_that_the_run_was_started_to_ignore_ends_nothing() {
-    let folder = workshop(
+fn a_signal_that_is_ignored_from_the_start_does_not_end_a_run() {
+    let folder = folder_with(
         &Guest::shape(r#"{"_v":1,"body_base64":"","headers":[],"method":"POST","url":""}"#).wasm(),
     );
     let program = cargo_bin("cc-lb-fuzz");
@@ -243,7 +247,7 @@ fn a_signal_that_the_run_was_started_to_ignore_ends_nothing() {
     let run = run.expect("it starts");
     std::thread::sleep(Duration::from_secs(1));
     signal(&run, Signal::SIGHUP);
-    let output = run.wait_with_output().expect("it ends");
+    let output = run.wait_with_output().expect("it exits");
     let printed = text(&output.stdout);
     assert_eq!(code(&output), exit_code::CLEAN, "{printed}");
     assert!(!printed.contains("interrupted"), "{printed}");
