@@ -389,7 +389,7 @@ fn times_repeats_the_next_call_only() {
 
 #[test]
 fn consecutive_instructions_end_at_the_time_limit_and_harm_no_later_call() {
-    is_in_time(WALL_SLACK, || {
+    assert_in_time(WALL_SLACK, || {
         let host = puppet_host();
         let mut session = host.open().expect("it opens");
         let line = step([Op::Line(958)]).request_with_program();

@@ -249,12 +249,12 @@ fn kill_one(argument: &str) -> bool {
 #[test]
 fn no_case_is_lost_if_workers_are_killed_from_outside() {
     let plan = plan(7, 300);
-    let undisturbed = campaign(&workers(HostKind::Guarded), &plan, 2).0;
+    let without_kills = campaign(&workers(HostKind::Guarded), &plan, 2).0;
     // An argument without a meaning distinguishes its workers from those of other tests.
     let marked = Workers::new(example(), ["worker", "--mark"], setup("sound"));
     let marked = marked.expect("the workers are created");
     let (mut blocks, mut kills, mut keys) = (0, 0, Vec::new());
-    let disturbed = marked.run(
+    let with_kills = marked.run(
         &plan,
         NonZeroUsize::new(2).expect("not zero"),
         &mut |event| match event {
@@ -268,11 +268,11 @@ fn no_case_is_lost_if_workers_are_killed_from_outside() {
             Event::Finding(finding) => keys.push(finding.key()),
         },
     );
-    let disturbed = disturbed.expect("it runs");
+    let with_kills = with_kills.expect("it runs");
     assert!(kills > 0, "no worker was killed");
     assert_eq!(keys, [""; 0]);
-    assert_eq!(disturbed.cases, without_timeout.cases);
-    assert_same(&counts(&disturbed), &counts(&without_timeout));
+    assert_eq!(with_kills.cases, without_kills.cases);
+    assert_same(&counts(&with_kills), &counts(&without_kills));
 }
 
 #[test]
