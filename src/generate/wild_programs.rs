@@ -286,7 +286,9 @@ fn script(sizes: [i64; 2], u: &mut Unstructured<'_>, ops: &mut Vec<Op>) -> arbit
                 2 => (0, *u.choose(&[8, 16, 64])?),
                 _ => (0, 0),
             };
-            let bytes = *u.choose(&sizes)? + more;
+            let size = *u.choose(&sizes)?;
+            // The beginning of a large block is enough in most cases, and takes less time.
+            let bytes = size.min(*u.choose(&[256, 256, 1024, size])?) + more;
             ops.push(Op::StoreRange {
                 from: Operand {
                     register: Some(register),
