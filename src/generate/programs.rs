@@ -14,7 +14,7 @@ use crate::wire::{Function, Vocabulary};
 
 /// About one in this many programs stalls, in a loop or in straight-line code. Each takes the whole
 /// wall-clock limit, 200 ms.
-const STALL_ONE_IN: u32 = 6_000;
+const STALL_ONE_IN: u32 = 9_000;
 
 /// About one in this many programs spins. Each takes all the fuel, about 10 ms.
 const SPIN_ONE_IN: u32 = 2_000;
