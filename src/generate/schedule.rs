@@ -53,8 +53,9 @@ const THOROUGH_ONE_IN: u64 = 16;
 const LEAK_CHECK_ONE_IN: u64 = 4096;
 
 /// One in this many extreme cases is thorough. Coprime to the number of kinds that take turns and to
-/// that of the largest cases of a function, so that every kind is thorough at some time.
-const EXTREMES_THOROUGH_ONE_IN: u64 = 7;
+/// that of the largest cases of a function, so that every kind is thorough at some time. The first
+/// case of timeouts is not: it would take seconds.
+const EXTREMES_THOROUGH_ONE_IN: u64 = 11;
 
 /// Returns whether the case of an index is thorough, whichever phase it belongs to.
 pub(crate) fn is_thorough(index: u64) -> bool {
@@ -319,7 +320,7 @@ mod tests {
         match (index % 4096, index % 16, by_remainders(of, index)) {
             (4095, ..) => Depth::LeakCheck,
             (_, 0, _) => Depth::Thorough,
-            (_, _, Slot::Extreme(number)) if number.is_multiple_of(7) => Depth::Thorough,
+            (_, _, Slot::Extreme(number)) if number.is_multiple_of(11) => Depth::Thorough,
             _ => Depth::Light,
         }
     }
