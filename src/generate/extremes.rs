@@ -21,8 +21,11 @@ use crate::wire::{Function, Vocabulary};
 /// A request that is shorter by less than this counts as equally large.
 const SMALL_BYTES: usize = 512;
 
-/// More calls than any usual limit.
+/// More calls than any usual limit, and more of those that are counted, and of those that fail: they
+/// take longer.
 const MOST_CALLS: usize = 5001;
+const MOST_COUNTED: usize = 257;
+const MOST_FAILURES: usize = 1025;
 
 /// Numbers of calls that answer, and of calls that fail, which make an instance unusable.
 const CALLS: [usize; 9] = [16, 64, 100, 256, 1000, 1024, 2048, 4096, 5000];
@@ -45,6 +48,8 @@ enum Kind {
     FullAnswer(usize),
     /// The most calls.
     MostCalls,
+    /// The most calls that fail.
+    MostFailures,
     LargeAnswer,
     LongList,
     ManyCalls,
@@ -90,7 +95,9 @@ impl Kind {
             full.into_iter().chain(answer)
         });
         let fills = has_programs.then_some(Self::Fills);
-        let mut first = first.chain(fills).chain([Self::MostCalls]);
+        let failures = has_programs.then_some(Self::MostFailures);
+        let first = first.chain(fills).chain([Self::MostCalls]);
+        let mut first = first.chain(failures);
         let nth = usize::try_from(number).ok().and_then(|nth| first.nth(nth));
         nth.unwrap_or_else(|| Self::in_turns(number, has_programs))
     }
@@ -145,6 +152,7 @@ impl CaseGenerator {
             )))],
             Kind::FullAnswer(place) => vec![self.long_list(place, MOST_ITEMS, u)?],
             Kind::MostCalls => self.most_calls(),
+            Kind::MostFailures => self.most_failures(),
             Kind::LargeAnswer => vec![large_answer(index, u)?],
             Kind::LongList => {
                 let items = about(&ITEMS, u)?;
@@ -218,7 +226,31 @@ impl CaseGenerator {
             };
             steps.insert(0, most);
         }
+        if self.programs.is_some()
+            && let Some(first) = self.functions.first()
+        {
+            let counted = step_with_program(R::dry_run(*first), [Op::LogCall, Op::EmitHealthy]);
+            let most = Step {
+                times: times(MOST_COUNTED),
+                ..counted
+            };
+            steps.insert(0, most);
+        }
         steps
+    }
+
+    /// Returns more failing calls than any usual limit, of a function that must fail the request if
+    /// there is one, and a healthy call of each function.
+    fn most_failures<R: Vocabulary>(&self) -> Vec<Step<R>> {
+        let fails =
+            |index: &&usize| matches!(function::<R>(**index).fallback, FallbackPolicy::FailRequest);
+        let failing = self.functions.iter().find(fails);
+        let failing = failing.or(self.functions.first()).map(|index| Step {
+            times: times(MOST_FAILURES),
+            ..step_with_program(R::dry_run(*index), [Op::Trap(TrapOp::Unreachable)])
+        });
+        let healthy = self.functions.iter().map(|index| Step::healthy(*index));
+        failing.into_iter().chain(healthy).collect()
     }
 
     /// Draws calls that time out: several in a row of one function that must fail the request, all
@@ -345,7 +377,7 @@ mod tests {
 
     #[test]
     fn the_largest_of_each_kind_comes_first() {
-        let kinds: Vec<_> = (0..8).map(|number| Kind::of(number, 2, true)).collect();
+        let kinds: Vec<_> = (0..9).map(|number| Kind::of(number, 2, true)).collect();
         let expected = [
             Kind::FullRequest(0),
             Kind::LargestBody(0),
@@ -355,9 +387,10 @@ mod tests {
             Kind::FullAnswer(1),
             Kind::Fills,
             Kind::MostCalls,
+            Kind::MostFailures,
         ];
         assert_eq!(kinds, expected);
-        assert_eq!(Kind::of(8, 2, true), Kind::in_turns(8, true));
+        assert_eq!(Kind::of(9, 2, true), Kind::in_turns(9, true));
         assert_eq!(Kind::of(4, 2, false), Kind::MostCalls);
         assert_eq!(Kind::of(5, 2, false), Kind::in_turns(5, false));
         // All before the extreme cases become rare.

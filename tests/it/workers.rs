@@ -310,7 +310,7 @@ fn a_campaign_whose_workers_are_always_killed_is_not_clean() {
 fn crashes_of_the_published_host_are_found_with_small_replayable_cases() {
     let published = workers(HostKind::Reference);
     let mut findings: Vec<Finding> = Vec::new();
-    let plan = plan(2, 300);
+    let plan = plan(6, 300);
     let summary = published.run(
         &plan,
         NonZeroUsize::new(2).expect("not zero"),
