@@ -193,12 +193,10 @@ fn smallest(faulty: &FaultyHost, seeds: u64) -> Option<TestInput> {
 
 /// Returns whether the fault's own check finds something in this input alone.
 fn reproduces(faulty: &FaultyHost, input: &TestInput) -> bool {
-    // A measurement may need several attempts on a busy machine.
-    let attempts = if faulty.reproducibility == Reproducibility::Measured {
-        5
-    } else {
-        1
-    };
+    // A measurement may need several attempts on a busy machine, where it proves nothing.
+    let is_measured =
+        faulty.reproducibility == Reproducibility::Measured || faulty.check == "within_wall";
+    let attempts = if is_measured { 20 } else { 1 };
     (0..attempts).any(|_| {
         let found = faulty.run_checks(std::slice::from_ref(input)).concat();
         found.iter().any(|check| check == faulty.check)
@@ -418,16 +416,24 @@ fn is_not_hunted(faulty: &FaultyHost) -> bool {
 
 #[test]
 fn every_fault_is_caught_by_its_own_check_and_the_sound_host_by_none() {
+    let mut wrong = Vec::new();
     for faulty in all() {
         if is_not_hunted(&faulty) && !case_path(&faulty).exists() {
             continue;
         }
         let input = read_smallest(&faulty);
-        let is_caught = reproduces(&faulty, &input);
-        assert!(is_caught, "{}: not caught by {}", faulty.name, faulty.check);
+        if !reproduces(&faulty, &input) {
+            wrong.push(format!("{}: not caught by {}", faulty.name, faulty.check));
+        }
         let found = faulty.run_checks_on_sound_host(&[input]).concat();
-        assert_eq!(found, [""; 0], "{}: found on the sound host", faulty.name);
+        if !found.is_empty() {
+            wrong.push(format!(
+                "{}: found on the sound host: {found:?}",
+                faulty.name
+            ));
+        }
     }
+    assert_eq!(wrong, [""; 0]);
 }
 
 #[test]
