@@ -124,11 +124,18 @@ const TIMEOUTS: usize = 4;
 const FILLS: [usize; 3] = [128, 256, 512];
 const FILLED_BYTES: u32 = (1 << 20) - 1;
 
-fn times(count: usize) -> NonZeroU32 {
-    u32::try_from(count)
-        .ok()
-        .and_then(NonZeroU32::new)
-        .unwrap_or(ONCE)
+/// Returns the step, this many times.
+fn repeated<R>(step: Step<R>, count: usize) -> Step<R> {
+    let times = u32::try_from(count).ok().and_then(NonZeroU32::new);
+    Step {
+        times: times.unwrap_or(ONCE),
+        ..step
+    }
+}
+
+/// Returns a healthy call that the guest logs, so that calls beside it are seen.
+fn counted<R: Vocabulary>(index: usize) -> Step<R> {
+    step_with_program(R::dry_run(index), [Op::LogCall, Op::EmitHealthy])
 }
 
 impl CaseGenerator {
@@ -215,81 +222,64 @@ impl CaseGenerator {
         Ok(Step::healthy(self.functions[from]))
     }
 
+    /// Returns a healthy call of each function.
+    fn healthy_calls<R: Vocabulary>(&self) -> impl Iterator<Item = Step<R>> {
+        self.functions.iter().map(|index| Step::healthy(*index))
+    }
+
+    /// Returns the functions that must fail the request if they fail, or all if there are none.
+    fn failing<R: Vocabulary>(&self) -> Vec<usize> {
+        let fails =
+            |index: &usize| matches!(function::<R>(*index).fallback, FallbackPolicy::FailRequest);
+        let failing: Vec<usize> = self.functions.iter().copied().filter(fails).collect();
+        if failing.is_empty() {
+            self.functions.clone()
+        } else {
+            failing
+        }
+    }
+
     /// Returns more healthy calls of one function than any usual limit, and one of each function.
     fn most_calls<R: Vocabulary>(&self) -> Vec<Step<R>> {
-        let healthy = self.functions.iter().map(|index| Step::healthy(*index));
-        let mut steps: Vec<Step<R>> = healthy.collect();
-        if let Some(first) = steps.first().cloned() {
-            let most = Step {
-                times: times(MOST_CALLS),
-                ..first
-            };
-            steps.insert(0, most);
-        }
-        if self.programs.is_some()
-            && let Some(first) = self.functions.first()
-        {
-            let counted = step_with_program(R::dry_run(*first), [Op::LogCall, Op::EmitHealthy]);
-            let most = Step {
-                times: times(MOST_COUNTED),
-                ..counted
-            };
-            steps.insert(0, most);
-        }
-        steps
+        let first = self.functions.first().copied();
+        let counted = first.filter(|_| self.programs.is_some()).map(counted);
+        let counted = counted.map(|step| repeated(step, MOST_COUNTED));
+        let most = first.map(|index| repeated(Step::healthy(index), MOST_CALLS));
+        let most = counted.into_iter().chain(most);
+        most.chain(self.healthy_calls()).collect()
     }
 
     /// Returns more failing calls than any usual limit, of a function that must fail the request if
     /// there is one, and a healthy call of each function.
     fn most_failures<R: Vocabulary>(&self) -> Vec<Step<R>> {
-        let fails =
-            |index: &&usize| matches!(function::<R>(**index).fallback, FallbackPolicy::FailRequest);
-        let failing = self.functions.iter().find(fails);
-        let failing = failing.or(self.functions.first()).map(|index| Step {
-            times: times(MOST_FAILURES),
-            ..step_with_program(R::dry_run(*index), [Op::Trap(TrapOp::Unreachable)])
+        let trap = [Op::Trap(TrapOp::Unreachable)];
+        let failing = self.failing::<R>().into_iter().take(1).map(|index| {
+            let traps = step_with_program(R::dry_run(index), trap.clone());
+            repeated(traps, MOST_FAILURES)
         });
-        let healthy = self.functions.iter().map(|index| Step::healthy(*index));
-        failing.into_iter().chain(healthy).collect()
+        failing.chain(self.healthy_calls()).collect()
     }
 
     /// Draws calls that time out: several in a row of one function that must fail the request, all
     /// but the first of which leave the instance half-way, and one of each other function that must
     /// not answer. A healthy call of each function follows.
     fn timeouts<R: Vocabulary>(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Vec<Step<R>>> {
-        let policy = |index: usize| function::<R>(index).fallback;
-        let of = |is_of: fn(FallbackPolicy) -> bool| -> Vec<usize> {
-            let indices = self.functions.iter().copied();
-            indices.filter(|index| is_of(policy(*index))).collect()
-        };
-        let failing = of(|policy| matches!(policy, FallbackPolicy::FailRequest));
-        let indices = if failing.is_empty() {
-            &self.functions[..]
-        } else {
-            &failing[..]
-        };
-        let index = *u.choose(indices)?;
-        let counted = || step_with_program(R::dry_run(index), [Op::LogCall, Op::EmitHealthy]);
+        let index = *u.choose(&self.failing::<R>())?;
         let held = |index: usize| step_with_program(R::dry_run(index), [Op::Hold, Op::Stall]);
-        let more = Step {
-            times: times(TIMEOUTS - 1),
-            ..held(index)
-        };
         // A retry can only be counted on an instance that is not half-way.
         let first = step_with_program(R::dry_run(index), [Op::LogCall, Op::Stall]);
-        let mut steps = vec![counted(), first, more, counted()];
+        let more = repeated(held(index), TIMEOUTS - 1);
+        let mut steps = vec![counted(index), first, more, counted(index)];
         let mut names = BTreeSet::from([function::<R>(index).name]);
-        let silent = of(|policy| {
+        let silent = self.functions.iter().copied().filter(|index| {
             matches!(
-                policy,
+                function::<R>(*index).fallback,
                 FallbackPolicy::FailRequest | FallbackPolicy::SilentSkip
             )
         });
-        let others = silent
-            .into_iter()
-            .filter(|index| names.insert(function::<R>(*index).name));
+        let others = silent.filter(|index| names.insert(function::<R>(*index).name));
         steps.extend(others.map(held));
-        steps.extend(self.functions.iter().map(|index| Step::healthy(*index)));
+        steps.extend(self.healthy_calls());
         Ok(steps)
     }
 
@@ -304,7 +294,7 @@ impl CaseGenerator {
         let again = match u.int_in_range(0..=7)? {
             _ if self.programs.is_none() => healthy.clone(),
             0..=2 => healthy.clone(),
-            3 => step_with_program(R::dry_run(index), [Op::LogCall, Op::EmitHealthy]),
+            3 => counted(index),
             4 => step_with_program(R::dry_run(index), [Op::Trap(*u.choose(&TrapOp::ALL)?)]),
             5 => step_with_program(R::dry_run(index), [Op::SetError("unsupported".into())]),
             6 => step_with_program(R::dry_run(index), [Op::Return(*u.choose(&[1, -1])?)]),
@@ -315,10 +305,7 @@ impl CaseGenerator {
             !program.0.iter().all(healthily)
         });
         let counts = if fails { &FAILURES[..] } else { &CALLS[..] };
-        let again = Step {
-            times: times(about(counts, u)?),
-            ..again
-        };
+        let again = repeated(again, about(counts, u)?);
         let other = Step::healthy(*u.choose(&self.functions)?);
         let behind = if self.programs.is_some() && u.ratio(1, 3)? {
             step_with_program(
