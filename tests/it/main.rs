@@ -27,6 +27,7 @@ mod hosts_without_causes;
 mod layout;
 mod own_check;
 mod planted;
+mod plugin_folder;
 mod process_checks;
 mod properties;
 mod puppet;

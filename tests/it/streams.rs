@@ -15,7 +15,7 @@ use cc_lb_fuzz::wire::{Query, Request};
 
 use crate::cli::{code, folder, text, tool, traps_on_a_query};
 use crate::common::{Guest, case, healthy, set_error, set_output, with_program};
-use crate::files::{RUN, folder_with_plugin, names, put, replay_commands, run_in_shell};
+use crate::plugin_folder::{RUN, folder_with_plugin, names, put, replay_commands, run_in_shell};
 
 /// Returns a stream whose reader is closed.
 fn gone() -> Stdio {
